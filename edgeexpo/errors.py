@@ -1,0 +1,85 @@
+"""Every error edgeexpo raises on purpose.
+
+::
+
+    EdgeexpoError
+    ├── UsageError                exit 2   bad arguments or bad input; nothing was written
+    │   ├── PictureError                   a picture cannot be used: truncated, alpha, wrong size...
+    │   ├── WeightsError                   a checkpoint does not fit: keys, shapes, NaN, unsafe pickle
+    │   ├── ModuleError                    a user's module cannot be used: import, signature, tuple output
+    │   └── BundleError                    a bundle lies or is damaged: hash, schema, missing file
+    ├── ExportError               exit 1   a conversion failed; names the operator and the source line
+    ├── EngineError               exit 1   an engine failed to load or to run an artefact
+    ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
+    ├── GateError                 exit 3   a parity gate failed
+    ├── MissingDependencyError    exit 4   an optional package or engine is missing; names the extra
+    └── UnverifiedError           exit 5   exported but not verified, under ``--strict``
+
+A message is one line: what was found, what was expected, and the way out.
+"""
+
+from __future__ import annotations
+
+
+class EdgeexpoError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is the process exit code."""
+
+    exit_code = 1
+
+
+class UsageError(EdgeexpoError):
+    """Bad arguments or bad input; nothing was written."""
+
+    exit_code = 2
+
+
+class PictureError(UsageError):
+    """A picture cannot be used."""
+
+
+class WeightsError(UsageError):
+    """A checkpoint does not fit its network, or cannot be read safely."""
+
+
+class ModuleError(UsageError):
+    """A user's module cannot be used."""
+
+
+class BundleError(UsageError):
+    """A bundle is damaged, incomplete or not a bundle."""
+
+
+class ExportError(EdgeexpoError):
+    """A conversion failed."""
+
+    exit_code = 1
+
+
+class EngineError(EdgeexpoError):
+    """An engine failed to load or to run an artefact."""
+
+    exit_code = 1
+
+
+class OutputError(EdgeexpoError):
+    """The result cannot be written."""
+
+    exit_code = 1
+
+
+class GateError(EdgeexpoError):
+    """A parity gate failed."""
+
+    exit_code = 3
+
+
+class MissingDependencyError(EdgeexpoError):
+    """An optional package or engine is missing."""
+
+    exit_code = 4
+
+
+class UnverifiedError(EdgeexpoError):
+    """An artefact was exported but not verified, under ``--strict``."""
+
+    exit_code = 5
