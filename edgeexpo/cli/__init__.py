@@ -1,1 +1,122 @@
+"""The command line: ``edgeexpo VERB``; only the verb that was asked for is imported."""
 
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from edgeexpo import __version__
+from edgeexpo.cli.arguments import Parser, unknown
+from edgeexpo.cli.output import protected_stdout
+from edgeexpo.errors import EdgeexpoError, OutputError, UsageError
+
+VERBS: Mapping[str, tuple[str, str]] = {
+    "export": ("edgeexpo.cli.export", "export a network, verify every artefact, write a bundle"),
+    "parity": ("edgeexpo.cli.parity", "compare every artefact of a bundle with the reference"),
+    "run": ("edgeexpo.cli.run", "run a bundle on a bracket: pictures in, picture out"),
+    "bench": ("edgeexpo.cli.bench", "time every artefact next to torch: latency, memory, size"),
+    "inspect": ("edgeexpo.cli.inspect", "show what is in an artefact or a bundle"),
+    "models": ("edgeexpo.cli.models", "list the networks that ship with edgeexpo"),
+    "doctor": ("edgeexpo.cli.doctor", "show what is installed, what is missing and how to get it"),
+}
+"""Verb -> (module with ``add_arguments(parser)`` and ``run(args) -> exit code``, one line)."""
+
+EPILOG = """\
+exit codes: 0 success; 1 an export or an engine failed; 2 usage or bad input; 3 a parity gate
+failed; 4 an optional package is missing; 5 exported but not verified, under --strict
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code; ``argv`` defaults to the process's arguments."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = argparse.Namespace(json="--json" in arguments)
+    try:
+        return _run(arguments, args)
+    except EdgeexpoError as error:
+        return _fail(args, error)
+    except MemoryError:
+        return _fail(args, OutputError("out of memory; use smaller pictures or a smaller --size"))
+    except BrokenPipeError:
+        # Whoever read our output has left; the interpreter must not try to flush it again.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        return _fail(args, OutputError(f"cannot write{where}: {error.strerror}"))
+    except KeyboardInterrupt:
+        sys.stderr.write("edgeexpo: interrupted\n")
+        return 130
+
+
+def _run(arguments: list[str], args: argparse.Namespace) -> int:
+    verb = next((a for a in arguments if not a.startswith("-")), None)
+    if verb is not None and verb not in VERBS:
+        raise UsageError(unknown(verb, VERBS, "verb"))
+    parser = Parser(prog="edgeexpo", epilog=EPILOG, description=_description())
+    parser.add_argument("--version", action="version", version=f"edgeexpo {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    module = None
+    for name, (path, line) in VERBS.items():
+        sub = verbs.add_parser(name, help=line, description=line)
+        if name == verb:
+            module = importlib.import_module(path)
+            module.add_arguments(sub)
+    try:
+        parser.parse_args(arguments, args)
+    except SystemExit as done:  # --help and --version leave this way
+        return int(done.code or 0)
+    assert module is not None  # a verb is required, and only known ones get here
+    with protected_stdout() as args.stdout, _quiet_libraries():
+        try:
+            return int(module.run(args))
+        finally:
+            del args.stdout
+
+
+def _description() -> str:
+    return (
+        "Take an exposure network to phones and drones: quantise once, export to ExecuTorch, "
+        "Core ML and ONNX, prove every picture."
+    )
+
+
+def _fail(args: argparse.Namespace, error: EdgeexpoError) -> int:
+    """Report ``error`` in one line, under ``--json`` also as the one document on stdout."""
+    message = " ".join(str(error).split())
+    sys.stderr.write(f"edgeexpo: error: {message}\n")
+    if args.json and not getattr(args, "emitted", False):
+        document = {"error": {"type": type(error).__name__, "message": message}}
+        stream = getattr(args, "stdout", None) or sys.stdout
+        stream.write(json.dumps(document, indent=2) + "\n")
+        stream.flush()
+        args.emitted = True
+    return error.exit_code
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep the libraries' warnings off the screen; ``PYTHONWARNINGS=default`` shows them."""
+    import logging
+    import warnings
+
+    if sys.warnoptions:
+        yield
+        return
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

@@ -1,0 +1,95 @@
+"""Arguments that several verbs share, with errors that suggest the nearest name."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.spec import PRECISIONS, TARGETS
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises :class:`UsageError` and suggests the nearest choice."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving the process."""
+        raise UsageError(f"{message} (see: {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = [str(c) for c in action.choices]
+            raise argparse.ArgumentError(action, unknown(str(value), names))
+
+
+def unknown(value: str, known: Iterable[str], kind: str = "") -> str:
+    """Say that ``value`` is none of ``known``, which those are, and which is the nearest."""
+    names = list(known)
+    by_case = {n.lower(): n for n in names}
+    near = difflib.get_close_matches(value.lower(), list(by_case), n=1)
+    hint = f"; did you mean {by_case[near[0]]!r}?" if near else ""
+    what = f"unknown {kind} {value!r}" if kind else f"unknown {value!r}"
+    return f"{what}, expected one of {', '.join(names)}{hint}"
+
+
+def one_of(known: Sequence[str]) -> Callable[[str], str]:
+    """Argument type: one name of ``known``."""
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(unknown(text, known))
+        return text
+
+    return parse
+
+
+def list_of(
+    known: Sequence[str], everything: str | None = None
+) -> Callable[[str], tuple[str, ...]]:
+    """Argument type: names of ``known`` separated by commas, in the order given, each once.
+
+    Args:
+        known: The names.
+        everything: A name that stands for all of them, as ``all`` does for targets.
+    """
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = [n.strip() for n in text.split(",") if n.strip()]
+        if not names:
+            raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, found nothing")
+        if everything is not None and everything in names:
+            return tuple(known)
+        for name in names:
+            if name not in known:
+                choices = known if everything is None else [*known, everything]
+                raise argparse.ArgumentTypeError(unknown(name, choices))
+        return tuple(dict.fromkeys(names))
+
+    return parse
+
+
+def size(text: str) -> tuple[int, int]:
+    """Argument type: ``H,W`` (or ``HxW``) in pixels."""
+    parts = text.lower().replace("x", ",").split(",")
+    if len(parts) != 2 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
+        raise argparse.ArgumentTypeError(f"expected H,W in pixels, as in 512,512; found {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def positive(text: str) -> int:
+    """Argument type: a whole number above zero."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above zero, found {text!r}")
+    return int(text)
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add ``--target`` and ``--precision``, which pick one artefact of a bundle."""
+    parser.add_argument(
+        "--target", type=one_of(TARGETS), help="artefact to use: onnx, executorch or coreml"
+    )
+    parser.add_argument(
+        "--precision", type=one_of(PRECISIONS), help="artefact to use: int8, fp16 or fp32"
+    )
