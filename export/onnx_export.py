@@ -1,0 +1,109 @@
+"""Lowering to ONNX: the dynamo exporter, onnxsim, and QDQ pairs that ONNX Runtime really fuses."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import onnx
+import torch
+
+from edgeexpo.artifact import write_file
+from edgeexpo.errors import ExportError
+from edgeexpo.export.noise import quiet
+from edgeexpo.export.onnx_qdq import unsign
+from edgeexpo.export.program import Program, example_inputs
+from edgeexpo.export.source import find_source
+from edgeexpo.spec import SizeRange
+
+OPSET = 18
+
+
+def export_onnx(program: Program, path: Path) -> SizeRange:
+    """Write ``program`` as one self-contained ONNX file.
+
+    Returns:
+        The sizes that the artefact accepts: those of the program.
+
+    Raises:
+        ExportError: An operator has no ONNX form, or the checker refuses the result; the message
+            names the operator and the user's line.
+        OutputError: The file cannot be written.
+    """
+    model = _simplify(_convert(program))
+    if program.precision == "int8":
+        unsign(model)
+    _strip(model)
+    _name_dimensions(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the ONNX checker refuses the result: {error}") from error
+    write_file(path, model.SerializeToString())
+    return program.sizes
+
+
+def _convert(program: Program) -> onnx.ModelProto:
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            exported = torch.onnx.export(
+                program.exported,
+                example_inputs(program, program.sizes.largest),
+                dynamo=True,
+                external_data=False,
+                optimize=True,
+                opset_version=OPSET,
+                input_names=list(program.inputs),
+                output_names=list(program.outputs),
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ExportError(f"ONNX cannot express the network: {_reason(error)}") from error
+    if exported is None:
+        raise ExportError("the ONNX exporter returned nothing; report this with the module")
+    return exported.model_proto
+
+
+def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    import onnxsim
+
+    with quiet():
+        simplified, valid = onnxsim.simplify(model, check_n=0)
+    if not valid:
+        raise ExportError("onnxsim changed the meaning of the network; report this with the module")
+    return simplified
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter says of the machine and the source: it is 40 kB and not the app's."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "edgeexpo", ""
+    graph = model.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for item in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    for index, node in enumerate(graph.node):
+        node.name = f"{node.op_type.lower()}_{index}"
+
+
+def _name_dimensions(model: onnx.ModelProto) -> None:
+    """Call the free axes ``height`` and ``width`` instead of the tracer's symbols."""
+    for value in (*model.graph.input, *model.graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        for axis, name in ((2, "height"), (3, "width")):
+            if len(dimensions) == 4 and dimensions[axis].dim_param:
+                dimensions[axis].dim_param = name
+
+
+def _reason(error: BaseException) -> str:
+    """The deepest cause, in one line, with the user's line where the exporter knows it."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{(lines or [type(cause).__name__])[0][:240]}{find_source(cause)}"

@@ -1,0 +1,219 @@
+"""A module captured as one ``torch.export`` program: the common source of every lowering."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.export import Dim, ExportedProgram
+from torch.fx import Node
+
+from edgeexpo.errors import ModuleError
+from edgeexpo.export.source import find_source
+from edgeexpo.spec import SizeRange, TensorSpec
+
+SMALLEST_SIDE = 16
+"""Smallest height or width of a dynamic program, in pixels (rounded up to the multiple)."""
+
+CAPTURE_ERRORS = (
+    torch._dynamo.exc.TorchDynamoException,
+    torch.fx.experimental.symbolic_shapes.ConstraintViolationError,
+    torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    AssertionError,
+)
+"""What a user's ``forward`` and the tracer may raise; anything else is a bug of ours."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An exported program with the names and sizes that its artefacts keep.
+
+    Attributes:
+        exported: Takes NCHW float32 tensors in the order of ``inputs``, returns one NCHW tensor.
+        inputs: Input names, in order.
+        outputs: Output names; exactly one.
+        sizes: Heights and widths it accepts; equal bounds when the network fixes its size.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+    """
+
+    exported: ExportedProgram
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    sizes: SizeRange
+    precision: str
+
+    @property
+    def dynamic(self) -> bool:
+        """True when height and width may vary between the bounds."""
+        return self.sizes.smallest != self.sizes.largest
+
+
+def capture(
+    module: torch.nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    size: tuple[int, int],
+    multiple: int = 1,
+    precision: str = "fp32",
+) -> Program:
+    """Capture ``module`` with height and width bounded by ``size``.
+
+    A network that fixes its own size (a constant shape in its ``forward``) is captured at exactly
+    ``size``; the result's ``sizes`` say so.
+
+    Args:
+        module: Takes one NCHW float32 tensor per input spec and returns one NCHW tensor.
+        inputs: Specs of the inputs; they give names and channels.
+        outputs: Specs of the outputs; exactly one.
+        size: Largest (height, width) in pixels.
+        multiple: Heights and widths are multiples of this.
+        precision: Recorded in the result.
+
+    Raises:
+        ModuleError: ``forward`` fails, returns something else than one tensor, or depends on the
+            values of its input; the message names the user's line.
+    """
+    check_size(size, multiple)
+    module = module.eval()
+    sizes = size_range(size, multiple)
+    names = tuple(spec.name for spec in inputs)
+    _check_forward(module, _examples(inputs, sizes.smallest))
+    if sizes.smallest == sizes.largest:
+        exported = _export(module, _examples(inputs, size), None)
+        return Program(exported, names, tuple(o.name for o in outputs), sizes, precision)
+    dims = {
+        axis: _dimension(name, low, high, multiple)
+        for axis, name, low, high in zip(
+            (2, 3), ("height", "width"), sizes.smallest, sizes.largest, strict=True
+        )
+    }
+    try:
+        exported = _export(module, _examples(inputs, _trace_size(sizes)), (dims,) * len(inputs))
+    except ModuleError as error:
+        exported = _export(module, _examples(inputs, size), None)
+        sizes = SizeRange(largest=size, smallest=size, multiple=multiple)
+        warnings.warn(f"the network fixes its size at {size[0]}x{size[1]}: {error}", stacklevel=2)
+    return Program(exported, names, tuple(o.name for o in outputs), sizes, precision)
+
+
+def recapture(program: Program, module: torch.nn.Module, precision: str) -> Program:
+    """Capture a transformed graph module with the names and sizes of ``program``."""
+    inputs = [TensorSpec(n, channels=c) for n, c in zip(program.inputs, _channels(program), strict=True)]
+    sizes = program.sizes
+    shapes = None
+    if program.dynamic:
+        dims = {
+            axis: _dimension(name, low, high, sizes.multiple)
+            for axis, name, low, high in zip(
+                (2, 3), ("height", "width"), sizes.smallest, sizes.largest, strict=True
+            )
+        }
+        shapes = (dims,) * len(inputs)
+    example = _examples(inputs, _trace_size(sizes))
+    exported = _export(module, example, shapes)
+    return Program(exported, program.inputs, program.outputs, sizes, precision)
+
+
+def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
+    """Bounds for a dynamic program of at most ``size``."""
+    low = max(multiple, -(-SMALLEST_SIDE // multiple) * multiple)
+    return SizeRange(largest=size, smallest=(min(low, size[0]), min(low, size[1])), multiple=multiple)
+
+
+def check_size(size: tuple[int, int], multiple: int) -> None:
+    """Raise :class:`ModuleError` unless both sides are positive multiples of ``multiple``."""
+    if any(s < max(multiple, SMALLEST_SIDE) or s % multiple for s in size):
+        raise ModuleError(
+            f"size is {size[0]}x{size[1]}; expected a height and width of at least "
+            f"{max(multiple, SMALLEST_SIDE)} in multiples of {multiple}"
+        )
+
+
+def example_inputs(program: Program, size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+    """Zero tensors of ``size`` that ``program`` accepts."""
+    return tuple(torch.zeros(1, c, *size) for c in _channels(program))
+
+
+def placeholders(exported: ExportedProgram) -> Iterator[Node]:
+    """The graph's user inputs, without parameters, buffers and constants."""
+    wanted = set(exported.graph_signature.user_inputs)
+    return (n for n in exported.graph.nodes if n.op == "placeholder" and n.name in wanted)
+
+
+def _channels(program: Program) -> list[int]:
+    return [int(n.meta["val"].shape[1]) for n in placeholders(program.exported)]
+
+
+def _dimension(name: str, low: int, high: int, multiple: int) -> Dim:
+    if low == high:
+        return Dim.STATIC
+    if multiple == 1:
+        return Dim(name, min=low, max=high)
+    return multiple * Dim(f"{name}_steps", min=low // multiple, max=high // multiple)
+
+
+def _trace_size(sizes: SizeRange) -> tuple[int, int]:
+    """A small size with different sides: neither 0 nor 1, and no side equal to a bound."""
+    low, high, step = sizes.smallest, sizes.largest, sizes.multiple
+    return (min(high[0], low[0] + 2 * step), min(high[1], low[1] + 4 * step))
+
+
+def _examples(inputs: Sequence[TensorSpec], size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.rand(1, spec.channels, *size, generator=generator) for spec in inputs)
+
+
+def _check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> None:
+    try:
+        with torch.no_grad():
+            output = module(*example)
+    except CAPTURE_ERRORS as error:
+        raise ModuleError(
+            f"forward failed on inputs {_shapes(example)}: {_first_line(error)}"
+            f"{find_source(error)}; expected NCHW float32 pictures in [0,1]"
+        ) from error
+    if not isinstance(output, torch.Tensor):
+        raise ModuleError(
+            f"forward returned a {type(output).__name__}; expected one NCHW tensor: "
+            "wrap the module so that it returns the picture alone"
+        )
+    if output.dim() != 4:
+        raise ModuleError(f"forward returned shape {tuple(output.shape)}; expected NCHW")
+
+
+def _export(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    dynamic_shapes: tuple[dict[int, Dim], ...] | None,
+) -> ExportedProgram:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
+    except CAPTURE_ERRORS as error:
+        kind = type(error).__name__
+        text = str(error)
+        if "data-dependent" in text.lower() or "GuardOnDataDependent" in kind:
+            raise ModuleError(
+                f"forward depends on the values of its input{find_source(error)}; expected the "
+                "same operations for every picture: replace the branch by torch.where"
+            ) from error
+        raise ModuleError(
+            f"the module cannot be traced ({kind}: {_first_line(error)}){find_source(error)}"
+        ) from error
+
+
+def _shapes(tensors: Sequence[torch.Tensor]) -> str:
+    return ", ".join("x".join(map(str, t.shape)) for t in tensors)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,69 @@
+"""Post-training quantisation: one float program and some pictures in, one integer program out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+
+from edgeexpo.errors import ExportError, UsageError
+from edgeexpo.export.program import Program, recapture
+from edgeexpo.quantization.quantizer import ImageQuantizer, is_quantized
+
+
+def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) -> Program:
+    """Quantise weights and activations of ``program`` to INT8 by calibration (PT2E).
+
+    Weights: symmetric, per output channel. Activations: affine, per tensor, static, from the
+    histograms that the calibration inputs leave. The exact tail stays in float.
+
+    Args:
+        program: The float program; it is not changed.
+        calibration: Network inputs by name, each HxWxC float32, of any size the program accepts.
+
+    Returns:
+        The one program that every INT8 artefact is lowered from.
+
+    Raises:
+        UsageError: No calibration input, or one that is not finite.
+        ExportError: The network has nothing that can be quantised.
+    """
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        prepared = prepare_pt2e(program.exported.module(), ImageQuantizer())
+        seen = 0
+        for inputs in calibration:
+            prepared(*(_tensor(name, inputs[name]) for name in program.inputs))
+            seen += 1
+        if not seen:
+            raise UsageError("calibration has no picture; expected at least one")
+        converted = convert_pt2e(prepared)
+    if not is_quantized(converted):
+        raise ExportError(
+            "the network has no operator that can run in INT8; export it with --precision fp32"
+        )
+    _give_scalars_an_axis(converted)
+    return recapture(program, converted, "int8")
+
+
+def _tensor(name: str, picture: np.ndarray) -> torch.Tensor:
+    if not np.isfinite(picture).all():
+        raise UsageError(f"calibration input {name!r} has NaN or infinite values")
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None]))
+
+
+def _give_scalars_an_axis(module: torch.nn.Module) -> None:
+    """Make frozen rank-0 constants rank 1.
+
+    coremltools 9.0 dequantises rank-0 INT8 constants in INT8 arithmetic, where 127 - (-128) wraps
+    to -1: the conversion reports success and the network is wrong. Rank 1 is handled correctly and
+    means the same to every other target.
+    """
+    for owner in module.modules():
+        for name, buffer in list(owner._buffers.items()):
+            if buffer is not None and buffer.dim() == 0:
+                owner._buffers[name] = buffer.reshape(1)
