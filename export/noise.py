@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence warnings, log records below ERROR and prints of the libraries called inside."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -76,7 +76,7 @@ def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove what the exporter says of the machine and the source: it is 40 kB and not the app's."""
+    """Remove source paths and other exporter metadata: 40 kB that is not the application's."""
     del model.metadata_props[:]
     model.doc_string = ""
     model.producer_name, model.producer_version = "edgeexpo", ""

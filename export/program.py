@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
@@ -13,6 +15,8 @@ from torch.fx import Node
 from edgeexpo.errors import ModuleError
 from edgeexpo.export.source import find_source
 from edgeexpo.spec import SizeRange, TensorSpec
+
+log = logging.getLogger(__name__)
 
 SMALLEST_SIDE = 16
 """Smallest height or width of a dynamic program, in pixels (rounded up to the multiple)."""
@@ -86,46 +90,37 @@ def capture(
     sizes = size_range(size, multiple)
     names = tuple(spec.name for spec in inputs)
     _check_forward(module, _examples(inputs, sizes.smallest))
-    if sizes.smallest == sizes.largest:
-        exported = _export(module, _examples(inputs, size), None)
-        return Program(exported, names, tuple(o.name for o in outputs), sizes, precision)
-    dims = {
-        axis: _dimension(name, low, high, multiple)
-        for axis, name, low, high in zip(
-            (2, 3), ("height", "width"), sizes.smallest, sizes.largest, strict=True
-        )
-    }
+    labels = tuple(spec.name for spec in outputs)
+    shapes = _dynamic_shapes(sizes, len(inputs))
     try:
-        exported = _export(module, _examples(inputs, _trace_size(sizes)), (dims,) * len(inputs))
+        exported = _export(module, _examples(inputs, _trace_size(sizes)), shapes)
     except ModuleError as error:
-        exported = _export(module, _examples(inputs, size), None)
+        if shapes is None or error.__cause__ is None or not _fixes_size(error.__cause__):
+            raise
+        log.warning("the network fixes its size at %dx%d: %s", *size, error)
         sizes = SizeRange(largest=size, smallest=size, multiple=multiple)
-        warnings.warn(f"the network fixes its size at {size[0]}x{size[1]}: {error}", stacklevel=2)
-    return Program(exported, names, tuple(o.name for o in outputs), sizes, precision)
+        exported = _export(module, _examples(inputs, size), None)
+    return Program(exported, names, labels, sizes, precision)
 
 
 def recapture(program: Program, module: torch.nn.Module, precision: str) -> Program:
     """Capture a transformed graph module with the names and sizes of ``program``."""
-    inputs = [TensorSpec(n, channels=c) for n, c in zip(program.inputs, _channels(program), strict=True)]
-    sizes = program.sizes
-    shapes = None
-    if program.dynamic:
-        dims = {
-            axis: _dimension(name, low, high, sizes.multiple)
-            for axis, name, low, high in zip(
-                (2, 3), ("height", "width"), sizes.smallest, sizes.largest, strict=True
-            )
-        }
-        shapes = (dims,) * len(inputs)
-    example = _examples(inputs, _trace_size(sizes))
-    exported = _export(module, example, shapes)
-    return Program(exported, program.inputs, program.outputs, sizes, precision)
+    channels = _channels(program)
+    inputs = [
+        TensorSpec(name, channels=count)
+        for name, count in zip(program.inputs, channels, strict=True)
+    ]
+    shapes = _dynamic_shapes(program.sizes, len(inputs))
+    exported = _export(module, _examples(inputs, _trace_size(program.sizes)), shapes)
+    return Program(exported, program.inputs, program.outputs, program.sizes, precision)
 
 
 def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
     """Bounds for a dynamic program of at most ``size``."""
     low = max(multiple, -(-SMALLEST_SIDE // multiple) * multiple)
-    return SizeRange(largest=size, smallest=(min(low, size[0]), min(low, size[1])), multiple=multiple)
+    return SizeRange(
+        largest=size, smallest=(min(low, size[0]), min(low, size[1])), multiple=multiple
+    )
 
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
@@ -152,12 +147,24 @@ def _channels(program: Program) -> list[int]:
     return [int(n.meta["val"].shape[1]) for n in placeholders(program.exported)]
 
 
-def _dimension(name: str, low: int, high: int, multiple: int) -> Dim:
-    if low == high:
-        return Dim.STATIC
-    if multiple == 1:
-        return Dim(name, min=low, max=high)
-    return multiple * Dim(f"{name}_steps", min=low // multiple, max=high // multiple)
+def _dynamic_shapes(sizes: SizeRange, inputs: int) -> tuple[dict[int, Any], ...] | None:
+    """``torch.export``'s description of the free axes; ``None`` when the size is fixed."""
+    if sizes.smallest == sizes.largest:
+        return None
+    axes = {}
+    for axis, name in ((2, "height"), (3, "width")):
+        low, high = sizes.smallest[axis - 2], sizes.largest[axis - 2]
+        if low < high:
+            step = sizes.multiple
+            free = Dim(name, min=low // step, max=high // step)
+            axes[axis] = free if step == 1 else step * free
+    return (axes,) * inputs
+
+
+def _fixes_size(error: BaseException) -> bool:
+    """True when tracing failed only because height or width may not vary."""
+    text = f"{type(error).__name__} {error}"
+    return "Constraints violated" in text or "ConstraintViolation" in text
 
 
 def _trace_size(sizes: SizeRange) -> tuple[int, int]:
@@ -192,7 +199,7 @@ def _check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -
 def _export(
     module: torch.nn.Module,
     example: tuple[torch.Tensor, ...],
-    dynamic_shapes: tuple[dict[int, Dim], ...] | None,
+    dynamic_shapes: tuple[dict[int, Any], ...] | None,
 ) -> ExportedProgram:
     try:
         with warnings.catch_warnings():

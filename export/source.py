@@ -52,5 +52,5 @@ def _is_user_code(name: str) -> bool:
 
 
 def _short(name: str) -> str:
-    head, separator, tail = name.rpartition("edgeexpo/models/")
+    _head, separator, tail = name.rpartition("edgeexpo/models/")
     return f"{separator}{tail}" if separator else Path(name).name

@@ -1,0 +1,107 @@
+"""Lowering to Core ML: an mlprogram for iOS 17 and later, on any host."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.artifact import writing
+from edgeexpo.errors import ExportError
+from edgeexpo.export.noise import quiet
+from edgeexpo.export.program import Program, example_inputs
+from edgeexpo.export.source import graph_sources
+from edgeexpo.spec import SizeRange
+
+SIDES = (64, 128, 256)
+"""Square sizes offered beside the exported one: Core ML plans memory per enumerated size."""
+
+_TAIL_OPS = frozenset(
+    ("add", "sub", "mul", "real_div", "clip", "minimum", "maximum", "relu", "sigmoid", "tanh")
+    + ("softmax", "concat", "cast", "slice_by_index", "split", "const", "dequantize")
+)
+"""MIL operators that :func:`edgeexpo.quantization.exact.exact_tail` keeps exact."""
+
+
+def export_coreml(program: Program, path: Path) -> SizeRange:
+    """Write ``program`` as an ``.mlpackage``: float32 in and out, fp16 inside unless it is fp32.
+
+    The exact tail (for a residual network the addition and the clip) stays in float32 at every
+    precision. INT8 means ``quantize``/``dequantize`` around every convolution and weights stored
+    as ``constexpr_affine_dequantize`` (W8A8).
+
+    Returns:
+        The sizes that the artefact accepts, enumerated.
+
+    Raises:
+        ExportError: An operator cannot be converted; the message names it and the user's line.
+        OutputError: The package cannot be written.
+    """
+    sizes = enumerate_sizes(program)
+    with quiet():
+        import coremltools as ct
+
+        exported = program.exported.run_decompositions({})
+        try:
+            model = ct.convert(
+                exported,
+                convert_to="mlprogram",
+                minimum_deployment_target=ct.target.iOS17,
+                compute_precision=_precision(ct, program.precision),
+                inputs=_inputs(ct, program, sizes),
+                outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
+                skip_model_load=True,
+            )
+        except (NotImplementedError, ValueError, RuntimeError, TypeError, KeyError) as error:
+            raise ExportError(
+                f"Core ML cannot convert the network: {_reason(error, program)}"
+            ) from error
+        with writing(path):
+            shutil.rmtree(path, ignore_errors=True)
+            model.save(str(path))
+    return sizes
+
+
+def enumerate_sizes(program: Program) -> SizeRange:
+    """The exported size and the squares of :data:`SIDES` that fit in it."""
+    largest, multiple = program.sizes.largest, program.sizes.multiple
+    if not program.dynamic:
+        return program.sizes
+    squares = [(side, side) for side in SIDES if side < min(largest) and side % multiple == 0]
+    every = (*squares, largest)
+    return SizeRange(largest=largest, smallest=every[0], multiple=multiple, enumerated=every)
+
+
+def _inputs(ct: Any, program: Program, sizes: SizeRange) -> list[Any]:
+    described = []
+    for name, example in zip(program.inputs, example_inputs(program, sizes.largest), strict=True):
+        channels = example.shape[1]
+        shape = tuple(example.shape)
+        if sizes.enumerated:
+            shapes = [(1, channels, *size) for size in sizes.enumerated]
+            shape = ct.EnumeratedShapes(shapes=shapes, default=(1, channels, *sizes.largest))
+        described.append(ct.TensorType(name=name, shape=shape, dtype=np.float32))
+    return described
+
+
+def _precision(ct: Any, precision: str) -> Any:
+    if precision == "fp32":
+        return ct.precision.FLOAT32
+    return ct.transform.FP16ComputePrecision(op_selector=lambda op: not _in_tail(op))
+
+
+def _in_tail(op: Any) -> bool:
+    """True for operators between the last weighted one and the output of the block."""
+    return op.op_type in _TAIL_OPS and all(
+        output in op.enclosing_block.outputs or all(_in_tail(child) for child in output.child_ops)
+        for output in op.outputs
+    )
+
+
+def _reason(error: BaseException, program: Program) -> str:
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    sources = graph_sources(program.exported.graph_module)
+    named = [f"{node} at {place}" for node, place in sources.items() if node in str(error)]
+    return f"{text[:240]}{' (' + named[-1] + ')' if named else ''}"
