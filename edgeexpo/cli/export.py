@@ -1,0 +1,141 @@
+"""``edgeexpo export``: a network in, a verified bundle out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from edgeexpo.artifact import Bundle
+from edgeexpo.cli.arguments import list_of, size
+from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
+from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError
+from edgeexpo.spec import PRECISIONS, TARGETS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default="lrl",
+        metavar="MODEL",
+        help="a name from 'edgeexpo models' (default: lrl) or path/to/net.py:factory",
+    )
+    parser.add_argument("--weights", metavar="FILE", help=".safetensors or .pth; else the shipped")
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=1x3xHxW",
+        help="an input of a foreign module; repeat it for each",
+    )
+    parser.add_argument(
+        "--target",
+        type=list_of(TARGETS, everything="all"),
+        default=("coreml",),
+        help="coreml (default), executorch, onnx, a list of them, or all",
+    )
+    parser.add_argument(
+        "--precision",
+        type=list_of(PRECISIONS),
+        default=("int8",),
+        help="int8 (default: weights and activations), fp16, fp32, or a list",
+    )
+    parser.add_argument(
+        "--calib", metavar="DIR", help="photographs or brackets to calibrate on; else the embedded"
+    )
+    parser.add_argument(
+        "--images", metavar="DIR", help="photographs or brackets to verify on; else the embedded"
+    )
+    parser.add_argument("--size", type=size, metavar="H,W", help="largest tile (default: 512,512)")
+    parser.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        metavar="GATE",
+        help="replace a bound, as in 'psnr>=45'; repeat it for each",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit 5 unless every artefact could be verified"
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", help="the bundle (default: dist/MODEL)")
+    parser.add_argument("--force", action="store_true", help="replace an existing bundle")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, print the table, and answer for what the gates said."""
+    started = time.perf_counter()
+    try:
+        from edgeexpo.parity.gates import parse_gate
+        from edgeexpo.pipeline import export_bundle
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"export needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
+        ) from error
+    bundle = export_bundle(
+        args.model,
+        targets=args.target,
+        precision=args.precision,
+        calibration=args.calib,
+        images=args.images,
+        size=args.size,
+        weights=args.weights,
+        inputs=args.input,
+        gates=[parse_gate(text) for text in args.gate],
+        output=args.output,
+        force=args.force,
+    )
+    seconds = time.perf_counter() - started
+    emit(args, _document(bundle, seconds), _text(bundle, seconds))
+    return _answer(bundle, args.strict)
+
+
+def _document(bundle: Bundle, seconds: float) -> dict[str, Any]:
+    return {
+        "bundle": str(bundle.path),
+        "model": bundle.manifest.model.name,
+        "seconds": round(seconds, 1),
+        "status": bundle.manifest.status,
+        "artifacts": bundle.manifest.artifacts,
+    }
+
+
+def _text(bundle: Bundle, seconds: float) -> str:
+    found = {row["file"]: row for row in bundle.manifest.parity["artifacts"]}
+    rows = [
+        {
+            "file": a.file,
+            "bytes": human_bytes(a.bytes),
+            "PSNR dB": found[a.file]["worst"].get("psnr"),
+            "SSIM": found[a.file]["worst"].get("ssim"),
+            "dE2000 p99": found[a.file]["worst"].get("delta_e_p99"),
+            "status": a.status,
+            "verified by": a.verified_by,
+        }
+        for a in bundle.manifest.artifacts
+    ]
+    lines = [table(rows, list(rows[0]))]
+    lines += [f"{a.file}: {a.error}" for a in bundle.manifest.artifacts if a.error]
+    lines.append(
+        f"\n{bundle.path}: {bundle.manifest.status} in {seconds:.0f} s; the worst photograph "
+        f"counts; pictures side by side: {bundle.path / 'report.html'}"
+    )
+    return "\n".join(lines)
+
+
+def _answer(bundle: Bundle, strict: bool) -> int:
+    status = bundle.manifest.status
+    if status == "failed":
+        failed = [
+            f"{a.file} ({a.error})" for a in bundle.manifest.artifacts if a.status == "failed"
+        ]
+        raise GateError(
+            f"{bundle.path} is marked failed: {'; '.join(failed)}; see report.html in the bundle, "
+            "calibrate on pictures like yours (--calib) or export another precision"
+        )
+    if status == "unverified" and strict:
+        names = [a.file for a in bundle.manifest.artifacts if a.status == "unverified"]
+        raise UnverifiedError(f"not verified on this host: {', '.join(names)}")
+    return 0

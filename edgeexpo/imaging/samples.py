@@ -1,0 +1,162 @@
+"""Pictures for calibration, verification and examples: embedded ones, or the user's folder."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import MissingDependencyError, UsageError
+
+EMBEDDED = ("astronaut", "chelsea", "coffee", "motorcycle", "rocket", "retina", "hubble")
+"""Colour photographs that scikit-image carries in its wheel, by short name."""
+
+_FILES = {"motorcycle": "motorcycle_left.png", "hubble": "hubble_deep_field.jpg"}
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+SPREAD = 2.0
+"""Distance of the darkest and the brightest frame from the photograph, in EV."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One set of frames for a network.
+
+    Attributes:
+        name: File or photograph it came from.
+        frames: HxWx3 float32, sRGB in [0,1], darkest first.
+        ev: Exposure difference between the last and the first frame; ``None`` when unknown.
+        truth: The exact middle exposure, where it is known.
+    """
+
+    name: str
+    frames: tuple[np.ndarray, ...]
+    ev: float | None
+    truth: np.ndarray | None = None
+
+
+def samples(
+    frame_count: int,
+    source: Path | None = None,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> list[Sample]:
+    """Frames for a network that takes ``frame_count`` pictures.
+
+    Single photographs are re-exposed by the camera simulator with exact EV steps; sub-folders of
+    ``source`` are brackets and are used as they are (darkest and brightest, evenly spaced between).
+
+    Args:
+        frame_count: Frames per sample; one frame means the photograph itself.
+        source: Folder of the user's pictures; ``None`` for the embedded photographs.
+        size: Each frame is scaled to cover this (height, width) and cropped at its centre;
+            ``None`` keeps the size.
+        seed: Seeds the simulated camera of every photograph (with its name).
+
+    Raises:
+        UsageError: The folder is missing or holds no picture.
+        PictureError: A file in it cannot be used.
+        MissingDependencyError: The embedded photographs are not installed.
+    """
+    if source is None:
+        return [_re_exposed(name, picture, frame_count, size, seed) for name, picture in embedded()]
+    return [
+        _re_exposed(name, pictures[0], frame_count, size, seed)
+        if len(pictures) == 1
+        else _bracket(name, pictures, frame_count, size)
+        for name, pictures in _folder(source)
+    ]
+
+
+def embedded() -> Iterator[tuple[str, np.ndarray]]:
+    """The embedded photographs: (name, HxWx3 uint8).
+
+    Raises:
+        MissingDependencyError: scikit-image is not installed.
+    """
+    try:
+        import skimage
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the embedded photographs come with scikit-image, which is not installed; "
+            "pip install 'edgeexpo[export]', or name your own pictures with --images"
+        ) from error
+    from edgeexpo.imaging.files import read_picture
+
+    folder = Path(skimage.__file__).parent / "data"
+    for name in EMBEDDED:
+        file = next(
+            f
+            for f in (folder / _FILES.get(name, f"{name}.png"), folder / f"{name}.jpg")
+            if f.exists()
+        )
+        yield name, read_picture(file)
+
+
+def _folder(source: Path) -> Iterator[tuple[str, list[np.ndarray]]]:
+    from edgeexpo.imaging.files import read_picture
+
+    if not source.is_dir():
+        raise UsageError(f"no folder at {source}; expected one with photographs or brackets")
+    found = False
+    for entry in sorted(source.iterdir()):
+        files = [entry] if entry.is_file() else sorted(entry.iterdir())
+        files = [f for f in files if f.suffix.lower() in _SUFFIXES and f.stem != "reference"]
+        if files:
+            found = True
+            yield entry.name, [read_picture(f) for f in files]
+    if not found:
+        raise UsageError(f"{source} has no picture; expected {', '.join(_SUFFIXES)} or sub-folders")
+
+
+def _re_exposed(
+    name: str, picture: np.ndarray, count: int, size: tuple[int, int] | None, seed: int
+) -> Sample:
+    from edgeexpo.imaging.camera import re_expose
+
+    photograph = to_float(picture if size is None else cover(picture, size))
+    if count == 1:
+        return Sample(name, (photograph,), None)
+    evs = [float(ev) for ev in np.linspace(-SPREAD, SPREAD, count)]
+    shots = re_expose(photograph, [*evs, 0.0], seed=seed + zlib.crc32(name.encode()))
+    return Sample(name, tuple(shots[:-1]), evs[-1] - evs[0], shots[-1])
+
+
+def _bracket(
+    name: str, pictures: list[np.ndarray], count: int, size: tuple[int, int] | None
+) -> Sample:
+    shapes = {p.shape for p in pictures}
+    if len(shapes) != 1:
+        raise UsageError(f"bracket {name} has frames of different sizes: {sorted(shapes)}")
+    if len(pictures) < count:
+        raise UsageError(f"bracket {name} has {len(pictures)} frames; the network takes {count}")
+    ordered = sorted(pictures, key=lambda p: float(p.mean()))
+    chosen = [ordered[round(i)] for i in np.linspace(0, len(ordered) - 1, count)]
+    frames = tuple(to_float(p if size is None else cover(p, size)) for p in chosen)
+    return Sample(name, frames, None)
+
+
+def to_float(picture: np.ndarray) -> np.ndarray:
+    """Integer codes as float32 in [0,1]; floats unchanged."""
+    if picture.dtype.kind == "f":
+        return picture.astype(np.float32, copy=False)
+    return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+
+
+def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale an HxWx3 picture to cover (height, width), keep its aspect, crop at the centre."""
+    from PIL import Image
+
+    height, width = size
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    scaled = (
+        max(width, round(picture.shape[1] * scale)),
+        max(height, round(picture.shape[0] * scale)),
+    )
+    codes: Any = picture if picture.dtype == np.uint8 else (to_float(picture) * 255).round()
+    image = Image.fromarray(codes.astype(np.uint8)).resize(scaled, Image.Resampling.LANCZOS)
+    left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+    return np.asarray(image)[top : top + height, left : left + width].copy()

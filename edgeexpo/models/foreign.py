@@ -1,0 +1,132 @@
+"""A network that nobody here has seen: ``path/to/net.py:factory``."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from edgeexpo.errors import ModuleError, UsageError
+from edgeexpo.models.footprint import measure
+from edgeexpo.spec import ModelSpec, TensorSpec
+
+_SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")
+
+
+def is_foreign(model: str) -> bool:
+    """True for ``file.py:factory``, false for a name of the zoo."""
+    return ".py" in model
+
+
+def parse_input(text: str) -> tuple[str | None, tuple[int, int, int, int]]:
+    """``NAME=1x3x512x512`` or ``1x3x512x512`` as (name, NCHW shape).
+
+    Raises:
+        UsageError: Another form, or a batch other than 1.
+    """
+    match = _SHAPE.match(text)
+    if not match:
+        raise UsageError(f"input is {text!r}; expected NAME=1x3x512x512 or 1x3x512x512")
+    n, c, h, w = (int(part) for part in match["shape"].split("x"))
+    if n != 1 or min(c, h, w) < 1:
+        raise UsageError(f"input is {text!r}; expected a batch of 1 and positive sizes")
+    return match["name"], (n, c, h, w)
+
+
+def load_factory(model: str) -> torch.nn.Module:
+    """Import ``file.py`` and call ``factory()``.
+
+    Raises:
+        ModuleError: The file or the factory is missing, fails, or returns no module.
+    """
+    name, _, factory_name = model.rpartition(":")
+    path = Path(name)
+    if not name or not factory_name:
+        raise ModuleError(f"model is {model!r}; expected path/to/net.py:factory")
+    if not path.is_file():
+        raise ModuleError(f"no file at {path}; expected path/to/net.py:factory")
+    spec = importlib.util.spec_from_file_location(f"edgeexpo_foreign_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ModuleError(f"{path} cannot be imported as Python")
+    source = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = source
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(source)
+        factory = getattr(source, factory_name, None)
+        if not callable(factory):
+            names = [n for n, v in vars(source).items() if callable(v) and not n.startswith("_")]
+            raise ModuleError(f"{path} has no factory {factory_name!r}; it has: {', '.join(names)}")
+        module = factory()
+    except ModuleError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's file may raise anything
+        raise ModuleError(
+            f"{model} failed: {type(error).__name__}: {error}; expected a factory without arguments"
+        ) from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    if not isinstance(module, torch.nn.Module):
+        raise ModuleError(f"{model} returned a {type(module).__name__}; expected a torch nn.Module")
+    return module.eval()
+
+
+def describe(
+    module: torch.nn.Module, model: str, shapes: Sequence[tuple[str | None, tuple[int, ...]]]
+) -> tuple[ModelSpec, tuple[int, int]]:
+    """The spec of a foreign module, its halo and grid measured, and the size to export at.
+
+    Raises:
+        UsageError: The number of inputs does not fit ``forward``, or their sizes differ.
+        ModuleError: ``forward`` takes something else than tensors.
+    """
+    names = _parameter_names(module)
+    if len(shapes) != len(names):
+        raise UsageError(
+            f"forward takes {len(names)} input(s) ({', '.join(names)}), --input was given "
+            f"{len(shapes)} time(s); give one --input NAME=1x3xHxW for each"
+        )
+    sizes = {shape[2:] for _, shape in shapes}
+    if len(sizes) != 1:
+        raise UsageError(f"inputs have sizes {sorted(sizes)}; expected one height and width")
+    height, width = sizes.pop()
+    inputs = tuple(
+        TensorSpec(given or own, channels=shape[1], color="RGB" if shape[1] == 3 else "none")
+        for own, (given, shape) in zip(names, shapes, strict=True)
+    )
+    unknown = [spec.name for spec, own in zip(inputs, names, strict=True) if spec.name != own]
+    if len({spec.name for spec in inputs}) != len(inputs):
+        raise UsageError(f"inputs share a name: {', '.join(unknown)}; give each its own")
+    footprint = measure(module, inputs, (height, width))
+    with torch.no_grad():
+        example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
+        channels = _output_channels(module, example)
+    output = TensorSpec("output", channels=channels, color="RGB" if channels == 3 else "none")
+    spec = ModelSpec(
+        name=Path(model.rpartition(":")[0]).stem,
+        task="image to image",
+        frames=tuple(s.name for s in inputs),
+        inputs=inputs,
+        outputs=(output,),
+        halo=footprint.halo,
+        multiple=footprint.multiple,
+    )
+    return spec, (height, width)
+
+
+def _parameter_names(module: torch.nn.Module) -> list[str]:
+    parameters = inspect.signature(module.forward).parameters.values()
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise ModuleError("forward takes *args; expected named image inputs: wrap the module")
+    return [p.name for p in parameters if p.default is p.empty]
+
+
+def _output_channels(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> int:
+    from edgeexpo.export.program import check_forward
+
+    return int(check_forward(module, example).shape[1])

@@ -1,0 +1,225 @@
+"""The main job: one network in, one verified bundle out."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgeexpo import artifact as bundles
+from edgeexpo.artifact import Artifact, Bundle, Manifest
+from edgeexpo.errors import UsageError
+from edgeexpo.export.coreml_export import export_coreml
+from edgeexpo.export.executorch_export import export_executorch
+from edgeexpo.export.half import half
+from edgeexpo.export.onnx_export import export_onnx
+from edgeexpo.export.program import Program, capture
+from edgeexpo.export.source import graph_sources
+from edgeexpo.imaging.samples import Sample, samples
+from edgeexpo.models import foreign, zoo
+from edgeexpo.models.weights import load_weights, read_weights
+from edgeexpo.progress import status, track
+from edgeexpo.quantization.ptq import quantize
+from edgeexpo.runtime.stages import front
+from edgeexpo.spec import PRECISIONS, SUFFIXES, TARGETS, Gate, ModelSpec, Recipe, SizeRange
+
+TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
+"""Libraries whose versions a manifest records."""
+
+CALIBRATION_SIDE = 256
+"""Calibration pictures are at most this high and wide: histograms need pixels, not resolution."""
+
+EXPORTERS: Mapping[str, Callable[[Program, Path], SizeRange]] = {
+    "onnx": export_onnx,
+    "executorch": export_executorch,
+    "coreml": export_coreml,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A module with its spec and size, ready to be captured."""
+
+    module: torch.nn.Module
+    spec: ModelSpec
+    size: tuple[int, int]
+    weights: Path | None
+
+
+def export_bundle(
+    model: str = "lrl",
+    *,
+    targets: Sequence[str] = ("coreml",),
+    precision: str | Sequence[str] = "int8",
+    calibration: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    size: tuple[int, int] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    inputs: Sequence[str] = (),
+    gates: Sequence[Gate] = (),
+    output: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> Bundle:
+    """Export a network, prove every artefact against the float reference, write a bundle.
+
+    Args:
+        model: A name of the zoo, or ``path/to/net.py:factory``.
+        targets: Any of ``coreml``, ``executorch``, ``onnx``; ``("all",)`` for all.
+        precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
+        calibration: Folder of photographs or brackets; the embedded photographs by default.
+        images: Folder of photographs or brackets to verify on; the embedded ones by default.
+        size: Largest (height, width) of the artefacts in pixels; 512x512 by default.
+        weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
+        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        gates: Bounds that replace the default ones of the same metric.
+        output: The bundle's folder; ``dist/MODEL`` by default.
+        force: Replace an existing bundle.
+
+    Returns:
+        The bundle; its manifest's ``status`` is ``verified``, ``unverified`` or ``failed``.
+
+    Raises:
+        UsageError: Bad arguments, pictures, weights or module.
+        ExportError: A conversion failed; nothing was written.
+        OutputError: The bundle cannot be written.
+    """
+    chosen = TARGETS if tuple(targets) == ("all",) else _known(targets, TARGETS, "target")
+    precisions = _known(
+        (precision,) if isinstance(precision, str) else precision, PRECISIONS, "precision"
+    )
+    network = _network(model, size, weights, inputs)
+    destination = Path(output) if output is not None else Path("dist") / network.spec.name
+    bundles.check_destination(destination, force)
+    pictures = _calibration(network, None if calibration is None else Path(calibration))
+    verification = _pictures(network, None if images is None else Path(images))
+    with bundles.staged(destination, force) as staging:
+        programs = _programs(network, precisions, pictures)
+        artifacts = [
+            _lower(programs[p], target, network.spec.name, staging)
+            for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
+        ]
+        recipe = Recipe(
+            model=model,
+            targets=tuple(chosen),
+            precisions=tuple(precisions),
+            size=network.size,
+            calibration="embedded photographs" if calibration is None else str(calibration),
+            calibration_pictures=tuple(s.name for s in pictures),
+            gates=_gates(network.spec, precisions, gates),
+            weights=None if network.weights is None else network.weights.name,
+        )
+        manifest = Manifest(
+            model=network.spec,
+            recipe=recipe,
+            artifacts=tuple(artifacts),
+            files=_save_programs(programs, staging),
+            tools=tool_versions(),
+            weights_sha256=None if network.weights is None else bundles.digest(network.weights),
+            sources=graph_sources(programs["fp32"].exported.graph_module),
+        )
+        _verify(staging, manifest, verification)
+    return Bundle.open(destination)
+
+
+def tool_versions() -> dict[str, str]:
+    """Installed versions of :data:`TOOLS` and of edgeexpo itself."""
+    return {name: importlib.metadata.version(name) for name in ("edgeexpo", *TOOLS)}
+
+
+def _known(values: Sequence[str], allowed: Sequence[str], what: str) -> tuple[str, ...]:
+    for value in values:
+        if value not in allowed:
+            raise UsageError(f"unknown {what} {value!r}; expected {', '.join(allowed)}")
+    return tuple(dict.fromkeys(values))
+
+
+def _network(
+    model: str,
+    size: tuple[int, int] | None,
+    weights: str | os.PathLike[str] | None,
+    inputs: Sequence[str],
+) -> Network:
+    given = None if weights is None else Path(weights)
+    if foreign.is_foreign(model):
+        if not inputs:
+            raise UsageError(f"{model} needs its inputs; give --input NAME=1x3xHxW for each")
+        if size is not None:
+            raise UsageError("--size is for models of the zoo; a foreign module takes --input")
+        module = foreign.load_factory(model)
+        if given is not None:
+            load_weights(module, read_weights(given), str(given))
+        spec, side = foreign.describe(module, model, [foreign.parse_input(i) for i in inputs])
+        return Network(module, spec, side, given)
+    if inputs:
+        raise UsageError(f"--input is for foreign modules; {model} takes --size H,W")
+    entry = zoo.get(model)
+    path = given or entry.weights
+    if path is None:
+        raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
+    module = entry.build()
+    load_weights(module, read_weights(path), str(path))
+    return Network(module.eval(), entry.spec, size or (512, 512), path)
+
+
+def _calibration(network: Network, source: Path | None) -> list[Sample]:
+    height, width = (min(side, CALIBRATION_SIDE) for side in network.size)
+    if network.spec.halo is None:
+        height, width = network.size
+    return samples(len(network.spec.frames), source, (height, width), seed=1)
+
+
+def _pictures(network: Network, source: Path | None) -> list[Sample]:
+    return samples(len(network.spec.frames), source, network.size, seed=0)
+
+
+def _programs(
+    network: Network, precisions: Sequence[str], pictures: Sequence[Sample]
+) -> dict[str, Program]:
+    spec = network.spec
+    with status("Capturing the network"):
+        programs = {
+            "fp32": capture(network.module, spec.inputs, spec.outputs, network.size, spec.multiple)
+        }
+    if "fp16" in precisions:
+        programs["fp16"] = half(programs["fp32"])
+    if "int8" in precisions:
+        fed = track(pictures, "Calibrating")
+        programs["int8"] = quantize(programs["fp32"], _network_inputs(spec, fed))
+    return programs
+
+
+def _network_inputs(
+    spec: ModelSpec, pictures: Sequence[Sample] | Iterator[Sample]
+) -> Iterator[dict[str, np.ndarray]]:
+    return (front(spec, sample.frames, sample.ev) for sample in pictures)
+
+
+def _lower(program: Program, target: str, name: str, staging: Path) -> Artifact:
+    file = f"{name}.{program.precision}{SUFFIXES[target]}"
+    started = time.perf_counter()
+    sizes = EXPORTERS[target](program, staging / file)
+    return Artifact(
+        file=file,
+        target=target,
+        precision=program.precision,
+        sha256=bundles.digest(staging / file),
+        bytes=bundles.size_in_bytes(staging / file),
+        sizes=sizes,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, str]:
+    files = {}
+    for precision, name in (("fp32", "reference.pt2"), ("int8", "quantized.pt2")):
+        if precision in programs:
+            with bundles.writing(staging / name):
+                torch.export.save(programs[precision].exported, staging / name)
+            files[name] = bundles.digest(staging / name)
+    return files
