@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail(args, OutputError("out of memory; use smaller pictures or a smaller --size"))
     except BrokenPipeError:
-        # Whoever read our output has left; the interpreter must not try to flush it again.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        # Whoever read our output has left; the interpreter's last flush must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
@@ -74,6 +74,7 @@ def _run(arguments: list[str], args: argparse.Namespace) -> int:
     try:
         parser.parse_args(arguments, args)
     except SystemExit as done:  # --help and --version leave this way
+        sys.stdout.flush()
         return int(done.code or 0)
     assert module is not None  # a verb is required, and only known ones get here
     with protected_stdout() as args.stdout, _quiet_libraries():

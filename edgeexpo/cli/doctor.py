@@ -1,0 +1,208 @@
+"""``edgeexpo doctor``: what is installed, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.cli.output import add_json_argument, emit, table
+from edgeexpo.errors import MissingDependencyError
+
+CPU_FEATURES = ("avx2", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
+"""Names as ``/proc/cpuinfo`` has them; the last two are ARM's dot product and INT8 matmul."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package that edgeexpo declares: ``extra`` is ``base`` or the extra that brings it."""
+
+    package: str
+    tested: str
+    extra: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found against what was tested; exit 4 when the base install is incomplete."""
+    from edgeexpo.progress import status
+
+    with status("looking at packages and engines"):
+        packages = [_package(requirement) for requirement in requirements()]
+        document: dict[str, Any] = {
+            "host": host(),
+            "packages": packages,
+            "engines": engines(),
+            "accelerators": accelerators(),
+            "photographs": photographs(),
+        }
+    missing = {p["extra"] for p in packages if p["status"] == "missing"}
+    document["get"] = {extra: _command(extra) for extra in sorted(missing)}
+    document["ok"] = "base" not in missing
+    emit(args, document, _text(document))
+    return 0 if document["ok"] else MissingDependencyError.exit_code
+
+
+def requirements() -> list[Requirement]:
+    """The packages and versions of edgeexpo's own metadata, base first.
+
+    Raises:
+        MissingDependencyError: edgeexpo runs from a folder without having been installed.
+    """
+    try:
+        declared = importlib.metadata.requires("edgeexpo") or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingDependencyError(
+            "edgeexpo is not installed, only importable; in its clone: pip install ."
+        ) from error
+    found = []
+    for line in declared:
+        match = re.match(
+            r"([\w.-]+)(\[[^]]*\])?\s*([^;]*)(?:;.*extra == ['\"]([\w-]+)['\"])?", line
+        )
+        if match and match[1] != "edgeexpo":
+            found.append(Requirement(match[1], match[3].strip(), match[4] or "base"))
+    return found
+
+
+def satisfies(version: str, tested: str) -> bool:
+    """True when ``version`` fulfils ``tested``, as in ``>=2.3,<2.4`` (local labels are ignored)."""
+    checks = {
+        "==": lambda a, b: a == b,
+        ">=": lambda a, b: a >= b,
+        "<=": lambda a, b: a <= b,
+        "<": lambda a, b: a < b,
+        ">": lambda a, b: a > b,
+    }
+    for clause in filter(None, (c.strip() for c in tested.split(","))):
+        sign = re.match(r"[=<>]+", clause)
+        if sign is None or sign[0] not in checks:
+            return False
+        if not checks[sign[0]](_release(version), _release(clause[sign.end() :])):
+            return False
+    return True
+
+
+def _release(version: str) -> tuple[int, ...]:
+    numbers = [int(n) for n in re.findall(r"\d+", re.split(r"[+a-z]", version.strip())[0])]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _package(requirement: Requirement) -> dict[str, Any]:
+    try:
+        found = importlib.metadata.version(requirement.package)
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    status = "missing"
+    if found is not None:
+        status = "ok" if satisfies(found, requirement.tested) else "untested"
+    return {
+        "package": requirement.package,
+        "found": found,
+        "tested": requirement.tested,
+        "extra": requirement.extra,
+        "status": status,
+    }
+
+
+def host() -> dict[str, Any]:
+    """Python, operating system and processor."""
+    name, flags = "", set[str]()
+    for key, value in _cpuinfo():
+        if key == "model name":
+            name = name or value
+        if key in ("flags", "Features"):
+            flags |= set(value.split())
+    return {
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "cpu": name or platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cpu_features": [f for f in CPU_FEATURES if f in flags],
+    }
+
+
+def _cpuinfo() -> Iterator[tuple[str, str]]:
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+        key, _, value = line.partition(":")
+        yield key.strip(), value.strip()
+
+
+def engines() -> dict[str, str]:
+    """Engine -> ``usable``, or why it is not."""
+    found = {
+        "onnxruntime": _importable("onnxruntime"),
+        "executorch": _importable("executorch.runtime"),
+        "mil-interpreter": _importable("coremltools"),
+    }
+    on_mac = sys.platform == "darwin"
+    found["coreml"] = found["mil-interpreter"] if on_mac else "needs macOS"
+    return found
+
+
+def _importable(module: str) -> str:
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        return "not installed"
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        return " ".join(f"does not load: {error}".split())
+    return "usable"
+
+
+def accelerators() -> list[str]:
+    """Accelerators that torch can use, by name; empty without torch."""
+    if _importable("torch") != "usable":
+        return []
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return [*names, "mps"] if torch.backends.mps.is_available() else names
+
+
+def photographs() -> list[str]:
+    """Embedded photographs that are present: they calibrate and verify by default."""
+    found = importlib.util.find_spec("skimage")
+    if found is None or importlib.util.find_spec("numpy") is None:
+        return []
+    from edgeexpo.imaging.samples import EMBEDDED
+
+    places = found.submodule_search_locations or ()
+    return [n for n in EMBEDDED if any(list((Path(p) / "data").glob(f"{n}*")) for p in places)]
+
+
+def _command(extra: str) -> str:
+    return "pip install ." if extra == "base" else f"pip install '.[{extra}]'"
+
+
+def _text(document: dict[str, Any]) -> str:
+    host = document["host"]
+    features = " ".join(host["cpu_features"]) or "no INT8 features known"
+    lines = [
+        f"Python {host['python']} on {host['os']}",
+        f"{host['cpu']}, {host['cores']} cores, {features}",
+        "",
+        table(document["packages"], ["package", "found", "tested", "extra", "status"]),
+        "",
+        *(f"engine {name}: {state}" for name, state in document["engines"].items()),
+        f"accelerators: {', '.join(document['accelerators']) or 'none'}",
+        f"embedded photographs: {', '.join(document['photographs']) or 'none'}",
+    ]
+    for extra, command in document["get"].items():
+        lines.append(f"missing from {extra}; in a clone of edgeexpo: {command}")
+    return "\n".join(lines)

@@ -1,0 +1,67 @@
+"""``edgeexpo models``: the networks that ship, what they cost and what they were trained on."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from typing import Any
+
+from edgeexpo.cli.output import add_json_argument, emit, table
+from edgeexpo.errors import MissingDependencyError
+
+SIDE = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one row a network.
+
+    Raises:
+        MissingDependencyError: torch, which builds the networks, is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingDependencyError(
+            "torch is not installed and builds the networks to count them; "
+            "in a clone of edgeexpo: pip install '.[export]'"
+        )
+    from edgeexpo.models.zoo import ENTRIES
+
+    rows = [_row(name) for name in ENTRIES]
+    shown = [
+        {
+            "name": row["name"],
+            "task": row["task"],
+            "frames": ", ".join(row["frames"]),
+            "params": row["params"],
+            f"GMACs at {SIDE}": row["gmacs_512"],
+            "weights": (row["weights_sha256"] or "none")[:12],
+            "trained on": row["trained_on"] or "-",
+        }
+        for row in rows
+    ]
+    emit(args, rows, table(shown, list(shown[0])))
+    return 0
+
+
+def _row(name: str) -> dict[str, Any]:
+    from edgeexpo.artifact import digest
+    from edgeexpo.models.cost import count
+    from edgeexpo.models.zoo import get
+
+    entry = get(name)
+    shapes = [(1, tensor.channels, SIDE, SIDE) for tensor in entry.spec.inputs]
+    cost = count(entry.build(), shapes)
+    return {
+        "name": name,
+        "task": entry.spec.task,
+        "frames": entry.spec.frames,
+        "inputs": entry.spec.inputs,
+        "params": cost.params,
+        "gmacs_512": round(cost.macs / 1e9, 3),
+        "weights_sha256": None if entry.weights is None else digest(entry.weights),
+        "trained_on": entry.trained_on,
+    }
