@@ -1,0 +1,129 @@
+"""The exposure half way between two frames, from intensity mapping alone.
+
+Follows C. Zheng, Z. Li, Y. Yang, S. Wu, "Exposure interpolation via hybrid learning", ICASSP 2020,
+with the weights as the authors' code applies them: the one that is zero for dark pixels goes with
+the short exposure, the one that is zero for saturated pixels with the long one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging import mapping
+from edgeexpo.imaging import response as responses
+
+Picture = npt.NDArray[np.float32]
+
+_STRIP = 1 << 18
+
+
+def intermediate(
+    under: npt.ArrayLike,
+    over: npt.ArrayLike,
+    *,
+    ev: float | None,
+    response: str | npt.ArrayLike = "fitted",
+    xi_lower: float = 5,
+    xi_upper: float = 250,
+) -> Picture:
+    """Predict the exposure whose time is the geometric mean of two others.
+
+    ``y0 = (W_lo(x1) L13(x1) + W_hi(x2) L23(x2)) / (W_lo(x1) + W_hi(x2))`` per channel, with 1e-6
+    added to each weight, so that a pixel that neither frame shows well gets the average.
+
+    Args:
+        under: HxWx3 in [0, 1], sRGB-encoded, the shorter exposure. Values are codes of an 8-bit
+            camera; between codes the look-up tables are interpolated linearly.
+        over: HxWx3, same size, the longer exposure.
+        ev: log2 of the exposure ratio over/under, > 0; ``None`` when unknown: both frames'
+            histograms then give the mapping, and its functional square root is used.
+        response: ``"fitted"`` to these frames, ``"srgb"``, or a (256, 3) inverse response table.
+        xi_lower: Code below which the short exposure counts for nothing.
+        xi_upper: Code from which the long exposure counts for nothing.
+
+    Returns:
+        HxWx3 float32 in [0, 1], encoded as the frames are.
+
+    Raises:
+        PictureError: The frames are not HxWx3 or differ in size.
+        UsageError: ``ev`` is not positive, or the response is unknown.
+    """
+    x1, x2 = _frame("under", under), _frame("over", over)
+    if x1.shape != x2.shape:
+        raise PictureError(f"under is {_size(x1)}, over is {_size(x2)}; expected the same size")
+    if ev is not None and not ev > 0:
+        raise UsageError(f"ev is {ev}; expected log2 of the ratio over/under, such as 4")
+    lift, lower = _mappings(x1, x2, ev, response)
+    weight_low, weight_high = weights(xi_lower, xi_upper)
+    out = np.empty_like(x1)
+    rows = max(1, _STRIP // max(1, x1.shape[1]))
+    for start in range(0, x1.shape[0], rows):
+        part = slice(start, start + rows)
+        for c in range(3):
+            w1, v1 = _look_up(x1[part, :, c], weight_low, lift[:, c])
+            w2, v2 = _look_up(x2[part, :, c], weight_high, lower[:, c])
+            out[part, :, c] = (w1 * v1 + w2 * v2) / (w1 + w2)
+    return out
+
+
+def weights(xi_lower: float, xi_upper: float) -> tuple[Picture, Picture]:
+    """The two weight tables, (256,) float32 in [1e-6, 1 + 1e-6]: W_lo by ``under``, W_hi by ``over``.
+
+    Raises:
+        UsageError: ``xi_lower`` is not in [0, 55) or ``xi_upper`` not in (200, 255].
+    """
+    if not 0 <= xi_lower < 55 or not 200 < xi_upper <= 255:
+        raise UsageError(f"xi is {xi_lower}, {xi_upper}; expected 0 <= lower < 55, 200 < upper")
+    z = np.arange(256, dtype=np.float64)
+    h = (55 - z) / (55 - xi_lower)
+    low = np.where(z < xi_lower, 0, np.where(z < 55, 1 - 3 * h**2 + 2 * h**3, 1))
+    h = (z - 200) / (xi_upper - 200)
+    high = np.where(z < 200, 1, np.where(z < xi_upper, 1 - 3 * h**2 + 2 * h**3, 0))
+    return (low + 1e-6).astype(np.float32), (high + 1e-6).astype(np.float32)
+
+
+def _mappings(
+    x1: Picture, x2: Picture, ev: float | None, chosen: str | npt.ArrayLike
+) -> tuple[Picture, Picture]:
+    if isinstance(chosen, str):
+        if chosen not in ("fitted", "srgb"):
+            raise UsageError(f"response is {chosen!r}; expected 'fitted', 'srgb' or a table")
+        table = None if chosen == "fitted" else responses.srgb()
+    else:
+        table = responses.checked(chosen)
+    if table is None:
+        table, ev = responses.fit_response(x1, x2, ev)
+    elif ev is None:
+        ev = responses.estimate_ev(x1, x2, table)
+    lift, lower = mapping.square_roots(table, ev)
+    return lift.astype(np.float32), lower.astype(np.float32)
+
+
+def _look_up(values: Picture, weight: Picture, lut: Picture) -> tuple[Picture, Picture]:
+    codes = values * np.float32(255)
+    nearest = np.rint(codes)
+    index = nearest.astype(np.uint8)
+    if np.abs(codes - nearest).max(initial=0) < 1e-3:
+        return weight[index], lut[index]
+    floor = np.minimum(codes, 254).astype(np.uint8)
+    part = codes - floor
+    low = lut[floor]
+    low_weight = weight[floor]
+    return (
+        low_weight + part * (weight[floor + 1] - low_weight),
+        low + part * (lut[floor + 1] - low),
+    )
+
+
+def _frame(name: str, frame: npt.ArrayLike) -> Picture:
+    picture = np.asarray(frame)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype.kind != "f":
+        found = "x".join(map(str, picture.shape))
+        raise PictureError(f"{name} is {found} {picture.dtype}; expected HxWx3 float in [0, 1]")
+    return np.clip(picture, 0, 1, dtype=np.float32)
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"

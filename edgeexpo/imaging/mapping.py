@@ -1,0 +1,95 @@
+"""Intensity mapping functions (IMF): the code a pixel would have at another exposure.
+
+An IMF is a (256, 3) float64 look-up table in [0, 1], ``imf[code, channel]``; it never falls.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Lut = npt.NDArray[np.float64]
+
+CODES = 256
+LOWEST, HIGHEST = 2, 250
+"""Codes that say something about radiance: below is quantisation and noise, above is clipping."""
+
+
+def exposure_mapping(table: Lut, ev: float) -> Lut:
+    """IMF of a known response: ``L(z) = F(2**ev * Finv(z))``, clamped at both ends.
+
+    Args:
+        table: (256, 3) inverse response, see :mod:`edgeexpo.imaging.response`.
+        ev: log2 of the exposure ratio, negative to darken.
+    """
+    codes = np.linspace(0.0, 1.0, CODES)
+    ratio = 2.0**ev
+    return np.stack([np.interp(ratio * table[:, c], table[:, c], codes) for c in range(3)], axis=1)
+
+
+def square_roots(table: Lut, ev: float) -> tuple[Lut, Lut]:
+    """The two IMFs that meet half way, L13 (``under`` up) and L23 (``over`` down).
+
+    Applied twice, each is the IMF of the whole ratio: ``L13(L13(z)) = F(2**ev Finv(z))`` where
+    nothing clips, so they are its functional square root (and that of its inverse). The result
+    does not change when radiance is raised to a power and ``ev`` scaled by it; hence it is
+    determined even when neither the response nor the exposure times are known.
+    """
+    return exposure_mapping(table, ev / 2), exposure_mapping(table, -ev / 2)
+
+
+def histogram_mapping(source: npt.ArrayLike, target: npt.ArrayLike) -> Lut:
+    """IMF by cumulative matching, ``L(z) = H2inv(H1(z))`` per channel.
+
+    Follows M. D. Grossberg and S. K. Nayar, "Determining the camera response from images: what is
+    knowable?", IEEE TPAMI 25(11), 2003. The frames need no registration.
+
+    Args:
+        source: HxWx3 in [0, 1], read as 8-bit codes.
+        target: HxWx3 in [0, 1], the same scene at another exposure.
+    """
+    h1, h2 = histograms(source), histograms(target)
+    codes = np.linspace(0.0, 1.0, CODES)
+    return np.stack([np.interp(_middle(h1[c]), *_support(h2[c], codes)) for c in range(3)], axis=1)
+
+
+def matched_codes(under: npt.ArrayLike, over: npt.ArrayLike) -> tuple[Lut, Lut, Lut]:
+    """Code pairs of equal radiance, by cumulative matching, over all channels.
+
+    Returns:
+        Codes in ``under``, codes in ``over`` (both (N,), in [0, 1], unclipped ones only) and the
+        share of pixels behind each pair. N is 0 when the frames share no well-exposed codes.
+    """
+    h1, h2 = histograms(under), histograms(over)
+    codes = np.linspace(0.0, 1.0, CODES)
+    inside = np.arange(CODES)
+    low, high, share = [], [], []
+    for c in range(3):
+        matched = np.interp(_middle(h2[c]), *_support(h1[c], codes))
+        keep = (h2[c] > 0) & (inside >= LOWEST) & (inside <= HIGHEST)
+        keep &= (matched * (CODES - 1) >= LOWEST) & (matched * (CODES - 1) <= HIGHEST)
+        low.append(matched[keep])
+        high.append(codes[keep])
+        share.append(h2[c][keep])
+    return np.concatenate(low), np.concatenate(high), np.concatenate(share)
+
+
+def histograms(frame: npt.ArrayLike) -> Lut:
+    """Share of the pixels at each 8-bit code: (3, 256), each row sums to 1."""
+    picture = np.asarray(frame)
+    counts = np.zeros((3, CODES))
+    rows = max(1, (1 << 18) // max(1, picture.shape[1]))
+    for start in range(0, picture.shape[0], rows):
+        codes = np.rint(picture[start : start + rows] * (CODES - 1)).astype(np.uint8)
+        for c in range(3):
+            counts[c] += np.bincount(codes[..., c].ravel(), minlength=CODES)
+    return counts / max(1, picture.shape[0] * picture.shape[1])
+
+
+def _middle(histogram: Lut) -> Lut:
+    return np.cumsum(histogram) - histogram / 2
+
+
+def _support(histogram: Lut, codes: Lut) -> tuple[Lut, Lut]:
+    seen = histogram > 0
+    return _middle(histogram)[seen], codes[seen]

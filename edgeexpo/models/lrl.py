@@ -1,0 +1,138 @@
+"""LRL: a residual network that repairs an interpolated exposure.
+
+Follows C. Zheng, Z. Li, Y. Yang, S. Wu, "Exposure interpolation via hybrid learning", ICASSP 2020:
+the model-driven part (:mod:`edgeexpo.imaging.interpolation`) predicts ``y0`` and the network learns
+the rest, ``y = y0 + f(y0)``. The poster does not give the layers; these are the DnCNN-shaped ones
+of the authors' sister paper (TCSVT 31(4), 2021), with ReLU by default because every INT8 kernel
+library has it. ``activation="prelu"`` is the sister paper's; single fp32 PReLUs have crashed a
+runtime, so it is not offered in INT8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
+
+
+class Shape(TypedDict):
+    """Arguments of :class:`LRLNet`."""
+
+    width: int
+    depth: int
+    batch_norm: bool
+
+
+PRESETS: Mapping[str, Shape] = MappingProxyType(
+    {
+        "lrl-8": Shape(width=64, depth=8, batch_norm=False),
+        "lrl-8-w32": Shape(width=32, depth=8, batch_norm=False),
+        "lrl-mobile": Shape(width=24, depth=6, batch_norm=False),
+        "lrl-3": Shape(width=64, depth=3, batch_norm=False),
+        "lrl-23": Shape(width=64, depth=23, batch_norm=True),
+    }
+)
+"""``lrl-8`` is the default, ``lrl-mobile`` the one for drones and small phones; ``lrl-3`` computes
+what the sister paper's released code does, ``lrl-23`` what it evidently meant."""
+
+ALIASES: Mapping[str, str] = MappingProxyType({"lrl": "lrl-8"})
+
+
+class LRLNet(nn.Module):
+    """``depth`` 3x3 convolutions whose output is added to the input.
+
+    Args:
+        width: Channels of the hidden layers.
+        depth: Number of convolutions, at least 2; also the halo in pixels.
+        activation: ``"relu"`` or ``"prelu"`` (one slope a channel, from 0.1).
+        batch_norm: Normalise after every middle convolution (fold before export).
+
+    Raises:
+        UsageError: Unknown activation, or fewer than two convolutions.
+    """
+
+    def __init__(
+        self, width: int = 64, depth: int = 8, activation: str = "relu", batch_norm: bool = False
+    ) -> None:
+        super().__init__()
+        if activation not in ("relu", "prelu"):
+            raise UsageError(f"activation is {activation!r}; expected 'relu' or 'prelu'")
+        if depth < 2:
+            raise UsageError(f"depth is {depth}; expected at least 2 convolutions")
+        layers: list[nn.Module] = []
+        for index in range(depth - 1):
+            normalised = batch_norm and index > 0
+            layers.append(nn.Conv2d(3 if index == 0 else width, width, 3, padding=1))
+            if normalised:
+                layers.append(nn.BatchNorm2d(width, eps=1e-3))
+            layers.append(nn.ReLU() if activation == "relu" else nn.PReLU(width, init=0.1))
+        layers.append(nn.Conv2d(width, 3, 3, padding=1))
+        self.body = nn.Sequential(*layers)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """He initialisation; the last convolution starts at zero, so the network at identity."""
+        convolutions = [m for m in self.body if isinstance(m, nn.Conv2d)]
+        for convolution in convolutions:
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(convolutions[-1].weight)
+
+    def correction(self, y0: Tensor) -> Tensor:
+        """``f(y0)``: NCHW in, NCHW out, about [-0.3, 0.3]."""
+        result: Tensor = self.body(y0)
+        return result
+
+    def forward(self, y0: Tensor) -> Tensor:
+        """Repair an interpolated exposure.
+
+        Args:
+            y0: Nx3xHxW, sRGB-encoded, [0, 1].
+
+        Returns:
+            Nx3xHxW; clipped to [0, 1] in eval mode, unclipped in training (gradients at the ends).
+        """
+        y = y0 + self.body(y0)
+        return y if self.training else torch.clamp(y, 0.0, 1.0)
+
+
+def shape(preset: str) -> Shape:
+    """Width, depth and normalisation of a preset or its alias.
+
+    Raises:
+        UsageError: No preset has this name.
+    """
+    name = ALIASES.get(preset, preset)
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def build(preset: str) -> LRLNet:
+    """The network of a preset, initialised, without trained weights."""
+    return LRLNet(**shape(preset))
+
+
+def spec(preset: str) -> ModelSpec:
+    """What the rest of the program needs to know: tensors, halo, front and back stages."""
+    short = next((alias for alias, name in ALIASES.items() if name == preset), preset)
+    return ModelSpec(
+        name=short,
+        task="repair the exposure interpolated between two frames (LRL)",
+        frames=("under", "over"),
+        inputs=(TensorSpec("y0"),),
+        outputs=(TensorSpec("y_hat"),),
+        halo=shape(preset)["depth"],
+        residual="y0",
+        front=StageSpec("intermediate", {"response": "fitted", "xi_lower": 5.0, "xi_upper": 250.0}),
+        back=StageSpec(
+            "exposure-fusion",
+            {"contrast": 1.0, "saturation": 1.0, "exposedness": 1.0, "sigma": 0.2},
+        ),
+    )

@@ -1,0 +1,189 @@
+"""Training pairs for exposure interpolation: y0 as the front stage gives it, and the true exposure.
+
+Radiance comes from equirectangular maps (perspective views of them) and from photographs turned
+back to linear light; a simulated camera takes the bracket, so the exposure half way is known
+exactly.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging.camera import Camera
+from edgeexpo.imaging.color import srgb_to_linear
+from edgeexpo.imaging.interpolation import intermediate
+from edgeexpo.training.radiance import read_hdr
+
+Picture = npt.NDArray[np.float32]
+
+HELD_OUT = ("lab", "hall", "bridge", "blender_city", "sunset")
+"""Maps that are for evaluation only."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Two frames and the truth between them, each HxWx3 float32 in [0, 1]."""
+
+    under: Picture
+    over: Picture
+    truth: Picture
+    ev: float
+    camera: Camera
+
+
+def radiance_maps(folder: Path, *, held_out: bool) -> dict[str, Picture]:
+    """Read the radiance maps of a folder: the held-out ones, or all others.
+
+    ``.exr`` files are skipped with a warning that names them.
+
+    Raises:
+        UsageError: The folder has no ``.hdr`` file of the wanted kind.
+    """
+    skipped = [p.name for p in sorted(folder.glob("*.exr")) if (p.stem in HELD_OUT) == held_out]
+    if skipped:
+        warnings.warn(f"skipped, EXR is not read here: {', '.join(skipped)}", stacklevel=2)
+    paths = [p for p in sorted(folder.glob("*.hdr")) if (p.stem in HELD_OUT) == held_out]
+    if not paths:
+        raise UsageError(f"{folder} has no radiance maps; expected equirectangular .hdr files")
+    return {path.stem: read_hdr(path) for path in paths}
+
+
+def photographs(folder: Path) -> dict[str, Picture]:
+    """Read the JPEG and PNG files of a folder as linear light, HxWx3 in [0, 1]."""
+    from PIL import Image
+
+    pictures = {}
+    for path in sorted([*folder.glob("*.jpg"), *folder.glob("*.jpeg"), *folder.glob("*.png")]):
+        with Image.open(path) as image:
+            encoded = np.asarray(image.convert("RGB"), np.float32) / 255
+        pictures[path.stem] = np.asarray(srgb_to_linear(encoded), np.float32)
+    return pictures
+
+
+def perspective(
+    radiance: Picture, size: int, yaw: float, pitch: float, field_of_view: float
+) -> Picture:
+    """A pinhole camera's view into an equirectangular map, bilinear.
+
+    Args:
+        radiance: HxWx3 linear radiance, 360 by 180 degrees.
+        size: Height and width of the view, pixels.
+        yaw: Direction, radians, 0 at the map's middle.
+        pitch: Elevation, radians, positive up.
+        field_of_view: Horizontal, radians, below pi.
+
+    Returns:
+        ``size x size x 3`` linear radiance.
+    """
+    height, width = radiance.shape[:2]
+    axis = np.tan(field_of_view / 2) * (2 * (np.arange(size) + 0.5) / size - 1)
+    right, down = np.meshgrid(axis, axis)
+    up = np.sin(pitch) - down * np.cos(pitch)
+    ahead = np.cos(pitch) + down * np.sin(pitch)
+    longitude = np.arctan2(right, ahead) + yaw
+    latitude = np.arctan2(up, np.hypot(right, ahead))
+    column = (longitude / (2 * np.pi) + 0.5) * width - 0.5
+    row = np.clip((0.5 - latitude / np.pi) * height - 0.5, 0, height - 1.001)
+    x, y = np.floor(column).astype(int), np.floor(row).astype(int)
+    fx, fy = (column - x)[..., None], (row - y)[..., None]
+    left, right_of = x % width, (x + 1) % width
+    top = radiance[y, left] * (1 - fx) + radiance[y, right_of] * fx
+    bottom = radiance[y + 1, left] * (1 - fx) + radiance[y + 1, right_of] * fx
+    return (top * (1 - fy) + bottom * fy).astype(np.float32)
+
+
+def random_view(radiance: Picture, size: int, rng: np.random.Generator) -> Picture:
+    """A random view, scaled so that its geometric mean is 0.18 of saturation, within 1 EV."""
+    view = perspective(
+        radiance,
+        size,
+        yaw=rng.uniform(-np.pi, np.pi),
+        pitch=rng.uniform(-0.5, 0.5),
+        field_of_view=np.deg2rad(rng.uniform(50, 95)),
+    )
+    key = np.exp(np.log(view.mean(axis=2) + 1e-6).mean())
+    return np.asarray(view * (0.18 / key * 2 ** rng.uniform(-1, 1)), np.float32)
+
+
+def shoot_bracket(radiance: Picture, ev: float, rng: np.random.Generator) -> Bracket:
+    """Photograph ``radiance`` at -ev/2 and +ev/2 with a random camera; the truth is at 0."""
+    camera = Camera.random(rng)
+    return Bracket(
+        camera.shoot(radiance, -ev / 2, rng),
+        camera.shoot(radiance, ev / 2, rng),
+        camera.expose(radiance, 0.0),
+        ev,
+        camera,
+    )
+
+
+def training_pairs(
+    maps: Sequence[Picture],
+    pictures: Sequence[Picture],
+    *,
+    count: int,
+    patch: int,
+    seed: int,
+    scene: int = 320,
+    patches_per_scene: int = 10,
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Patches of (y0, truth) for training, in memory.
+
+    A scene is a view of a map, or (one in three, when there are any) part of a photograph. EV is 4
+    for half of the scenes, else uniform in 2 to 5; one in eight is interpolated as if EV were
+    unknown and one in eight with the camera's own response, the rest as the runtime does.
+
+    Returns:
+        Two (count, 3, patch, patch) arrays; [0, 1] stored as 0..65535.
+    """
+    rng = np.random.default_rng(seed)
+    y0s = np.empty((count, 3, patch, patch), np.uint16)
+    truths = np.empty_like(y0s)
+    done = 0
+    while done < count:
+        radiance = _scene(maps, pictures, scene, rng)
+        bracket = shoot_bracket(radiance, 4.0 if rng.random() < 0.5 else rng.uniform(2, 5), rng)
+        y0 = _front(bracket, rng)
+        for _ in range(min(patches_per_scene, count - done)):
+            top, left = rng.integers(0, radiance.shape[0] - patch), rng.integers(
+                0, radiance.shape[1] - patch
+            )
+            area = (slice(top, top + patch), slice(left, left + patch))
+            y0s[done] = _store(y0[area])
+            truths[done] = _store(bracket.truth[area])
+            done += 1
+    return y0s, truths
+
+
+def _scene(
+    maps: Sequence[Picture], pictures: Sequence[Picture], size: int, rng: np.random.Generator
+) -> Picture:
+    if pictures and rng.random() < 1 / 3:
+        picture = pictures[rng.integers(len(pictures))]
+        if min(picture.shape[:2]) < size:
+            raise PictureError(f"a photograph is below {size} pixels; expected larger ones")
+        top = rng.integers(0, picture.shape[0] - size + 1)
+        left = rng.integers(0, picture.shape[1] - size + 1)
+        return picture[top : top + size, left : left + size]
+    return random_view(maps[rng.integers(len(maps))], size, rng)
+
+
+def _front(bracket: Bracket, rng: np.random.Generator) -> Picture:
+    draw = rng.random()
+    if draw < 1 / 8:
+        return intermediate(bracket.under, bracket.over, ev=None)
+    if draw < 2 / 8:
+        table = bracket.camera.table
+        return intermediate(bracket.under, bracket.over, ev=bracket.ev, response=table)
+    return intermediate(bracket.under, bracket.over, ev=bracket.ev)
+
+
+def _store(patch: Picture) -> npt.NDArray[np.uint16]:
+    return np.rint(patch.transpose(2, 0, 1) * 65535).astype(np.uint16)
