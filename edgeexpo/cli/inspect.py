@@ -1,0 +1,141 @@
+"""``edgeexpo inspect``: what is in an artefact or in a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.artifact import Bundle, digest, size_in_bytes
+from edgeexpo.cli.contents import READERS
+from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
+from edgeexpo.errors import BundleError, UsageError
+from edgeexpo.progress import status
+from edgeexpo.spec import to_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument(
+        "file", type=Path, help=f"a bundle's folder, or a file: {', '.join(READERS)}"
+    )
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the contents of ``args.file``; exit 2 for a bundle with a changed or missing file.
+
+    Raises:
+        UsageError: There is no such file, or nobody here reads its format.
+        BundleError: The file or the bundle is damaged.
+    """
+    path: Path = args.file
+    if not path.exists():
+        raise UsageError(f"no file at {path}; expected a bundle's folder or {', '.join(READERS)}")
+    if path.suffix not in READERS:
+        if not path.is_dir():
+            raise UsageError(
+                f"{path} has the suffix {path.suffix!r}; expected a bundle's folder or "
+                f"one of {', '.join(READERS)}"
+            )
+        document = bundle_contents(Bundle.open(path))
+        emit(args, document, _bundle_text(document))
+        return 0 if document["intact"] else BundleError.exit_code
+    with status(f"reading {path.name}"):
+        document = {
+            "file": str(path),
+            "bytes": size_in_bytes(path),
+            "sha256": digest(path),
+            **READERS[path.suffix](path),
+        }
+    emit(args, document, _file_text(document))
+    return 0
+
+
+def bundle_contents(bundle: Bundle) -> dict[str, Any]:
+    """What a bundle says of itself, and whether each of its files still is what it says."""
+    manifest = bundle.manifest
+    damaged = {}
+    for relative in [*manifest.files, *(a.file for a in manifest.artifacts)]:
+        try:
+            bundle.file(relative)
+        except BundleError as error:
+            damaged[relative] = str(error)
+    parity = manifest.parity if isinstance(manifest.parity, dict) else {}
+    return {
+        "kind": "bundle",
+        "bundle": str(bundle.path),
+        "model": to_json(manifest.model),
+        "recipe": to_json(manifest.recipe),
+        "tools": to_json(manifest.tools),
+        "weights_sha256": manifest.weights_sha256,
+        "noise_floor": manifest.noise_floor,
+        "status": manifest.status,
+        "intact": not damaged,
+        "damaged": damaged,
+        "artifacts": [{**to_json(a), "intact": a.file not in damaged} for a in manifest.artifacts],
+        "parity": {"passed": parity.get("passed"), "reference": parity.get("reference")},
+    }
+
+
+def _bundle_text(document: dict[str, Any]) -> str:
+    model, recipe, parity = (document[k] for k in ("model", "recipe", "parity"))
+    rows = [
+        {**a, "size": human_bytes(a["bytes"]), "accepts": _sizes(a["sizes"])}
+        for a in document["artifacts"]
+    ]
+    columns = ["file", "target", "precision", "size", "accepts", "status", "verified_by", "intact"]
+    lines = [
+        f"{document['bundle']}: {model['name']}, {model['task']}",
+        f"frames {', '.join(model['frames'])}; calibrated on {recipe['calibration']}; "
+        f"weights {(document['weights_sha256'] or 'made in memory')[:14]}",
+        "made with " + ", ".join(f"{k} {v}" for k, v in document["tools"].items()),
+        "",
+        table(rows, columns),
+        "",
+        f"parity: {_parity(parity)}",
+    ]
+    return "\n".join([*lines, *document["damaged"].values()])
+
+
+def _parity(parity: dict[str, Any]) -> str:
+    if parity["passed"] is None:
+        return "never checked"
+    reference = parity["reference"] or {}
+    against = reference.get("name") or reference.get("device") or "an unnamed reference"
+    return f"{'passed' if parity['passed'] else 'failed'} against {against}"
+
+
+def _sizes(sizes: dict[str, Any]) -> str:
+    if sizes["enumerated"]:
+        return " ".join(f"{h}x{w}" for h, w in sizes["enumerated"])
+    (small_h, small_w), (large_h, large_w) = sizes["smallest"], sizes["largest"]
+    if (small_h, small_w) == (large_h, large_w):
+        return f"{large_h}x{large_w}"
+    return f"{small_h}x{small_w} to {large_h}x{large_w}"
+
+
+def _file_text(document: dict[str, Any]) -> str:
+    lines = [f"{document['file']}: {document['kind']}, {human_bytes(document['bytes'])}"]
+    for side in ("inputs", "outputs"):
+        for tensor in document[side]:
+            shape = "x".join("?" if d is None else str(d) for d in tensor["shape"])
+            bound = " at most" if tensor.get("upper_bound") else ""
+            lines.append(f"{side[:-1]} {tensor['name'] or ''} {shape}{bound} {tensor['dtype']}")
+    for key in ("opset", "convolution_precision", "delegate_calls", "weights_bytes"):
+        if key in document:
+            lines.append(f"{key.replace('_', ' ')}: {_inline(document[key])}")
+    for delegate in document.get("delegates", ()):
+        inside = _inline(delegate["operators"]) if delegate["operators"] else "not readable"
+        lines.append(f"inside {delegate['id']}: {inside}")
+    if document.get("delegated_share") is not None:
+        lines.append(f"delegated share: {document['delegated_share']:.1%} of the operators")
+    name = "portable kernels" if document["kind"] == "executorch" else "operators"
+    lines.append(f"{name}: {_inline(document['operators']) or 'none'}")
+    return "\n".join(lines)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return str(value)
