@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import importlib
 import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeexpo import __version__
 from edgeexpo.cli.arguments import Parser, unknown
-from edgeexpo.cli.output import protected_stdout
+from edgeexpo.cli.output import protected_stdout, quiet_libraries
 from edgeexpo.errors import EdgeexpoError, OutputError, UsageError
 
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -77,7 +76,7 @@ def _run(arguments: list[str], args: argparse.Namespace) -> int:
         sys.stdout.flush()
         return int(done.code or 0)
     assert module is not None  # a verb is required, and only known ones get here
-    with protected_stdout() as args.stdout, _quiet_libraries():
+    with protected_stdout() as args.stdout, quiet_libraries():
         try:
             return int(module.run(args))
         finally:
@@ -102,22 +101,3 @@ def _fail(args: argparse.Namespace, error: EdgeexpoError) -> int:
         stream.flush()
         args.emitted = True
     return error.exit_code
-
-
-@contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' warnings off the screen; ``PYTHONWARNINGS=default`` shows them."""
-    import logging
-    import warnings
-
-    if sys.warnoptions:
-        yield
-        return
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

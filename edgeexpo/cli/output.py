@@ -126,3 +126,22 @@ def _flush_native() -> None:
 
     if os.name == "posix":
         ctypes.CDLL(None).fflush(None)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep the libraries' warnings off the screen; ``PYTHONWARNINGS=default`` shows them."""
+    import logging
+    import warnings
+
+    if sys.warnoptions:
+        yield
+        return
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

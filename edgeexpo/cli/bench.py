@@ -1,0 +1,304 @@
+"""``edgeexpo bench``: latency, peak memory and size of every artefact, next to torch.
+
+Every program is loaded in a child process of its own, so that its peak memory is its own. The
+children then take turns, one run each a round, so that a slow minute of the machine hits all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeexpo import errors
+from edgeexpo.artifact import Artifact, Bundle, size_in_bytes
+from edgeexpo.cli.arguments import add_selection, positive, size
+from edgeexpo.cli.doctor import host
+from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
+from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
+from edgeexpo.progress import status, track
+from edgeexpo.spec import SizeRange, to_json
+
+ENGINES = {"onnx": "onnxruntime", "executorch": "executorch", "coreml": "coreml"}
+REFERENCE = "reference.pt2"
+WARMUP = 3
+
+
+@dataclass
+class Contender:
+    """One program to be timed; ``note`` says why it cannot be on this host."""
+
+    bundle: Bundle
+    artifact: Artifact | None
+    path: Path
+    size: tuple[int, int]
+    threads: int
+    note: str | None = None
+    ms: list[float] = field(default_factory=list)
+    peak_rss_mb: float | None = None
+
+    @property
+    def target(self) -> str:
+        """The artefact's target, ``torch`` for the reference program."""
+        return self.artifact.target if self.artifact else "torch"
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.artifact.file if self.artifact else "torch eager"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("bundle", nargs="+", type=Path, help="bundles to time in one run")
+    parser.add_argument("--size", type=size, help="H,W of the picture (default: the exported size)")
+    parser.add_argument("--threads", type=positive, help="threads (default: one a core)")
+    parser.add_argument(
+        "--runs", type=positive, default=10, help="timed runs each, after 3 to warm up (default 10)"
+    )
+    add_selection(parser)
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Time the chosen artefacts and print one row each.
+
+    Raises:
+        UsageError: A bundle has no such artefact, or one does not accept the size.
+        EngineError: An engine failed while it was timed.
+        MissingDependencyError: The engine of a target asked for with ``--target`` is missing.
+    """
+    machine = host()
+    threads = args.threads or machine["cores"]
+    contenders = [c for path in args.bundle for c in _contenders(Bundle.open(path), args, threads)]
+    machine["load"] = round(os.getloadavg()[0], 2)
+    measure([c for c in contenders if c.note is None], args.runs)
+    document = {"host": machine, "runs": args.runs, "rows": rows(contenders)}
+    emit(args, document, _text(document))
+    return 0
+
+
+def _contenders(bundle: Bundle, args: argparse.Namespace, threads: int) -> list[Contender]:
+    bundle.select(args.target, args.precision)
+    picture = args.size or bundle.manifest.recipe.size
+    found = [_reference(bundle, picture, threads)]
+    for artifact in bundle.manifest.artifacts:
+        if args.target not in (None, artifact.target):
+            continue
+        if args.precision not in (None, artifact.precision):
+            continue
+        note = _unmeasurable(artifact, args.target)
+        if note is None:
+            check_size(artifact, picture)
+        path = bundle.file(artifact.file)
+        found.append(Contender(bundle, artifact, path, picture, threads, note))
+    return found
+
+
+def _reference(bundle: Bundle, picture: tuple[int, int], threads: int) -> Contender:
+    row = Contender(bundle, None, bundle.path / REFERENCE, picture, threads)
+    if not row.path.exists():
+        row.note = f"{REFERENCE} is not in the bundle"
+    elif importlib.util.find_spec("torch") is None:
+        row.note = "torch is not installed"
+    else:
+        bundle.file(REFERENCE)
+    return row
+
+
+def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
+    # Timing the MIL interpreter would say nothing about Core ML.
+    if artifact.target == "coreml" and sys.platform != "darwin":
+        return "not measurable on this host: Core ML runs on macOS"
+    package = {"coreml": "coremltools"}.get(artifact.target, ENGINES[artifact.target])
+    if importlib.util.find_spec(package) is not None:
+        return None
+    if asked is not None:
+        raise MissingDependencyError(
+            f"{package} is not installed and runs {artifact.file}; "
+            "in a clone of edgeexpo: pip install '.[export]'"
+        )
+    return f"{package} is not installed"
+
+
+def check_size(artifact: Artifact, picture: tuple[int, int]) -> None:
+    """Refuse a picture size (height, width) that ``artifact`` does not accept as a whole.
+
+    Raises:
+        UsageError: Names the sizes that it accepts.
+    """
+    sizes: SizeRange = artifact.sizes
+    if sizes.enumerated:
+        fits = picture in sizes.enumerated
+        accepted = ", ".join(f"{h},{w}" for h, w in sizes.enumerated)
+    else:
+        fits = all(
+            low <= side <= high and side % sizes.multiple == 0
+            for side, low, high in zip(picture, sizes.smallest, sizes.largest, strict=True)
+        )
+        accepted = "{},{} to {},{}".format(*sizes.smallest, *sizes.largest)
+        accepted += f" in steps of {sizes.multiple}" if sizes.multiple > 1 else ""
+    if not fits:
+        raise UsageError(
+            f"{artifact.file} does not accept {picture[0]}x{picture[1]}; "
+            f"give a --size of {accepted}"
+        )
+
+
+def measure(contenders: Sequence[Contender], runs: int) -> None:
+    """Fill in ``ms`` and ``peak_rss_mb`` of every contender; they take turns run by run.
+
+    Raises:
+        EdgeexpoError: A child reported it, with the type that it had there.
+    """
+    with ExitStack() as stack:
+        with status("loading the engines"):
+            children = [stack.enter_context(_Child(c)) for c in contenders]
+        for turn in track(range(WARMUP + runs), "timing"):
+            for contender, child in zip(contenders, children, strict=True):
+                answer = child.ask("\n")
+                contender.peak_rss_mb = answer["peak_rss_mb"]
+                if turn >= WARMUP:
+                    contender.ms.append(answer["ms"])
+
+
+class _Child:
+    """A running ``edgeexpo.cli.timing``, ended when the block ends."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.label = contender.label
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "edgeexpo.cli.timing"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        job = {
+            "target": contender.target,
+            "path": str(contender.path),
+            "spec": to_json(contender.bundle.manifest.model),
+            "size": contender.size,
+            "threads": contender.threads,
+        }
+        self.first = json.dumps(job) + "\n"
+
+    def __enter__(self) -> _Child:
+        try:
+            self.ask(self.first)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, line: str) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+            text = self.process.stdout.readline()
+        except BrokenPipeError:
+            text = ""
+        if not text:
+            code = self.process.wait()
+            raise EngineError(
+                f"timing {self.label} ended with exit code {code}; expected it to run to the end "
+                "(negative: killed by that signal, often for memory); try a smaller --size"
+            )
+        answer: dict[str, Any] = json.loads(text)
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(answer["message"])
+        return answer
+
+
+def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
+    """One row a contender; times are in ms, speed-ups compare medians within one bundle."""
+    medians = {
+        (c.bundle.path, c.target, c.artifact.precision if c.artifact else "fp32"): p50
+        for c in contenders
+        if (p50 := statistics.median(c.ms) if c.ms else None) is not None
+    }
+    found = []
+    for c in contenders:
+        precision = c.artifact.precision if c.artifact else "fp32"
+        p50 = medians.get((c.bundle.path, c.target, precision))
+        found.append(
+            {
+                "bundle": str(c.bundle.path),
+                "file": c.artifact.file if c.artifact else None,
+                "engine": ENGINES.get(c.target, c.target),
+                "target": c.artifact.target if c.artifact else None,
+                "precision": precision,
+                "size": list(c.size),
+                "threads": c.threads,
+                "ms_p50": _rounded(p50),
+                "ms_p90": _rounded(_p90(c.ms)),
+                "peak_rss_mb": _rounded(c.peak_rss_mb, 1),
+                "bytes": c.artifact.bytes if c.artifact else _bytes(c.path),
+                "speedup_torch": _ratio(medians.get((c.bundle.path, "torch", "fp32")), p50),
+                "speedup_fp32": _ratio(medians.get((c.bundle.path, c.target, "fp32")), p50),
+                "note": c.note,
+            }
+        )
+    return found
+
+
+def _bytes(path: Path) -> int | None:
+    return size_in_bytes(path) if path.exists() else None
+
+
+def _p90(ms: Sequence[float]) -> float | None:
+    if len(ms) < 2:
+        return ms[0] if ms else None
+    return statistics.quantiles(ms, n=10, method="inclusive")[8]
+
+
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return None if numerator is None or denominator is None else round(numerator / denominator, 2)
+
+
+def _text(document: dict[str, Any]) -> str:
+    machine = document["host"]
+    several = len({row["bundle"] for row in document["rows"]}) > 1
+    shown = []
+    for row in document["rows"]:
+        name = row["file"] or "torch eager"
+        shown.append(
+            {
+                "artefact": f"{row['bundle']}/{name}" if several else name,
+                "engine": row["engine"],
+                "size": "{}x{}".format(*row["size"]),
+                "threads": row["threads"],
+                "p50 ms": row["ms_p50"],
+                "p90 ms": row["ms_p90"],
+                "peak MB": row["peak_rss_mb"],
+                "file": None if row["bytes"] is None else human_bytes(row["bytes"]),
+                "x torch": row["speedup_torch"],
+                "x own fp32": row["speedup_fp32"],
+            }
+        )
+    notes = [
+        f"{row['file'] or 'torch eager'}: {row['note']}" for row in document["rows"] if row["note"]
+    ]
+    busy = machine["load"] > 0.5 * machine["cores"]
+    if busy:
+        notes.append(f"the machine was busy when this began (load {machine['load']})")
+    head = f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}"
+    return "\n".join([head, "", table(shown, list(shown[0])), *notes])
