@@ -12,7 +12,7 @@ from edgeexpo.artifact import writing
 from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program, example_inputs
-from edgeexpo.export.source import graph_sources
+from edgeexpo.export.source import blame
 from edgeexpo.spec import SizeRange
 
 SIDES = (64, 128, 256)
@@ -79,7 +79,7 @@ def _inputs(ct: Any, program: Program, sizes: SizeRange) -> list[Any]:
     for name, example in zip(program.inputs, example_inputs(program, sizes.largest), strict=True):
         channels = example.shape[1]
         shape = tuple(example.shape)
-        if sizes.enumerated:
+        if len(sizes.enumerated) > 1:
             shapes = [(1, channels, *size) for size in sizes.enumerated]
             shape = ct.EnumeratedShapes(shapes=shapes, default=(1, channels, *sizes.largest))
         described.append(ct.TensorType(name=name, shape=shape, dtype=np.float32))
@@ -102,6 +102,5 @@ def _in_tail(op: Any) -> bool:
 
 def _reason(error: BaseException, program: Program) -> str:
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    sources = graph_sources(program.exported.graph_module)
-    named = [f"{node} at {place}" for node, place in sources.items() if node in str(error)]
-    return f"{text[:240]}{' (' + named[-1] + ')' if named else ''}"
+    culprit = blame(text, program.exported.graph_module)
+    return f"{text[:240]}{f' ({culprit})' if culprit else ''}"

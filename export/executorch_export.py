@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from torch.fx import GraphModule
 
 from edgeexpo.artifact import write_file
 from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program
-from edgeexpo.export.source import node_source
+from edgeexpo.export.source import blame, node_source
 from edgeexpo.quantization.exact import is_weighted
 from edgeexpo.spec import SizeRange
 
@@ -37,15 +40,18 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
             _check_delegated(edge.exported_program().graph_module)
-            data = edge.to_executorch().buffer
+            lowered = edge.to_executorch()
+            _check_kernels(lowered.executorch_program, program)
+            data = lowered.buffer
         except (EdgeError, InternalError, RuntimeError, NotImplementedError, ValueError) as error:
-            raise ExportError(f"ExecuTorch cannot lower the network: {_reason(error)}") from error
+            reason = _reason(error, program)
+            raise ExportError(f"ExecuTorch cannot lower the network: {reason}") from error
     write_file(path, data)
     return program.sizes
 
 
-def _check_delegated(module: object) -> None:
-    left = [n for n in module.graph.nodes if is_weighted(n)]  # type: ignore[attr-defined]
+def _check_delegated(module: GraphModule) -> None:
+    left = [n for n in module.graph.nodes if is_weighted(n)]
     if left:
         names = ", ".join(
             f"{node.target} at {node_source(node) or 'an unknown line'}" for node in left[:3]
@@ -56,6 +62,26 @@ def _check_delegated(module: object) -> None:
         )
 
 
-def _reason(error: Exception) -> str:
+def _check_kernels(executable: Any, program: Program) -> None:
+    """Refuse operators that lower but have no kernel: they would fail when the app loads them."""
+    from executorch.extension.pybindings.portable_lib import _get_operator_names
+
+    known = set(_get_operator_names())
+    wanted = {
+        f"{operator.name}.{operator.overload}" if operator.overload else operator.name
+        for plan in executable.execution_plan
+        for operator in plan.operators
+    }
+    missing = sorted(wanted - known)
+    if missing:
+        culprit = blame(missing[0], program.exported.graph_module)
+        raise ExportError(
+            f"ExecuTorch has no kernel for {', '.join(missing)}{f' ({culprit})' if culprit else ''}"
+        )
+
+
+def _reason(error: Exception, program: Program) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:300]
+    text = (lines or [type(error).__name__])[0][:300]
+    culprit = blame(text, program.exported.graph_module)
+    return f"{text}{f' ({culprit})' if culprit else ''}"

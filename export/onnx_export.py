@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from pathlib import Path
 
 import onnx
@@ -14,10 +15,12 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.program import Program, example_inputs
-from edgeexpo.export.source import find_source
+from edgeexpo.export.source import blame
 from edgeexpo.spec import SizeRange
 
 OPSET = 18
+
+_NODE = re.compile(r"translating node %(\w+)")
 
 
 def export_onnx(program: Program, path: Path) -> SizeRange:
@@ -59,7 +62,7 @@ def _convert(program: Program) -> onnx.ModelProto:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            raise ExportError(f"ONNX cannot express the network: {_reason(error)}") from error
+            raise ExportError(f"ONNX cannot express the network: {_reason(error, program)}") from error
     if exported is None:
         raise ExportError("the ONNX exporter returned nothing; report this with the module")
     return exported.model_proto
@@ -100,10 +103,14 @@ def _name_dimensions(model: onnx.ModelProto) -> None:
                 dimensions[axis].dim_param = name
 
 
-def _reason(error: BaseException) -> str:
-    """The deepest cause, in one line, with the user's line where the exporter knows it."""
+def _reason(error: BaseException, program: Program) -> str:
+    """The deepest cause in one line, with the operator and the user's line."""
+    texts = [str(error)]
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{(lines or [type(cause).__name__])[0][:240]}{find_source(cause)}"
+        texts.append(str(cause))
+    lines = [line.strip() for line in texts[-1].splitlines() if line.strip()]
+    node = _NODE.search(" ".join(reversed(texts)))
+    culprit = blame(node[1] if node else texts[-1], program.exported.graph_module)
+    return f"{(lines or [type(cause).__name__])[0][:240]}{f' ({culprit})' if culprit else ''}"

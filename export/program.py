@@ -88,19 +88,21 @@ def capture(
     check_size(size, multiple)
     module = module.eval()
     sizes = size_range(size, multiple)
-    names = tuple(spec.name for spec in inputs)
-    _check_forward(module, _examples(inputs, sizes.smallest))
-    labels = tuple(spec.name for spec in outputs)
-    shapes = _dynamic_shapes(sizes, len(inputs))
-    try:
-        exported = _export(module, _examples(inputs, _trace_size(sizes)), shapes)
-    except ModuleError as error:
-        if shapes is None or error.__cause__ is None or not _fixes_size(error.__cause__):
-            raise
-        log.warning("the network fixes its size at %dx%d: %s", *size, error)
-        sizes = SizeRange(largest=size, smallest=size, multiple=multiple)
-        exported = _export(module, _examples(inputs, size), None)
-    return Program(exported, names, labels, sizes, precision)
+    check_forward(module, _examples(inputs, size))
+    names, labels = tuple(s.name for s in inputs), tuple(s.name for s in outputs)
+    fixed = SizeRange(largest=size, smallest=size, multiple=multiple)
+    for candidate in dict.fromkeys((sizes, fixed)):
+        example = _examples(inputs, _trace_size(candidate))
+        try:
+            check_forward(module, example)
+            exported = _export(module, example, _dynamic_shapes(candidate, len(inputs)))
+        except ModuleError as error:
+            if candidate == fixed or not _depends_on_size(error):
+                raise
+            log.warning("the network fixes its size at %dx%d: %s", *size, error)
+            continue
+        return Program(exported, names, labels, candidate, precision)
+    raise AssertionError("the fixed size either returns or raises")
 
 
 def recapture(program: Program, module: torch.nn.Module, precision: str) -> Program:
@@ -161,10 +163,9 @@ def _dynamic_shapes(sizes: SizeRange, inputs: int) -> tuple[dict[int, Any], ...]
     return (axes,) * inputs
 
 
-def _fixes_size(error: BaseException) -> bool:
-    """True when tracing failed only because height or width may not vary."""
-    text = f"{type(error).__name__} {error}"
-    return "Constraints violated" in text or "ConstraintViolation" in text
+def _depends_on_size(error: ModuleError) -> bool:
+    """True when the network runs at its own size and failed only because that may not vary."""
+    return "depends on the values" not in str(error)
 
 
 def _trace_size(sizes: SizeRange) -> tuple[int, int]:
@@ -178,7 +179,12 @@ def _examples(inputs: Sequence[TensorSpec], size: tuple[int, int]) -> tuple[torc
     return tuple(torch.rand(1, spec.channels, *size, generator=generator) for spec in inputs)
 
 
-def _check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> None:
+def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Run ``module`` once and return its NCHW output.
+
+    Raises:
+        ModuleError: ``forward`` fails or returns something else than one NCHW tensor.
+    """
     try:
         with torch.no_grad():
             output = module(*example)
@@ -194,6 +200,7 @@ def _check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -
         )
     if output.dim() != 4:
         raise ModuleError(f"forward returned shape {tuple(output.shape)}; expected NCHW")
+    return output
 
 
 def _export(

@@ -9,7 +9,10 @@ from pathlib import Path
 from torch.fx import GraphModule, Node
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_WORD = re.compile(r"[A-Za-z_][\w.]*\w")
 _LIBRARIES = ("site-packages", "dist-packages", "/edgeexpo/export/", "<")
+_COMMON = frozenset(("aten", "prims", "default", "tensor", "overload", "node", "input"))
+SHORTEST = 3
 _OWN = Path(__file__).resolve().parent
 
 
@@ -35,6 +38,26 @@ def graph_sources(module: GraphModule) -> dict[str, str]:
     """``{node name: file:line}`` of every operator whose origin is known."""
     found = ((n.name, node_source(n)) for n in module.graph.nodes if n.op == "call_function")
     return {name: place for name, place in found if place}
+
+
+def blame(message: str, module: GraphModule) -> str:
+    """``"op at file:line"`` for the operator that a converter's ``message`` complains of, or ``""``.
+
+    Converters name nodes after their own decompositions (``erf_inv`` for ``erfinv``), so names are
+    compared without underscores and counters.
+    """
+    words = {_bare(part) for word in _WORD.findall(message) for part in word.split(".")}
+    words = {word for word in words if len(word) >= SHORTEST} - _COMMON
+    for node in module.graph.nodes:
+        place = node_source(node) if node.op == "call_function" else None
+        name = str(node.target).split(".")[1] if "." in str(node.target) else node.name
+        if place and _bare(name).endswith(tuple(words)):
+            return f"{node.target} at {place}"
+    return ""
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", "").rstrip("0123456789").lower()
 
 
 def _last_user_frame(frames: list[tuple[str, int]]) -> str | None:

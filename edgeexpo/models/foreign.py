@@ -65,7 +65,7 @@ def load_factory(model: str) -> torch.nn.Module:
         module = factory()
     except ModuleError:
         raise
-    except Exception as error:  # noqa: BLE001 - a user's file may raise anything
+    except Exception as error:  # a user's file may raise anything
         raise ModuleError(
             f"{model} failed: {type(error).__name__}: {error}; expected a factory without arguments"
         ) from error

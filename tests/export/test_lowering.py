@@ -1,0 +1,94 @@
+"""Each artefact means what its program means, at sizes other than the traced one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from edgeexpo.export.executorch_export import export_executorch
+from edgeexpo.export.half import half
+from edgeexpo.export.onnx_export import export_onnx
+from edgeexpo.export.program import capture
+from edgeexpo.quantization.ptq import quantize
+
+SIZES = [(96, 96), (17, 43)]
+TOLERANCE = {"fp32": 1e-5, "fp16": 2e-3, "int8": 5e-3}
+"""fp16: rounding of each engine's own sums; int8: one step of the correction (0.5 x its range)."""
+
+
+@pytest.fixture(scope="module")
+def programs(residual, tensors, pictures):
+    program = capture(residual, *tensors, (96, 96))
+    return {"fp32": program, "fp16": half(program), "int8": quantize(program, pictures)}
+
+
+def picture(size):
+    return torch.from_numpy(np.random.default_rng(1).random((1, 3, *size), dtype=np.float32))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_onnx(programs, precision, tmp_path):
+    path = tmp_path / "net.onnx"
+    sizes = export_onnx(programs[precision], path)
+    assert sizes == programs[precision].sizes
+    session = onnxruntime.InferenceSession(path)
+    assert [i.name for i in session.get_inputs()] == ["y0"]
+    assert session.get_inputs()[0].shape == [1, 3, "height", "width"]
+    run = programs[precision].exported.module()
+    for size in SIZES:
+        x = picture(size)
+        (found,) = session.run(["y_hat"], {"y0": x.numpy()})
+        assert np.abs(found - run(x).detach().numpy()).max() <= TOLERANCE[precision]
+
+
+def test_onnx_tells_nothing_of_the_machine(programs, tmp_path):
+    path = tmp_path / "net.onnx"
+    export_onnx(programs["int8"], path)
+    data = path.read_bytes()
+    assert b"stack_trace" not in data
+    assert b"site-packages" not in data
+    assert b".py" not in data
+
+
+def test_onnxruntime_fuses_every_convolution(programs, tmp_path):
+    path, optimized = tmp_path / "net.onnx", tmp_path / "optimized.onnx"
+    export_onnx(programs["int8"], path)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimized)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(path, options)
+    kinds = Counter(n.op_type for n in onnx.load(optimized).graph.node)
+    assert kinds["QLinearConv"] == 3
+    assert not kinds["Conv"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_executorch(programs, precision, tmp_path):
+    from executorch.runtime import Runtime
+
+    path = tmp_path / "net.pte"
+    assert export_executorch(programs[precision], path) == programs[precision].sizes
+    method = Runtime.get().load_program(path).load_method("forward")
+    run = programs[precision].exported.module()
+    for size in SIZES:
+        x = picture(size)
+        found = method.execute([x])[0]
+        assert (found - run(x).detach()).abs().max() <= TOLERANCE[precision]
+
+
+def test_onnx_and_executorch_agree_in_int8(programs, tmp_path):
+    """Same integers, same rounding: at most one step apart, and rarely."""
+    from executorch.runtime import Runtime
+
+    export_onnx(programs["int8"], tmp_path / "net.onnx")
+    export_executorch(programs["int8"], tmp_path / "net.pte")
+    x = picture((64, 64))
+    (first,) = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(None, {"y0": x.numpy()})
+    method = Runtime.get().load_program(tmp_path / "net.pte").load_method("forward")
+    second = method.execute([x])[0].numpy()
+    assert 10 * np.log10(1 / max(np.mean((first - second) ** 2), 1e-12)) >= 60

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from edgeexpo.errors import ExportError, UsageError
+from edgeexpo.export.program import capture
+from edgeexpo.quantization.exact import exact_tail, is_weighted, tail_border
+from edgeexpo.quantization.ptq import quantize
+
+
+@pytest.fixture(scope="module")
+def program(residual, tensors):
+    return capture(residual, *tensors, (96, 96))
+
+
+def test_the_tail_is_what_follows_the_last_convolution(program):
+    module = program.exported.module()
+    tail = exact_tail(module)
+    assert {str(n.target) for n in tail} == {
+        "aten.mul.Tensor",
+        "aten.add.Tensor",
+        "aten.clamp.default",
+    }
+    border = tail_border(module, tail)
+    assert len(border) == 1
+    assert is_weighted(border.pop())
+
+
+def test_int8_is_near_the_float_program_and_is_not_it(program, residual, pictures):
+    integer = quantize(program, pictures).exported.module()
+    x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
+    error = (integer(x) - residual(x)).abs()
+    assert 0 < error.max() < 0.02
+
+
+def test_weights_are_per_channel_and_every_convolution_is_quantised(program, pictures):
+    targets = [
+        str(n.target) for n in quantize(program, pictures).exported.graph.nodes if n.op != "output"
+    ]
+    convolutions = sum("conv2d" in t for t in targets)
+    assert sum("dequantize_per_channel" in t for t in targets) == convolutions == 3
+
+
+def test_the_identity_path_stays_exact(residual, tensors, pictures):
+    """With the correction at zero the picture comes back bit for bit, between the codes too."""
+    silent = copy.deepcopy(residual)
+    torch.nn.init.zeros_(silent.body[-1].weight)
+    torch.nn.init.zeros_(silent.body[-1].bias)
+    integer = quantize(capture(silent, *tensors, (96, 96)), pictures).exported.module()
+    x = torch.linspace(0, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    assert torch.equal(integer(x), x)
+
+
+def test_no_picture_and_bad_pictures_are_refused(program):
+    with pytest.raises(UsageError, match="no picture"):
+        quantize(program, [])
+    with pytest.raises(UsageError, match="NaN"):
+        quantize(program, [{"y0": np.full((32, 32, 3), np.nan, np.float32)}])
+
+
+def test_a_network_without_integer_work_is_refused(tensors):
+    class Invert(torch.nn.Module):
+        def forward(self, y0):
+            return 1 - y0
+
+    flat = capture(Invert(), *tensors, (32, 32))
+    with pytest.raises(ExportError, match="nothing|no operator"):
+        quantize(flat, [{"y0": np.zeros((32, 32, 3), np.float32)}])
