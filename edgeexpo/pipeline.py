@@ -223,3 +223,49 @@ def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, 
                 torch.export.save(programs[precision].exported, staging / name)
             files[name] = bundles.digest(staging / name)
     return files
+
+
+def _gates(
+    spec: ModelSpec, precisions: Sequence[str], overrides: Sequence[Gate]
+) -> dict[str, tuple[Gate, ...]]:
+    replaced = {(gate.metric, gate.reference) for gate in overrides}
+    return {
+        precision: (
+            *(
+                gate
+                for gate in default_gates(precision, residual=spec.residual is not None)
+                if (gate.metric, gate.reference) not in replaced
+            ),
+            *overrides,
+        )
+        for precision in precisions
+    }
+
+
+def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> None:
+    """Run the parity lab on the staged bundle and write what it found into the manifest."""
+    bundles.write_manifest(staging, manifest)
+    report = check_parity(Bundle(staging, manifest), samples=pictures)
+    golden = record_golden(staging, manifest)
+    write_report(report, staging / REPORT)
+    results = {row.file: row for row in report.artifacts}
+    judged = tuple(
+        dataclasses.replace(
+            a,
+            status=results[a.file].status,
+            verified_by=results[a.file].verified_by,
+            error=results[a.file].error,
+        )
+        for a in manifest.artifacts
+    )
+    files = {**manifest.files, **golden, REPORT: bundles.digest(staging / REPORT)}
+    bundles.write_manifest(
+        staging,
+        dataclasses.replace(
+            manifest,
+            artifacts=judged,
+            files=files,
+            noise_floor=report.noise_floor,
+            parity=report.to_dict(),
+        ),
+    )
