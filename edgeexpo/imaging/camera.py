@@ -65,7 +65,9 @@ class Camera:
         )
 
 
-def re_expose(photograph: npt.NDArray[np.floating], evs: Sequence[float], seed: int) -> list[Picture]:
+def re_expose(
+    photograph: npt.NDArray[np.floating], evs: Sequence[float], seed: int
+) -> list[Picture]:
     """Photograph a photograph: its linear light, seen by a random camera at several exposures.
 
     Args:

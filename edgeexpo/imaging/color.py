@@ -95,7 +95,7 @@ def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> Floats:
     product = c1 * c2
     turn = 2 * np.pi
     dh = h2 - h1
-    dh = dh - turn * (dh > np.pi) + turn * (dh < -np.pi)
+    dh = np.where(dh > np.pi, dh - turn, np.where(dh < -np.pi, dh + turn, dh))
     dh = np.where(product == 0, 0, dh)
     total = h1 + h2
     wide = np.abs(h1 - h2) > np.pi

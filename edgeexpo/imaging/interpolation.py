@@ -69,7 +69,7 @@ def intermediate(
 
 
 def weights(xi_lower: float, xi_upper: float) -> tuple[Picture, Picture]:
-    """The two weight tables, (256,) float32 in [1e-6, 1 + 1e-6]: W_lo by ``under``, W_hi by ``over``.
+    """The weight of each code, (256,) float32, 1e-6 included: W_lo (``under``), W_hi (``over``).
 
     Raises:
         UsageError: ``xi_lower`` is not in [0, 55) or ``xi_upper`` not in (200, 255].
@@ -122,7 +122,7 @@ def _frame(name: str, frame: npt.ArrayLike) -> Picture:
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype.kind != "f":
         found = "x".join(map(str, picture.shape))
         raise PictureError(f"{name} is {found} {picture.dtype}; expected HxWx3 float in [0, 1]")
-    return np.clip(picture, 0, 1, dtype=np.float32)
+    return np.asarray(np.clip(picture, 0, 1), np.float32)
 
 
 def _size(picture: Picture) -> str:

@@ -83,11 +83,11 @@ def histograms(frame: npt.ArrayLike) -> Lut:
         codes = np.rint(picture[start : start + rows] * (CODES - 1)).astype(np.uint8)
         for c in range(3):
             counts[c] += np.bincount(codes[..., c].ravel(), minlength=CODES)
-    return counts / max(1, picture.shape[0] * picture.shape[1])
+    return np.asarray(counts / max(1, picture.shape[0] * picture.shape[1]))
 
 
 def _middle(histogram: Lut) -> Lut:
-    return np.cumsum(histogram) - histogram / 2
+    return np.asarray(np.cumsum(histogram) - histogram / 2)
 
 
 def _support(histogram: Lut, codes: Lut) -> tuple[Lut, Lut]:

@@ -67,7 +67,7 @@ def emor(coefficients: npt.ArrayLike) -> Table:
     """
     curve = _curve(np.atleast_1d(np.asarray(coefficients, np.float64)))
     if np.min(np.diff(curve)) <= 0:
-        raise UsageError(f"EMoR coefficients {coefficients} give a response that decreases")
+        raise UsageError(f"EMoR coefficients {coefficients!r} give a response that decreases")
     return _three(_invert(curve))
 
 

@@ -46,7 +46,8 @@ class Training:
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
-        self.network: nn.Module = lrl.build(plan.preset).to(memory_format=torch.channels_last)
+        self.network = lrl.build(plan.preset)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         self.mean = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(
@@ -75,10 +76,12 @@ class Training:
         self.step += 1
         keep = min(self.plan.average, self.step / (self.step + 10))
         with torch.no_grad():
-            for mean, now in zip(self.mean.parameters(), self.network.parameters(), strict=True):
+            weights = zip(self.mean.parameters(), self.network.parameters(), strict=True)
+            for mean, now in weights:
                 mean.lerp_(now, 1 - keep)
-            for mean, now in zip(self.mean.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(now)
+            statistics = zip(self.mean.buffers(), self.network.buffers(), strict=True)
+            for kept, buffer in statistics:
+                kept.copy_(buffer)
         return float(loss.detach())
 
     def save(self, folder: Path) -> None:

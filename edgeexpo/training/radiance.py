@@ -32,7 +32,7 @@ def read_hdr(path: Path) -> npt.NDArray[np.float32]:
         raise PictureError(f"{path} is truncated or damaged; expected {width}x{height}") from error
     scale = np.ldexp(np.float32(1), rgbe[..., 3].astype(np.int32) - 136)
     scale[rgbe[..., 3] == 0] = 0
-    return (rgbe[..., :3].astype(np.float32) + np.float32(0.5)) * scale[..., None]
+    return np.asarray((rgbe[..., :3] + np.float32(0.5)) * scale[..., None], np.float32)
 
 
 def _scanlines(body: bytes, height: int, width: int) -> npt.NDArray[np.uint8]:

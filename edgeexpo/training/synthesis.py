@@ -26,6 +26,8 @@ Picture = npt.NDArray[np.float32]
 HELD_OUT = ("lab", "hall", "bridge", "blender_city", "sunset")
 """Maps that are for evaluation only."""
 
+_WORST_ERROR = 10**-2.8
+
 
 @dataclass(frozen=True)
 class Bracket:
@@ -96,7 +98,7 @@ def perspective(
     left, right_of = x % width, (x + 1) % width
     top = radiance[y, left] * (1 - fx) + radiance[y, right_of] * fx
     bottom = radiance[y + 1, left] * (1 - fx) + radiance[y + 1, right_of] * fx
-    return (top * (1 - fy) + bottom * fy).astype(np.float32)
+    return np.asarray(top * (1 - fy) + bottom * fy, np.float32)
 
 
 def random_view(radiance: Picture, size: int, rng: np.random.Generator) -> Picture:
@@ -138,7 +140,9 @@ def training_pairs(
 
     A scene is a view of a map, or (one in three, when there are any) part of a photograph. EV is 4
     for half of the scenes, else uniform in 2 to 5; one in eight is interpolated as if EV were
-    unknown and one in eight with the camera's own response, the rest as the runtime does.
+    unknown and one in eight with the camera's own response, the rest as the runtime does. Scenes
+    whose y0 is below 28 dB are left out: their histograms do not reveal the response, and pixels
+    cannot either.
 
     Returns:
         Two (count, 3, patch, patch) arrays; [0, 1] stored as 0..65535.
@@ -151,9 +155,12 @@ def training_pairs(
         radiance = _scene(maps, pictures, scene, rng)
         bracket = shoot_bracket(radiance, 4.0 if rng.random() < 0.5 else rng.uniform(2, 5), rng)
         y0 = _front(bracket, rng)
+        if np.mean((y0 - bracket.truth) ** 2) > _WORST_ERROR:
+            continue
         for _ in range(min(patches_per_scene, count - done)):
-            top, left = rng.integers(0, radiance.shape[0] - patch), rng.integers(
-                0, radiance.shape[1] - patch
+            top, left = (
+                rng.integers(0, radiance.shape[0] - patch),
+                rng.integers(0, radiance.shape[1] - patch),
             )
             area = (slice(top, top + patch), slice(left, left + patch))
             y0s[done] = _store(y0[area])
@@ -166,13 +173,13 @@ def _scene(
     maps: Sequence[Picture], pictures: Sequence[Picture], size: int, rng: np.random.Generator
 ) -> Picture:
     if pictures and rng.random() < 1 / 3:
-        picture = pictures[rng.integers(len(pictures))]
+        picture = pictures[int(rng.integers(len(pictures)))]
         if min(picture.shape[:2]) < size:
             raise PictureError(f"a photograph is below {size} pixels; expected larger ones")
         top = rng.integers(0, picture.shape[0] - size + 1)
         left = rng.integers(0, picture.shape[1] - size + 1)
         return picture[top : top + size, left : left + size]
-    return random_view(maps[rng.integers(len(maps))], size, rng)
+    return random_view(maps[int(rng.integers(len(maps)))], size, rng)
 
 
 def _front(bracket: Bracket, rng: np.random.Generator) -> Picture:
