@@ -33,6 +33,8 @@ from edgeexpo.spec import (
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+STATUSES = ("failed", "unverified", "verified")
+"""What an artefact may be, worst first."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Manifest:
     def status(self) -> str:
         """The worst status of any artefact."""
         found = {a.status for a in self.artifacts}
-        return next((s for s in ("failed", "unverified") if s in found), "verified")
+        return next((s for s in STATUSES if s in found), "unverified")
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Bundle:
             )
         try:
             manifest = from_json(Manifest, data)
+            for artifact in manifest.artifacts:
+                _check_kind(artifact)
         except TypeError as error:
             raise BundleError(
                 f"{folder / MANIFEST} is damaged ({error}); export the bundle again"
@@ -194,6 +198,16 @@ class Bundle:
         return min(
             candidates, key=lambda a: (PRECISIONS.index(a.precision), TARGETS.index(a.target))
         )
+
+
+def _check_kind(artifact: Artifact) -> None:
+    for value, known in (
+        (artifact.target, TARGETS),
+        (artifact.precision, PRECISIONS),
+        (artifact.status, STATUSES),
+    ):
+        if value not in known:
+            raise TypeError(f"{artifact.file} is {value!r}, expected one of {', '.join(known)}")
 
 
 def digest(path: Path) -> str:
