@@ -178,8 +178,10 @@ class Bundle:
         for relative in [*self.manifest.files, *(a.file for a in self.manifest.artifacts)]:
             self.file(relative)
 
-    def select(self, target: str | None = None, precision: str | None = None) -> Artifact:
-        """The artefact that ``run``, ``bench``, ``parity`` and ``runtime.load`` agree on.
+    def by_preference(
+        self, target: str | None = None, precision: str | None = None
+    ) -> list[Artifact]:
+        """Artefacts in the order that ``run``, ``bench``, ``parity`` and ``runtime.load`` share.
 
         INT8 when the bundle has it, else the next precision; ONNX first among the targets.
 
@@ -195,9 +197,13 @@ class Bundle:
             has = ", ".join(f"{a.target} {a.precision}" for a in self.manifest.artifacts)
             wanted = " ".join(w for w in (target, precision) if w)
             raise BundleError(f"{self.path} has no {wanted} artefact; it has: {has or 'none'}")
-        return min(
+        return sorted(
             candidates, key=lambda a: (PRECISIONS.index(a.precision), TARGETS.index(a.target))
         )
+
+    def select(self, target: str | None = None, precision: str | None = None) -> Artifact:
+        """The first artefact of :meth:`by_preference`."""
+        return self.by_preference(target, precision)[0]
 
 
 def _check_kind(artifact: Artifact) -> None:

@@ -88,11 +88,8 @@ def embedded() -> Iterator[tuple[str, np.ndarray]]:
 
     folder = Path(skimage.__file__).parent / "data"
     for name in EMBEDDED:
-        file = next(
-            f
-            for f in (folder / _FILES.get(name, f"{name}.png"), folder / f"{name}.jpg")
-            if f.exists()
-        )
+        candidates = (folder / f for f in (_FILES.get(name, ""), f"{name}.png", f"{name}.jpg"))
+        file = next(f for f in candidates if f.is_file())
         yield name, read_picture(file)
 
 

@@ -1,0 +1,79 @@
+"""Engines: what runs one artefact. Arrays in, arrays out; everything else is the session's."""
+
+from __future__ import annotations
+
+import importlib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgeexpo.errors import EngineError, MissingDependencyError
+from edgeexpo.spec import ModelSpec
+
+Arrays = Mapping[str, np.ndarray]
+
+ENGINES: Mapping[str, str] = types.MappingProxyType(
+    {
+        "onnx": "edgeexpo.runtime.onnx_engine:OnnxEngine",
+        "executorch": "edgeexpo.runtime.executorch_engine:ExecutorchEngine",
+        "coreml": "edgeexpo.runtime.coreml_engine:CoremlEngine",
+    }
+)
+"""Target -> class that runs its artefacts; imported on use."""
+
+
+class Engine(Protocol):
+    """Runs one artefact.
+
+    ``name`` says who did the work in a parity record (``onnxruntime``, ``executorch``...).
+    """
+
+    name: str
+
+    def load(self, path: Path) -> None:
+        """Load the artefact at ``path``. Raises :class:`EngineError` if the engine refuses it."""
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Run once: NCHW float32 by input name to NCHW float32 by output name."""
+
+    def close(self) -> None:
+        """Free the engine; calling it twice is harmless."""
+
+
+def open_engine(target: str, path: Path, spec: ModelSpec, threads: int | None = None) -> Engine:
+    """Load the artefact at ``path`` into the engine of ``target``.
+
+    Args:
+        target: One of :data:`edgeexpo.spec.TARGETS`.
+        path: The artefact, already checked against its digest.
+        spec: The model; engines without named inputs take them in its order.
+        threads: Threads for one run; ``None`` leaves the choice to the engine.
+
+    Raises:
+        MissingDependencyError: The engine is not installed or does not run on this host.
+        EngineError: The engine refuses the artefact.
+    """
+    module, _, name = ENGINES[target].partition(":")
+    engine: Any = getattr(importlib.import_module(module), name)(spec, threads)
+    engine.load(path)
+    return engine  # type: ignore[no-any-return]
+
+
+def missing(package: str, extra: str) -> MissingDependencyError:
+    """The error for an engine whose package is not installed."""
+    return MissingDependencyError(
+        f"{package} is not installed; pip install 'edgeexpo{extra}', or choose another --target"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:240]
+
+
+def closed(name: str) -> EngineError:
+    """The error for a run after close."""
+    return EngineError(f"the {name} engine is closed; load the bundle again")

@@ -1,0 +1,64 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import EngineError
+from edgeexpo.runtime.engine import Arrays, closed, first_line, missing
+from edgeexpo.spec import ModelSpec
+
+
+class OnnxEngine:
+    """Runs a ``.onnx`` file with ONNX Runtime's CPU provider."""
+
+    name = "onnxruntime"
+
+    def __init__(self, spec: ModelSpec, threads: int | None = None) -> None:
+        self._outputs = [t.name for t in spec.outputs]
+        self._threads = threads
+        self._session: Any = None
+
+    def load(self, path: Path) -> None:
+        """Create the inference session."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise missing("onnxruntime", "") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except (RuntimeError, ValueError, *_failures()) as error:
+            raise EngineError(
+                f"ONNX Runtime cannot load {path.name}: {first_line(error)}"
+            ) from error
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Run the session once."""
+        if self._session is None:
+            raise closed(self.name)
+        try:
+            outputs = self._session.run(self._outputs, dict(inputs))
+        except (RuntimeError, ValueError, *_failures()) as error:
+            raise EngineError(f"ONNX Runtime failed: {first_line(error)}") from error
+        return dict(zip(self._outputs, outputs, strict=True))
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's own exceptions, which derive from Exception alone."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "RuntimeException")
+    return tuple(getattr(state, name) for name in names)

@@ -1,0 +1,185 @@
+"""Tiles: pictures of any size through an artefact of bounded size, equal to the whole picture.
+
+A tile carries a halo of the network's receptive field on every side that is not a border of the
+picture; there it ends where the picture ends, so that padding happens where the whole picture has
+it. Only the core of a tile, the part without halo, is kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeexpo.errors import PictureError
+from edgeexpo.spec import SizeRange
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of a tile: what goes in (``start``, ``stop``) and what is kept of it."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows and columns of one tile, in pixels of the (padded) picture."""
+
+    rows: Span
+    columns: Span
+
+
+def padded_size(height: int, width: int, sizes: SizeRange) -> tuple[int, int]:
+    """The (height, width) that a picture is reflected up to: the smallest one that tiles cover."""
+    low = _window(height, width, sizes) or sizes.smallest
+    sides = (max(side, least) for side, least in zip((height, width), low, strict=True))
+    h, w = (-(-side // sizes.multiple) * sizes.multiple for side in sides)
+    return h, w
+
+
+def plan_tiles(height: int, width: int, halo: int | None, sizes: SizeRange) -> list[Tile]:
+    """Cut a picture into tiles that an artefact accepts, as evenly as possible.
+
+    Args:
+        height: Height of the padded picture (:func:`padded_size`), in pixels.
+        width: Width of it.
+        halo: Receptive-field radius in pixels; ``None`` when the network looks at the whole
+            picture.
+        sizes: What the artefact accepts.
+
+    Raises:
+        PictureError: The picture needs tiles and the network, or the artefact's size, rules them
+            out.
+    """
+    window = _window(height, width, sizes)
+    limits = window or sizes.largest
+    if halo is None and (height > limits[0] or width > limits[1]):
+        raise PictureError(
+            f"the picture is {height}x{width} (HxW) and the network looks at all of it at once; "
+            f"expected at most {limits[0]}x{limits[1]}: scale it down or export a larger --size"
+        )
+    margin = -(-(halo or 0) // sizes.multiple) * sizes.multiple
+    axes = [
+        _equal(side, limit, margin, sizes.multiple)
+        if window
+        else _even(side, limit, least, margin, sizes.multiple)
+        for side, limit, least in zip((height, width), limits, sizes.smallest, strict=True)
+    ]
+    return [Tile(rows, columns) for rows in axes[0] for columns in axes[1]]
+
+
+def run_tiled(
+    run: Callable[[Arrays], np.ndarray], inputs: Arrays, halo: int | None, sizes: SizeRange
+) -> np.ndarray:
+    """Run a network over pictures of any size, tile by tile.
+
+    Args:
+        run: NCHW float32 by input name to the NCHW output of the same height and width.
+        inputs: HxWxC float32 by input name, all of one size.
+        halo: Receptive-field radius in pixels, or ``None``.
+        sizes: What the artefact accepts.
+
+    Returns:
+        HxWxC float32.
+
+    Raises:
+        PictureError: As :func:`plan_tiles`.
+    """
+    height, width = next(iter(inputs.values())).shape[:2]
+    full = padded_size(height, width, sizes)
+    padded = {name: _reflect(value, full) for name, value in inputs.items()}
+    output: np.ndarray | None = None
+    for tile in plan_tiles(*full, halo, sizes):
+        rows, columns = tile.rows, tile.columns
+        part = {
+            name: np.ascontiguousarray(
+                value[rows.start : rows.stop, columns.start : columns.stop].transpose(2, 0, 1)[None]
+            )
+            for name, value in padded.items()
+        }
+        result = run(part)[0].transpose(1, 2, 0)
+        if output is None:
+            output = np.empty((*full, result.shape[2]), np.float32)
+        output[rows.keep_start : rows.keep_stop, columns.keep_start : columns.keep_stop] = result[
+            rows.keep_start - rows.start : rows.keep_stop - rows.start,
+            columns.keep_start - columns.start : columns.keep_stop - columns.start,
+        ]
+    assert output is not None  # a picture has at least one tile
+    return output[:height, :width]
+
+
+def _window(height: int, width: int, sizes: SizeRange) -> tuple[int, int] | None:
+    """The one size that every tile has; ``None`` when tiles may have any size in the range."""
+    offered = sizes.enumerated
+    if sizes.smallest == sizes.largest:
+        offered = (sizes.largest,)
+    if not offered:
+        return None
+    fitting = [s for s in offered if s[0] <= height and s[1] <= width]
+    if fitting:
+        return max(fitting, key=lambda s: s[0] * s[1])
+    return min(offered, key=lambda s: s[0] * s[1])
+
+
+def _even(side: int, largest: int, smallest: int, halo: int, multiple: int) -> list[Span]:
+    units = side // multiple
+    for count in range(1, units + 1):
+        cuts = [round(i * units / count) * multiple for i in range(count + 1)]
+        spans = [
+            _span(max(0, a - halo), min(side, b + halo), a, b, side, smallest)
+            for a, b in itertools.pairwise(cuts)
+        ]
+        if max(s.stop - s.start for s in spans) <= largest:
+            return spans
+    raise PictureError(_too_small(largest, halo))
+
+
+def _span(start: int, stop: int, a: int, b: int, side: int, smallest: int) -> Span:
+    if stop - start < smallest:
+        start = max(0, min(start, stop - smallest))
+        stop = min(side, max(stop, start + smallest))
+    return Span(start, stop, a, b)
+
+
+def _equal(side: int, window: int, halo: int, multiple: int) -> list[Span]:
+    if side == window:
+        return [Span(0, side, 0, side)]
+    if window <= 2 * halo:
+        raise PictureError(_too_small(window, halo))
+    # One more tile than the bare minimum may be needed once starts are rounded to the grid.
+    for count in range(max(2, -(-(side - 2 * halo) // (window - 2 * halo))), side):
+        starts = [
+            round(i * (side - window) / (count - 1) / multiple) * multiple for i in range(count)
+        ]
+        overlaps = [a + window - b for a, b in itertools.pairwise(starts)]
+        if min(overlaps) >= 2 * halo:
+            middles = [
+                b + o // 2 // multiple * multiple for b, o in zip(starts[1:], overlaps, strict=True)
+            ]
+            cuts = [0, *(max(m, b + halo) for m, b in zip(middles, starts[1:], strict=True)), side]
+            return [
+                Span(s, s + window, a, b) for s, a, b in zip(starts, cuts, cuts[1:], strict=False)
+            ]
+    raise PictureError(_too_small(window, halo))
+
+
+def _too_small(window: int, halo: int) -> str:
+    return (
+        f"the artefact's tiles are {window} pixels and the network needs {halo} around each; "
+        f"export with a --size above {2 * halo}"
+    )
+
+
+def _reflect(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    bottom, right = size[0] - picture.shape[0], size[1] - picture.shape[1]
+    if not bottom and not right:
+        return picture
+    return np.pad(picture, ((0, bottom), (0, right), (0, 0)), mode="reflect")
