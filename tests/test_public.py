@@ -10,7 +10,7 @@ import pytest
 
 PUBLIC = {
     "edgeexpo": ["__version__", "check_parity", "export_bundle"],
-    "edgeexpo.runtime": ["Session", "load"],
+    "edgeexpo.runtime": ["Engine", "FakeEngine", "Session", "load"],
 }
 
 
@@ -28,7 +28,20 @@ def test_unknown_names_are_attribute_errors() -> None:
         _ = edgeexpo.exporter
 
 
-@pytest.mark.parametrize("module", ["edgeexpo.runtime", "edgeexpo.imaging", "edgeexpo.cli"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "edgeexpo.imaging",
+        "edgeexpo.runtime",
+        "edgeexpo.runtime.onnx_engine",
+        "edgeexpo.runtime.executorch_engine",
+        "edgeexpo.runtime.coreml_engine",
+        "edgeexpo.cli",
+        "edgeexpo.cli.bench",
+        "edgeexpo.cli.doctor",
+        "edgeexpo.cli.inspect",
+    ],
+)
 def test_the_device_side_imports_no_framework(module: str) -> None:
     heavy = "{'torch', 'coremltools', 'executorch', 'onnx', 'onnxruntime', 'PIL', 'skimage'}"
     check = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
