@@ -1,0 +1,90 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeexpo.errors import PictureError
+from edgeexpo.imaging.fusion import downsample, exposure_fusion, laplacian_pyramid, upsample
+
+SIZES = [(16, 16), (17, 33), (64, 64), (101, 55), (240, 320)]
+
+
+def bracket(height: int, width: int, seed: int = 0) -> list[np.ndarray]:
+    """Three exposures of a smooth colourful scene, 8-bit codes, none exactly grey."""
+    rng = np.random.default_rng(seed)
+    scene = cv2.GaussianBlur(rng.random((height, width, 3), dtype=np.float32), (0, 0), 2)
+    scene = (scene - scene.min()) / (scene.max() - scene.min())
+    scene = scene * np.float32([1.0, 0.8, 0.9]) + np.float32([0.0, 0.02, 0.05])
+    return [np.rint(np.clip(scene * gain, 0, 1) * 255).astype(np.uint8) for gain in (0.3, 0.7, 1.3)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("powers", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_equals_opencv(size, powers):
+    codes = bracket(*size)
+    # OpenCV turns its frames to grey as if they were RGB, so RGB goes in.
+    oracle = np.clip(cv2.createMergeMertens(*map(float, powers)).process(codes), 0, 1)
+    contrast, saturation, exposedness = powers
+    fused = exposure_fusion(
+        [c.astype(np.float32) / 255 for c in codes],
+        contrast=contrast,
+        saturation=saturation,
+        exposedness=exposedness,
+    )
+    difference = np.abs(fused - oracle)
+    # Where a pixel is exactly grey, OpenCV's saturation is rounding noise and so is its weight.
+    assert np.quantile(difference, 0.999) < 1e-4
+    assert difference.mean() < 2e-5
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_pyramids_equal_opencv_and_restore(height, width):
+    picture = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
+    if min(height, width) > 1:
+        small = cv2.pyrDown(picture)
+        np.testing.assert_allclose(downsample(picture), small, atol=1e-6)
+        large = cv2.pyrUp(small, dstsize=(width, height))
+        np.testing.assert_allclose(upsample(small, (height, width)), large, atol=1e-6)
+    bands = laplacian_pyramid(picture, 4)
+    restored = bands[-1]
+    for band in bands[-2::-1]:
+        restored = upsample(restored, band.shape[:2]) + band
+    np.testing.assert_allclose(restored, picture, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 4))
+def test_equal_frames_give_the_frame(height, width, count):
+    frame = np.random.default_rng(1).random((height, width, 3), dtype=np.float32)
+    np.testing.assert_allclose(exposure_fusion([frame] * count), frame, atol=1e-5)
+
+
+def test_order_of_frames_does_not_matter_and_result_is_in_range():
+    frames = [c.astype(np.float32) / 255 for c in bracket(50, 70)]
+    fused = exposure_fusion(frames)
+    assert fused.dtype == np.float32
+    assert fused.min() >= 0
+    assert fused.max() <= 1
+    np.testing.assert_allclose(exposure_fusion(frames[::-1]), fused, atol=1e-5)
+
+
+def test_narrow_sigma_prefers_the_mid_grey_frame():
+    grey, white = np.full((32, 32, 3), 0.5, np.float32), np.full((32, 32, 3), 0.9, np.float32)
+    fused = exposure_fusion([grey, white], contrast=0, saturation=0, sigma=0.05)
+    np.testing.assert_allclose(fused, grey, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [np.zeros((8, 8), np.float32)],
+        [np.zeros((8, 8, 4), np.float32)],
+        [np.zeros((8, 8, 3), np.float32), np.zeros((8, 9, 3), np.float32)],
+    ],
+)
+def test_bad_frames_are_refused(frames):
+    with pytest.raises(PictureError):
+        exposure_fusion(frames)

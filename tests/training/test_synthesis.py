@@ -1,0 +1,81 @@
+import cv2
+import numpy as np
+import pytest
+
+from edgeexpo.errors import UsageError
+from edgeexpo.training import synthesis
+
+
+def sky(height: int = 64) -> np.ndarray:
+    """An equirectangular map whose colour tells the direction; smooth across the seam."""
+    latitude = np.linspace(np.pi / 2, -np.pi / 2, height)[:, None]
+    longitude = (np.arange(2 * height) + 0.5) / (2 * height) * 2 * np.pi - np.pi
+    x = np.cos(latitude) * np.sin(longitude)
+    y = np.sin(latitude) * np.ones_like(longitude)
+    z = np.cos(latitude) * np.cos(longitude)
+    return np.stack([x, y, z], axis=2).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("yaw", "pitch", "direction"),
+    [(0, 0, (0, 0, 1)), (np.pi / 2, 0, (1, 0, 0)), (np.pi, 0, (0, 0, -1)), (0, 0.5, None)],
+)
+def test_view_looks_where_it_is_told(yaw, pitch, direction):
+    view = synthesis.perspective(sky(), 33, yaw, pitch, np.deg2rad(60))
+    expected = direction or (0, np.sin(0.5), np.cos(0.5))
+    np.testing.assert_allclose(view[16, 16], expected, atol=0.03)
+
+
+def test_view_is_upright_and_as_wide_as_told():
+    view = synthesis.perspective(sky(), 65, 0.0, 0.0, np.deg2rad(90))
+    assert view[0, 32, 1] > 0 > view[-1, 32, 1]
+    assert view[32, 0, 0] < 0 < view[32, -1, 0]
+    np.testing.assert_allclose(view[32, -1, 0], np.sin(np.pi / 4), atol=0.03)
+
+
+def test_random_view_has_the_stated_key():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        view = synthesis.random_view(np.abs(sky()) + 0.01, 40, rng)
+        key = np.exp(np.log(view.mean(axis=2) + 1e-6).mean())
+        assert 0.089 < key < 0.361
+
+
+def test_bracket_is_ordered_and_its_truth_is_between():
+    rng = np.random.default_rng(0)
+    bracket = synthesis.shoot_bracket(np.abs(sky()), 4.0, rng)
+    assert bracket.under.mean() < bracket.truth.mean() < bracket.over.mean()
+    assert bracket.ev == 4.0
+
+
+def test_training_pairs_repeat_with_the_seed_and_are_close():
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.random((96, 192, 3), dtype=np.float32), (0, 0), 2)
+    maps, pictures = [np.exp(8 * (texture - 0.5))], [texture]
+    arguments = {"count": 6, "patch": 16, "scene": 48, "patches_per_scene": 2}
+    y0, truth = synthesis.training_pairs(maps, pictures, seed=3, **arguments)
+    again, _ = synthesis.training_pairs(maps, pictures, seed=3, **arguments)
+    other, _ = synthesis.training_pairs(maps, pictures, seed=4, **arguments)
+    np.testing.assert_array_equal(y0, again)
+    assert (y0 != other).any()
+    assert y0.shape == truth.shape == (6, 3, 16, 16)
+    assert np.sqrt(np.mean((y0 / 65535 - truth / 65535) ** 2)) < 0.05
+
+
+def test_held_out_maps_are_kept_apart(tmp_path):
+    for name in ("lab", "city"):
+        assert cv2.imwrite(str(tmp_path / f"{name}.hdr"), np.ones((8, 16, 3), np.float32))
+    (tmp_path / "blender_night.exr").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"blender_night\.exr"):
+        assert list(synthesis.radiance_maps(tmp_path, held_out=False)) == ["city"]
+    assert list(synthesis.radiance_maps(tmp_path, held_out=True)) == ["lab"]
+
+
+def test_folder_without_maps_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"\.hdr"):
+        synthesis.radiance_maps(tmp_path, held_out=False)
+
+
+def test_photographs_become_linear(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), 188, np.uint8))
+    assert synthesis.photographs(tmp_path)["a"].mean() == pytest.approx(0.503, abs=1e-3)
