@@ -1,0 +1,153 @@
+"""PNG and TIFF with 16 bits a channel, which Pillow reads as 8 bits and cannot write.
+
+Arrays are HxWx3 uint16 RGB. The readers expect a file that Pillow has opened as RGB already.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PIXEL = 6  # bytes of a pixel
+
+
+def read_png(data: bytes) -> np.ndarray:
+    """Decode a 16-bit RGB PNG (PNG specification, third edition, section 9).
+
+    Raises:
+        ValueError: The file is damaged, or interlaced.
+    """
+    width, height, _, _, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    if interlaced:
+        raise ValueError("it is an interlaced 16-bit PNG; save it without interlacing")
+    stream = zlib.decompress(b"".join(_png_chunks(data, b"IDAT")))
+    rows = np.frombuffer(stream, np.uint8)
+    if rows.size != height * (width * _PIXEL + 1):
+        raise ValueError(f"it has {rows.size} bytes of pixels, too few or too many for its size")
+    rows = rows.reshape(height, width * _PIXEL + 1)
+    codes = _unfilter(rows[:, 0], rows[:, 1:].reshape(height, width, _PIXEL))
+    return np.ascontiguousarray(codes).view(">u2").astype(np.uint16)
+
+
+def write_png(picture: np.ndarray) -> bytes:
+    """Encode HxWx3 uint16 as PNG, every row as its difference from the one above."""
+    height, width, _ = picture.shape
+    codes = np.ascontiguousarray(picture, ">u2").view(np.uint8).reshape(height, -1)
+    rows = np.full((height, codes.shape[1] + 1), 2, np.uint8)
+    rows[:, 1:] = np.diff(codes, axis=0, prepend=np.zeros_like(codes[:1]))
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0),
+        b"sRGB": b"\0",
+        b"IDAT": zlib.compress(rows.tobytes(), 6),
+        b"IEND": b"",
+    }
+    return PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks.items()
+    )
+
+
+def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
+    """Decode a 16-bit RGB TIFF in strips, uncompressed or deflated (TIFF 6.0, Adobe note 3).
+
+    Args:
+        data: The file.
+        tags: Its first directory, values by tag number.
+
+    Raises:
+        ValueError: The file is damaged, or stored in another way.
+    """
+    decoders: dict[int, Callable[[bytes], bytes]] = {1: bytes, 8: zlib.decompress}
+    decoders[32946] = zlib.decompress
+    compression, predictor = tags.get(259, 1), tags.get(317, 1)
+    if compression not in decoders or predictor not in (1, 2) or tags.get(284, 1) != 1:
+        raise ValueError(
+            f"it is a 16-bit TIFF with compression {compression}; expected an uncompressed or "
+            "deflate (ZIP) one with interleaved channels: save it so, or as 16-bit PNG"
+        )
+    if 273 not in tags or 279 not in tags:
+        raise ValueError("it is a 16-bit TIFF in tiles; save it in strips, or as 16-bit PNG")
+    width, height = tags[256], tags[257]
+    strips = zip(tags[273], tags[279], strict=True)
+    stream = b"".join(decoders[compression](data[at : at + size]) for at, size in strips)
+    if len(stream) != height * width * _PIXEL:
+        raise ValueError(f"it has {len(stream)} bytes of pixels, too few or too many for its size")
+    order = "<u2" if data[:2] == b"II" else ">u2"
+    picture = np.frombuffer(stream, order).astype(np.uint16).reshape(height, width, 3)
+    return picture if predictor == 1 else np.cumsum(picture, axis=1, dtype=np.uint16)
+
+
+def write_tiff(picture: np.ndarray) -> bytes:
+    """Encode HxWx3 uint16 as a deflated little-endian TIFF of one strip."""
+    height, width, _ = picture.shape
+    pixels = zlib.compress(np.ascontiguousarray(picture, "<u2").tobytes(), 6)
+    values = 8 + len(pixels) + len(pixels) % 2  # where the three bit depths lie
+    short, long = 3, 4
+    entries = [
+        (256, long, 1, width),
+        (257, long, 1, height),
+        (258, short, 3, values),
+        (259, short, 1, 8),
+        (262, short, 1, 2),
+        (273, long, 1, 8),
+        (277, short, 1, 3),
+        (278, long, 1, height),
+        (279, long, 1, len(pixels)),
+        (284, short, 1, 1),
+    ]
+    directory = struct.pack("<H", len(entries))
+    directory += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    header = b"II*\0" + struct.pack("<I", values + 6)
+    padding = bytes(len(pixels) % 2)
+    return header + pixels + padding + struct.pack("<HHH", 16, 16, 16) + directory
+
+
+def _png_chunks(data: bytes, wanted: bytes) -> list[bytes]:
+    at, found = len(PNG_SIGNATURE), []
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == wanted:
+            found.append(data[at + 8 : at + 8 + length])
+        at += length + 12
+    return found
+
+
+def _unfilter(filters: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Undo the row filters along anti-diagonals, whose pixels do not depend on each other."""
+    if filters.max(initial=0) > 4:
+        raise ValueError(f"it uses row filter {filters.max()}; a PNG has 0 to 4")
+    height, width, depth = codes.shape
+    grid = np.zeros((height + 1, width + 1, depth), np.int16)
+    grid[1:, 1:] = codes
+    flat = grid.reshape(-1, depth)
+    kinds = filters[:, None].astype(np.intp)
+    for diagonal in range(height + width - 1):
+        top, bottom = max(0, diagonal - width + 1), min(height - 1, diagonal)
+        # One row down and one column left is `width` further in a grid of width + 1 columns.
+        first = (top + 1) * (width + 1) + diagonal - top + 1
+        last = first + (bottom - top) * width + 1
+        left, up, corner = (
+            flat[first - back : last - back : width] for back in (1, width + 1, width + 2)
+        )
+        predicted = np.choose(
+            kinds[top : bottom + 1],
+            [np.int16(0), left, up, (left + up) >> 1, _paeth(left, up, corner)],
+        )
+        here = flat[first:last:width]
+        here[...] = (here + predicted) & 255
+    return grid[1:, 1:].astype(np.uint8)
+
+
+def _paeth(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    to_left, to_up = np.abs(up - corner), np.abs(left - corner)
+    to_corner = np.abs(left + up - 2 * corner)
+    return np.where(
+        (to_left <= to_up) & (to_left <= to_corner),
+        left,
+        np.where(to_up <= to_corner, up, corner),
+    )

@@ -1,0 +1,258 @@
+"""Picture files in and out: HxWx3 RGB, sRGB-encoded, 8 or 16 bits a channel."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeexpo.artifact import write_file
+from edgeexpo.errors import PictureError
+from edgeexpo.imaging import deep
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
+"""What :func:`read_picture` reads; the contents count, not the suffix."""
+
+WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+"""What :func:`write_picture` writes, by suffix."""
+
+RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
+_ORIENTATION, _EXIF = 0x0112, 0x8769
+_EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
+_DNG_VERSION = 50706
+_MODES = {
+    "1": "greyscale; convert it to RGB",
+    "L": "greyscale; convert it to RGB",
+    "I": "greyscale; convert it to RGB",
+    "I;16": "greyscale; convert it to RGB",
+    "I;16B": "greyscale; convert it to RGB",
+    "F": "greyscale; convert it to RGB",
+    "LA": "greyscale with alpha; convert it to RGB",
+    "RGBA": "RGBA; drop the alpha channel",
+    "PA": "a palette with alpha; drop the alpha channel",
+    "CMYK": "CMYK; convert it to RGB",
+}
+
+
+def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a picture, turned upright by its EXIF orientation and converted to sRGB by its profile.
+
+    Returns:
+        HxWx3 RGB, sRGB-encoded; uint16 for PNG and TIFF with 16 bits a channel, else uint8.
+
+    Raises:
+        PictureError: The file is missing, damaged, too large to be true, or not an RGB picture.
+    """
+    path = Path(path)
+    with _opened(path) as (image, data):
+        _check(path, image)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        if _is_deep(image, data):
+            array = _read_deep(path, image, data)
+        else:
+            image.load()
+            array = np.array(_to_srgb(path, image).convert("RGB"))
+    return _upright(array, orientation)
+
+
+def read_exposure(path: str | os.PathLike[str]) -> float | None:
+    """Exposure of a picture in EV: log2(t * ISO / 100 / N^2), larger is brighter.
+
+    Args:
+        path: A picture; t is the exposure time in seconds and N the f-number of its EXIF data.
+
+    Returns:
+        The exposure, or ``None`` when the EXIF data lack one of the three.
+
+    Raises:
+        PictureError: The file is missing or is no picture.
+    """
+    with _opened(Path(path)) as (image, _):
+        exif = image.getexif().get_ifd(_EXIF)
+        try:
+            time, aperture = float(exif[_EXPOSURE_TIME]), float(exif[_F_NUMBER])
+            iso = float(np.ravel(exif[_ISO])[0])
+        except (KeyError, IndexError, TypeError, ZeroDivisionError):
+            return None
+    if not all(math.isfinite(v) and v > 0 for v in (time, aperture, iso)):
+        return None
+    return math.log2(time * iso / 100 / aperture**2)
+
+
+def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None) -> None:
+    """Refuse a path that :func:`write_picture` would refuse for its suffix.
+
+    Args:
+        path: Where the picture is to go.
+        kind: uint8 or uint16, when it is known already.
+
+    Raises:
+        PictureError: The suffix is unknown, or cannot hold 16 bits a channel.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITTEN:
+        raise PictureError(
+            f"{path} has the suffix {suffix or 'of no format'!r}; expected {', '.join(WRITTEN)}"
+        )
+    if kind == np.uint16 and WRITTEN[suffix] == "JPEG":
+        raise PictureError(f"{path}: JPEG holds 8 bits a channel, the picture has 16; use .png")
+
+
+def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Write a picture in one step, in the format of its suffix (JPEG with quality 95).
+
+    Args:
+        path: Ends in one of :data:`WRITTEN`.
+        picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded.
+
+    Raises:
+        PictureError: The array is no such picture, or the suffix does not fit it.
+        OutputError: The file cannot be written; an existing one is untouched.
+    """
+    path = Path(path)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
+        shape = "x".join(map(str, picture.shape))
+        raise PictureError(f"{path}: found {shape} {picture.dtype}; expected HxWx3 uint8 or uint16")
+    check_output(path, picture.dtype)
+    kind = WRITTEN[path.suffix.lower()]
+    if picture.dtype == np.uint16:
+        write_file(path, {"PNG": deep.write_png, "TIFF": deep.write_tiff}[kind](picture))
+        return
+    from PIL import Image
+
+    stream = io.BytesIO()
+    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}}.get(kind, {})
+    Image.fromarray(picture).save(stream, kind, **options)
+    write_file(path, stream.getvalue())
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
+    """The picture at ``path`` and the file's bytes; a decoder's failures become PictureError."""
+    from PIL import Image
+
+    if path.suffix.lower() in RAW:
+        raise PictureError(_raw(path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                yield image, data
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise PictureError(f"{path} is not a picture; expected {', '.join(FORMATS)}") from error
+    # What Pillow's decoders raise for damaged files, by format.
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
+
+
+def _check(path: Path, image: Image.Image) -> None:
+    if image.format == "TIFF" and _DNG_VERSION in _tags(image):
+        raise PictureError(_raw(path))
+    # A phone's MPO file is a JPEG followed by previews.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise PictureError(f"{path} holds several pictures; expected one")
+    found = _MODES.get(image.mode)
+    if found is None and "transparency" in image.info:
+        found = "transparent in places; drop the alpha channel"
+    if found is None and image.mode not in ("RGB", "P"):
+        found = f"{image.mode}; convert it to RGB"
+    if found is not None:
+        size = f"{image.height}x{image.width}"
+        what, _, advice = found.partition("; ")
+        raise PictureError(f"{path} is {size} and {what}; expected HxWx3 RGB: {advice}")
+
+
+def _raw(path: Path) -> str:
+    return (
+        f"{path} is a RAW file; expected a rendered RGB picture: "
+        "develop it to 16-bit TIFF or PNG in sRGB first"
+    )
+
+
+def _tags(image: Image.Image) -> dict[int, Any]:
+    return dict(getattr(image, "tag_v2", {}))
+
+
+def _is_deep(image: Image.Image, data: bytes) -> bool:
+    if image.format == "PNG":
+        return image.mode == "RGB" and data[24] == 16
+    return image.format == "TIFF" and _tags(image).get(258) == (16, 16, 16)
+
+
+def _read_deep(path: Path, image: Image.Image, data: bytes) -> np.ndarray:
+    # Little CMS has no 16-bit RGB mode through Pillow, and 8 bits would lose what was asked for.
+    profile = image.info.get("icc_profile")
+    if profile and "srgb" not in _description(path, profile).lower():
+        raise PictureError(
+            f"{path} has 16 bits a channel and the profile {_description(path, profile)!r}; "
+            "expected sRGB: convert it to sRGB"
+        )
+    if image.format == "PNG":
+        return deep.read_png(data)
+    return deep.read_tiff(data, _tags(image))
+
+
+def _to_srgb(path: Path, image: Image.Image) -> Image.Image:
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    if not profile or "srgb" in _description(path, profile).lower():
+        return image
+    if image.mode == "P":
+        image = image.convert("RGB")
+    try:
+        converted = ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+        )
+    except ImageCms.PyCMSError as error:
+        raise PictureError(
+            f"{path} has a colour profile that does not fit it ({error}); convert it to sRGB"
+        ) from error
+    assert converted is not None  # None is for conversions in place
+    return converted
+
+
+def _description(path: Path, profile: bytes) -> str:
+    from PIL import ImageCms
+
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.getProfileDescription(opened).strip()
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise PictureError(
+            f"{path} has a colour profile that cannot be read; remove it, or convert it to sRGB"
+        ) from error
+
+
+def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation, 1 to 8 (EXIF 2.32, tag 274)."""
+    turned = array.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else array
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    return np.ascontiguousarray(turned)
