@@ -1,0 +1,75 @@
+"""Default bounds, and bounds from the command line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from edgeexpo.errors import UsageError
+from edgeexpo.parity.metrics import LARGER_IS_BETTER
+from edgeexpo.spec import Gate
+
+_GATE = re.compile(r"^\s*(?P<metric>\w+)\s*(?P<sign>>=|<=)\s*(?P<bound>-?[\d.]+(?:e-?\d+)?)\s*$")
+
+
+def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
+    """The bounds that an artefact of ``precision`` has to respect.
+
+    fp32 differs from the reference by the order of its sums alone: 1e-4 of the range is a fortieth
+    of an 8-bit step. fp16 keeps 11 bits: 60 dB is a quarter of an 8-bit step, root mean square.
+    INT8 is judged by what is seen: 40 dB and SSIM 0.98 are the borders at which a careful viewer
+    finds a difference, a CIEDE2000 of 3 the one at which a tint is noticed side by side. INT8 is
+    also run against the same quantised program in torch (reference ``quantized``): lowering must
+    not do more damage than quantising did, so the bound is the manifest's noise floor, and the
+    gate's own bound of 0 is replaced by it. A residual network's correction is judged by itself
+    (``correction_snr``, photographs only), so that a correction of nearly zero cannot pass.
+
+    Args:
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        residual: True when the model has an exact identity path.
+    """
+    if precision == "fp32":
+        return (
+            Gate("max_abs", 1e-4, at_least=False),
+            Gate("max_abs", 1e-4, at_least=False, statistic="worst_probe"),
+        )
+    if precision == "fp16":
+        return (
+            Gate("psnr", 60.0, at_least=True),
+            Gate("psnr", 60.0, at_least=True, statistic="worst_probe"),
+        )
+    gates = tuple(
+        Gate(metric, bound, at_least, statistic)
+        for statistic in ("worst", "worst_probe")
+        for metric, bound, at_least in (
+            ("psnr", 40.0, True),
+            ("ssim", 0.98, True),
+            ("delta_e_p99", 3.0, False),
+        )
+    )
+    gates += (Gate("psnr", 0.0, at_least=True, reference="quantized"),)
+    if residual:
+        gates += (Gate("correction_snr", 20.0, at_least=True),)
+    return gates
+
+
+def parse_gate(text: str) -> Gate:
+    """``psnr>=45`` as a gate on photographs.
+
+    Raises:
+        UsageError: Another form, an unknown metric, or a bound on its wrong side.
+    """
+    match = _GATE.match(text)
+    if not match:
+        raise UsageError(f"gate is {text!r}; expected METRIC>=BOUND or METRIC<=BOUND")
+    metric, at_least = match["metric"], match["sign"] == ">="
+    if metric not in LARGER_IS_BETTER:
+        near = difflib.get_close_matches(metric, LARGER_IS_BETTER, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            f"unknown metric {metric!r}; {hint}expected one of {', '.join(LARGER_IS_BETTER)}"
+        )
+    if at_least != LARGER_IS_BETTER[metric]:
+        sign = ">=" if LARGER_IS_BETTER[metric] else "<="
+        raise UsageError(f"gate is {text!r}; {metric} takes {sign}")
+    return Gate(metric, float(match["bound"]), at_least)
