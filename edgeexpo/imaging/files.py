@@ -141,7 +141,7 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
     """The picture at ``path`` and the file's bytes; a decoder's failures become PictureError."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if path.suffix.lower() in RAW:
         raise PictureError(_raw(path))
@@ -157,7 +157,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
                 yield image, data
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureError(f"{path} is not a picture; expected {', '.join(FORMATS)}") from error
     # What Pillow's decoders raise for damaged files, by format.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:

@@ -1,0 +1,220 @@
+"""``edgeexpo run``: a bundle on a bracket, pictures in, picture out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeexpo.artifact import Bundle, writing
+from edgeexpo.cli.arguments import add_selection, positive
+from edgeexpo.cli.output import add_json_argument, emit, human_ms
+from edgeexpo.errors import MissingDependencyError, OutputError, PictureError, UsageError
+from edgeexpo.progress import status
+from edgeexpo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgeexpo.runtime import Session
+
+Frame = tuple[Path, "np.ndarray"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("bundle", type=Path, help="folder that edgeexpo export wrote")
+    parser.add_argument("input", nargs="+", type=Path, help="pictures, darkest first or with EXIF")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="picture to write: .png, .jpg or .tif"
+    )
+    parser.add_argument(
+        "--ev",
+        type=_exposure_value,
+        help="log2 of the exposure ratio of the brightest and the darkest picture, as in 4 for "
+        "-2/+2 (default: from EXIF, else unknown)",
+    )
+    parser.add_argument(
+        "--no-fuse", action="store_true", help="write the network's own output, do not fuse"
+    )
+    parser.add_argument("--threads", type=positive, help="threads (default: the engine's choice)")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
+    add_selection(parser)
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the bundle on the pictures and write one picture.
+
+    Raises:
+        UsageError: The number of pictures is wrong, one of them cannot be used, the bundle has no
+            such artefact, or the output exists.
+        MissingDependencyError: The engine is not installed.
+        EngineError: The engine failed.
+        OutputError: The picture cannot be written.
+    """
+    from edgeexpo.imaging.files import check_output, write_picture
+
+    spec = Bundle.open(args.bundle).manifest.model
+    _check_request(spec, args.input, args.output, args.force)
+    with status("Reading the pictures"):
+        frames, ev = order(read(args.input))
+    check_output(args.output, frames[0][1].dtype)
+    with open_session(args.bundle, args.target, args.precision, args.threads) as session:
+        artifact, engine = session.artifact, session.engine_name
+        start = time.perf_counter()
+        with status(f"Running {artifact.file}"):
+            pictures = [picture for _, picture in frames]
+            picture = session(*pictures, ev=args.ev or ev, fuse=not args.no_fuse)
+        seconds = time.perf_counter() - start
+    write_picture(args.output, picture)
+    height, width = picture.shape[:2]
+    document = {
+        "output": str(args.output),
+        "width": width,
+        "height": height,
+        "target": artifact.target,
+        "precision": artifact.precision,
+        "status": artifact.status,
+        "engine": engine,
+        "seconds": round(seconds, 4),
+        "ev": args.ev or ev,
+        "inputs": [str(path) for path, _ in frames],
+    }
+    text = (
+        f"{args.output}: {width}x{height}, {artifact.file} ({artifact.status}) in {engine}, "
+        f"{human_ms(seconds * 1000)}"
+    )
+    emit(args, document, text)
+    return 0
+
+
+def read(paths: Sequence[Path]) -> list[Frame]:
+    """Read the pictures of one bracket.
+
+    Raises:
+        PictureError: One cannot be read, or they differ in size or bit depth.
+    """
+    from edgeexpo.imaging.files import read_picture
+
+    frames = [(path, read_picture(path)) for path in paths]
+    (first, reference), *others = frames
+    for path, picture in others:
+        if picture.shape != reference.shape or picture.dtype != reference.dtype:
+            raise PictureError(
+                f"{path} is {_size(picture)}, {first} is {_size(reference)}; "
+                "expected pictures of one size and bit depth"
+            )
+    return frames
+
+
+def order(frames: Sequence[Frame]) -> tuple[list[Frame], float | None]:
+    """Put a bracket in order, darkest first, and tell its EV.
+
+    EXIF exposures decide when all pictures have one and they differ; else the order is the
+    caller's, unless the mean luminance contradicts it.
+
+    Returns:
+        The frames, and log2 of the exposure ratio of the last and the first (``None``: unknown).
+    """
+    from edgeexpo.imaging.files import read_exposure
+
+    found = [read_exposure(path) for path, _ in frames]
+    exposures = [e for e in found if e is not None]
+    if len(exposures) == len(frames) > 1 and max(exposures) - min(exposures) > 0.1:
+        ranks = exposures
+        ev: float | None = max(exposures) - min(exposures)
+    else:
+        ranks, ev = [_luminance(picture) for _, picture in frames], None
+    by_rank = sorted(range(len(frames)), key=lambda i: ranks[i])
+    if by_rank != list(range(len(frames))):
+        names = ", ".join(str(frames[i][0]) for i in by_rank)
+        reason = "mean luminance" if ev is None else "EXIF exposure"
+        _note(f"the pictures were put in order of their {reason}: {names}")
+    return [frames[i] for i in by_rank], ev
+
+
+def open_session(
+    path: Path, target: str | None, precision: str | None, threads: int | None
+) -> Session:
+    """Open the artefact that the options select, Core ML's in the interpreter off macOS.
+
+    Raises:
+        BundleError: The bundle has no such artefact, or a file differs from its digest.
+        MissingDependencyError: The engine, or the interpreter's torch, is not installed.
+        EngineError: The engine refuses the artefact.
+    """
+    from edgeexpo.runtime import load
+
+    candidates = Bundle.open(path).by_preference(target, precision)
+    best = [a.target for a in candidates if a.precision == candidates[0].precision]
+    if best == ["coreml"] and sys.platform != "darwin":
+        try:
+            from edgeexpo.parity.mil import MilEngine
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"interpreting a Core ML artefact needs {error.name}; "
+                "pip install 'edgeexpo[export]', or choose another --target"
+            ) from error
+        _note("Core ML artefact runs in the MIL interpreter on this host (slow, for checking)")
+        return load(path, target="coreml", precision=candidates[0].precision, engine=MilEngine())
+    return load(path, target=target, precision=precision, threads=threads)
+
+
+def _check_request(spec: ModelSpec, inputs: Sequence[Path], output: Path, force: bool) -> None:
+    from edgeexpo.imaging.files import check_output
+
+    if len(inputs) != len(spec.frames):
+        advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""
+        raise UsageError(
+            f"{len(inputs)} pictures were given; {spec.name} takes {len(spec.frames)} "
+            f"({', '.join(spec.frames)}){advice}"
+        )
+    if spec.outputs[0].color != "RGB":
+        raise UsageError(
+            f"{spec.name} gives {spec.outputs[0].name!r}, which is no RGB picture; "
+            "use edgeexpo.runtime from Python"
+        )
+    check_output(output)
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UsageError(f"{output} is an input; choose another output with -o")
+    if output.is_dir() or (output.exists() and not force):
+        way = "choose another with -o" if output.is_dir() else "use --force to replace it"
+        raise UsageError(f"{output} exists; {way}")
+    if not output.parent.is_dir():
+        raise OutputError(f"cannot write {output}: there is no folder {output.parent}; make it")
+    with writing(output):
+        handle, probe = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        os.close(handle)
+        os.unlink(probe)
+
+
+def _exposure_value(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected an EV above zero, as in 4; found {text!r}")
+    return value
+
+
+def _luminance(picture: np.ndarray) -> float:
+    """Mean of a HxWx3 picture with the weights of Rec. 709, in its own codes."""
+    return float(picture.mean(axis=(0, 1)) @ [0.2126, 0.7152, 0.0722])
+
+
+def _size(picture: np.ndarray) -> str:
+    height, width = picture.shape[:2]
+    return f"{width}x{height} with {picture.dtype.itemsize * 8} bits a channel"
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"edgeexpo: {text}\n")
