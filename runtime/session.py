@@ -171,12 +171,12 @@ def _check(names: Sequence[str], frames: Sequence[np.ndarray]) -> None:
 
 def _to_float(frame: np.ndarray) -> np.ndarray:
     if frame.dtype.kind == "f":
-        return np.clip(frame, 0, 1, dtype=np.float32)
+        return np.clip(frame.astype(np.float32), 0, 1)
     return frame.astype(np.float32) / np.float32(np.iinfo(frame.dtype).max)
 
 
 def _from_float(picture: np.ndarray, kind: np.dtype) -> np.ndarray:
-    clipped = np.clip(picture, 0, 1)
+    clipped: np.ndarray = np.clip(picture, 0, 1)
     if kind.kind == "f":
         return clipped.astype(kind, copy=False)
     codes: np.ndarray = np.rint(clipped * np.float32(np.iinfo(kind).max)).astype(kind)

@@ -49,7 +49,8 @@ def back(spec: ModelSpec, output: np.ndarray, frames: Frames, fuse: bool = True)
     """
     if spec.back is None or not fuse:
         return output
-    return _known(BACK, spec.back.kind)(output, frames, spec.back.parameters)
+    picture: np.ndarray = _known(BACK, spec.back.kind)(output, frames, spec.back.parameters)
+    return picture
 
 
 def _intermediate(frames: Frames, ev: float | None, parameters: Mapping[str, Any]) -> np.ndarray:
