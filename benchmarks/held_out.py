@@ -4,7 +4,7 @@
 
 Protocol: maps lab, hall, bridge, blender_city, sunset (those present and readable); seed 0; 40
 perspective views of 512x512 in turn over the maps, 50 to 95 degrees wide, geometric mean at 0.18 of
-saturation within 1 EV; a random camera each (EMoR response, full well 2000 to 10000 electrons, read
+saturation within 1 EV; a random camera each (EMoR response, full well 1500 to 6000 electrons, read
 noise 2 to 4 electrons); frames at -2 and +2 EV, 8 bits, no JPEG; truth is the noiseless exposure at
 0 EV. Figures are means over the views of PSNR in dB on RGB rounded to 8 bits.
 """
@@ -40,8 +40,8 @@ def psnr(picture: Picture, truth: Picture) -> float:
 def candidates(bracket: Bracket, network: lrl.LRLNet) -> dict[str, Picture]:
     """Every way to predict the middle exposure, by name."""
     under, over, ev = bracket.under, bracket.over, bracket.ev
-    fitted = intermediate(under, over, ev=ev)
-    unknown = intermediate(under, over, ev=None)
+    fitted = intermediate(under, over, ev=ev, levels=255)
+    unknown = intermediate(under, over, ev=None, levels=255)
     return {
         "y0, sRGB response": intermediate(under, over, ev=ev, response="srgb"),
         "y0, fitted response, EV unknown": unknown,

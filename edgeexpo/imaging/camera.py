@@ -25,16 +25,16 @@ class Camera:
     """
 
     table: npt.NDArray[np.float64]
-    full_well: float = 4000.0
+    full_well: float = 3000.0
     read_noise: float = 3.0
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Camera:
-        """Draw a camera: EMoR response, full well 2000 to 10000 and read noise 2 to 4 electrons,
-        the range of small sensors at low to middle sensitivity."""
+        """Draw a camera: EMoR response, full well 1500 to 6000 and read noise 2 to 4 electrons,
+        the range of small sensors at middle sensitivity (ISO 100 to 400)."""
         return cls(
             response.random_response(rng),
-            float(2000 * 5 ** rng.random()),
+            float(1500 * 4 ** rng.random()),
             float(2 + 2 * rng.random()),
         )
 

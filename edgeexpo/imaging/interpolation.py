@@ -27,6 +27,7 @@ def intermediate(
     response: str | npt.ArrayLike = "fitted",
     xi_lower: float = 5,
     xi_upper: float = 250,
+    levels: int | None = None,
 ) -> Picture:
     """Predict the exposure whose time is the geometric mean of two others.
 
@@ -42,6 +43,8 @@ def intermediate(
         response: ``"fitted"`` to these frames, ``"srgb"``, or a (256, 3) inverse response table.
         xi_lower: Code below which the short exposure counts for nothing.
         xi_upper: Code from which the long exposure counts for nothing.
+        levels: Round the result to multiples of ``1 / levels``; 255 makes it exact as the 8-bit
+            input of a network. ``None`` leaves it as it is.
 
     Returns:
         HxWx3 float32 in [0, 1], encoded as the frames are.
@@ -65,6 +68,8 @@ def intermediate(
             w1, v1 = _look_up(x1[part, :, c], weight_low, lift[:, c])
             w2, v2 = _look_up(x2[part, :, c], weight_high, lower[:, c])
             out[part, :, c] = (w1 * v1 + w2 * v2) / (w1 + w2)
+        if levels is not None:
+            out[part] = np.rint(out[part] * np.float32(levels)) / np.float32(levels)
     return out
 
 

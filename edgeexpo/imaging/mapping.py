@@ -11,7 +11,7 @@ import numpy.typing as npt
 Lut = npt.NDArray[np.float64]
 
 CODES = 256
-LOWEST, HIGHEST = 2, 250
+LOWEST, HIGHEST = 6, 250
 """Codes that say something about radiance: below is quantisation and noise, above is clipping."""
 
 

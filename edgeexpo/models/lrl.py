@@ -130,7 +130,11 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("y_hat"),),
         halo=shape(preset)["depth"],
         residual="y0",
-        front=StageSpec("intermediate", {"response": "fitted", "xi_lower": 5.0, "xi_upper": 250.0}),
+        # 8-bit levels, so that quantising the network's input costs nothing.
+        front=StageSpec(
+            "intermediate",
+            {"response": "fitted", "xi_lower": 5.0, "xi_upper": 250.0, "levels": 255},
+        ),
         back=StageSpec(
             "exposure-fusion",
             {"contrast": 1.0, "saturation": 1.0, "exposedness": 1.0, "sigma": 0.2},

@@ -73,6 +73,11 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 0.1)
         self.optimizer.step()
+        self.average()
+        return float(loss.detach())
+
+    def average(self) -> None:
+        """Count the step and let the mean weights follow."""
         self.step += 1
         keep = min(self.plan.average, self.step / (self.step + 10))
         with torch.no_grad():
@@ -82,7 +87,6 @@ class Training:
             statistics = zip(self.mean.buffers(), self.network.buffers(), strict=True)
             for kept, buffer in statistics:
                 kept.copy_(buffer)
-        return float(loss.detach())
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint, the mean weights and the plan."""
@@ -102,6 +106,32 @@ class Training:
         save_file(weights, folder / f"{self.plan.preset}.safetensors")
         facts = {**asdict(self.plan), "steps": self.step, "seconds": round(self.seconds, 1)}
         (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+    def widen(self, small: lrl.LRLNet) -> None:
+        """Start as ``small``, a narrower and shallower network without normalisation.
+
+        Function-preserving as in T. Chen, I. Goodfellow, J. Shlens, "Net2Net", ICLR 2016: its
+        channels come first, layers it lacks pass them on, new channels do not reach its outputs.
+        """
+        kind = nn.Conv2d
+        own = [m for m in self.network.body if isinstance(m, kind)]
+        given = [m for m in small.body if isinstance(m, kind)]
+        width = given[0].out_channels
+        with torch.no_grad():
+            for index, layer in enumerate(own):
+                inputs = 3 if index == 0 else width
+                outputs = 3 if layer is own[-1] else width
+                layer.weight[:outputs] = 0
+                layer.bias[:outputs] = 0  # type: ignore[index]
+                source = given[-1] if layer is own[-1] else None
+                if source is None and index < len(given) - 1:
+                    source = given[index]
+                if source is None:
+                    layer.weight[:outputs, :inputs, 1, 1] = torch.eye(width)
+                else:
+                    layer.weight[:outputs, :inputs] = source.weight
+                    layer.bias[:outputs] = source.bias  # type: ignore[index]
+        self.mean.load_state_dict(self.network.state_dict())
 
     def resume(self, folder: Path) -> None:
         """Go on from ``checkpoint.pt`` when the folder has one."""
@@ -133,16 +163,31 @@ def augmented(
     return batch[0], batch[1]
 
 
+def small_network(path: Path) -> lrl.LRLNet:
+    """Load a checkpoint named after its preset (``lrl-mobile.safetensors``)."""
+    from safetensors.torch import load_file
+
+    network = lrl.build(path.stem)
+    network.load_state_dict(load_file(path))
+    return network
+
+
 def train(
     plan: Plan,
     pairs: tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]],
     folder: Path,
     *,
     save_every: float = 120.0,
+    start: Path | None = None,
 ) -> Training:
-    """Train for the plan's time, saving as it goes; resumes what the folder holds."""
+    """Train for the plan's time, saving as it goes; resumes what the folder holds.
+
+    ``start`` is a smaller preset's weights, or this preset's own, to begin from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     training = Training(plan)
+    if start is not None:
+        training.widen(small_network(start))
     training.resume(folder)
     rng = np.random.default_rng([plan.seed, training.step])
     saved, losses = training.seconds, []
@@ -170,6 +215,7 @@ def main(argv: list[str] | None = None) -> int:
         default = getattr(Plan, name)
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=type(default), default=default)
+    parser.add_argument("--start", type=Path, help="weights of a smaller preset to widen")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
@@ -187,7 +233,7 @@ def main(argv: list[str] | None = None) -> int:
     pairs = training_pairs(maps, pictures, count=plan.pairs, patch=plan.patch, seed=plan.seed)
     gain = 10 * np.log10(65535.0**2 / np.mean((pairs[0] - pairs[1].astype(np.float64)) ** 2))
     print(f"{plan.pairs} pairs, PSNR of y0 {gain:.2f} dB", flush=True)
-    train(plan, pairs, given.output)
+    train(plan, pairs, given.output, start=given.start)
     return 0
 
 

@@ -59,5 +59,5 @@ def test_noise_is_shot_and_read_noise():
 def test_random_cameras_stay_within_the_stated_range():
     rng = np.random.default_rng(0)
     cameras = [Camera.random(rng) for _ in range(50)]
-    assert all(2000 <= c.full_well <= 10000 and 2 <= c.read_noise <= 4 for c in cameras)
+    assert all(1500 <= c.full_well <= 6000 and 2 <= c.read_noise <= 4 for c in cameras)
     assert len({c.table[128, 0] for c in cameras}) == 50
