@@ -18,10 +18,8 @@ from edgeexpo.spec import SizeRange
 SIDES = (64, 128, 256)
 """Square sizes offered beside the exported one: Core ML plans memory per enumerated size."""
 
-_TAIL_OPS = frozenset(
-    ("add", "sub", "mul", "real_div", "clip", "minimum", "maximum", "relu", "sigmoid", "tanh")
-    + ("softmax", "concat", "cast", "slice_by_index", "split", "const", "dequantize")
-)
+_ELEMENTWISE = "add sub mul real_div clip minimum maximum relu sigmoid tanh softmax"
+_TAIL_OPS = frozenset(f"{_ELEMENTWISE} concat cast slice_by_index split const dequantize".split())
 """MIL operators that :func:`edgeexpo.quantization.exact.exact_tail` keeps exact."""
 
 

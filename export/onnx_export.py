@@ -62,7 +62,8 @@ def _convert(program: Program) -> onnx.ModelProto:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            raise ExportError(f"ONNX cannot express the network: {_reason(error, program)}") from error
+            reason = _reason(error, program)
+            raise ExportError(f"ONNX cannot express the network: {reason}") from error
     if exported is None:
         raise ExportError("the ONNX exporter returned nothing; report this with the module")
     return exported.model_proto

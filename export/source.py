@@ -41,7 +41,7 @@ def graph_sources(module: GraphModule) -> dict[str, str]:
 
 
 def blame(message: str, module: GraphModule) -> str:
-    """``"op at file:line"`` for the operator that a converter's ``message`` complains of, or ``""``.
+    """``"op at file:line"`` for the operator that a converter complains of, or ``""``.
 
     Converters name nodes after their own decompositions (``erf_inv`` for ``erfinv``), so names are
     compared without underscores and counters.

@@ -10,13 +10,14 @@ import torch
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import Program, recapture
+from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.quantizer import ImageQuantizer, is_quantized
 
 
 def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) -> Program:
     """Quantise weights and activations of ``program`` to INT8 by calibration (PT2E).
 
-    Weights: symmetric, per output channel. Activations: affine, per tensor, static, from the
+    Channels are equalised first (:mod:`edgeexpo.quantization.equalization`). Weights: symmetric, per output channel. Activations: affine, per tensor, static, from the
     histograms that the calibration inputs leave. The exact tail stays in float.
 
     Args:
@@ -34,13 +35,13 @@ def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) 
 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        prepared = prepare_pt2e(program.exported.module(), ImageQuantizer())
-        seen = 0
-        for inputs in calibration:
-            prepared(*(_tensor(name, inputs[name]) for name in program.inputs))
-            seen += 1
-        if not seen:
+        pictures = [tuple(_tensor(n, inputs[n]) for n in program.inputs) for inputs in calibration]
+        if not pictures:
             raise UsageError("calibration has no picture; expected at least one")
+        equal = equalize(program, pictures)
+        prepared = prepare_pt2e(equal.exported.module(), ImageQuantizer())
+        for picture in pictures:
+            prepared(*picture)
         converted = convert_pt2e(prepared)
     if not is_quantized(converted):
         raise ExportError(

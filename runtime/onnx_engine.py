@@ -36,7 +36,7 @@ class OnnxEngine:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-        except (RuntimeError, ValueError, *_failures()) as error:
+        except _failures() as error:
             raise EngineError(
                 f"ONNX Runtime cannot load {path.name}: {first_line(error)}"
             ) from error
@@ -47,7 +47,7 @@ class OnnxEngine:
             raise closed(self.name)
         try:
             outputs = self._session.run(self._outputs, dict(inputs))
-        except (RuntimeError, ValueError, *_failures()) as error:
+        except _failures() as error:
             raise EngineError(f"ONNX Runtime failed: {first_line(error)}") from error
         return dict(zip(self._outputs, outputs, strict=True))
 
@@ -57,8 +57,8 @@ class OnnxEngine:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's own exceptions, which derive from Exception alone."""
+    """What ONNX Runtime raises: its own exceptions derive from Exception alone."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "RuntimeException")
-    return tuple(getattr(state, name) for name in names)
+    return (RuntimeError, ValueError, *(getattr(state, name) for name in names))

@@ -32,7 +32,8 @@ def _sample(name: str, picture: np.ndarray, count: int) -> Sample:
 
 
 def _codes(picture: np.ndarray) -> np.ndarray:
-    return (np.rint(np.clip(picture, 0, 1) * 255) / 255).astype(np.float32)
+    codes: np.ndarray = np.rint(np.clip(picture, 0, 1) * 255) / 255
+    return codes.astype(np.float32)
 
 
 def _pictures(side: int) -> dict[str, np.ndarray]:

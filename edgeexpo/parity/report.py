@@ -23,7 +23,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
 th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: right }
 th:first-child, td:first-child { text-align: left }
-.verified { color: #087f23 } .failed { color: #b00020; font-weight: 600 } .unverified { color: #8a6100 }
+.verified { color: #087f23 } .unverified { color: #8a6100 }
+.failed { color: #b00020; font-weight: 600 }
 figure { display: inline-block; margin: .3rem; width: min(100%, 21rem); vertical-align: top }
 img { width: 100%; height: auto } figcaption { font-size: .85rem; color: #555 }
 """
@@ -57,13 +58,14 @@ def write_report(report: ParityReport, path: Path) -> None:
 def _lines(report: ParityReport) -> Iterator[str]:
     verdict = "passed" if report.passed else "failed"
     title = f"{report.model}: parity {verdict}"
-    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+    yield '<!doctype html><html lang="en"><meta charset="utf-8">'
+    yield f"<title>{html.escape(title)}</title>"
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>"
     device = report.reference
     yield (
-        f"<p>Reference: float program on {html.escape(device.device)} ({html.escape(device.name)}), "
-        f"{device.dtype}. Each number is the worst over the photographs.</p>"
+        f"<p>Reference: float program on {html.escape(device.device)} "
+        f"({html.escape(device.name)}), {device.dtype}. Each number is the worst over the photographs.</p>"
     )
     yield _table(report)
     if report.noise_floor is not None:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+
+from edgeexpo.export.program import capture
+from edgeexpo.quantization.equalization import equalize, find_pairs
+from edgeexpo.quantization.ptq import quantize
+
+
+def unequal(residual):
+    """The residual network with channels of very different range, computing the same pictures."""
+    network = copy.deepcopy(residual)
+    first, second = network.body[0], network.body[2]
+    factor = torch.logspace(-2, 2, first.out_channels)
+    with torch.no_grad():
+        first.weight.mul_(factor.reshape(-1, 1, 1, 1))
+        first.bias.mul_(factor)
+        second.weight.div_(factor.reshape(1, -1, 1, 1))
+    return network
+
+
+def test_the_pictures_stay_the_same(residual, tensors, pictures):
+    program = capture(unequal(residual), *tensors, (96, 96))
+    inputs = [(torch.from_numpy(p["y0"].transpose(2, 0, 1)[None].copy()),) for p in pictures]
+    before = [program.exported.module()(*x) for x in inputs]
+    equal = equalize(program, inputs).exported.module()
+    for x, expected in zip(inputs, before, strict=True):
+        torch.testing.assert_close(equal(*x), expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(program.exported.module()(*x), expected)
+
+
+def test_unequal_channels_cost_int8_nothing(residual, tensors, pictures):
+    x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
+    errors = [
+        float(
+            (quantize(capture(n, *tensors, (96, 96)), pictures).exported.module()(x) - residual(x))
+            .square()
+            .mean()
+        )
+        for n in (residual, unequal(residual))
+    ]
+    assert 10 * np.log10(errors[1] / errors[0]) < 1
+
+
+def test_shared_weights_and_branches_are_left_alone(tensors):
+    class Branches(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shared = torch.nn.Conv2d(3, 3, 3, padding=1)
+            self.last = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, y0):
+            once = torch.relu(self.shared(y0))
+            twice = torch.relu(self.shared(once))
+            return self.last(twice) + twice
+
+    program = capture(Branches(), *tensors, (32, 32))
+    assert find_pairs(program.exported.module()) == []
