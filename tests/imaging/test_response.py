@@ -62,7 +62,7 @@ def test_render_inverts_the_table(seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_fit_recovers_the_mapping(seed):
     rng = np.random.default_rng(seed)
-    camera = Camera.random(rng)
+    camera = Camera(response.random_response(rng), full_well=20000.0)
     radiance = scene(seed)
     under, over = camera.shoot(radiance, -2, rng), camera.shoot(radiance, 2, rng)
     fitted, ev = response.fit_response(under, over, 4.0)
