@@ -13,6 +13,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -113,24 +114,20 @@ class Training:
         Function-preserving as in T. Chen, I. Goodfellow, J. Shlens, "Net2Net", ICLR 2016: its
         channels come first, layers it lacks pass them on, new channels do not reach its outputs.
         """
-        kind = nn.Conv2d
-        own = [m for m in self.network.body if isinstance(m, kind)]
-        given = [m for m in small.body if isinstance(m, kind)]
+        own = [m for m in self.network.body if isinstance(m, nn.Conv2d)]
+        given = [m for m in small.body if isinstance(m, nn.Conv2d)]
         width = given[0].out_channels
+        sources = [*given[:-1], *[None] * (len(own) - len(given)), given[-1]]
         with torch.no_grad():
-            for index, layer in enumerate(own):
-                inputs = 3 if index == 0 else width
+            for layer, source in zip(own, sources, strict=True):
+                bias = cast(Tensor, layer.bias)
                 outputs = 3 if layer is own[-1] else width
-                layer.weight[:outputs] = 0
-                layer.bias[:outputs] = 0  # type: ignore[index]
-                source = given[-1] if layer is own[-1] else None
-                if source is None and index < len(given) - 1:
-                    source = given[index]
+                layer.weight[:outputs], bias[:outputs] = 0.0, 0.0
                 if source is None:
-                    layer.weight[:outputs, :inputs, 1, 1] = torch.eye(width)
+                    layer.weight[:outputs, :width, 1, 1] = torch.eye(width)
                 else:
-                    layer.weight[:outputs, :inputs] = source.weight
-                    layer.bias[:outputs] = source.bias  # type: ignore[index]
+                    layer.weight[:outputs, : source.in_channels] = source.weight
+                    bias[:outputs] = cast(Tensor, source.bias)
         self.mean.load_state_dict(self.network.state_dict())
 
     def resume(self, folder: Path) -> None:
@@ -192,9 +189,9 @@ def train(
     rng = np.random.default_rng([plan.seed, training.step])
     saved, losses = training.seconds, []
     while training.seconds < plan.minutes * 60:
-        start = time.perf_counter()
+        began = time.perf_counter()
         losses.append(training.update(*augmented(pairs, plan.batch, rng)))
-        training.seconds += time.perf_counter() - start
+        training.seconds += time.perf_counter() - began
         if training.seconds - saved >= save_every:
             saved = training.seconds
             training.save(folder)

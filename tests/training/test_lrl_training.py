@@ -55,6 +55,22 @@ def test_training_learns_and_resumes(tmp_path):
     assert facts["steps"] == second.step
 
 
+@pytest.mark.parametrize("preset", ["lrl-mobile", "lrl-8"])
+def test_widening_keeps_the_function_and_can_learn(preset):
+    torch.manual_seed(0)
+    small = lrl.build("lrl-mobile")
+    torch.nn.init.normal_(small.body[-1].weight, std=0.05)
+    run = training.Training(training.Plan(preset))
+    run.widen(small)
+    y0 = torch.rand(1, 3, 24, 24)
+    torch.testing.assert_close(run.network.correction(y0), small.correction(y0))
+    torch.testing.assert_close(run.mean.correction(y0), small.correction(y0))
+    before = run.network.body[0].weight.clone()
+    for _ in range(2):
+        run.update(y0, torch.zeros_like(y0))
+    assert ((run.network.body[0].weight - before).abs().sum(dim=(1, 2, 3)) > 0).all()
+
+
 def test_augmentation_treats_both_alike():
     values = np.random.default_rng(0).integers(0, 65535, (5, 3, 8, 8)).astype(np.uint16)
     y0, truth = training.augmented((values, values), 20, np.random.default_rng(1))
