@@ -22,6 +22,9 @@ from edgeexpo.export.program import Program, recapture
 _CONVOLUTION = torch.ops.aten.conv2d.default
 _RELUS = (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 _SMALLEST = 1e-6
+_QUIETEST = 1 / 32
+"""Channels quieter than this share of the loudest count as this loud: a channel that calibration
+hardly excites must not be blown up to where another picture would saturate it."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,15 @@ def _owns_weights(node: Node, users: dict[str, int]) -> bool:
 def _rescale(module: GraphModule, pair: Pair, largest: torch.Tensor) -> None:
     before = _parameter(module, pair.first.args[1])
     after = _parameter(module, pair.second.args[1])
-    reach = after.abs().amax((0, 2, 3)).clamp_min(_SMALLEST)
-    factor = (largest.clamp_min(_SMALLEST) / reach).sqrt()
+    factor = (_audible(largest) / _audible(after.abs().amax((0, 2, 3)))).sqrt()
     before.div_(factor.reshape(-1, 1, 1, 1))
     if len(pair.first.args) > 2 and pair.first.args[2] is not None:
         _parameter(module, pair.first.args[2]).div_(factor)
     after.mul_(factor.reshape(1, -1, 1, 1))
+
+
+def _audible(ranges: torch.Tensor) -> torch.Tensor:
+    return ranges.clamp_min(max(_SMALLEST, _QUIETEST * float(ranges.max())))
 
 
 def _parameter(module: GraphModule, node: Any) -> torch.Tensor:

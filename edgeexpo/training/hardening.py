@@ -27,9 +27,6 @@ from edgeexpo.training.synthesis import photographs, radiance_maps, training_pai
 NOISE_WEIGHT = 0.01
 """Weight of the noise's share of the correction beside the training loss."""
 
-FLOOR = 1e-5
-"""Added to the correction's energy: below 50 dB it is not worth protecting."""
-
 
 @contextmanager
 def rounding_noise(network: nn.Module) -> Iterator[None]:
@@ -68,8 +65,10 @@ def equalize(network: lrl.LRLNet, y0: Tensor) -> None:
     with torch.no_grad():
         x = y0
         for first, second in zip(convolutions, convolutions[1:], strict=False):
-            largest = torch.relu(first(x)).amax((0, 2, 3)).clamp_min(1e-6)
-            reach = second.weight.abs().amax((0, 2, 3)).clamp_min(1e-6)
+            largest = torch.relu(first(x)).amax((0, 2, 3))
+            largest = largest.clamp_min(float(largest.max()) / 32)
+            reach = second.weight.abs().amax((0, 2, 3))
+            reach = reach.clamp_min(float(reach.max()) / 32)
             factor = (largest / reach).sqrt()
             factor /= factor.log().mean().exp()
             first.weight.div_(factor.reshape(-1, 1, 1, 1))
@@ -88,8 +87,8 @@ class Hardening(Training):
         clean = self.network(y0)
         with rounding_noise(self.network):
             noisy = functional_call(self.network, noisy_weights(self.network), (y0,))
-        energy = (clean.detach() - y0).square().mean((1, 2, 3))
-        share = ((noisy - clean).square().mean((1, 2, 3)) / (energy + FLOOR)).mean()
+        # Of the whole batch: weighing patch by patch would favour a correction of nothing.
+        share = (noisy - clean).square().mean() / (clean.detach() - y0).square().mean()
         loss = interpolation_loss(clean, truth) + NOISE_WEIGHT * share
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from edgeexpo.errors import UsageError
+from edgeexpo.parity.gates import default_gates, parse_gate
+from edgeexpo.spec import Gate
+
+
+@pytest.mark.parametrize(
+    ("precision", "metric", "good", "bad"),
+    [
+        ("fp32", "max_abs", 9e-5, 1.1e-4),
+        ("fp16", "psnr", 60.0, 59.9),
+        ("int8", "psnr", 40.0, 39.9),
+        ("int8", "ssim", 0.98, 0.979),
+        ("int8", "delta_e_p99", 3.0, 3.1),
+        ("int8", "correction_snr", 20.0, 19.9),
+    ],
+)
+def test_default_bounds(precision, metric, good, bad):
+    gates = [
+        g
+        for g in default_gates(precision, residual=True)
+        if (g.metric, g.statistic, g.reference) == (metric, "worst", "float")
+    ]
+    assert len(gates) == 1
+    assert gates[0].holds(good)
+    assert not gates[0].holds(bad)
+    assert not gates[0].holds(float("nan"))
+
+
+def test_only_residual_networks_have_a_correction():
+    metrics = {g.metric for g in default_gates("int8", residual=False)}
+    assert "correction_snr" not in metrics
+
+
+def test_a_gate_from_the_command_line():
+    assert parse_gate(" psnr >= 45 ") == Gate("psnr", 45.0, at_least=True)
+    assert parse_gate("max_abs<=1e-3") == Gate("max_abs", 1e-3, at_least=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("psnr=45", "expected METRIC>=BOUND"),
+        ("pnsr>=45", "did you mean psnr"),
+        ("psnr<=45", "psnr takes >="),
+        ("ssim>=high", "expected METRIC>=BOUND"),
+    ],
+)
+def test_a_gate_that_cannot_be_is_refused(text, words):
+    with pytest.raises(UsageError, match=words):
+        parse_gate(text)
