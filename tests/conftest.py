@@ -51,3 +51,102 @@ def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def pictures() -> list[dict[str, np.ndarray]]:
     """Calibration inputs for the residual network."""
     return [{"y0": smooth_picture(64, 80, seed)} for seed in range(3)]
+
+
+NETWORK = '''
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3, padding=1),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(8, 3, 3, padding=1),
+        )
+
+    def forward(self, photo):
+        return torch.clamp(photo + 0.3 * self.body(photo), 0, 1)
+
+
+def net():
+    return Net()
+
+
+def two():
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = Net()
+
+        def forward(self, dark, bright):
+            return self.body(0.5 * dark + 0.5 * bright)
+
+    return Two()
+
+
+def pair():
+    class Pair(torch.nn.Module):
+        def forward(self, x):
+            return x, x
+
+    return Pair()
+
+
+def number():
+    return 3
+'''
+
+
+@pytest.fixture(scope="session")
+def network_file(tmp_path_factory):
+    """A user's file with factories."""
+    path = tmp_path_factory.mktemp("user") / "net.py"
+    path.write_text(NETWORK)
+    return path
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory):
+    """Two small photographs."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed in range(2):
+        codes = (smooth_picture(80, 96, seed) * 255).round().astype(np.uint8)
+        Image.fromarray(codes).save(folder / f"photo{seed}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, residual, tensors, picture_folder):
+    """A bundle of the residual network: every target, fp32 and INT8, verified."""
+    from edgeexpo import pipeline
+    from edgeexpo.spec import ModelSpec
+
+    spec = ModelSpec(
+        name="net",
+        task="test",
+        frames=("photo",),
+        inputs=tensors[0],
+        outputs=tensors[1],
+        halo=3,
+        residual="y0",
+    )
+    patch = pytest.MonkeyPatch()
+    network = pipeline.Network(residual, spec, (96, 96), None)
+    patch.setattr(pipeline, "_network", lambda *_: network)
+    folder = tmp_path_factory.mktemp("dist") / "net"
+    with patch.context():
+        pipeline.export_bundle(
+            "net",
+            targets=("all",),
+            precision=("fp32", "int8"),
+            calibration=picture_folder,
+            images=picture_folder,
+            output=folder,
+        )
+    patch.undo()
+    return folder

@@ -55,28 +55,6 @@ def noisy_weights(network: nn.Module) -> dict[str, Tensor]:
     return noisy
 
 
-def equalize(network: lrl.LRLNet, y0: Tensor) -> None:
-    """Give the channels between convolutions like ranges, without changing the network.
-
-    As :mod:`edgeexpo.quantization.equalization` does at export; from there the noise is that of
-    the exported network.
-    """
-    convolutions = [m for m in network.body if isinstance(m, nn.Conv2d)]
-    with torch.no_grad():
-        x = y0
-        for first, second in zip(convolutions, convolutions[1:], strict=False):
-            largest = torch.relu(first(x)).amax((0, 2, 3))
-            largest = largest.clamp_min(float(largest.max()) / 32)
-            reach = second.weight.abs().amax((0, 2, 3))
-            reach = reach.clamp_min(float(reach.max()) / 32)
-            factor = (largest / reach).sqrt()
-            factor /= factor.log().mean().exp()
-            first.weight.div_(factor.reshape(-1, 1, 1, 1))
-            first.bias.div_(factor)  # type: ignore[union-attr]
-            second.weight.mul_(factor.reshape(1, -1, 1, 1))
-            x = torch.relu(first(x))
-
-
 class Hardening(Training):
     """Training whose loss also counts what rounding noise does to the correction."""
 
@@ -106,7 +84,6 @@ def harden(plan: Plan, pairs: tuple[np.ndarray, np.ndarray], start: Path, folder
     training = Hardening(plan)
     training.network.load_state_dict(load_file(start))
     rng = np.random.default_rng([plan.seed, 1])
-    equalize(training.network, augmented(pairs, 64, rng)[0])
     training.mean.load_state_dict(training.network.state_dict())
     training.resume(folder)
     saved, shares = training.seconds, []

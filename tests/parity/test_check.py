@@ -1,0 +1,173 @@
+"""The check itself: clean artefacts pass, and a fault in one is caught by the gate it is for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from edgeexpo.artifact import Bundle
+from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
+from edgeexpo.imaging.samples import Sample
+from edgeexpo.parity import check_parity
+from edgeexpo.parity import check as module
+from edgeexpo.parity.report import write_report
+from edgeexpo.runtime.engine import open_engine
+
+
+def smooth(seed, side=64):
+    from conftest import smooth_picture
+
+    return (np.rint(smooth_picture(side, side, seed) * 255) / 255).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return [Sample(f"picture{i}", (smooth(i),), None) for i in range(2)]
+
+
+def with_fault(fault):
+    """``open_engine`` whose engine passes its output through ``fault``."""
+
+    def opened(target, path, spec, threads=None):
+        engine = open_engine(target, path, spec, threads)
+        run = engine.run
+
+        def faulty(inputs):
+            return {name: fault(value) for name, value in run(inputs).items()}
+
+        engine.run = faulty
+        return engine
+
+    return opened
+
+
+def test_clean_artefacts_pass(exported, samples):
+    report = check_parity(exported, samples=samples)
+    assert report
+    assert [a.status for a in report.artifacts] == ["verified"] * 6
+    assert {a.verified_by for a in report.artifacts} == {
+        "onnxruntime",
+        "executorch",
+        "mil-interpreter",
+    }
+    assert report.noise_floor is not None
+    assert report.noise_floor > 40
+
+
+def test_the_record_is_json_with_the_promised_keys(exported, samples):
+    record = json.loads(json.dumps(check_parity(exported, samples=samples).to_dict()))
+    assert record["passed"] is True
+    assert set(record["reference"]) == {"device", "name", "dtype"}
+    row = record["artifacts"][0]
+    assert {"file", "target", "precision", "passed", "verified_by", "failed_gates"} <= set(row)
+    assert {"psnr", "ssim", "max_abs", "delta_e_p99"} <= set(row["worst"])
+    assert len(row["per_input"]) == 2 + 6
+
+
+FAULTS = {
+    "channels swapped": (lambda y: y[:, ::-1].copy(), "psnr"),
+    "shifted by a pixel": (lambda y: np.roll(y, 1, axis=3), "psnr"),
+    "tinted": (lambda y: y * np.array([1.05, 1, 0.95], np.float32)[:, None, None], "delta_e_p99"),
+    "banded": (lambda y: np.rint(y * 15) / 15, "psnr"),
+    "not a number": (lambda y: np.where(y > y.max() * 0.999, np.nan, y), "psnr"),
+    "flipped": (lambda y: y[:, :, :, ::-1].copy(), "psnr"),
+    "half": (lambda y: y * 0.5, "psnr"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_caught_by_its_gate(exported, samples, monkeypatch, name):
+    fault, metric = FAULTS[name]
+    monkeypatch.setattr(module, "open_engine", with_fault(lambda y: fault(y).astype(np.float32)))
+    report = check_parity(exported, samples=samples, target="onnx", precision="int8")
+    assert not report
+    assert any(gate.startswith(metric) for gate in report.artifacts[0].failed_gates)
+
+
+def test_a_correction_of_nothing_is_caught(exported, samples, monkeypatch):
+    """The picture is near the reference, the network's work is gone."""
+
+    def identity(target, path, spec, threads=None):
+        engine = open_engine(target, path, spec, threads)
+        engine.run = lambda inputs: {"y_hat": inputs["y0"]}
+        return engine
+
+    monkeypatch.setattr(module, "open_engine", identity)
+    report = check_parity(exported, samples=samples, target="onnx", precision="int8")
+    assert any(g.startswith("correction_snr") for g in report.artifacts[0].failed_gates)
+
+
+def test_damage_by_lowering_is_caught_below_the_float_bound(exported, samples, monkeypatch):
+    """Noise that the 40 dB bound would let pass is more than quantising itself cost."""
+    random = np.random.default_rng(0)
+    noisy = with_fault(
+        lambda y: y + 0.007 * random.standard_normal(y.shape).astype(np.float32)
+    )
+    monkeypatch.setattr(module, "open_engine", noisy)
+    report = check_parity(exported, samples=samples, target="onnx", precision="int8")
+    assert report.artifacts[0].worst["psnr"] > 40
+    assert any("quantized" in g for g in report.artifacts[0].failed_gates)
+
+
+def test_an_engine_that_is_missing_leaves_the_artefact_unverified(exported, samples, monkeypatch):
+    def missing(*_):
+        raise MissingDependencyError("no engine here")
+
+    monkeypatch.setattr(module, "open_engine", missing)
+    report = check_parity(exported, samples=samples, target="onnx")
+    assert report.passed
+    assert {a.status for a in report.artifacts} == {"unverified"}
+    assert report.artifacts[0].error == "no engine here"
+
+
+def test_recorded_references_need_no_program(exported):
+    report = check_parity(exported, reference="golden", target="onnx", precision="fp32")
+    assert report
+    assert report.reference.device in ("cpu", "cuda")
+    with pytest.raises(UsageError, match="leave --images out"):
+        check_parity(exported, reference="golden", images="anywhere")
+
+
+def test_a_changed_byte_is_refused(exported, samples, tmp_path):
+    import shutil
+
+    copy = tmp_path / "bundle"
+    shutil.copytree(exported, copy)
+    program = bytearray((copy / "reference.pt2").read_bytes())
+    program[len(program) // 2] ^= 1
+    (copy / "reference.pt2").write_bytes(program)
+    with pytest.raises(BundleError, match="was changed after the export"):
+        check_parity(copy, samples=samples)
+
+
+def test_a_gate_of_the_callers_replaces_the_bound(exported, samples):
+    from edgeexpo.parity.gates import parse_gate
+
+    strict = [parse_gate("psnr>=119")]
+    report = check_parity(exported, samples=samples, target="onnx", precision="int8", gates=strict)
+    assert any(g.startswith("psnr>=119") for g in report.artifacts[0].failed_gates)
+
+
+def test_the_report_is_one_file_without_network_access(exported, samples, tmp_path):
+    report = check_parity(exported, samples=samples, precision="int8")
+    write_report(report, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "http" not in text
+    assert text.count("data:image/jpeg;base64,") == 9
+    assert "not Apple" in text
+    assert all(a.file in text for a in report.artifacts)
+    failed = dataclasses.replace(
+        report, artifacts=(dataclasses.replace(report.artifacts[0], status="failed"),)
+    )
+    write_report(failed, tmp_path / "failed.html")
+    assert "parity failed" in (tmp_path / "failed.html").read_text("utf-8")
+
+
+def test_the_bundle_keeps_the_record(exported):
+    manifest = Bundle.open(exported).manifest
+    assert manifest.parity["passed"] is True
+    assert manifest.noise_floor == manifest.parity["noise_floor"]
+    Bundle.open(exported).verify()
