@@ -118,7 +118,8 @@ class Gate:
         metric: A metric's name (``psnr``, ``max_abs``, ``delta_e_p99``...).
         bound: The bound, in the metric's unit.
         at_least: ``True`` when larger is better.
-        statistic: ``"worst"`` over photographs, or ``"worst_probe"`` over probes.
+        statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"``:
+            over the pixels of all photographs together.
         reference: ``"float"`` or ``"quantized"`` (the same integer program run in torch).
     """
 

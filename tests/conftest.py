@@ -53,7 +53,7 @@ def pictures() -> list[dict[str, np.ndarray]]:
     return [{"y0": smooth_picture(64, 80, seed)} for seed in range(3)]
 
 
-NETWORK = '''
+NETWORK = """
 import torch
 
 
@@ -97,7 +97,7 @@ def pair():
 
 def number():
     return 3
-'''
+"""
 
 
 @pytest.fixture(scope="session")

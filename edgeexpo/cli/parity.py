@@ -76,7 +76,7 @@ def _text(report: ParityReport) -> str:
             "SSIM": a.worst.get("ssim"),
             "max abs": a.worst.get("max_abs"),
             "dE2000 p99": a.worst.get("delta_e_p99"),
-            "correction dB": a.worst.get("correction_snr"),
+            "correction dB": a.total.get("correction_snr"),
             "probes dB": a.worst_probe.get("psnr"),
             "verdict": a.status,
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from edgeexpo.errors import ModuleError, UsageError
+from edgeexpo.export.program import check_forward
 from edgeexpo.models.footprint import measure
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -102,10 +103,9 @@ def describe(
     unknown = [spec.name for spec, own in zip(inputs, names, strict=True) if spec.name != own]
     if len({spec.name for spec in inputs}) != len(inputs):
         raise UsageError(f"inputs share a name: {', '.join(unknown)}; give each its own")
+    example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
+    channels = int(check_forward(module, example).shape[1])
     footprint = measure(module, inputs, (height, width))
-    with torch.no_grad():
-        example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
-        channels = _output_channels(module, example)
     output = TensorSpec("output", channels=channels, color="RGB" if channels == 3 else "none")
     spec = ModelSpec(
         name=Path(model.rpartition(":")[0]).stem,
@@ -124,9 +124,3 @@ def _parameter_names(module: torch.nn.Module) -> list[str]:
     if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         raise ModuleError("forward takes *args; expected named image inputs: wrap the module")
     return [p.name for p in parameters if p.default is p.empty]
-
-
-def _output_channels(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> int:
-    from edgeexpo.export.program import check_forward
-
-    return int(check_forward(module, example).shape[1])

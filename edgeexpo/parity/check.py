@@ -16,7 +16,7 @@ from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
-from edgeexpo.parity.metrics import BEST_PSNR, measure, psnr, worst
+from edgeexpo.parity.metrics import BEST_PSNR, measure, psnr, total_correction_snr, worst
 from edgeexpo.parity.mil import MilEngine
 from edgeexpo.parity.probes import SIDE, probes
 from edgeexpo.parity.reference import (
@@ -64,6 +64,7 @@ class ArtifactParity:
         worst: Worst value of every metric over photographs; ``psnr_quantized`` is against the
             quantised program.
         worst_probe: The same over probes.
+        total: ``correction_snr`` over all photographs together, for residual networks.
         per_input: One row of metrics per picture.
         psnr_picture: PSNR in dB of the final pictures (front stage, network, back stage) for the
             first photograph.
@@ -79,6 +80,7 @@ class ArtifactParity:
     failed_gates: tuple[str, ...] = ()
     worst: Mapping[str, float] = field(default_factory=dict)
     worst_probe: Mapping[str, float] = field(default_factory=dict)
+    total: Mapping[str, float] = field(default_factory=dict)
     per_input: tuple[Mapping[str, Any], ...] = ()
     psnr_picture: float | None = None
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
@@ -126,6 +128,7 @@ class ParityReport:
                     "failed_gates": list(a.failed_gates),
                     "worst": dict(a.worst),
                     "worst_probe": dict(a.worst_probe),
+                    "total": dict(a.total),
                     "psnr_picture": a.psnr_picture,
                     "per_input": [dict(row) for row in a.per_input],
                 }
@@ -247,19 +250,17 @@ def _check(
     finally:
         engine.close()
     rows = [_row(spec, artifact.precision, case, outputs[case.name]) for case in cases]
-    extremes = {
-        kind: worst([_numbers(r) for r in rows if r["kind"] == kind])
-        for kind in (PHOTOGRAPH, PROBE)
-    }
+    found = _statistics(rows)
     gates = _gates(bundle, artifact.precision, overrides)
-    failed = tuple(_failed(gates, extremes, floor))
+    failed = tuple(_failed(gates, found, floor))
     return dataclasses.replace(
         blank,
         status="failed" if failed else "verified",
         error="; ".join(failed) or None,
         failed_gates=failed,
-        worst=extremes[PHOTOGRAPH],
-        worst_probe=extremes[PROBE],
+        worst=found["worst"],
+        worst_probe=found["worst_probe"],
+        total=found["total"],
         per_input=tuple(rows),
         psnr_picture=_picture_psnr(spec, cases, outputs),
         outputs={c.name: outputs[c.name] for c in cases if c.kind == PHOTOGRAPH},
@@ -297,8 +298,22 @@ def _row(spec: ModelSpec, precision: str, case: Case, output: np.ndarray) -> dic
     return row
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    return {k: v for k, v in row.items() if isinstance(v, float)}
+def _statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Metrics by statistic, under the names that gates use."""
+    photographs, generated = (
+        [
+            {k: v for k, v in row.items() if isinstance(v, float)}
+            for row in rows
+            if row["kind"] == kind
+        ]
+        for kind in (PHOTOGRAPH, PROBE)
+    )
+    total = total_correction_snr(photographs)
+    return {
+        "worst": worst(photographs),
+        "worst_probe": worst(generated),
+        "total": {} if total is None else {"correction_snr": total},
+    }
 
 
 def _gates(bundle: Bundle, precision: str, overrides: Sequence[Gate]) -> list[Gate]:
@@ -308,19 +323,19 @@ def _gates(bundle: Bundle, precision: str, overrides: Sequence[Gate]) -> list[Ga
 
 
 def _failed(
-    gates: Sequence[Gate], extremes: Mapping[str, Mapping[str, float]], floor: float | None
+    gates: Sequence[Gate], statistics: Mapping[str, Mapping[str, float]], floor: float | None
 ) -> Iterator[str]:
+    where = {"worst": "", "worst_probe": " on a probe", "total": " over all photographs"}
     for gate in gates:
-        found = extremes[PHOTOGRAPH if gate.statistic == "worst" else PROBE]
         metric = gate.metric
         if gate.reference == "quantized":
             if floor is None:
                 continue
             gate = dataclasses.replace(gate, bound=max(gate.bound, floor))
             metric = f"{metric}_quantized"
-        if metric in found and not gate.holds(found[metric]):
-            where = "" if gate.statistic == "worst" else " on a probe"
-            yield f"{gate}{where}, found {found[metric]:.4g}"
+        value = statistics[gate.statistic].get(metric)
+        if value is not None and not gate.holds(value):
+            yield f"{gate}{where[gate.statistic]}, found {value:.4g}"
 
 
 def _picture_psnr(

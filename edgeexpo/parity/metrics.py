@@ -108,6 +108,20 @@ def measure(
     return result
 
 
+def total_correction_snr(rows: list[dict[str, float]]) -> float | None:
+    """``correction_snr`` over the pixels of all pictures together; ``None`` without corrections.
+
+    Args:
+        rows: One picture's metrics each, all of one size; errors are recovered from ``psnr``.
+    """
+    pairs = [(r["psnr"], r["correction_snr"]) for r in rows if "correction_snr" in r]
+    if not pairs:
+        return None
+    noise = [10 ** (-psnr_db / 10) for psnr_db, _ in pairs]
+    signal = [n * 10 ** (snr / 10) for n, (_, snr) in zip(noise, pairs, strict=True)]
+    return _decibel(sum(signal), sum(noise))
+
+
 def worst(rows: list[dict[str, float]]) -> dict[str, float]:
     """The worst value of every metric over ``rows``."""
     names = dict.fromkeys(name for row in rows for name in row)

@@ -11,8 +11,8 @@ import pytest
 from edgeexpo.artifact import Bundle
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
-from edgeexpo.parity import check_parity
 from edgeexpo.parity import check as module
+from edgeexpo.parity import check_parity
 from edgeexpo.parity.report import write_report
 from edgeexpo.runtime.engine import open_engine
 
@@ -103,9 +103,7 @@ def test_a_correction_of_nothing_is_caught(exported, samples, monkeypatch):
 def test_damage_by_lowering_is_caught_below_the_float_bound(exported, samples, monkeypatch):
     """Noise that the 40 dB bound would let pass is more than quantising itself cost."""
     random = np.random.default_rng(0)
-    noisy = with_fault(
-        lambda y: y + 0.007 * random.standard_normal(y.shape).astype(np.float32)
-    )
+    noisy = with_fault(lambda y: y + 0.007 * random.standard_normal(y.shape).astype(np.float32))
     monkeypatch.setattr(module, "open_engine", noisy)
     report = check_parity(exported, samples=samples, target="onnx", precision="int8")
     assert report.artifacts[0].worst["psnr"] > 40

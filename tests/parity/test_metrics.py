@@ -16,6 +16,7 @@ from edgeexpo.parity.metrics import (
     measure,
     psnr,
     ssim,
+    total_correction_snr,
     worst,
 )
 
@@ -69,3 +70,14 @@ def test_a_candidate_that_is_not_finite_has_the_worst_values(bad):
 def test_worst_looks_the_right_way():
     rows = [dict.fromkeys(LARGER_IS_BETTER, 1.0), dict.fromkeys(LARGER_IS_BETTER, 2.0)]
     assert worst(rows) == {k: 1.0 if larger else 2.0 for k, larger in LARGER_IS_BETTER.items()}
+
+
+def test_the_total_weighs_pictures_by_their_energy():
+    random = np.random.default_rng(0)
+    identity = random.random((2, 20, 30, 3), dtype=np.float32)
+    reference = identity + np.array([0.1, 0.001], np.float32)[:, None, None, None]
+    candidate = (reference + 0.002 * random.standard_normal(reference.shape)).astype(np.float32)
+    rows = [measure(r, c, i) for r, c, i in zip(reference, candidate, identity, strict=True)]
+    expected = correction_snr(*(x.reshape(20, 60, 3) for x in (reference, candidate, identity)))
+    assert total_correction_snr(rows) == pytest.approx(expected, abs=0.01)
+    assert total_correction_snr([{"psnr": 40.0}]) is None

@@ -1,0 +1,7 @@
+"""``python -m edgeexpo.cli``."""
+
+import sys
+
+from edgeexpo.cli import main
+
+sys.exit(main())
