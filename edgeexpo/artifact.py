@@ -174,7 +174,7 @@ class Bundle:
         return target
 
     def verify(self) -> None:
-        """Check the digest of every file. Raises :class:`BundleError` for the first that differs."""
+        """Check every digest; raises :class:`BundleError` for the first file that differs."""
         for relative in [*self.manifest.files, *(a.file for a in self.manifest.artifacts)]:
             self.file(relative)
 

@@ -5,10 +5,10 @@
     EdgeexpoError
     ├── UsageError                exit 2   bad arguments or bad input; nothing was written
     │   ├── PictureError                   a picture cannot be used: truncated, alpha, wrong size...
-    │   ├── WeightsError                   a checkpoint does not fit: keys, shapes, NaN, unsafe pickle
-    │   ├── ModuleError                    a user's module cannot be used: import, signature, tuple output
-    │   └── BundleError                    a bundle lies or is damaged: hash, schema, missing file
-    ├── ExportError               exit 1   a conversion failed; names the operator and the source line
+    │   ├── WeightsError                   a checkpoint does not fit: keys, NaN, unsafe pickle
+    │   ├── ModuleError                    a user's module cannot be used: import, tuple output
+    │   └── BundleError                    a bundle lies or is damaged: hash, missing file
+    ├── ExportError               exit 1   a conversion failed; names the operator and the line
     ├── EngineError               exit 1   an engine failed to load or to run an artefact
     ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
     ├── GateError                 exit 3   a parity gate failed

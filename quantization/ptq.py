@@ -17,8 +17,9 @@ from edgeexpo.quantization.quantizer import ImageQuantizer, is_quantized
 def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) -> Program:
     """Quantise weights and activations of ``program`` to INT8 by calibration (PT2E).
 
-    Channels are equalised first (:mod:`edgeexpo.quantization.equalization`). Weights: symmetric, per output channel. Activations: affine, per tensor, static, from the
-    histograms that the calibration inputs leave. The exact tail stays in float.
+    Channels are equalised first (:mod:`edgeexpo.quantization.equalization`). Weights: symmetric,
+    per output channel. Activations: affine, per tensor, static, from the histograms that the
+    calibration inputs leave. The exact tail stays in float.
 
     Args:
         program: The float program; it is not changed.

@@ -190,15 +190,17 @@ def _split(a: Arguments) -> list[torch.Tensor]:
 
 
 def _expand_dims(a: Arguments) -> torch.Tensor:
-    x, axes = a["x"], numbers(a["axes"])
+    x: torch.Tensor = a["x"]
+    axes = numbers(a["axes"])
     for axis in sorted(i % (x.dim() + len(axes)) for i in axes):
         x = x.unsqueeze(axis)
     return x
 
 
 def _squeeze(a: Arguments) -> torch.Tensor:
+    x: torch.Tensor = a["x"]
     axes = numbers(a.get("axes"))
-    return a["x"].squeeze(tuple(axes)) if axes else a["x"].squeeze()
+    return x.squeeze(tuple(axes)) if axes else x.squeeze()
 
 
 def _normalize(a: Arguments, function: Callable[..., torch.Tensor]) -> torch.Tensor:

@@ -65,7 +65,8 @@ def _lines(report: ParityReport) -> Iterator[str]:
     device = report.reference
     yield (
         f"<p>Reference: float program on {html.escape(device.device)} "
-        f"({html.escape(device.name)}), {device.dtype}. Each number is the worst over the photographs.</p>"
+        f"({html.escape(device.name)}), {device.dtype}. "
+        "Each number is the worst over the photographs.</p>"
     )
     yield _table(report)
     if report.noise_floor is not None:
