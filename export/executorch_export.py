@@ -13,6 +13,7 @@ from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program
 from edgeexpo.export.source import blame, node_source
 from edgeexpo.quantization.exact import is_weighted
+from edgeexpo.runtime.executorch_engine import bindings
 from edgeexpo.spec import SizeRange
 
 
@@ -64,9 +65,7 @@ def _check_delegated(module: GraphModule) -> None:
 
 def _check_kernels(executable: Any, program: Program) -> None:
     """Refuse operators that lower but have no kernel: they would fail when the app loads them."""
-    from executorch.extension.pybindings.portable_lib import _get_operator_names
-
-    known = set(_get_operator_names())
+    known = set(bindings()._get_operator_names())
     wanted = {
         f"{operator.name}.{operator.overload}" if operator.overload else operator.name
         for plan in executable.execution_plan

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,25 @@ import numpy as np
 from edgeexpo.errors import EngineError
 from edgeexpo.runtime.engine import Arrays, closed, first_line, missing
 from edgeexpo.spec import ModelSpec
+
+
+def bindings() -> Any:
+    """ExecuTorch's native module, imported without what its CPU probe prints on stderr.
+
+    Raises:
+        MissingDependencyError: ExecuTorch is not installed.
+    """
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        return importlib.import_module("executorch.extension.pybindings.portable_lib")
+    except ImportError as error:
+        raise missing("executorch", "[export]") from error
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 class ExecutorchEngine:
@@ -26,8 +48,8 @@ class ExecutorchEngine:
 
     def load(self, path: Path) -> None:
         """Load the program and its ``forward``."""
+        portable_lib = bindings()
         try:
-            from executorch.extension.pybindings import portable_lib
             from executorch.runtime import Runtime
         except ImportError as error:
             raise missing("executorch", "[export]") from error

@@ -1,0 +1,70 @@
+"""Real brackets through every artefact: size, and how far INT8 is from fp32.
+
+    python benchmarks/brackets.py BUNDLE DATA
+
+DATA holds one folder a bracket; its darkest and brightest frame are fused (``reference.*`` is left
+out). Core ML artefacts run in the MIL interpreter off macOS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.cli.output import table
+from edgeexpo.imaging.files import read_picture
+from edgeexpo.parity.metrics import psnr
+from edgeexpo.parity.mil import MilEngine
+from edgeexpo.progress import track
+from edgeexpo.runtime import load
+
+
+def extremes(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The darkest and the brightest frame of a bracket, HxWx3 uint8."""
+    files = [
+        f
+        for f in sorted(folder.iterdir())
+        if f.suffix.lower() in (".jpg", ".png") and f.stem != "reference"
+    ]
+    frames = sorted((read_picture(f) for f in files), key=lambda p: float(p.mean()))
+    return frames[0], frames[-1]
+
+
+def fuse(bundle: Path, artifact: Artifact, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Run one artefact on one bracket."""
+    interpreted = artifact.target == "coreml" and sys.platform != "darwin"
+    options = {"target": artifact.target, "precision": artifact.precision}
+    with load(bundle, **options, engine=MilEngine() if interpreted else None) as session:
+        return session(*frames)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("data", type=Path)
+    given = parser.parse_args()
+    artifacts = Bundle.open(given.bundle).manifest.artifacts
+    rows = []
+    for folder in track(sorted(f for f in given.data.iterdir() if f.is_dir()), "Brackets"):
+        frames = extremes(folder)
+        fused = {(a.target, a.precision): fuse(given.bundle, a, frames) for a in artifacts}
+        assert all(picture.shape == frames[0].shape for picture in fused.values())
+        row: dict[str, object] = {
+            "bracket": folder.name,
+            "HxW": "x".join(map(str, frames[0].shape[:2])),
+        }
+        for target in dict.fromkeys(a.target for a in artifacts):
+            pair = [fused[target, p].astype(np.float32) / 255 for p in ("fp32", "int8")]
+            row[f"{target} dB"] = round(psnr(*pair), 2)
+        rows.append(row)
+    print(table(rows, list(rows[0])))
+
+
+if __name__ == "__main__":
+    main()
