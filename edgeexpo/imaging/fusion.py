@@ -16,7 +16,6 @@ from edgeexpo.errors import PictureError
 Picture = npt.NDArray[np.float32]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_EPSILON = np.float32(1e-12)
 
 
 def exposure_fusion(
@@ -26,6 +25,7 @@ def exposure_fusion(
     saturation: float = 1.0,
     exposedness: float = 1.0,
     sigma: float = 0.2,
+    floor: float = 1e-12,
 ) -> Picture:
     """Blend exposures by contrast, saturation and well-exposedness over Laplacian pyramids.
 
@@ -35,6 +35,9 @@ def exposure_fusion(
         saturation: Exponent of the deviation across channels.
         exposedness: Exponent of the closeness to mid-grey.
         sigma: Standard deviation of that closeness, on the [0, 1] scale.
+        floor: Added to every weight. OpenCV's is 1e-12; where all weights are small (flat or grey
+            areas) the noise of 8 bits then decides which frame is shown. A floor above that noise
+            shows the mean of the frames there.
 
     Returns:
         HxWx3 float32, sRGB-encoded, clipped to [0, 1].
@@ -43,7 +46,9 @@ def exposure_fusion(
         PictureError: No frames, not HxWx3, or sizes that differ.
     """
     pictures = _checked(frames)
-    weights = [_weight(p, contrast, saturation, exposedness, sigma) for p in pictures]
+    weights = [
+        _weight(p, contrast, saturation, exposedness, sigma) + np.float32(floor) for p in pictures
+    ]
     total = np.sum(weights, axis=0)
     height, width = total.shape
     levels = int(np.log2(min(height, width)))
@@ -120,7 +125,7 @@ def _weight(
     if exposedness:
         distance = np.square(picture - np.float32(0.5)).sum(axis=2)
         weight *= _power(np.exp(distance * np.float32(-0.5 / sigma**2)), exposedness)
-    return weight + _EPSILON
+    return weight
 
 
 def _power(values: Picture, exponent: float) -> Picture:

@@ -171,7 +171,8 @@ def check_parity(
             raise UsageError("--reference golden has its own pictures; leave --images out")
         cases, device = _golden_cases(opened)
     else:
-        cases, device = _cases(opened, choose_device(reference), images, samples)
+        integer = any(a.precision == "int8" for a in wanted)
+        cases, device = _cases(opened, choose_device(reference), images, samples, integer)
     floor = _noise_floor(cases)
     results = tuple(_check(opened, a, cases, gates, floor) for a in wanted)
     return ParityReport(
@@ -189,6 +190,7 @@ def _cases(
     device: str,
     images: str | os.PathLike[str] | None,
     samples: Sequence[Sample] | None,
+    integer: bool,
 ) -> tuple[list[Case], Device]:
     spec, recipe = bundle.manifest.model, bundle.manifest.recipe
     frames = len(spec.frames)
@@ -199,14 +201,14 @@ def _cases(
     work = [(PHOTOGRAPH, s) for s in samples] + [(PROBE, s) for s in generated]
     run = ProgramReference(bundle, "reference.pt2", device)
     quantized = None
-    if "quantized.pt2" in bundle.manifest.files:
+    if integer and "quantized.pt2" in bundle.manifest.files:
         quantized = ProgramReference(bundle, "quantized.pt2", "cpu")
     cases = []
     for kind, sample in track(work, "Reference pictures"):
         inputs = front(spec, sample.frames, sample.ev)
         expected = run(inputs)
-        integer = None if quantized is None else quantized(inputs)
-        cases.append(Case(sample.name, kind, inputs, expected, integer, sample))
+        expected_integer = None if quantized is None else quantized(inputs)
+        cases.append(Case(sample.name, kind, inputs, expected, expected_integer, sample))
     return cases, describe(device)
 
 

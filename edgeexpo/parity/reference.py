@@ -13,6 +13,7 @@ import torch
 
 from edgeexpo.artifact import Bundle, digest, write_file
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
+from edgeexpo.export.noise import quiet
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import SizeRange
 
@@ -39,12 +40,14 @@ class ProgramReference:
         bundle: Its ``reference.pt2`` or ``quantized.pt2`` is run.
         file: Which of them.
         device: ``cpu`` or ``cuda``.
+
+    Raises:
+        BundleError: The file is missing, was changed, or is no program that this torch reads.
     """
 
     def __init__(self, bundle: Bundle, file: str, device: str) -> None:
         self._device = torch.device(device)
-        program = torch.export.load(bundle.file(file))
-        self._module = program.module().to(self._device)
+        self._module = _load(bundle, file).module().to(self._device)
         self._spec = bundle.manifest.model
         sizes = bundle.manifest.artifacts[0].sizes
         # Core ML enumerates its sizes; the program itself takes everything between the bounds.
@@ -62,6 +65,21 @@ class ProgramReference:
         with torch.no_grad(), deterministic():
             output: np.ndarray = self._module(*tensors).float().cpu().contiguous().numpy()
         return output
+
+
+def _load(bundle: Bundle, file: str) -> Any:
+    # A process that has not quantised anything lacks the operators of quantized.pt2 (torch 2.13).
+    import torch.ao.quantization.fx._decomposed
+
+    path = bundle.file(file)
+    try:
+        with quiet():
+            return torch.export.load(path)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise BundleError(
+            f"{path} is not a program that torch {torch.__version__} reads; "
+            "export the bundle again with the versions that edgeexpo doctor lists"
+        ) from error
 
 
 class deterministic:  # noqa: N801 - used as a context manager, like torch.no_grad

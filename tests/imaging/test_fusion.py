@@ -88,3 +88,11 @@ def test_narrow_sigma_prefers_the_mid_grey_frame():
 def test_bad_frames_are_refused(frames):
     with pytest.raises(PictureError):
         exposure_fusion(frames)
+
+
+def test_a_floor_keeps_noise_from_choosing_frames() -> None:
+    random = np.random.default_rng(0)
+    frames = [np.full((64, 64, 3), v, np.float32) for v in (0.05, 0.5, 0.95)]
+    noisy = [f + 2e-3 * random.standard_normal(f.shape).astype(np.float32) for f in frames]
+    spread = {floor: exposure_fusion(noisy, floor=floor).std() for floor in (1e-12, 1e-3)}
+    assert spread[1e-3] < spread[1e-12] / 3
