@@ -89,7 +89,7 @@ def test_stage_parameters_are_arguments_of_the_stages():
             for name, parameter in inspect.signature(function).parameters.items()
         }
         for name, value in stage.parameters.items():
-            assert value == (255 if name == "levels" else defaults[name])
+            assert value == {"levels": 255, "floor": 1e-5}.get(name, defaults[name])
 
 
 @pytest.mark.parametrize("preset", ["lrl-8", "lrl-mobile"])
