@@ -1,0 +1,87 @@
+"""The verb parity: a process of its own, the table before the verdict, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from tiny_bundle import write_bundle
+
+from edgeexpo.cli import main
+
+KEYS = {"file", "target", "precision", "passed", "verified_by", "failed_gates", "worst"}
+
+
+def test_a_process_that_exported_nothing_reads_the_quantised_program(exported, picture_folder):
+    """Operators of ``quantized.pt2`` are registered by whoever quantises, and nobody did here."""
+    verb = ["parity", str(exported), "--images", str(picture_folder), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeexpo.cli", *verb, "--target", "onnx", "--precision", "int8"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    record = json.loads(done.stdout)
+    assert record["passed"] is True
+    assert set(record["reference"]) == {"device", "name", "dtype"}
+    (row,) = record["artifacts"]
+    assert set(row) >= KEYS
+    assert row["worst"]["psnr_quantized"] >= record["noise_floor"]
+
+
+def test_a_failed_gate_prints_the_table_and_exits_3(exported, picture_folder, capsys):
+    verb = ["parity", str(exported), "--images", str(picture_folder), "--precision", "int8"]
+    assert main([*verb, "--target", "onnx", "--gate", "psnr>=119"]) == 3
+    out, err = capsys.readouterr()
+    assert "net.int8.onnx" in out
+    assert "failed" in out
+    assert "psnr>=119" in out
+    assert err.count("\n") == 1
+    assert "net.int8.onnx" in err
+
+
+def test_the_report_is_written_and_float_needs_no_quantised_program(
+    exported, picture_folder, tmp_path, capsys
+):
+    report = tmp_path / "report.html"
+    verb = ["parity", str(exported), "--images", str(picture_folder), "--precision", "fp32"]
+    assert main([*verb, "--target", "onnx", "--report", str(report), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [a["file"] for a in record["artifacts"]] == ["net.fp32.onnx"]
+    assert "psnr_quantized" not in record["artifacts"][0]["worst"]
+    assert "net.fp32.onnx" in report.read_text("utf-8")
+
+
+def test_recorded_references_come_with_the_bundle(exported, capsys):
+    verb = ["parity", str(exported), "--reference", "golden", "--precision", "fp32"]
+    assert main([*verb, "--target", "onnx", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert {row["kind"] for row in record["artifacts"][0]["per_input"]} == {"photograph"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--gate", "pnsr>=4"], "did you mean psnr"),
+        (["--reference", "gpu"], "expected one of auto, cuda, cpu, golden"),
+        (["--target", "onxx"], "did you mean 'onnx'"),
+        (["--images", "nowhere"], "no folder at nowhere"),
+        (["--precision", "fp16"], "has no fp16 artefact"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_2(exported, capsys, arguments, words):
+    assert main(["parity", str(exported), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_a_bundle_without_its_reference_program_is_refused(tmp_path, capsys):
+    folder = write_bundle(tmp_path / "b")
+    assert main(["parity", str(folder), "--target", "onnx"]) == 2
+    assert "does not list 'reference.pt2'" in capsys.readouterr().err
