@@ -136,7 +136,7 @@ def spec(preset: str) -> ModelSpec:
             {"response": "fitted", "xi_lower": 5.0, "xi_upper": 250.0, "levels": 255},
         ),
         # The floor keeps 8-bit noise from choosing frames where all weights are small: on real
-        # brackets INT8 then stays 56 dB and more from fp32 (35 dB without).
+        # brackets INT8 then stays 50 dB and more from fp32 (35 dB without).
         back=StageSpec(
             "exposure-fusion",
             {"contrast": 1.0, "saturation": 1.0, "exposedness": 1.0, "sigma": 0.2, "floor": 1e-5},
