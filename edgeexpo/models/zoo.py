@@ -15,16 +15,65 @@ from edgeexpo.spec import ModelSpec
 if TYPE_CHECKING:
     import torch
 
+SYSTEMS = {
+    "lrl": ("lrl-8", "lrl-mobile", "lrl-8-w32", "lrl-3", "lrl-23"),
+    "twophase": (
+        "twophase-mobile",
+        "twophase-full",
+        "twophase-unet-mobile",
+        "twophase-unet-full",
+        "twophase-mean-mobile",
+    ),
+    "exponet": (
+        "exponet-mobile",
+        "exponet-full",
+        "exponet-lab-mobile",
+        "exponet-double-mobile",
+        "exponet-double-full",
+        "exponet-double-lab-mobile",
+        "exponet-double-nobypass-mobile",
+        "exponet-double-plain-mobile",
+    ),
+    "expandnet": (
+        "expandnet-full",
+        "expandnet-mobile",
+        "expandnet-noglobal-mobile",
+        "expandnet-nodilated-mobile",
+        "expandnet-nolocal-mobile",
+    ),
+    "kdfusion": (
+        "kdfusion-mobile",
+        "kdfusion-full",
+        "kdfusion-dense-mobile",
+        "kdfusion-dense-full",
+        "kdfusion-teacher-mobile",
+        "kdfusion-teacher-full",
+        "kdfusion-baseline-mobile",
+        "kdfusion-baseline-full",
+    ),
+}
+"""Module of ``edgeexpo.models`` -> its presets."""
+
 ENTRIES = {
-    "lrl-3": "edgeexpo.models.lrl",
-    "lrl-8": "edgeexpo.models.lrl",
-    "lrl-mobile": "edgeexpo.models.lrl",
-    "lrl-8-w32": "edgeexpo.models.lrl",
-    "lrl-23": "edgeexpo.models.lrl",
+    preset: f"edgeexpo.models.{module}" for module, presets in SYSTEMS.items() for preset in presets
 }
 """Name -> module that offers ``spec(name)`` and ``build(name)``; imported on use."""
 
-ALIASES = {"lrl": "lrl-8"}
+ALIASES = {
+    "lrl": "lrl-8",
+    "twophase": "twophase-mobile",
+    "twophase-unet": "twophase-unet-mobile",
+    "twophase-mean": "twophase-mean-mobile",
+    "exponet": "exponet-mobile",
+    "exponet-lab": "exponet-lab-mobile",
+    "exponet-double": "exponet-double-mobile",
+    "exponet-double-lab": "exponet-double-lab-mobile",
+    "expandnet": "expandnet-full",
+    "kdfusion": "kdfusion-mobile",
+    "kdfusion-dense": "kdfusion-dense-mobile",
+    "kdfusion-teacher": "kdfusion-teacher-mobile",
+    "kdfusion-baseline": "kdfusion-baseline-mobile",
+}
 """Plain name of a system -> the preset that ships."""
 
 WEIGHTS = Path(__file__).parent / "weights"

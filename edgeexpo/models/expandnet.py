@@ -1,0 +1,185 @@
+"""ExpandNet: one 8-bit picture to relative linear radiance (Marnerides et al., Eurographics 2018).
+
+Three branches: local, dilated and global. The global branch sees the picture scaled to 256x256,
+which is an input of its own here (``thumbnail``): the runtime makes it once for the whole picture,
+and the other branches may then run on tiles. ``expandnet-full`` is the authors' network, key by key
+as in ``dmarnerides/hdr-expandnet``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.models.layers import Selu
+from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
+
+THUMBNAIL = 256
+HALO = 8
+"""Four convolutions of dilation 2."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Width of all branches (the local one ends at twice that) and the activation."""
+
+    width: int
+    activation: str
+    branches: tuple[str, ...] = ("local", "dilated", "global")
+
+
+PRESETS: Mapping[str, Shape] = MappingProxyType(
+    {
+        "expandnet-full": Shape(64, "selu"),
+        "expandnet-mobile": Shape(32, "relu"),
+        "expandnet-noglobal-mobile": Shape(32, "relu", ("local", "dilated")),
+        "expandnet-nodilated-mobile": Shape(32, "relu", ("local", "global")),
+        "expandnet-nolocal-mobile": Shape(32, "relu", ("dilated", "global")),
+    }
+)
+"""The ``no...`` presets are the branch ablations."""
+
+
+class ExpandNet(nn.Module):
+    """The network. Args: see :class:`Shape`.
+
+    Raises:
+        UsageError: Unknown activation.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        if shape.activation not in ("selu", "relu"):
+            raise UsageError(f"activation is {shape.activation!r}; expected 'selu' or 'relu'")
+        self.branches = shape.branches
+        self._activation = Selu if shape.activation == "selu" else nn.ReLU
+        w = shape.width
+        merged = 0
+        if "local" in shape.branches:
+            self.local_net = nn.Sequential(self._layer(3, w), self._layer(w, 2 * w))
+            merged += 2 * w
+        if "dilated" in shape.branches:
+            self.mid_net = nn.Sequential(
+                self._layer(3, w, dilation=2),
+                self._layer(w, w, dilation=2),
+                self._layer(w, w, dilation=2),
+                nn.Conv2d(w, w, 3, padding=2, dilation=2),
+            )
+            merged += w
+        if "global" in shape.branches:
+            downs = [self._layer(3 if i == 0 else w, w, stride=2) for i in range(6)]
+            self.glob_net = nn.Sequential(*downs, nn.Conv2d(w, w, 4))
+            merged += w
+        self.end_net = nn.Sequential(
+            nn.Sequential(nn.Conv2d(merged, w, 1), self._activation()), nn.Conv2d(w, 3, 1)
+        )
+        self._initialise()
+
+    def _layer(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Module:
+        convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation)
+        return nn.Sequential(convolution, self._activation())
+
+    def _initialise(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                gain = 1.0 if self._activation is Selu else 2.0**0.5
+                fan_in = layer.weight[0].numel()
+                nn.init.normal_(layer.weight, 0.0, gain / fan_in**0.5)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, picture: Tensor, thumbnail: Tensor) -> Tensor:
+        """Expand the range of a picture.
+
+        Args:
+            picture: Nx3xHxW, display-encoded, [0, 1].
+            thumbnail: Nx3x256x256, the whole picture scaled.
+
+        Returns:
+            Nx3xHxW, relative linear radiance, (0, 1).
+        """
+        features = self.local(picture)
+        if "global" in self.branches:
+            spread = self.glob_net(thumbnail).expand(-1, -1, picture.shape[2], picture.shape[3])
+            features.append(spread)
+        return torch.sigmoid(self.end_net(torch.cat(features, dim=1)))
+
+    def deployable(self) -> nn.Module:
+        """The same function without the broadcast copy; see :class:`SplitExpandNet`."""
+        return SplitExpandNet(self)
+
+    def local(self, picture: Tensor) -> list[Tensor]:
+        """Features of the branches that see a neighbourhood, NxCxHxW each."""
+        names = {"local": "local_net", "dilated": "mid_net"}
+        return [
+            getattr(self, names[b])(picture) for b in ("local", "dilated") if b in self.branches
+        ]
+
+
+class SplitExpandNet(nn.Module):
+    """ExpandNet whose first fusing convolution is split: its global part is computed at 1x1.
+
+    A 1x1 convolution of concatenated features is the sum of one for each; the global features are
+    the same everywhere, so theirs is a vector that is added. No target delegates ``expand``.
+    """
+
+    def __init__(self, network: ExpandNet) -> None:
+        super().__init__()
+        self.network = network
+        first = cast(nn.Sequential, network.end_net[0])
+        fuse = cast(nn.Conv2d, first[0])
+        self.activation, self.out = first[1], network.end_net[1]
+        weight = fuse.weight.detach()
+        inside = weight.shape[1] - (weight.shape[0] if "global" in network.branches else 0)
+        self.pixel = _pointwise(weight[:, :inside], fuse.bias)
+        self.vector = _pointwise(weight[:, inside:], None) if "global" in network.branches else None
+
+    def forward(self, picture: Tensor, thumbnail: Tensor) -> Tensor:
+        """As :meth:`ExpandNet.forward`."""
+        x = self.pixel(torch.cat(self.network.local(picture), dim=1))
+        if self.vector is not None:
+            x = x + self.vector(self.network.glob_net(thumbnail))
+        return torch.sigmoid(self.out(self.activation(x)))
+
+
+def _pointwise(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None and layer.bias is not None:
+            layer.bias.copy_(bias)
+    return layer
+
+
+def shape(preset: str) -> Shape:
+    """What a preset is.
+
+    Raises:
+        UsageError: No preset has this name.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def build(preset: str) -> ExpandNet:
+    """The network of a preset, initialised, without trained weights."""
+    return ExpandNet(shape(preset))
+
+
+def spec(preset: str) -> ModelSpec:
+    """Tensors and stages of a preset."""
+    return ModelSpec(
+        name=preset.removesuffix("-full"),
+        task="expand one 8-bit picture to linear radiance (ExpandNet)",
+        frames=("picture",),
+        inputs=(TensorSpec("picture"), TensorSpec("thumbnail", size=(THUMBNAIL, THUMBNAIL))),
+        outputs=(TensorSpec("radiance", transfer="linear"),),
+        halo=HALO,
+        front=StageSpec("thumbnail", {"height": THUMBNAIL, "width": THUMBNAIL}),
+    )

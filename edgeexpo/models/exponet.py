@@ -1,0 +1,207 @@
+"""ExpoNet and ExpoNetDouble: exposure correction of one picture by a small encoder-decoder.
+
+After Cai's project report (Stanford): six strided convolutions with batch normalisation, five
+transposed ones with dropout, skips at every matching level, sigmoid (RGB) or tanh (Lab) at the end.
+Channels, slope and skip mode are not published; they follow the pix2pix generator that the
+description matches. Both run at a fixed low resolution; the runtime applies the *change* at full
+size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.models.layers import conv3, double, initialise
+from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
+
+SLOPE = 0.2
+SIDE = 128
+"""Height and width of the network's picture, as published."""
+
+DROPOUT = (0.6, 0.6, 0.6, 0.3, 0.3)
+MULTIPLES = (1, 2, 4, 8, 8, 8)
+"""Channels of the six downs over the base width."""
+
+BYPASS_WIDTH = 32
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a preset is.
+
+    Attributes:
+        base: Channels of the first convolution.
+        double: Two networks back to back (ExpoNetDouble).
+        bridge: The first network's encoder also feeds the second's decoder.
+        bypass: The input is put beside each decoder's output before the last layer.
+        color: ``"rgb"`` or ``"lab"`` (L/50-1, a/128, b/128).
+    """
+
+    base: int
+    double: bool = False
+    bridge: bool = True
+    bypass: bool = True
+    color: str = "rgb"
+
+
+PRESETS: Mapping[str, Shape] = MappingProxyType(
+    {
+        "exponet-mobile": Shape(16),
+        "exponet-full": Shape(64),
+        "exponet-lab-mobile": Shape(16, color="lab"),
+        "exponet-double-mobile": Shape(16, double=True),
+        "exponet-double-full": Shape(64, double=True),
+        "exponet-double-lab-mobile": Shape(16, double=True, color="lab"),
+        "exponet-double-nobypass-mobile": Shape(16, double=True, bypass=False),
+        "exponet-double-plain-mobile": Shape(16, double=True, bridge=False, bypass=False),
+    }
+)
+"""``nobypass`` and ``plain`` (no bridge either) are the report's Table 1."""
+
+
+class Encoder(nn.Module):
+    """Six halvings; returns every level, finest first."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        sources = (inputs, *widths[:-1])
+        self.levels = nn.ModuleList(
+            [
+                nn.Sequential(conv3(i, o, stride=2), nn.BatchNorm2d(o), nn.LeakyReLU(SLOPE))
+                for i, o in zip(sources, widths, strict=True)
+            ]
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """NxCxHxW, H and W multiples of 64, to six tensors of half to 1/64 the size."""
+        levels = []
+        for level in self.levels:
+            x = level(x)
+            levels.append(x)
+        return levels
+
+
+class Decoder(nn.Module):
+    """Five doublings with skips, then the output layer's own doubling."""
+
+    def __init__(self, widths: tuple[int, ...], sources: int, outputs: int) -> None:
+        super().__init__()
+        downward = widths[::-1]
+        inputs = downward[0]
+        ups = []
+        for index, dropout in enumerate(DROPOUT):
+            outputs_here = downward[index + 1]
+            ups.append(
+                nn.Sequential(
+                    double(inputs, outputs_here, 3),
+                    nn.BatchNorm2d(outputs_here),
+                    nn.LeakyReLU(SLOPE),
+                    nn.Dropout(dropout),
+                )
+            )
+            inputs = outputs_here + sources * downward[index + 1]
+        self.ups = nn.ModuleList(ups)
+        self.last = double(inputs, outputs, 3)
+
+    def forward(self, skips: list[list[Tensor]]) -> Tensor:
+        """``skips``: one list of levels for each source; the first one's deepest is the input."""
+        x = skips[0][-1]
+        for index, up in enumerate(self.ups):
+            x = torch.cat([up(x), *(levels[-2 - index] for levels in skips)], dim=1)
+        return torch.as_tensor(self.last(x))
+
+
+class ExpoNet(nn.Module):
+    """One encoder-decoder. Args: ``base`` channels; ``color`` chooses sigmoid or tanh."""
+
+    def __init__(self, base: int, color: str = "rgb") -> None:
+        super().__init__()
+        widths = tuple(base * m for m in MULTIPLES)
+        self.encoder = Encoder(3, widths)
+        self.decoder = Decoder(widths, 1, 3)
+        self.color = color
+        initialise(self, SLOPE, self.decoder.last)
+
+    def forward(self, small: Tensor) -> Tensor:
+        """Nx3xHxW in the network's colour scale, H and W multiples of 64; the same out."""
+        return _head(self.decoder([self.encoder(small)]), self.color)
+
+
+class ExpoNetDouble(nn.Module):
+    """Two encoder-decoders back to back. Args: see :class:`Shape`."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        widths = tuple(shape.base * m for m in MULTIPLES)
+        between = BYPASS_WIDTH + (3 if shape.bypass else 0)
+        self.first = Encoder(3, widths)
+        self.first_up = Decoder(widths, 1, BYPASS_WIDTH)
+        self.second = Encoder(between, widths)
+        self.second_up = Decoder(widths, 2 if shape.bridge else 1, BYPASS_WIDTH)
+        self.out = conv3(between, 3)
+        self.bridge, self.bypass, self.color = shape.bridge, shape.bypass, shape.color
+        self.activation = nn.LeakyReLU(SLOPE)
+        initialise(self, SLOPE, self.out)
+
+    def forward(self, small: Tensor) -> Tensor:
+        """Nx3xHxW in the network's colour scale, H and W multiples of 64; the same out."""
+        first = self.first(small)
+        middle = self._beside(self.activation(self.first_up([first])), small)
+        second = self.second(middle)
+        skips = [second, first] if self.bridge else [second]
+        return _head(
+            self.out(self._beside(self.activation(self.second_up(skips)), small)), self.color
+        )
+
+    def _beside(self, x: Tensor, small: Tensor) -> Tensor:
+        return torch.cat([x, small], dim=1) if self.bypass else x
+
+
+def _head(x: Tensor, color: str) -> Tensor:
+    return torch.tanh(x) if color == "lab" else torch.sigmoid(x)
+
+
+def shape(preset: str) -> Shape:
+    """What a preset is.
+
+    Raises:
+        UsageError: No preset has this name.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def build(preset: str) -> nn.Module:
+    """The network of a preset, initialised, without trained weights."""
+    chosen = shape(preset)
+    return ExpoNetDouble(chosen) if chosen.double else ExpoNet(chosen.base, chosen.color)
+
+
+def spec(preset: str) -> ModelSpec:
+    """Tensors and stages of a preset; the network's picture is :data:`SIDE` pixels square."""
+    color = shape(preset).color
+    tensor = partial(
+        TensorSpec,
+        size=(SIDE, SIDE),
+        color="RGB" if color == "rgb" else "Lab",
+        value_range=(0.0, 1.0) if color == "rgb" else (-1.0, 1.0),
+    )
+    return ModelSpec(
+        name=preset.removesuffix("-mobile"),
+        task="correct the exposure of one picture (ExpoNet)",
+        frames=("picture",),
+        inputs=(tensor("small"),),
+        outputs=(tensor("small_hat"),),
+        halo=None,
+        multiple=64,
+        front=StageSpec("resize", {"height": SIDE, "width": SIDE, "color": color}),
+        back=StageSpec("guided", {"color": color, "radius": 4, "eps": 1e-4}),
+    )

@@ -1,0 +1,274 @@
+"""Fusion with knowledge distillation: a teacher that reconstructs, students that fuse two frames.
+
+After UCSD Group 33's project (base: KDDN, Hong et al., CVPR 2020): the teacher is an auto-encoder
+of the ground truth; the student's trunk features are pulled towards the teacher's after residual
+blocks 2, 4 and 6, counted from one. Three students: the baseline on luminance (KDDN), dense fusion
+(low-level features concatenated, channel attention) and the final one (plus two strip-pooling
+modules, SPNet, Hou et al., CVPR 2020). Networks take and give [0,1]; inside, as published,
+``(x - 0.5) / 0.5`` and tanh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.models.layers import ResidualBlock, conv3, double, initialise
+from edgeexpo.models.strip_pooling import MixedPooling
+from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
+
+BLOCKS = 6
+TAPS = (2, 4, 6)
+"""Residual blocks, counted from one, whose outputs are distilled. A public re-implementation counts
+from zero and so taps only the third and the fifth."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a preset is.
+
+    Attributes:
+        width: Channels.
+        kind: ``"teacher"``, ``"luma"`` (KDDN), ``"dense"`` or ``"final"``.
+        up_kernel: Kernel of the transposed convolutions, 3 or 4.
+        groups: Residual-in-residual groups of the KDDN trunk.
+        per_group: Blocks in each of them.
+        reduction: Channels of the SE gate over its hidden ones.
+        pools: Average pools of the pooling modules, in pixels of a quarter of the size.
+    """
+
+    width: int
+    kind: str
+    up_kernel: int = 4
+    groups: int = 6
+    per_group: int = 3
+    reduction: int = 16
+    pools: tuple[int, int] = (8, 16)
+
+
+PRESETS: Mapping[str, Shape] = MappingProxyType(
+    {
+        "kdfusion-mobile": Shape(32, "final"),
+        "kdfusion-full": Shape(64, "final"),
+        "kdfusion-dense-mobile": Shape(32, "dense"),
+        "kdfusion-dense-full": Shape(64, "dense"),
+        "kdfusion-teacher-mobile": Shape(32, "teacher"),
+        "kdfusion-teacher-full": Shape(64, "teacher"),
+        "kdfusion-baseline-mobile": Shape(32, "luma", groups=6, per_group=1),
+        "kdfusion-baseline-full": Shape(64, "luma"),
+    }
+)
+
+
+class Teacher(nn.Module):
+    """Auto-encoder of a picture: two halvings, six residual blocks, two doublings."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        w = shape.width
+        self.down1, self.down2 = conv3(3, w, stride=2), conv3(w, w, stride=2)
+        self.trunk = nn.ModuleList([ResidualBlock(w) for _ in range(BLOCKS)])
+        self.up1, self.up2 = double(w, w, shape.up_kernel), double(w, w, shape.up_kernel)
+        self.out = conv3(w, 3)
+        initialise(self, 0.0, self.out)
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """Outputs of the blocks in :data:`TAPS`: NxCxH/4xW/4 each."""
+        x = torch.relu(self.down2(torch.relu(self.down1(_widen(picture)))))
+        return _trunk(self.trunk, x)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Nx3xHxW, sRGB in [0,1], H and W multiples of 4, to the same picture."""
+        x = self.features(picture)[-1]
+        return _narrow(self.out(torch.relu(self.up2(torch.relu(self.up1(x))))))
+
+
+class Gate(nn.Module):
+    """Channel attention (SE): ``x * sigmoid(fc(relu(fc(mean(x)))))``, as 1x1 convolutions."""
+
+    def __init__(self, width: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(1, width // reduction)
+        self.squeeze, self.excite = nn.Conv2d(width, hidden, 1), nn.Conv2d(hidden, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NxCxHxW in and out."""
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
+
+
+class Student(nn.Module):
+    """Dense fusion, and with ``kind="final"`` two pooling modules after the trunk."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        w = shape.width
+        self.base1, self.base2 = conv3(6, w), conv3(w, w)
+        self.down1, self.down2 = conv3(w, w, stride=2), conv3(w, w, stride=2)
+        self.trunk = nn.ModuleList([ResidualBlock(w) for _ in range(BLOCKS)])
+        modules = [MixedPooling(w, shape.pools) for _ in range(2)] if shape.kind == "final" else []
+        self.pooling = nn.Sequential(*modules)
+        self.up1, self.up2 = double(w, w, shape.up_kernel), double(2 * w, w, shape.up_kernel)
+        self.gate = Gate(2 * w, shape.reduction)
+        self.recon, self.out = conv3(2 * w, w), conv3(w, 3)
+        initialise(self, 0.0, self.out)
+
+    def features(self, under: Tensor, over: Tensor) -> list[Tensor]:
+        """Outputs of the blocks in :data:`TAPS`: NxCxH/4xW/4 each."""
+        return self._encode(under, over)[2]
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """Fuse two frames: Nx3xHxW, sRGB in [0,1]; the same out."""
+        return self.with_features(under, over)[0]
+
+    def with_features(self, under: Tensor, over: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The fused picture and :meth:`features`, computed once."""
+        base, low, taps = self._encode(under, over)
+        x = torch.cat([torch.relu(self.up1(self.pooling(taps[-1]))), low], dim=1)
+        x = self.gate(torch.cat([torch.relu(self.up2(x)), base], dim=1))
+        return _narrow(self.out(torch.relu(self.recon(x)))), taps
+
+    def _encode(self, under: Tensor, over: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        pair = _widen(torch.cat([under, over], dim=1))
+        base = torch.relu(self.base2(torch.relu(self.base1(pair))))
+        low = torch.relu(self.down1(base))
+        return base, low, _trunk(self.trunk, torch.relu(self.down2(low)))
+
+
+class AttentionBlock(nn.Module):
+    """Spatially weighted residual channel attention (SWRCA), KDDN's block."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.spatial, self.second = (conv3(width, width) for _ in range(3))
+        self.channel = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NxCxHxW in and out."""
+        y = torch.relu(self.first(x))
+        y = y * torch.sigmoid(self.spatial(y))
+        scale = torch.sigmoid(self.channel(y.mean(dim=(2, 3), keepdim=True)))
+        return x + torch.as_tensor(self.second(y)) * scale
+
+
+class AttentionGroup(nn.Module):
+    """Residual-in-residual group: blocks, a convolution, plus the input."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(AttentionBlock(width) for _ in range(blocks)))
+        self.end = conv3(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NxCxHxW in and out."""
+        return x + torch.as_tensor(self.end(self.blocks(x)))
+
+
+class LumaStudent(nn.Module):
+    """KDDN on luminance: two frames' Y in, one Y out; chroma is the back stage's."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        w = shape.width
+        self.down1, self.down2 = conv3(2, w, stride=2), conv3(w, w, stride=2)
+        self.trunk = nn.ModuleList(
+            [AttentionGroup(w, shape.per_group) for _ in range(shape.groups)]
+        )
+        self.up1, self.up2 = double(w, w, shape.up_kernel), double(w, w, shape.up_kernel)
+        self.out = conv3(w, 1)
+        initialise(self, 0.0, self.out)
+
+    def forward(self, under_y: Tensor, over_y: Tensor) -> Tensor:
+        """Two Nx1xHxW luminances, [0,1], H and W multiples of 4, to one."""
+        return self.with_features(under_y, over_y)[0]
+
+    def with_features(self, under_y: Tensor, over_y: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The fused luminance and the outputs of the groups in :data:`TAPS`."""
+        pair = _widen(torch.cat([under_y, over_y], dim=1))
+        taps = _trunk(self.trunk, torch.relu(self.down2(torch.relu(self.down1(pair)))))
+        x = torch.relu(self.up2(torch.relu(self.up1(taps[-1]))))
+        return _narrow(self.out(x)), taps
+
+
+def _trunk(blocks: nn.ModuleList, x: Tensor) -> list[Tensor]:
+    taps = []
+    for number, block in enumerate(blocks, 1):
+        x = block(x)
+        if number in TAPS:
+            taps.append(x)
+    return taps
+
+
+def _widen(x: Tensor) -> Tensor:
+    return x * 2.0 - 1.0
+
+
+def _narrow(x: Tensor) -> Tensor:
+    return torch.tanh(x) * 0.5 + 0.5
+
+
+_KINDS: Mapping[str, type[Teacher] | type[Student] | type[LumaStudent]] = MappingProxyType(
+    {"teacher": Teacher, "dense": Student, "final": Student, "luma": LumaStudent}
+)
+
+
+def shape(preset: str) -> Shape:
+    """What a preset is.
+
+    Raises:
+        UsageError: No preset has this name.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def build(preset: str) -> nn.Module:
+    """The network of a preset, initialised, without trained weights."""
+    chosen = shape(preset)
+    return _KINDS[chosen.kind](chosen)
+
+
+def spec(preset: str) -> ModelSpec:
+    """Tensors and stages of a preset."""
+    chosen = shape(preset)
+    name = preset.removesuffix("-mobile")
+    if chosen.kind == "teacher":
+        return ModelSpec(
+            name=name,
+            task="reconstruct a picture (teacher of the fusion students)",
+            frames=("picture",),
+            inputs=(TensorSpec("picture"),),
+            outputs=(TensorSpec("picture_hat"),),
+            halo=4 * 2 * BLOCKS + 16,
+            multiple=4,
+        )
+    if chosen.kind == "luma":
+        luma = partial(TensorSpec, channels=1, color="Y")
+        return ModelSpec(
+            name=name,
+            task="fuse the luminances of a dark and a bright frame (KDDN)",
+            frames=("under", "over"),
+            inputs=(luma("under_y"), luma("over_y")),
+            outputs=(luma("fused_y"),),
+            halo=None,
+            multiple=4,
+            front=StageSpec("luma"),
+            back=StageSpec("chroma"),
+        )
+    return ModelSpec(
+        name=name,
+        task="fuse a dark and a bright frame (distilled fusion)",
+        frames=("under", "over"),
+        inputs=(TensorSpec("under"), TensorSpec("over")),
+        outputs=(TensorSpec("fused"),),
+        halo=None,
+        multiple=4 * max(chosen.pools) if chosen.kind == "final" else 4,
+        back=StageSpec("guided", {"color": "rgb", "radius": 4, "eps": 1e-4}),
+    )

@@ -1,0 +1,64 @@
+"""Layers that several networks share, in forms that every target lowers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
+
+class Selu(nn.Module):
+    """SELU as ``scale * elu(x, alpha)``: XNNPACK's ELU ignores the scale of a fused SELU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elu = nn.ELU(alpha=SELU_ALPHA)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Equal to :func:`torch.nn.functional.selu`, any shape."""
+        return SELU_SCALE * torch.as_tensor(self.elu(x))
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))`` with 3x3 convolutions, without normalisation."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = conv3(width, width)
+        self.second = conv3(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NxCxHxW in and out."""
+        return x + torch.as_tensor(self.second(torch.relu(self.first(x))))
+
+
+def conv3(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """3x3 convolution that keeps (or, with stride 2, halves) the size."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation)
+
+
+def double(inputs: int, outputs: int, kernel: int) -> nn.ConvTranspose2d:
+    """Transposed convolution that doubles the size, kernel 3 or 4."""
+    return nn.ConvTranspose2d(
+        inputs, outputs, kernel, stride=2, padding=1, output_padding=kernel % 2
+    )
+
+
+def initialise(module: nn.Module, slope: float, last: nn.Module) -> None:
+    """He initialisation for (leaky) ReLU, biases zero, transposed convolutions by their stride.
+
+    The ``last`` layer gets a tenth of it, so that a sigmoid or tanh after it starts unsaturated.
+    """
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            mode = "fan_in" if isinstance(layer, nn.Conv2d) else "fan_out"
+            nn.init.kaiming_normal_(layer.weight, slope, mode, "leaky_relu")
+            if isinstance(layer, nn.ConvTranspose2d):
+                with torch.no_grad():
+                    layer.weight *= layer.stride[0]
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        torch.as_tensor(last.weight).mul_(0.1)

@@ -1,0 +1,210 @@
+"""Two-phase progressive exposure fusion: a UNet makes an intermediate, attention refines it.
+
+After Yu-Fu Huang's thesis slides (advisor Yung-Yu Chuang): ``I_inter = UNet(I_u, I_o)``, frozen,
+then ``I_final = AMNet(I_u, I_inter, I_o)``, both supervised by the same target. The slides give
+block kinds, not widths; these are ours, and AMNet takes the topology of AHDRNet (Yan et al., CVPR
+2019) with the intermediate as its reference. The slides' stride-1 transposed convolution is a 3x3
+convolution here: the same functions, and every target lowers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.models.layers import conv3, double, initialise
+from edgeexpo.spec import ModelSpec, TensorSpec
+
+SLOPE = 0.2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Widths of a preset.
+
+    Attributes:
+        width: Channels of the UNet at full size; twice and four times that below.
+        attention: Channels of AMNet; 0 leaves phase 2 out.
+        growth: Channels that each layer of a dense block adds.
+        layers: Layers of a dense block.
+        blocks: Dense blocks.
+        intermediate: ``"unet"``, or ``"mean"``: the ablation whose AMNet sees the mean of the
+            frames instead of phase 1.
+    """
+
+    width: int
+    attention: int = 0
+    growth: int = 0
+    layers: int = 0
+    blocks: int = 0
+    intermediate: str = "unet"
+
+
+FULL = Shape(width=64, attention=64, growth=32, layers=5, blocks=3)
+MOBILE = Shape(width=32, attention=32, growth=16, layers=3, blocks=2)
+
+PRESETS: Mapping[str, Shape] = MappingProxyType(
+    {
+        "twophase-mobile": MOBILE,
+        "twophase-full": FULL,
+        "twophase-unet-mobile": Shape(width=32),
+        "twophase-unet-full": Shape(width=64),
+        "twophase-mean-mobile": Shape(0, 32, 16, 3, 2, intermediate="mean"),
+    }
+)
+"""``-unet-`` is phase 1 alone, ``-mean-`` phase 2 on the mean of the frames."""
+
+
+class UNet(nn.Module):
+    """Phase 1: two downs, four dilated convolutions, two ups, a sigmoid."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        b = width
+        self.e1a, self.e1b = conv3(6, b), conv3(b, b)
+        self.e2a, self.e2b = conv3(b, 2 * b, stride=2), conv3(2 * b, 2 * b)
+        self.e3a, self.e3b = conv3(2 * b, 4 * b, stride=2), conv3(4 * b, 4 * b)
+        self.middle = nn.ModuleList([conv3(4 * b, 4 * b, dilation=d) for d in (2, 4, 8, 16)])
+        self.up2, self.d2 = double(4 * b, 2 * b, 4), conv3(4 * b, 2 * b)
+        self.up1, self.d1 = double(2 * b, b, 4), conv3(2 * b, b)
+        self.out = conv3(b, 3)
+        self.activation = nn.LeakyReLU(SLOPE)
+        initialise(self, SLOPE, self.out)
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """Two Nx3xHxW frames, sRGB in [0,1], H and W multiples of 4, to one of the same kind."""
+        act = self.activation
+        e1 = act(self.e1b(act(self.e1a(torch.cat([under, over], dim=1)))))
+        e2 = act(self.e2b(act(self.e2a(e1))))
+        x = act(self.e3b(act(self.e3a(e2))))
+        for layer in self.middle:
+            x = act(layer(x))
+        x = act(self.d2(torch.cat([act(self.up2(x)), e2], dim=1)))
+        x = act(self.d1(torch.cat([act(self.up1(x)), e1], dim=1)))
+        return torch.sigmoid(self.out(x))
+
+
+class DenseBlock(nn.Module):
+    """Dilated residual dense block (AHDRNet): dilated 3x3 layers that grow, 1x1, plus the input."""
+
+    def __init__(self, width: int, growth: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [conv3(width + i * growth, growth, dilation=2) for i in range(layers)]
+        )
+        self.merge = nn.Conv2d(width + layers * growth, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NxCxHxW in and out."""
+        grown = x
+        for layer in self.layers:
+            grown = torch.cat([grown, torch.relu(layer(grown))], dim=1)
+        return x + torch.as_tensor(self.merge(grown))
+
+
+class Attention(nn.Module):
+    """Weights in (0, 1) for one frame's features, given the intermediate's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = conv3(2 * width, 2 * width), conv3(2 * width, width)
+        self.activation = nn.LeakyReLU(SLOPE)
+
+    def forward(self, frame: Tensor, intermediate: Tensor) -> Tensor:
+        """Two NxCxHxW features to the weighted ``frame``."""
+        pair = torch.cat([frame, intermediate], dim=1)
+        return frame * torch.sigmoid(self.second(self.activation(self.first(pair))))
+
+
+class AMNet(nn.Module):
+    """Phase 2: attention against the intermediate, dense blocks, a sigmoid."""
+
+    def __init__(self, width: int, growth: int, layers: int, blocks: int) -> None:
+        super().__init__()
+        self.shared = conv3(3, width)
+        self.attend_under, self.attend_over = Attention(width), Attention(width)
+        self.merge = conv3(3 * width, width)
+        self.dense = nn.ModuleList([DenseBlock(width, growth, layers) for _ in range(blocks)])
+        self.squeeze = nn.Conv2d(blocks * width, width, 1)
+        self.body, self.tail, self.out = conv3(width, width), conv3(width, width), conv3(width, 3)
+        self.activation = nn.LeakyReLU(SLOPE)
+        initialise(self, SLOPE, self.out)
+
+    def forward(self, under: Tensor, intermediate: Tensor, over: Tensor) -> Tensor:
+        """Three Nx3xHxW pictures, sRGB in [0,1], to one of the same kind."""
+        act = self.activation
+        f_under, f_middle, f_over = (act(self.shared(p)) for p in (under, intermediate, over))
+        weighted = (self.attend_under(f_under, f_middle), f_middle)
+        x = self.merge(torch.cat([*weighted, self.attend_over(f_over, f_middle)], dim=1))
+        outputs = []
+        for block in self.dense:
+            x = block(x)
+            outputs.append(x)
+        x = self.body(self.squeeze(torch.cat(outputs, dim=1))) + f_middle
+        return torch.sigmoid(self.out(self.tail(x)))
+
+
+class TwoPhase(nn.Module):
+    """Both phases in one network, or one of them, by its :class:`Shape`."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.phase1 = UNet(shape.width) if shape.intermediate == "unet" else None
+        self.phase2 = (
+            AMNet(shape.attention, shape.growth, shape.layers, shape.blocks)
+            if shape.attention
+            else None
+        )
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        """Fuse two frames: Nx3xHxW, sRGB in [0,1], H and W multiples of 4; the same out."""
+        mean = (under + over) * 0.5
+        intermediate = mean if self.phase1 is None else self.phase1(under, over)
+        if self.phase2 is None:
+            return torch.as_tensor(intermediate)
+        return torch.as_tensor(self.phase2(under, intermediate, over))
+
+
+def shape(preset: str) -> Shape:
+    """Widths of a preset.
+
+    Raises:
+        UsageError: No preset has this name.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def build(preset: str) -> TwoPhase:
+    """The network of a preset, initialised, without trained weights."""
+    return TwoPhase(shape(preset))
+
+
+def spec(preset: str) -> ModelSpec:
+    """Tensors, halo and size multiple of a preset."""
+    return ModelSpec(
+        name=preset.removesuffix("-mobile"),
+        task="fuse a dark and a bright frame (two-phase progressive fusion)",
+        frames=("under", "over"),
+        inputs=(TensorSpec("under"), TensorSpec("over")),
+        outputs=(TensorSpec("fused"),),
+        halo=halo(shape(preset)),
+        multiple=4,
+    )
+
+
+def halo(shape: Shape) -> int:
+    """Receptive-field radius in pixels, rounded up to the multiple of 4."""
+    phase1 = phase2 = 0
+    if shape.intermediate == "unet":
+        down = 2 + 1 + 2 * (1 + 1) + 4 * 1
+        phase1 = down + 4 * (2 + 4 + 8 + 16) + 4 + 2 + 2 + 2 + 2
+    if shape.attention:
+        phase2 = 1 + 2 + 1 + 2 * shape.layers * shape.blocks + 1 + 1 + 1
+    return -(-(phase1 + phase2) // 4) * 4
