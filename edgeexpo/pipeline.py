@@ -23,6 +23,7 @@ from edgeexpo.export.program import Program, capture
 from edgeexpo.export.source import graph_sources
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models import foreign, zoo
+from edgeexpo.models.deployable import deployable
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.parity.check import check_parity
 from edgeexpo.parity.gates import default_gates
@@ -175,7 +176,7 @@ def _network(
         raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
     module = entry.build()
     load_weights(module, read_weights(path), str(path))
-    return Network(module.eval(), entry.spec, size or (512, 512), path)
+    return Network(deployable(module), entry.spec, size or (512, 512), path)
 
 
 def _calibration(network: Network, source: Path | None) -> list[Sample]:
