@@ -38,8 +38,10 @@ class TensorSpec:
         axes: Axis names; networks take and give NCHW.
         dtype: NumPy dtype name.
         value_range: Smallest and largest meaningful value.
-        color: ``"RGB"``, ``"Y"``, or ``"none"`` for tensors that are not pictures.
+        color: ``"RGB"``, ``"Lab"``, ``"Y"``, or ``"none"`` for tensors that are not pictures.
         transfer: ``"srgb"`` (display-encoded) or ``"linear"`` (scene-linear).
+        size: Height and width in pixels of a tensor whose size does not follow the picture's (a
+            thumbnail); ``None`` when it is the picture's.
     """
 
     name: str
@@ -49,11 +51,12 @@ class TensorSpec:
     value_range: tuple[float, float] = (0.0, 1.0)
     color: str = "RGB"
     transfer: str = "srgb"
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class SizeRange:
-    """Heights and widths that an artefact accepts.
+    """Heights and widths that an artefact accepts for the inputs that have the picture's size.
 
     Attributes:
         largest: Largest (height, width); for ``dynamic`` artefacts an upper bound.
@@ -108,6 +111,11 @@ class ModelSpec:
     residual: str | None = None
     front: StageSpec | None = None
     back: StageSpec | None = None
+
+    @property
+    def fixed_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs whose size does not follow the picture's."""
+        return tuple(t.name for t in self.inputs if t.size is not None)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,28 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import BundleError
+from edgeexpo.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
 from edgeexpo.imaging.fusion import exposure_fusion
+from edgeexpo.imaging.guided import encode, guided_upsampling
 from edgeexpo.imaging.interpolation import intermediate
+from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec
 
 Frames = Sequence[np.ndarray]
 
+_ROWS = 256
+
 
 def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.ndarray]:
     """Turn frames into the network's inputs.
+
+    The stages, by ``kind``:
+
+    - ``intermediate``: :func:`edgeexpo.imaging.interpolation.intermediate`.
+    - ``resize``: the frames at ``height`` x ``width``, in ``color`` (``rgb`` or ``lab``,
+      :func:`edgeexpo.imaging.guided.encode`).
+    - ``thumbnail``: one frame as it is, then a copy at ``height`` x ``width``.
+    - ``luma``: Y of BT.601 at full range on sRGB-encoded values, of every frame.
 
     Args:
         spec: The model; its ``front`` names the stage, ``None`` hands the frames over as they are.
@@ -24,25 +37,36 @@ def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.nda
         ev: log2 of the exposure ratio of the last and the first frame; ``None`` when unknown.
 
     Returns:
-        HxWxC float32 by input name.
+        HxWxC float32 by input name, in the order of ``spec.inputs``.
 
     Raises:
         BundleError: The stage is not one that this version knows.
     """
-    if spec.front is None:
-        return {t.name: f for t, f in zip(spec.inputs, frames, strict=True)}
-    stage = _known(FRONT, spec.front.kind)
-    return {spec.inputs[0].name: stage(frames, ev, spec.front.parameters)}
+    values: Frames = frames
+    if spec.front is not None:
+        values = _known(FRONT, spec.front.kind)(frames, ev, spec.front.parameters)
+    return {t.name: value for t, value in zip(spec.inputs, values, strict=True)}
 
 
 def back(spec: ModelSpec, output: np.ndarray, frames: Frames, fuse: bool = True) -> np.ndarray:
     """Turn the network's output into the picture.
 
+    The stages, by ``kind``:
+
+    - ``exposure-fusion``: :func:`edgeexpo.imaging.fusion.exposure_fusion` of the first frame, the
+      output and the last.
+    - ``guided``: :func:`edgeexpo.imaging.guided.guided_upsampling` of the output to the frames'
+      size.
+    - ``chroma``: the output is Y; chroma is the frames', see :func:`_chroma`.
+
     Args:
         spec: The model; its ``back`` names the stage.
-        output: HxWxC float32, what the network gave.
+        output: HxWxC float32, what the network gave; for ``guided`` of any size.
         frames: HxWx3 float32, sRGB in [0,1], in the order of ``spec.frames``.
         fuse: False hands the network's output over as it is.
+
+    Returns:
+        HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
 
     Raises:
         BundleError: The stage is not one that this version knows.
@@ -53,9 +77,32 @@ def back(spec: ModelSpec, output: np.ndarray, frames: Frames, fuse: bool = True)
     return picture
 
 
-def _intermediate(frames: Frames, ev: float | None, parameters: Mapping[str, Any]) -> np.ndarray:
+def gives_picture(spec: ModelSpec, fuse: bool = True) -> bool:
+    """True when :func:`back` gives an sRGB picture, false when it gives Y, Lab or radiance."""
+    output = spec.outputs[0]
+    return (spec.back is not None and fuse) or (output.color, output.transfer) == ("RGB", "srgb")
+
+
+def _intermediate(
+    frames: Frames, ev: float | None, parameters: Mapping[str, Any]
+) -> list[np.ndarray]:
     under, over = frames
-    return intermediate(under, over, ev=ev, **parameters)
+    return [intermediate(under, over, ev=ev, **parameters)]
+
+
+def _resize(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[np.ndarray]:
+    size = (parameters["height"], parameters["width"])
+    return [encode(resize(frame, size), parameters.get("color", "rgb")) for frame in frames]
+
+
+def _thumbnail(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[np.ndarray]:
+    (frame,) = frames
+    size, method = (parameters["height"], parameters["width"]), parameters.get("method", "area")
+    return [frame, resize(frame, size, method)]
+
+
+def _luma(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[np.ndarray]:
+    return [rgb_to_ycbcr(frame)[..., :1] for frame in frames]
 
 
 def _exposure_fusion(
@@ -65,11 +112,37 @@ def _exposure_fusion(
     return exposure_fusion([under, output, over], **parameters)
 
 
-FRONT: Mapping[str, Callable[[Frames, float | None, Mapping[str, Any]], np.ndarray]] = {
+def _guided(output: np.ndarray, frames: Frames, parameters: Mapping[str, Any]) -> np.ndarray:
+    return guided_upsampling(output, frames, **parameters)
+
+
+def _chroma(output: np.ndarray, frames: Frames, parameters: Mapping[str, Any]) -> np.ndarray:
+    """Y with the frames' chroma, weighted by how far from grey it is, in strips of rows.
+
+    ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr, as K. R. Prabhakar, V. S. Srikar,
+    R. V. Babu, "DeepFuse", ICCV 2017, equation 1; grey where every frame is.
+    """
+    result = np.empty((*output.shape[:2], 3), np.float32)
+    for top in range(0, len(output), _ROWS):
+        rows = slice(top, top + _ROWS)
+        colors = np.stack([rgb_to_ycbcr(frame[rows])[..., 1:] - 0.5 for frame in frames])
+        weights = np.abs(colors)
+        total = weights.sum(0)
+        mixed = (colors * weights).sum(0) / np.where(total > 0, total, 1)
+        result[rows] = ycbcr_to_rgb(np.concatenate([output[rows], mixed + 0.5], 2))
+    return np.clip(result, 0, 1)
+
+
+FRONT: Mapping[str, Callable[[Frames, float | None, Mapping[str, Any]], list[np.ndarray]]] = {
     "intermediate": _intermediate,
+    "resize": _resize,
+    "thumbnail": _thumbnail,
+    "luma": _luma,
 }
 BACK: Mapping[str, Callable[[np.ndarray, Frames, Mapping[str, Any]], np.ndarray]] = {
     "exposure-fusion": _exposure_fusion,
+    "guided": _guided,
+    "chroma": _chroma,
 }
 
 

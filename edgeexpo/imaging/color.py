@@ -1,4 +1,4 @@
-"""Colour: the sRGB transfer function, CIE L*a*b* (D65) and the CIEDE2000 difference.
+"""Colour: the sRGB transfer function, CIE L*a*b* (D65), YCbCr and the CIEDE2000 difference.
 
 Functions keep float32 in float32 and turn any other type into float64.
 """
@@ -20,6 +20,7 @@ _RGB_TO_XYZ = np.array(
     ]
 )
 _WHITE_D65 = np.array([0.95047, 1.0, 1.08883])
+_LUMA_601 = np.array([0.299, 0.587, 0.114])
 _25_TO_7 = 25.0**7
 
 
@@ -69,6 +70,62 @@ def rgb_to_lab(x: npt.ArrayLike) -> Floats:
     lab[..., 1] = 500 * (f[..., 0] - f[..., 1])
     lab[..., 2] = 200 * (f[..., 1] - f[..., 2])
     return cast(Floats, lab)
+
+
+def lab_to_rgb(x: npt.ArrayLike) -> Floats:
+    """Turn CIE L*a*b* (D65) into sRGB-encoded RGB; inverse of :func:`rgb_to_lab`.
+
+    Args:
+        x: (..., 3): L*, a*, b*.
+
+    Returns:
+        (..., 3), sRGB-encoded; colours outside the gamut lie outside [0, 1].
+    """
+    lab = _floats(x)
+    f = np.empty_like(lab)
+    f[..., 1] = (lab[..., 0] + 16) / 116
+    f[..., 0] = f[..., 1] + lab[..., 1] / 500
+    f[..., 2] = f[..., 1] - lab[..., 2] / 200
+    # The branch of rgb_to_lab's threshold, so that the two are inverses.
+    above = f > 7.787 * 0.008856 + 16 / 116
+    xyz = np.where(above, f * f * f, (f - 16 / 116) / 7.787)
+    matrix = (np.linalg.inv(_RGB_TO_XYZ) * _WHITE_D65).T.astype(lab.dtype)
+    return linear_to_srgb(xyz @ matrix)
+
+
+def rgb_to_ycbcr(x: npt.ArrayLike) -> Floats:
+    """Turn RGB into Y, Cb, Cr of ITU-R BT.601 at full range (as JPEG does).
+
+    Args:
+        x: (..., 3), sRGB-encoded, [0, 1].
+
+    Returns:
+        (..., 3), each in [0, 1]; Cb and Cr are 0.5 for grey.
+    """
+    rgb = _floats(x)
+    result = np.empty_like(rgb)
+    result[..., 0] = rgb @ _LUMA_601.astype(rgb.dtype)
+    result[..., 1] = (rgb[..., 2] - result[..., 0]) / 1.772 + 0.5
+    result[..., 2] = (rgb[..., 0] - result[..., 0]) / 1.402 + 0.5
+    return result
+
+
+def ycbcr_to_rgb(x: npt.ArrayLike) -> Floats:
+    """Turn Y, Cb, Cr (BT.601, full range) into RGB; inverse of :func:`rgb_to_ycbcr`.
+
+    Args:
+        x: (..., 3): Y, Cb, Cr in [0, 1].
+
+    Returns:
+        (..., 3), sRGB-encoded, not clipped.
+    """
+    ycbcr = _floats(x)
+    y, cb, cr = ycbcr[..., 0], ycbcr[..., 1] - 0.5, ycbcr[..., 2] - 0.5
+    result = np.empty_like(ycbcr)
+    result[..., 0] = y + 1.402 * cr
+    result[..., 1] = y - (0.114 * 1.772 / 0.587) * cb - (0.299 * 1.402 / 0.587) * cr
+    result[..., 2] = y + 1.772 * cb
+    return result
 
 
 def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> Floats:

@@ -1,0 +1,87 @@
+"""Resizing in exact, documented arithmetic: the same numbers on every host, without a library."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError
+
+Picture = npt.NDArray[np.float32]
+
+METHODS = ("area", "bilinear")
+
+
+def resize(picture: Picture, size: tuple[int, int], method: str = "area") -> Picture:
+    """Scale a picture to ``size``; the axes are independent, rows first.
+
+    ``area``: along an axis that shrinks, an output pixel is the mean of the input that it covers,
+    pixels at its ends counted by the part covered (as OpenCV's ``INTER_AREA``); no aliasing. An
+    axis that grows is bilinear.
+
+    ``bilinear``: two taps at ``(i + 0.5) * n_in / n_out - 0.5``, clamped at the borders (as
+    OpenCV's ``INTER_LINEAR`` and torch's ``align_corners=False``); aliases when it shrinks.
+
+    Weights are computed in float64 from integers, sums are float32.
+
+    Args:
+        picture: HxWxC, any range and encoding.
+        size: Height and width of the result, in pixels.
+        method: ``"area"`` or ``"bilinear"``.
+
+    Returns:
+        A new size[0] x size[1] x C float32 array; of ``picture``'s size, an equal copy.
+
+    Raises:
+        PictureError: Not HxWxC, an empty size, or another method.
+    """
+    picture = np.asarray(picture, np.float32)
+    if picture.ndim != 3 or min(*picture.shape[:2], *size) < 1:
+        found = "x".join(map(str, picture.shape))
+        raise PictureError(
+            f"cannot resize {found} to {size[0]}x{size[1]}; expected HxWxC, not empty"
+        )
+    if method not in METHODS:
+        raise PictureError(f"unknown resize method {method!r}; expected {', '.join(METHODS)}")
+    return _along(_along(picture, size[0], 0, method), size[1], 1, method)
+
+
+def bilinear_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
+    """The two input positions of every output position, and the weight of the second.
+
+    Returns:
+        (n_out, 2) indices and (n_out,) float32 weights in [0, 1).
+    """
+    position = np.clip((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5, 0, n_in - 1)
+    left = np.minimum(position.astype(np.intp), max(n_in - 2, 0))
+    return np.stack([left, np.minimum(left + 1, n_in - 1)], 1), (position - left).astype(np.float32)
+
+
+def _along(picture: Picture, n_out: int, axis: int, method: str) -> Picture:
+    n_in = picture.shape[axis]
+    if n_in == n_out:
+        return picture.copy() if axis == 0 else picture
+    if method == "area" and n_out < n_in:
+        index, weight = _area_taps(n_in, n_out)
+    else:
+        index, second = bilinear_taps(n_in, n_out)
+        weight = np.stack([1 - second, second], 1)
+    shape = (-1, 1, 1) if axis == 0 else (-1, 1)
+    result = picture.take(index[:, 0], axis) * weight[:, 0].reshape(shape)
+    for tap in range(1, index.shape[1]):
+        result += picture.take(index[:, tap], axis) * weight[:, tap].reshape(shape)
+    return result
+
+
+def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
+    """Positions that every output pixel covers, and the covered parts, which sum to one.
+
+    Ends are counted in units of 1/n_out of an input pixel, so that they are integers.
+    """
+    start = np.arange(n_out)[:, None] * n_in
+    first = start // n_out
+    count = int((-(-(start + n_in) // n_out) - first).max())
+    index = first + np.arange(count)
+    covered = np.minimum((index + 1) * n_out, start + n_in) - np.maximum(index * n_out, start)
+    weight = np.maximum(covered, 0) / n_in
+    return np.minimum(index, n_in - 1), weight.astype(np.float32)
