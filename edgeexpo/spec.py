@@ -22,6 +22,11 @@ PRECISIONS = ("int8", "fp16", "fp32")
 TARGETS = ("onnx", "executorch", "coreml")
 """Targets in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them."""
 
+KINDS = ("interpolation", "fusion", "correction", "reconstruction", "hdr")
+"""What a network does: the exposure between its frames, one picture from several exposures, a
+well-exposed picture from one badly exposed, the picture itself (auto-encoder), radiance from one
+picture."""
+
 SUFFIXES: Mapping[str, str] = types.MappingProxyType(
     {"onnx": ".onnx", "executorch": ".pte", "coreml": ".mlpackage"}
 )
@@ -99,6 +104,7 @@ class ModelSpec:
         residual: Name of the input that reaches the output by an exact identity path, if any.
         front: Stage from frames to network inputs; ``None`` when frames are the inputs.
         back: Stage from network output (and frames) to the picture; ``None`` when the output is it.
+        kind: What the network is measured as, one of :data:`KINDS`.
     """
 
     name: str
@@ -111,6 +117,7 @@ class ModelSpec:
     residual: str | None = None
     front: StageSpec | None = None
     back: StageSpec | None = None
+    kind: str = "fusion"
 
     @property
     def fixed_inputs(self) -> tuple[str, ...]:

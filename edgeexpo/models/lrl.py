@@ -130,6 +130,7 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("y_hat"),),
         halo=shape(preset)["depth"],
         residual="y0",
+        kind="interpolation",
         # 8-bit levels, so that quantising the network's input costs nothing.
         front=StageSpec(
             "intermediate",
