@@ -1,22 +1,21 @@
 """MIL operators in torch: ``{operator type: function of its arguments}``.
 
-Arguments arrive by MIL's own names as tensors (float32 numbers, also for fp16), integers as
-tensors, strings as ``str``. Definitions follow Apple's MIL operator reference for iOS 15 to 18.
+Definitions follow Apple's MIL operator reference for iOS 15 to 18.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from edgeexpo.parity.mil_integers import INTEGERS, INTEGERS_IN_PLACE
 from edgeexpo.parity.mil_resize import RESIZES
-
-Arguments = Mapping[str, Any]
-Operator = Callable[[Arguments], Any]
+from edgeexpo.parity.mil_values import Arguments, Operator, flags, number, numbers, pad_last, real
+from edgeexpo.parity.mil_windows import WINDOWS
 
 _SELECTING = """
 relu maximum minimum max_pool reduce_max reduce_min identity quantize
@@ -26,27 +25,13 @@ slice_by_index slice_by_size pixel_shuffle pixel_unshuffle
 ROUNDING_KEPT = frozenset(_SELECTING.split())
 """Operators that only select among their inputs: fp16 in, fp16 out, no rounding of their own."""
 
-
-def number(value: Any) -> Any:
-    """A MIL scalar as a Python number."""
-    return value.reshape(-1)[0].item() if isinstance(value, torch.Tensor) else value
-
-
-def numbers(value: Any) -> list[int]:
-    """A MIL vector of integers as a list; ``None`` as an empty one."""
-    return [] if value is None else [int(v) for v in torch.as_tensor(value).reshape(-1)]
-
-
-def flags(value: Any, length: int) -> list[bool]:
-    """A MIL vector of booleans as a list; ``None`` as all false."""
-    return [False] * length if value is None else [bool(v) for v in value.reshape(-1)]
-
-
-def real(value: Any) -> torch.Tensor:
-    """A MIL argument as a float32 tensor."""
-    if isinstance(value, torch.Tensor):
-        return value if value.dtype == torch.float32 else value.float()
-    return torch.tensor(float(value))
+_SHARING = """
+identity cast reshape transpose squeeze expand_dims split slice_by_index slice_by_size
+concat stack tile pad pixel_shuffle pixel_unshuffle upsample_nearest_neighbor
+resize_nearest_neighbor
+"""
+SHARING = frozenset(_SHARING.split())
+"""Operators whose result may be a view of their input."""
 
 
 def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> Operator:
@@ -55,106 +40,6 @@ def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> Operator:
 
 def _binary(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Operator:
     return lambda a: function(real(a["x"]), real(a["y"]))
-
-
-def _paddings(a: Arguments, x: torch.Tensor, kernel: list[int], strides: list[int]) -> list[int]:
-    """Begin and end padding of every spatial axis, flattened."""
-    kind = a.get("pad_type", "valid")
-    dilations = numbers(a.get("dilations")) or [1] * len(kernel)
-    if kind == "valid":
-        return [0] * (2 * len(kernel))
-    if kind == "custom":
-        return numbers(a["pad"])
-    result = []
-    for axis, size in enumerate(kernel):
-        length = x.shape[2 + axis]
-        reach = (-(-length // strides[axis]) - 1) * strides[axis] + (size - 1) * dilations[axis] + 1
-        total = max(0, reach - length)
-        low = total - total // 2 if kind == "same_lower" else total // 2
-        result += [low, total - low]
-    return result
-
-
-def pad_last(
-    x: torch.Tensor, padding: list[int], value: float = 0.0, mode: str = "constant"
-) -> torch.Tensor:
-    """Pad the trailing axes; ``padding`` lists (begin, end) from the first of them on."""
-    while len(padding) > 2 and padding[0] == padding[1] == 0:
-        padding = padding[2:]
-    pairs = list(zip(padding[::2], padding[1::2], strict=True))
-    flat = [side for pair in reversed(pairs) for side in pair]
-    if mode == "constant":
-        return F.pad(x, flat, mode, value)
-    return F.pad(x, flat, mode)
-
-
-def _conv(a: Arguments) -> torch.Tensor:
-    x, weight = real(a["x"]), real(a["weight"])
-    spatial = weight.dim() - 2
-    strides = numbers(a.get("strides")) or [1] * spatial
-    dilations = numbers(a.get("dilations")) or [1] * spatial
-    padding = _paddings(a, x, list(weight.shape[2:]), strides)
-    symmetric = padding[::2] == padding[1::2]
-    if not symmetric:
-        x = pad_last(x, padding)
-    function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
-    result: torch.Tensor = function(
-        x,
-        weight,
-        None if a.get("bias") is None else real(a["bias"]),
-        strides,
-        padding[::2] if symmetric else 0,
-        dilations,
-        int(number(a.get("groups", 1))),
-    )
-    return result
-
-
-def _conv_transpose(a: Arguments) -> torch.Tensor:
-    x, weight = real(a["x"]), real(a["weight"])
-    spatial = weight.dim() - 2
-    strides = numbers(a.get("strides")) or [1] * spatial
-    dilations = numbers(a.get("dilations")) or [1] * spatial
-    kind = a.get("pad_type", "valid")
-    if kind not in ("valid", "custom"):
-        raise ValueError(f"pad_type {kind!r} is not interpreted")
-    padding = numbers(a["pad"]) if kind == "custom" else [0] * (2 * spatial)
-    function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[spatial]
-    y = function(x, weight, None, strides, 0, 0, int(number(a.get("groups", 1))), dilations)
-    wanted = numbers(a.get("output_shape"))[2:]
-    for axis in range(spatial):
-        full = y.shape[2 + axis]
-        size = wanted[axis] if wanted else full - padding[2 * axis] - padding[2 * axis + 1]
-        missing = padding[2 * axis] + size - full
-        if missing > 0:
-            shape = list(y.shape)
-            shape[2 + axis] = missing
-            y = torch.cat([y, y.new_zeros(shape)], 2 + axis)
-        y = y.narrow(2 + axis, padding[2 * axis], size)
-    if a.get("bias") is not None:
-        y = y + real(a["bias"]).reshape(1, -1, *[1] * spatial)
-    return y
-
-
-def _pool(a: Arguments, average: bool) -> torch.Tensor:
-    x, kernel = real(a["x"]), numbers(a["kernel_sizes"])
-    strides = numbers(a.get("strides")) or [1] * len(kernel)
-    padding = _paddings(a, x, kernel, strides)
-    if number(a.get("ceil_mode", False)):
-        for axis, size in enumerate(kernel):
-            length = x.shape[2 + axis] + padding[2 * axis] + padding[2 * axis + 1]
-            steps = -(-(length - size) // strides[axis]) + 1
-            if (steps - 1) * strides[axis] >= x.shape[2 + axis] + padding[2 * axis]:
-                steps -= 1
-            padding[2 * axis + 1] += max(0, (steps - 1) * strides[axis] + size - length)
-    maxima = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(kernel)]
-    means = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[len(kernel)]
-    if not average:
-        return maxima(pad_last(x, padding, float("-inf")), kernel, strides)
-    result = means(pad_last(x, padding), kernel, strides)
-    if number(a.get("exclude_padding_from_average", False)):
-        result = result / means(pad_last(torch.ones_like(x), padding), kernel, strides)
-    return result
 
 
 def _reduce(function: Callable[[torch.Tensor, list[int], bool], torch.Tensor]) -> Operator:
@@ -167,7 +52,7 @@ def _reduce(function: Callable[[torch.Tensor, list[int], bool], torch.Tensor]) -
 
 
 def _slice_by_index(a: Arguments) -> torch.Tensor:
-    x = a["x"]
+    x: torch.Tensor = a["x"]
     begin, end = numbers(a["begin"]), numbers(a["end"])
     stride = numbers(a.get("stride")) or [1] * x.dim()
     masks = [flags(a.get(key), x.dim()) for key in ("begin_mask", "end_mask", "squeeze_mask")]
@@ -179,6 +64,8 @@ def _slice_by_index(a: Arguments) -> torch.Tensor:
         low = None if masks[0][axis] else first
         high = None if masks[1][axis] else last
         parts.append(slice(low, high, step))
+    if min(stride) > 0:
+        return x[tuple(parts)]
     return torch.from_numpy(np.ascontiguousarray(x.numpy()[tuple(parts)]))
 
 
@@ -229,70 +116,11 @@ def _pad(a: Arguments) -> torch.Tensor:
     return pad_last(real(a["x"]), numbers(a["pad"]), value, modes[a.get("mode", "constant")])
 
 
-def _along(value: Any, axis: Any, like: torch.Tensor) -> torch.Tensor:
-    """A scale or zero point, shaped to broadcast along its axis."""
-    tensor = real(value)
-    if tensor.numel() == 1:
-        return tensor.reshape(())
-    place = int(number(axis)) % like.dim()
-    return tensor.reshape([-1 if i == place else 1 for i in range(like.dim())])
-
-
-def _quantize(a: Arguments) -> torch.Tensor:
-    x = real(a["input"])
-    low, high = (-128, 127) if a["output_dtype"] == "int8" else (0, 255)
-    y = (x / _along(a["scale"], a.get("axis"), x)).round_()
-    if a.get("zero_point") is not None:
-        y += _along(a["zero_point"], a.get("axis"), x)
-    return y.clamp_(low, high)
-
-
-def _dequantize(a: Arguments) -> torch.Tensor:
-    x = real(a["input"])
-    scale = _along(a["scale"], a.get("axis"), x)
-    if a.get("zero_point") is None:
-        return x * scale
-    return (x - _along(a["zero_point"], a.get("axis"), x)).mul_(scale)
-
-
-def _affine(a: Arguments) -> torch.Tensor:
-    data = real(a["quantized_data"])
-    zero = _along(a["zero_point"], a["axis"], data)
-    return (data - zero) * _along(a["scale"], a["axis"], data)
-
-
-def _blockwise(a: Arguments) -> torch.Tensor:
-    data = real(a["data"])
-
-    def expand(value: torch.Tensor) -> torch.Tensor:
-        for axis in range(data.dim()):
-            value = value.repeat_interleave(data.shape[axis] // value.shape[axis], axis)
-        return value
-
-    offset = 0.0 if a.get("offset") is None else expand(real(a["offset"]))
-    return (data - offset) * expand(real(a["scale"]))
-
-
-def _palette(a: Arguments) -> torch.Tensor:
-    table = real(a["lut"])
-    if a.get("shape") is not None:  # iOS 16: indices packed into bytes
-        shape = numbers(a["shape"])
-        width = int(np.log2(table.numel()))
-        count = int(np.prod(shape))
-        bits = np.unpackbits(a["indices"].numpy().astype(np.uint8), bitorder="little")
-        codes = (bits[: width * count].reshape(count, width) << np.arange(width)).sum(1)
-        return table.reshape(-1)[torch.from_numpy(codes)].reshape(shape)
-    indices = a["indices"].long()
-    if table.shape[-1] != 1:
-        raise ValueError("vector palettes are not interpreted")
-    grid = [
-        torch.arange(size)
-        .div(size // table.shape[axis], rounding_mode="floor")
-        .reshape([-1 if i == axis else 1 for i in range(indices.dim())])
-        for axis, size in enumerate(indices.shape)
-    ]
-    return table[(*grid, indices, torch.zeros((), dtype=torch.long))]
-
+GELU: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "EXACT": F.gelu,
+    "TANH_APPROXIMATION": lambda x: F.gelu(x, approximate="tanh"),
+    "SIGMOID_APPROXIMATION": lambda x: x * torch.sigmoid(1.702 * x),
+}
 
 _CASTS = {
     "fp16": torch.float32,
@@ -343,19 +171,13 @@ OPERATORS: dict[str, Operator] = {
     "prelu": lambda a: F.prelu(real(a["x"]), real(a["alpha"])),
     "sigmoid_hard": lambda a: (real(a["x"]) * number(a["alpha"]) + number(a["beta"])).clamp_(0, 1),
     "clip": lambda a: real(a["x"]).clamp(number(a["alpha"]), number(a["beta"])),
-    "gelu": lambda a: F.gelu(
-        real(a["x"]), approximate="tanh" if a["mode"] == "TANH_APPROXIMATION" else "none"
-    ),
+    "gelu": lambda a: GELU[a["mode"]](real(a["x"])),
     "rsqrt": lambda a: torch.rsqrt(real(a["x"]) + number(a["epsilon"])),
     "inverse": lambda a: 1 / (real(a["x"]) + number(a["epsilon"])),
     "log": lambda a: torch.log(real(a["x"]) + number(a["epsilon"])),
     "softmax": lambda a: torch.softmax(real(a["x"]), int(number(a["axis"]))),
     "select": lambda a: torch.where(a["cond"].bool(), real(a["a"]), real(a["b"])),
     "cast": lambda a: a["x"].to(_CASTS[a["dtype"]]),
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": lambda a: _pool(a, average=False),
-    "avg_pool": lambda a: _pool(a, average=True),
     "batch_norm": lambda a: _normalize(
         a,
         lambda x, gamma, beta, eps: F.batch_norm(
@@ -395,10 +217,14 @@ OPERATORS: dict[str, Operator] = {
     "pad": _pad,
     "pixel_shuffle": lambda a: F.pixel_shuffle(a["x"], int(number(a["upscale_factor"]))),
     "pixel_unshuffle": lambda a: F.pixel_unshuffle(a["x"], int(number(a["downscale_factor"]))),
-    "quantize": _quantize,
-    "dequantize": _dequantize,
-    "constexpr_affine_dequantize": _affine,
-    "constexpr_blockwise_shift_scale": _blockwise,
-    "constexpr_lut_to_dense": _palette,
+    **WINDOWS,
+    **INTEGERS,
     **RESIZES,
 }
+
+IN_PLACE: dict[str, Operator] = {
+    "relu": lambda a: real(a["x"]).relu_(),
+    "clip": lambda a: real(a["x"]).clamp_(number(a["alpha"]), number(a["beta"])),
+    **INTEGERS_IN_PLACE,
+}
+"""Operators that may write over their first input once nobody else reads it."""

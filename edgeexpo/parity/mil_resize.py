@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from edgeexpo.parity.mil_values import Arguments, Operator, number
 
 Grid = Callable[[torch.Tensor, int, int], torch.Tensor]
 """(output index, input length, output length) -> input coordinate."""
@@ -15,6 +16,14 @@ Grid = Callable[[torch.Tensor, int, int], torch.Tensor]
 
 def _aligned(index: torch.Tensor, length: int, wanted: int) -> torch.Tensor:
     return index * ((length - 1) / (wanted - 1) if wanted > 1 else 0.0)
+
+
+def _centred(index: torch.Tensor, length: int, wanted: int) -> torch.Tensor:
+    return _aligned(index, length, wanted) + (0.0 if wanted > 1 else (length - 1) / 2)
+
+
+def _offset(index: torch.Tensor, length: int, wanted: int) -> torch.Tensor:
+    return (index + 0.5) * (max(1, length - 1) / wanted)
 
 
 def _half_pixel(index: torch.Tensor, length: int, wanted: int) -> torch.Tensor:
@@ -27,7 +36,8 @@ def _corner(index: torch.Tensor, length: int, wanted: int) -> torch.Tensor:
 
 SAMPLING: dict[str, Grid] = {
     "STRICT_ALIGN_CORNERS": _aligned,
-    "ALIGN_CORNERS": _aligned,
+    "ALIGN_CORNERS": _centred,
+    "OFFSET_CORNERS": _offset,
     "UNALIGN_CORNERS": _half_pixel,
     "DEFAULT": _corner,
 }
@@ -45,31 +55,27 @@ def bilinear(x: torch.Tensor, size: tuple[int, int], grid: Grid) -> torch.Tensor
     return x
 
 
-def _scalar(value: Any) -> Any:
-    return value.reshape(-1)[0].item() if isinstance(value, torch.Tensor) else value
-
-
-def _scaled(a: Mapping[str, Any]) -> tuple[int, int]:
+def _scaled(a: Arguments) -> tuple[int, int]:
     height, width = (
-        int(np.floor(side * float(_scalar(a[f"scale_factor_{name}"])) + 1e-4))
+        int(np.floor(side * float(number(a[f"scale_factor_{name}"])) + 1e-4))
         for side, name in zip(a["x"].shape[2:], ("height", "width"), strict=True)
     )
     return height, width
 
 
-def _upsample_bilinear(a: Mapping[str, Any]) -> torch.Tensor:
-    if _scalar(a.get("align_corners", True)):
+def _upsample_bilinear(a: Arguments) -> torch.Tensor:
+    if number(a.get("align_corners", True)):
         grid: Grid = _aligned
     else:
-        grid = _half_pixel if _scalar(a.get("half_pixel_centers", True)) else _corner
+        grid = _half_pixel if number(a.get("half_pixel_centers", True)) else _corner
     return bilinear(a["x"].float(), _scaled(a), grid)
 
 
-def _target(a: Mapping[str, Any]) -> tuple[int, int]:
-    return int(_scalar(a["target_size_height"])), int(_scalar(a["target_size_width"]))
+def _target(a: Arguments) -> tuple[int, int]:
+    return int(number(a["target_size_height"])), int(number(a["target_size_width"]))
 
 
-RESIZES: dict[str, Callable[[Mapping[str, Any]], torch.Tensor]] = {
+RESIZES: dict[str, Operator] = {
     "upsample_bilinear": _upsample_bilinear,
     "resize_bilinear": lambda a: bilinear(a["x"].float(), _target(a), SAMPLING[a["sampling_mode"]]),
     "upsample_nearest_neighbor": lambda a: F.interpolate(
