@@ -10,8 +10,10 @@ import numpy as np
 
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import EngineError, MissingDependencyError, PictureError, UsageError
+from edgeexpo.imaging.resize import resize
 from edgeexpo.runtime.engine import Arrays, Engine, open_engine
-from edgeexpo.runtime.stages import back, front
+from edgeexpo.runtime.fitting import network_size
+from edgeexpo.runtime.stages import back, front, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import ModelSpec
 
@@ -56,26 +58,40 @@ class Session:
             named: Frames by name instead.
 
         Returns:
-            HxWx3 of the frames' kind; a network whose output is no RGB picture gives float32.
+            HxWx3 of the frames' size and kind. What is no sRGB picture (radiance, or ``fuse=False``
+            for a network that gives Y or Lab) comes as the network's HxWxC float32; with
+            ``fuse=False`` the size is the network's own too, where
+            :func:`edgeexpo.runtime.fitting.network_size` scaled the frames down.
 
         Raises:
             UsageError: The number or the names of the frames are wrong.
-            PictureError: A frame cannot be used.
+            PictureError: A frame cannot be used, or is larger than the artefact and the network
+                looks at the whole picture.
             EngineError: The session is closed, or the engine failed.
         """
         ordered = self._ordered(frames, named)
         _check(self.spec.frames, ordered)
         kind = ordered[0].dtype
         floats = [_to_float(frame) for frame in ordered]
-        output = self._network(front(self.spec, floats, ev))
+        seen, size = floats, floats[0].shape[:2]
+        fitting = network_size(self.spec, self.artifact.sizes, *size)
+        if fitting != size:
+            seen = [resize(frame, fitting) for frame in floats]
+        output = self._network(front(self.spec, seen, ev))
         picture = back(self.spec, output, floats, fuse)
-        return picture if self.spec.outputs[0].color != "RGB" else _from_float(picture, kind)
+        return _from_float(picture, kind) if gives_picture(self.spec, fuse) else picture
 
     def _network(self, inputs: Arrays) -> np.ndarray:
         if self._engine is None:
             raise EngineError("the session is closed; load the bundle again")
         name, run = self.spec.outputs[0].name, self._engine.run
-        return run_tiled(lambda part: run(part)[name], inputs, self.spec.halo, self.artifact.sizes)
+        return run_tiled(
+            lambda part: run(part)[name],
+            inputs,
+            self.spec.halo,
+            self.artifact.sizes,
+            self.spec.fixed_inputs,
+        )
 
     def _ordered(
         self, frames: Sequence[np.ndarray], named: dict[str, np.ndarray]

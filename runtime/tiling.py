@@ -8,7 +8,7 @@ it. Only the core of a tile, the part without halo, is kept.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,34 @@ def padded_size(height: int, width: int, sizes: SizeRange) -> tuple[int, int]:
     return h, w
 
 
+def fits_whole(height: int, width: int, sizes: SizeRange) -> bool:
+    """True when an artefact takes a picture at once.
+
+    Where the artefact has a range of sizes the picture may be reflected up to the next multiple,
+    as the reference does; enumerated sizes have to be met exactly.
+    """
+    if sizes.enumerated:
+        return (height, width) in sizes.enumerated
+    return height <= sizes.largest[0] and width <= sizes.largest[1]
+
+
+def check_whole(height: int, width: int, sizes: SizeRange) -> None:
+    """Raise :class:`PictureError` unless :func:`fits_whole`, for networks without tiles."""
+    if fits_whole(height, width, sizes):
+        return
+    found = f"the picture is {height}x{width} (HxW) and the network looks at all of it at once; "
+    largest = f"{sizes.largest[0]}x{sizes.largest[1]}"
+    if sizes.enumerated:
+        exact = ", ".join(f"{h}x{w}" for h, w in sizes.enumerated)
+        raise PictureError(
+            f"{found}expected exactly {exact}: scale it to one of them, export at --size "
+            f"{height},{width}, or use another --target"
+        )
+    raise PictureError(
+        f"{found}expected at most {largest}: scale it down or export a larger --size"
+    )
+
+
 def plan_tiles(height: int, width: int, halo: int | None, sizes: SizeRange) -> list[Tile]:
     """Cut a picture into tiles that an artefact accepts, as evenly as possible.
 
@@ -61,11 +89,8 @@ def plan_tiles(height: int, width: int, halo: int | None, sizes: SizeRange) -> l
     """
     window = _window(height, width, sizes)
     limits = window or sizes.largest
-    if halo is None and (height > limits[0] or width > limits[1]):
-        raise PictureError(
-            f"the picture is {height}x{width} (HxW) and the network looks at all of it at once; "
-            f"expected at most {limits[0]}x{limits[1]}: scale it down or export a larger --size"
-        )
+    if halo is None:
+        check_whole(height, width, sizes)
     margin = -(-(halo or 0) // sizes.multiple) * sizes.multiple
     axes = [
         _equal(side, limit, margin, sizes.multiple)
@@ -77,35 +102,45 @@ def plan_tiles(height: int, width: int, halo: int | None, sizes: SizeRange) -> l
 
 
 def run_tiled(
-    run: Callable[[Arrays], np.ndarray], inputs: Arrays, halo: int | None, sizes: SizeRange
+    run: Callable[[Arrays], np.ndarray],
+    inputs: Arrays,
+    halo: int | None,
+    sizes: SizeRange,
+    fixed: Collection[str] = (),
 ) -> np.ndarray:
     """Run a network over pictures of any size, tile by tile.
 
     Args:
-        run: NCHW float32 by input name to the NCHW output of the same height and width.
-        inputs: HxWxC float32 by input name, all of one size.
+        run: NCHW float32 by input name to the NCHW output of the tiles' height and width.
+        inputs: HxWxC float32 by input name, all of one size but for the ``fixed`` ones.
         halo: Receptive-field radius in pixels, or ``None``.
         sizes: What the artefact accepts.
+        fixed: Inputs of their own size (a thumbnail), handed whole to every tile. When all inputs
+            are, the network runs once and its output may have any size.
 
     Returns:
         HxWxC float32.
 
     Raises:
-        PictureError: As :func:`plan_tiles`.
+        PictureError: As :func:`plan_tiles`; without a halo, as :func:`check_whole`.
     """
-    height, width = next(iter(inputs.values())).shape[:2]
+    whole = {name: _tensor(inputs[name]) for name in fixed}
+    pictures = {name: value for name, value in inputs.items() if name not in whole}
+    if not pictures:
+        return np.asarray(run(whole)[0].transpose(1, 2, 0))
+    height, width = next(iter(pictures.values())).shape[:2]
+    if halo is None:
+        check_whole(height, width, sizes)
     full = padded_size(height, width, sizes)
-    padded = {name: _reflect(value, full) for name, value in inputs.items()}
+    padded = {name: _reflect(value, full) for name, value in pictures.items()}
     output: np.ndarray | None = None
     for tile in plan_tiles(*full, halo, sizes):
         rows, columns = tile.rows, tile.columns
         part = {
-            name: np.ascontiguousarray(
-                value[rows.start : rows.stop, columns.start : columns.stop].transpose(2, 0, 1)[None]
-            )
+            name: _tensor(value[rows.start : rows.stop, columns.start : columns.stop])
             for name, value in padded.items()
         }
-        result = run(part)[0].transpose(1, 2, 0)
+        result = run({**part, **whole})[0].transpose(1, 2, 0)
         if output is None:
             output = np.empty((*full, result.shape[2]), np.float32)
         output[rows.keep_start : rows.keep_stop, columns.keep_start : columns.keep_stop] = result[
@@ -114,6 +149,11 @@ def run_tiled(
         ]
     assert output is not None  # a picture has at least one tile
     return output[:height, :width]
+
+
+def _tensor(picture: np.ndarray) -> np.ndarray:
+    """HxWxC as 1xCxHxW, contiguous."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
 
 
 def _window(height: int, width: int, sizes: SizeRange) -> tuple[int, int] | None:

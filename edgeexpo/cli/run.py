@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeexpo.imaging.files import check_output, write_picture
 
     spec = Bundle.open(args.bundle).manifest.model
-    _check_request(spec, args.input, args.output, args.force)
+    _check_request(spec, args.input, args.output, args.force, fuse=not args.no_fuse)
     with status("Reading the pictures"):
         frames, ev = order(read(args.input))
     check_output(args.output, frames[0][1].dtype)
@@ -167,8 +167,11 @@ def open_session(
     return load(path, target=target, precision=precision, threads=threads)
 
 
-def _check_request(spec: ModelSpec, inputs: Sequence[Path], output: Path, force: bool) -> None:
+def _check_request(
+    spec: ModelSpec, inputs: Sequence[Path], output: Path, force: bool, fuse: bool
+) -> None:
     from edgeexpo.imaging.files import check_output
+    from edgeexpo.runtime.stages import gives_picture
 
     if len(inputs) != len(spec.frames):
         advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""
@@ -176,9 +179,9 @@ def _check_request(spec: ModelSpec, inputs: Sequence[Path], output: Path, force:
             f"{len(inputs)} pictures were given; {spec.name} takes {len(spec.frames)} "
             f"({', '.join(spec.frames)}){advice}"
         )
-    if spec.outputs[0].color != "RGB":
+    if not gives_picture(spec, fuse):
         raise UsageError(
-            f"{spec.name} gives {spec.outputs[0].name!r}, which is no RGB picture; "
+            f"{spec.name} gives {spec.outputs[0].name!r}, which is no sRGB picture; "
             "use edgeexpo.runtime from Python"
         )
     check_output(output)

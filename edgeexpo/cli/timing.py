@@ -65,7 +65,7 @@ def pictures(spec: ModelSpec, height: int, width: int) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     return {
         tensor.name: generator.uniform(
-            *tensor.value_range, size=(1, tensor.channels, height, width)
+            *tensor.value_range, size=(1, tensor.channels, *(tensor.size or (height, width)))
         ).astype(np.float32)
         for tensor in spec.inputs
     }

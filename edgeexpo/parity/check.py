@@ -28,7 +28,7 @@ from edgeexpo.parity.reference import (
 )
 from edgeexpo.progress import track
 from edgeexpo.runtime.engine import Engine, open_engine
-from edgeexpo.runtime.stages import back, front
+from edgeexpo.runtime.stages import back, front, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec
 
@@ -284,10 +284,14 @@ def _outputs(
 ) -> Iterator[tuple[str, np.ndarray]]:
     name = spec.outputs[0].name
     for case in track(cases, f"Checking {artifact.file}"):
-        yield (
-            case.name,
-            run_tiled(lambda x: engine.run(x)[name], case.inputs, spec.halo, artifact.sizes),
+        output = run_tiled(
+            lambda x: engine.run(x)[name],
+            case.inputs,
+            spec.halo,
+            artifact.sizes,
+            spec.fixed_inputs,
         )
+        yield case.name, output
 
 
 def _row(spec: ModelSpec, precision: str, case: Case, output: np.ndarray) -> dict[str, Any]:
@@ -344,7 +348,7 @@ def _picture_psnr(
     spec: ModelSpec, cases: Sequence[Case], outputs: Mapping[str, np.ndarray]
 ) -> float | None:
     case = next((c for c in cases if c.kind == PHOTOGRAPH and c.sample is not None), None)
-    if case is None or case.sample is None or spec.outputs[0].color != "RGB":
+    if case is None or case.sample is None or not gives_picture(spec):
         return None
     if not np.isfinite(outputs[case.name]).all():
         return 0.0

@@ -55,7 +55,8 @@ class ProgramReference:
 
     def __call__(self, inputs: Arrays) -> np.ndarray:
         """HxWxC float32 by input name to the HxWxC float32 output."""
-        return run_tiled(self._run, inputs, self._spec.halo, self._sizes)
+        spec = self._spec
+        return run_tiled(self._run, inputs, spec.halo, self._sizes, spec.fixed_inputs)
 
     def _run(self, inputs: Arrays) -> np.ndarray:
         tensors = [

@@ -198,10 +198,18 @@ def test_a_changed_byte_in_the_bundle_is_refused(place, capsys):
 
 
 def test_an_output_that_is_no_picture_is_refused(place, capsys):
-    write_bundle(place / "depth", outputs=(TensorSpec("y_hat", color="none"),))
+    write_bundle(place / "depth", outputs=(TensorSpec("y_hat", color="none"),), back=None)
     code, err = fails(capsys, "depth", "dark.png", "bright.png", "-o", "out.png")
     assert code == 2
-    assert "no RGB picture" in err
+    assert "no sRGB picture" in err
+
+
+def test_luma_alone_is_refused_and_the_picture_around_it_is_not(place, capsys):
+    write_bundle(place / "y", outputs=(TensorSpec("y_hat", color="Y"),))
+    code, err = fails(capsys, "y", "dark.png", "bright.png", "-o", "out.png", "--no-fuse")
+    assert code == 2
+    assert "no sRGB picture" in err
+    assert main(["run", "y", "dark.png", "bright.png", "-o", "out.png"]) == 0
 
 
 @pytest.fixture

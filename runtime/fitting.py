@@ -1,0 +1,36 @@
+"""The size at which a network sees a picture that it has to see whole."""
+
+from __future__ import annotations
+
+from edgeexpo.runtime.tiling import check_whole, fits_whole
+from edgeexpo.spec import ModelSpec, SizeRange
+
+
+def network_size(spec: ModelSpec, sizes: SizeRange, height: int, width: int) -> tuple[int, int]:
+    """Height and width to which frames are scaled before the front stage and the network.
+
+    It is the frames' own size for networks that run in tiles, for those whose inputs have a fixed
+    size (their front stage scales), and wherever the artefact takes the picture whole. Else, when
+    the back stage is ``guided`` and so applies the result at full size, the picture is scaled down
+    to fit the artefact's largest size with its aspect ratio kept (to the network's ``multiple``);
+    an artefact with enumerated sizes then gets exactly the smallest of them that covers this, since
+    reflecting would change what a network that looks at the whole picture gives.
+
+    Raises:
+        PictureError: The artefact does not take the picture and there is no guided back stage.
+    """
+    tiles = spec.halo is not None
+    fixed = len(spec.fixed_inputs) == len(spec.inputs)
+    if tiles or fixed or fits_whole(height, width, sizes):
+        return height, width
+    if spec.back is None or spec.back.kind != "guided":
+        check_whole(height, width, sizes)
+    scale = min(1.0, sizes.largest[0] / height, sizes.largest[1] / width)
+    fitting = tuple(
+        min(largest, max(smallest, round(side * scale / sizes.multiple) * sizes.multiple))
+        for side, smallest, largest in zip(
+            (height, width), sizes.smallest, sizes.largest, strict=True
+        )
+    )
+    covering = [s for s in sizes.enumerated if s[0] >= fitting[0] and s[1] >= fitting[1]]
+    return min(covering, key=lambda s: s[0] * s[1]) if covering else (fitting[0], fitting[1])
