@@ -1,0 +1,71 @@
+"""PU21: luminance as the eye sees its steps, so that metrics of 8-bit pictures work on HDR ones.
+
+Follows R. Mantiuk, M. Azimi, "PU21: A novel perceptually uniform encoding for adapting existing
+quality metrics for HDR", Picture Coding Symposium 2021, with the parameters for banding and glare.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError
+
+Values = npt.NDArray[np.float64]
+
+SMALLEST, LARGEST = 0.005, 10_000.0
+"""Luminances that the encoding is fitted to, cd/m^2; others are clipped to them."""
+
+PEAK = 256.0
+"""Peak of :func:`pu21_psnr`: the code of 100 cd/m^2, the white of a common display."""
+
+BEST_PSNR = 120.0
+"""PSNR of equal pictures, in dB: JSON has no infinity."""
+
+_P = (
+    0.353487901,
+    0.3734658629,
+    8.277049286e-05,
+    0.9062562627,
+    0.09150303166,
+    0.9099517204,
+    596.3148142,
+)
+
+
+def pu21(luminance: npt.ArrayLike) -> Values:
+    """Perceptually uniform code of a luminance.
+
+    ``V = p6 (((p0 + p1 Y^p3) / (1 + p2 Y^p3))^p4 - p5)``, at least 0.
+
+    Args:
+        luminance: Any shape; absolute luminance, or linear RGB on the same scale, in cd/m^2;
+            clipped to [0.005, 10000].
+
+    Returns:
+        The same shape, float64; 0 to about 595, 256 at 100 cd/m^2.
+    """
+    y = np.clip(np.asarray(luminance, np.float64), SMALLEST, LARGEST) ** _P[3]
+    code = _P[6] * (((_P[0] + _P[1] * y) / (1 + _P[2] * y)) ** _P[4] - _P[5])
+    return np.asarray(np.maximum(code, 0))
+
+
+def pu21_psnr(reference: npt.ArrayLike, candidate: npt.ArrayLike) -> float:
+    """PSNR of two HDR pictures in the PU21 encoding, peak 256, in dB.
+
+    Args:
+        reference: HxWx3 linear RGB (or HxW luminance) in cd/m^2, as a display shows it.
+        candidate: The same shape and scale.
+
+    Returns:
+        Up to 120, the value of equal pictures.
+
+    Raises:
+        PictureError: The shapes differ.
+    """
+    x, y = pu21(reference), pu21(candidate)
+    if x.shape != y.shape:
+        sizes = ["x".join(map(str, s.shape)) for s in (x, y)]
+        raise PictureError(f"the reference is {sizes[0]}, the picture {sizes[1]}; expected one")
+    error = float(np.mean((x - y) ** 2))
+    return BEST_PSNR if error == 0 else min(BEST_PSNR, float(10 * np.log10(PEAK**2 / error)))
