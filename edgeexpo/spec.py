@@ -124,6 +124,12 @@ class ModelSpec:
         """Names of the inputs whose size does not follow the picture's."""
         return tuple(t.name for t in self.inputs if t.size is not None)
 
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """Size at which the network always runs; ``None`` when an input follows the picture's."""
+        sizes = [t.size for t in self.inputs]
+        return None if None in sizes or not sizes else sizes[0]
+
 
 @dataclass(frozen=True)
 class Gate:

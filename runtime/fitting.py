@@ -19,9 +19,8 @@ def network_size(spec: ModelSpec, sizes: SizeRange, height: int, width: int) -> 
     Raises:
         PictureError: The artefact does not take the picture and there is no guided back stage.
     """
-    tiles = spec.halo is not None
-    fixed = len(spec.fixed_inputs) == len(spec.inputs)
-    if tiles or fixed or fits_whole(height, width, sizes):
+    any_size = spec.halo is not None or spec.fixed_size is not None
+    if any_size or fits_whole(height, width, sizes):
         return height, width
     if spec.back is None or spec.back.kind != "guided":
         check_whole(height, width, sizes)

@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _contenders(bundle: Bundle, args: argparse.Namespace, threads: int) -> list[Contender]:
     bundle.select(args.target, args.precision)
-    picture = args.size or bundle.manifest.recipe.size
+    manifest = bundle.manifest
+    picture = args.size or manifest.model.fixed_size or manifest.recipe.size
     found = [_reference(bundle, picture, threads)]
     for artifact in bundle.manifest.artifacts:
         if args.target not in (None, artifact.target):

@@ -53,7 +53,7 @@ def _row(name: str) -> dict[str, Any]:
     from edgeexpo.models.zoo import get
 
     entry = get(name)
-    shapes = [(1, tensor.channels, SIDE, SIDE) for tensor in entry.spec.inputs]
+    shapes = [(1, tensor.channels, *(tensor.size or (SIDE, SIDE))) for tensor in entry.spec.inputs]
     cost = count(entry.build(), shapes)
     return {
         "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 SPREAD = 2.0
 """Distance of the darkest and the brightest frame from the photograph, in EV."""
 
+ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
+"""Exposures at which single frames are off, in EV: those of M. Afifi et al., "Learning multi-scale
+photo exposure correction", CVPR 2021."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -29,7 +34,8 @@ class Sample:
         name: File or photograph it came from.
         frames: HxWx3 float32, sRGB in [0,1], darkest first.
         ev: Exposure difference between the last and the first frame; ``None`` when unknown.
-        truth: The exact middle exposure, where it is known.
+        truth: The exact middle exposure, or the well-exposed photograph behind a single frame,
+            HxWx3 float32; ``None`` for brackets and for pictures that are used as they are.
     """
 
     name: str
@@ -48,13 +54,16 @@ def samples(
 
     Single photographs are re-exposed by the camera simulator with exact EV steps; sub-folders of
     ``source`` are brackets and are used as they are (darkest and brightest, evenly spaced between).
+    A network that takes one frame gets each photograph at one of :data:`ERRORS`, well exposed
+    ones among them, since it has to correct some and to leave others alone.
 
     Args:
-        frame_count: Frames per sample; one frame means the photograph itself.
+        frame_count: Frames per sample.
         source: Folder of the user's pictures; ``None`` for the embedded photographs.
         size: Each frame is scaled to cover this (height, width) and cropped at its centre;
             ``None`` keeps the size.
-        seed: Seeds the simulated camera of every photograph (with its name).
+        seed: Seeds the simulated camera and the exposure error of every photograph (with its
+            name, so that neither depends on the other photographs).
 
     Raises:
         UsageError: The folder is missing or holds no picture.
@@ -115,11 +124,23 @@ def _re_exposed(
     from edgeexpo.imaging.camera import re_expose
 
     photograph = to_float(picture if size is None else cover(picture, size))
+    seed += zlib.crc32(name.encode())
     if count == 1:
-        return Sample(name, (photograph,), None)
+        return Sample(name, (_wrongly_exposed(photograph, seed),), None, photograph)
     evs = [float(ev) for ev in np.linspace(-SPREAD, SPREAD, count)]
-    shots = re_expose(photograph, [*evs, 0.0], seed=seed + zlib.crc32(name.encode()))
+    shots = re_expose(photograph, [*evs, 0.0], seed=seed)
     return Sample(name, tuple(shots[:-1]), evs[-1] - evs[0], shots[-1])
+
+
+def _wrongly_exposed(photograph: np.ndarray, seed: int) -> np.ndarray:
+    from edgeexpo.imaging.camera import Camera
+    from edgeexpo.imaging.color import srgb_to_linear
+    from edgeexpo.imaging.response import srgb
+
+    rng = np.random.default_rng(seed)
+    # The photograph's own response: at another one, the frame at 0 EV would not be the photograph.
+    camera = dataclasses.replace(Camera.random(rng), table=srgb())
+    return camera.shoot(np.asarray(srgb_to_linear(photograph)), float(rng.choice(ERRORS)), rng)
 
 
 def _bracket(

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
+from edgeexpo.imaging.guided import decode, encode
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.metrics import BEST_PSNR, measure, psnr, total_correction_snr, worst
@@ -43,8 +44,8 @@ class Case:
         name: Name of the photograph or probe.
         kind: ``photograph`` or ``probe``.
         inputs: HxWxC float32 by input name.
-        reference: Output of the float program, HxWxC float32.
-        quantized: Output of the quantised program in torch; ``None`` without one.
+        reference: Output of the float program, HxWxC float32; Lab as the RGB that it stands for.
+        quantized: Output of the quantised program in torch, likewise; ``None`` without one.
         sample: The frames; ``None`` for golden cases, which keep the network's inputs only.
     """
 
@@ -196,8 +197,10 @@ def _cases(
     frames = len(spec.frames)
     if samples is None:
         samples = pictures(frames, None if images is None else Path(images), recipe.size)
-    side = SIDE if spec.halo is not None else None
-    generated = probes(frames, side or min(recipe.size))
+    if spec.halo is not None:
+        generated = probes(frames, SIDE)
+    else:
+        generated = [_cropped(probe, recipe.size) for probe in probes(frames, max(recipe.size))]
     work = [(PHOTOGRAPH, s) for s in samples] + [(PROBE, s) for s in generated]
     run = ProgramReference(bundle, "reference.pt2", device)
     quantized = None
@@ -206,16 +209,29 @@ def _cases(
     cases = []
     for kind, sample in track(work, "Reference pictures"):
         inputs = front(spec, sample.frames, sample.ev)
-        expected = run(inputs)
-        expected_integer = None if quantized is None else quantized(inputs)
+        expected = _rgb(spec, run(inputs))
+        expected_integer = None if quantized is None else _rgb(spec, quantized(inputs))
         cases.append(Case(sample.name, kind, inputs, expected, expected_integer, sample))
     return cases, describe(device)
 
 
 def _golden_cases(bundle: Bundle) -> tuple[list[Case], Device]:
     inputs, outputs, device = read_golden(bundle)
-    cases = [Case(name, PHOTOGRAPH, inputs[name], outputs[name]) for name in sorted(outputs)]
+    spec = bundle.manifest.model
+    cases = [
+        Case(name, PHOTOGRAPH, inputs[name], _rgb(spec, outputs[name])) for name in sorted(outputs)
+    ]
     return cases, device
+
+
+def _cropped(probe: Sample, size: tuple[int, int]) -> Sample:
+    frames = tuple(frame[: size[0], : size[1]] for frame in probe.frames)
+    return dataclasses.replace(probe, frames=frames)
+
+
+def _rgb(spec: ModelSpec, output: np.ndarray) -> np.ndarray:
+    """Lab outputs as sRGB-encoded RGB, in which pictures are judged; others as they are."""
+    return decode(output, "lab") if spec.outputs[0].color == "Lab" else output
 
 
 def _noise_floor(cases: Sequence[Case]) -> float | None:
@@ -291,7 +307,7 @@ def _outputs(
             artifact.sizes,
             spec.fixed_inputs,
         )
-        yield case.name, output
+        yield case.name, _rgb(spec, output)
 
 
 def _row(spec: ModelSpec, precision: str, case: Case, output: np.ndarray) -> dict[str, Any]:
@@ -352,7 +368,10 @@ def _picture_psnr(
         return None
     if not np.isfinite(outputs[case.name]).all():
         return 0.0
-    final = [back(spec, o, case.sample.frames) for o in (case.reference, outputs[case.name])]
+    pair = (case.reference, outputs[case.name])
+    if spec.outputs[0].color == "Lab":
+        pair = (encode(pair[0], "lab"), encode(pair[1], "lab"))
+    final = [back(spec, output, case.sample.frames) for output in pair]
     return psnr(final[0], final[1])
 
 
