@@ -20,6 +20,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "export": ("edgeexpo.cli.export", "export a network, verify every artefact, write a bundle"),
     "parity": ("edgeexpo.cli.parity", "compare every artefact of a bundle with the reference"),
     "run": ("edgeexpo.cli.run", "run a bundle on a bracket: pictures in, picture out"),
+    "evaluate": ("edgeexpo.cli.evaluate", "measure quality against ground truth and baselines"),
     "bench": ("edgeexpo.cli.bench", "time every artefact next to torch: latency, memory, size"),
     "inspect": ("edgeexpo.cli.inspect", "show what is in an artefact or a bundle"),
     "models": ("edgeexpo.cli.models", "list the networks that ship with edgeexpo"),

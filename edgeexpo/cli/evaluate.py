@@ -1,0 +1,141 @@
+"""``edgeexpo evaluate``: quality against ground truth, beside what needs no network."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeexpo.cli.arguments import add_selection, positive
+from edgeexpo.cli.output import add_json_argument, emit, table
+from edgeexpo.errors import MissingDependencyError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgeexpo.evaluation.evaluate import Evaluation, Writer
+    from edgeexpo.evaluation.scene import Scene
+
+HEADINGS = {
+    "psnr": "PSNR dB",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "vif": "VIFp",
+    "delta_e": "dE2000",
+    "mef_ssim": "MEF-SSIM",
+    "mef_ssim_inputs": "of inputs",
+    "pu21_psnr": "PU21 dB",
+    "clipped_log_error": "clipped EV",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("model", metavar="MODEL|BUNDLE", help="zoo name, or folder of a bundle")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder of brackets (sub-folders), radiance maps or photographs",
+    )
+    parser.add_argument("--weights", metavar="FILE", type=Path, help="checkpoint for a zoo name")
+    parser.add_argument("--per-scene", action="store_true", help="also print a row for each scene")
+    parser.add_argument(
+        "--held-out",
+        action="store_true",
+        help="only photographs that edgeexpo's own weights were not trained on",
+    )
+    parser.add_argument(
+        "--views", type=positive, default=40, help="views of radiance maps (default 40)"
+    )
+    parser.add_argument("--no-baselines", action="store_true", help="measure the network only")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="write every picture here")
+    add_selection(parser)
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and print the table.
+
+    Raises:
+        UsageError: The folder, the model or an option cannot be used.
+        MissingDependencyError: torch or a metric's library is not installed.
+        OutputError: A picture cannot be written.
+    """
+    try:
+        from edgeexpo.evaluation.evaluate import evaluate
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"evaluate needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
+        ) from error
+    result = evaluate(
+        args.model,
+        args.data,
+        weights=args.weights,
+        target=args.target,
+        precision=args.precision,
+        held_out=args.held_out,
+        views=args.views,
+        with_baselines=not args.no_baselines,
+        write=None if args.output is None else _writer(args.output),
+    )
+    document = {"rows": result.rows, "gains": result.gains, "skipped": result.skipped}
+    if args.per_scene:
+        document["scenes"] = result.scenes
+    emit(args, document, _text(result, args.per_scene))
+    return 0
+
+
+def _writer(folder: Path) -> Writer:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; choose a folder with -o")
+
+    def write(scene: Scene, label: str, picture: np.ndarray) -> None:
+        from edgeexpo.artifact import writing
+        from edgeexpo.evaluation.metrics import to_codes
+        from edgeexpo.imaging.color import linear_to_srgb
+        from edgeexpo.imaging.files import write_picture
+
+        if scene.truth_kind == "radiance":
+            picture = linear_to_srgb(picture / max(float(picture.max()), 1e-12))
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "_", f"{scene.name}.{label}")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_picture(folder / f"{name}.png", to_codes(picture))
+
+    return write
+
+
+def _text(result: Evaluation, per_scene: bool) -> str:
+    lines = []
+    if per_scene:
+        shown = [{**r, "dataset": r["scene"], "n": 1} for r in result.scenes]
+        lines += [_table(shown, "scene"), ""]
+    lines.append(_table(result.rows, "dataset"))
+    for gain in result.gains:
+        lines.append(
+            f"{gain['model']} ({gain['target']} {gain['precision']}) beats y0 by "
+            f"{gain['mean']:+.2f} dB in the mean of {gain['n']}, by {gain['worst_tenth']:+.2f} on "
+            f"the tenth where y0 is worst, by {gain['worst']:+.2f} at worst"
+        )
+    if result.skipped:
+        lines.append(f"{len(result.skipped)} file(s) skipped: {', '.join(result.skipped)}")
+    return "\n".join(lines)
+
+
+def _table(rows: list[dict[str, Any]], heading: str) -> str:
+    used = [name for name in HEADINGS if any(r[name] is not None for r in rows)]
+    columns = [heading, "model", "precision", "n", *(HEADINGS[name] for name in used)]
+    cells = [
+        [
+            row["dataset"],
+            row["model"],
+            "-" if row["target"] is None else f"{row['target']} {row['precision']}",
+            row["n"],
+            *(row[name] for name in used),
+        ]
+        for row in rows
+    ]
+    return table(cells, columns)

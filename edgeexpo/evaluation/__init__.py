@@ -1,0 +1,1 @@
+"""Quality against ground truth, and against what needs no network."""

@@ -1,0 +1,226 @@
+"""Folders of real brackets: order, exposure values, reference, and which frames go in."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.evaluation.scene import Picture, Scene, Skipped
+from edgeexpo.imaging.files import read_exposure, read_picture
+from edgeexpo.imaging.samples import to_float
+from edgeexpo.spec import ModelSpec
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+EXPOSURES = "exposures.json"
+"""Beside the brackets: ``{"folder": [{"file": "1.jpg", "ev": -2.0}, ...]}``."""
+
+OFF_CENTRE = 0.25
+"""A frame this many EV or more from half way is not held out as the middle one."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """One folder, read: frames darkest first, their EVs where known, the reference."""
+
+    name: str
+    files: tuple[str, ...]
+    frames: tuple[Picture, ...]
+    evs: tuple[float, ...] | None
+    reference: Picture | None
+
+
+def is_bracket(folder: Path) -> bool:
+    """True for a folder with a picture directly in it."""
+    return folder.is_dir() and any(_is_picture(f) for f in folder.iterdir())
+
+
+def bracket_scenes(source: Path, spec: ModelSpec, skipped: Skipped) -> Iterator[Scene]:
+    """Every sub-folder of ``source`` as scenes for a network.
+
+    Raises:
+        UsageError: A bracket has too few frames, or its order contradicts its exposures.
+        PictureError: Frames of one bracket differ in size.
+    """
+    listed = _exposures(source)
+    for folder in sorted(f for f in source.iterdir() if is_bracket(f)):
+        bracket = read_bracket(folder, listed.get(folder.name), skipped)
+        if bracket is not None:
+            yield from _scenes(bracket, spec)
+
+
+def read_bracket(
+    folder: Path, listed: Sequence[Mapping[str, Any]] | None, skipped: Skipped
+) -> Bracket | None:
+    """Read one folder; ``None`` when its reference, or all of its frames, cannot be read.
+
+    Args:
+        folder: Frames, and ``reference.*`` where there is a truth.
+        listed: The folder's entries of ``exposures.json``; its EVs and files count.
+        skipped: Told of every file that is left out.
+
+    Raises:
+        UsageError: ``exposures.json`` lacks a file or an EV, or contradicts the pictures.
+        PictureError: The frames differ in size.
+    """
+    files = sorted(f for f in folder.iterdir() if _is_picture(f))
+    reference_files = [f for f in files if f.stem.lower() == "reference"]
+    evs = None if listed is None else _listed_evs(folder, listed)
+    frames: dict[str, Picture] = {}
+    for file in (f for f in files if f not in reference_files and (evs is None or f.name in evs)):
+        picture = _read(file, skipped)
+        if picture is not None:
+            frames[file.name] = picture
+    reference = _read(reference_files[0], skipped) if reference_files else None
+    if not frames or (reference_files and reference is None):
+        return None
+    _check_sizes(folder, frames, reference)
+    if evs is None:
+        evs = _exif_evs(folder, list(frames))
+    ranks = evs or {name: _luminance(picture) for name, picture in frames.items()}
+    order = sorted(frames, key=lambda name: ranks[name])
+    ordered = tuple(frames[name] for name in order)
+    known = None if evs is None else tuple(evs[name] for name in order)
+    if known is not None:
+        _check_order(folder, order, ordered, known)
+    return Bracket(folder.name, tuple(order), ordered, known, reference)
+
+
+def _scenes(bracket: Bracket, spec: ModelSpec) -> Iterator[Scene]:
+    frames, evs = bracket.frames, bracket.evs
+    if spec.kind == "reconstruction":
+        for file, frame in zip(bracket.files, frames, strict=True):
+            yield Scene(f"{bracket.name}/{file}", ("frames",), (frame,), frame, "photograph")
+        return
+    truth, kind, given = bracket.reference, "reference", list(range(len(frames)))
+    if truth is None:
+        middle = _middle(len(frames), evs)
+        truth, kind = (None, "none") if middle is None else (frames[middle], "middle frame")
+        given = [i for i in given if i != middle]
+    count = len(spec.frames)
+    if len(given) < count:
+        raise UsageError(
+            f"bracket {bracket.name} has {len(given)} frame(s) beside its truth; {spec.name} takes "
+            f"{count}: {', '.join(spec.frames)}"
+        )
+    group = {"reference": "brackets, reference", "none": "brackets, no truth"}.get(
+        kind, "brackets, middle frame"
+    )
+    for chosen in _choices(given, count):
+        ev = None if evs is None or count < 2 else evs[chosen[-1]] - evs[chosen[0]]
+        yield Scene(
+            name=bracket.name if count > 1 else f"{bracket.name}/{bracket.files[chosen[0]]}",
+            groups=(group,),
+            frames=tuple(frames[i] for i in chosen),
+            truth=truth,
+            truth_kind=kind,
+            ev=ev,
+            given=tuple(frames[i] for i in given) if count > 1 else (),
+            stack=frames,
+        )
+
+
+def _choices(given: Sequence[int], count: int) -> list[list[int]]:
+    """Every frame for networks of one, else darkest to brightest, evenly spaced."""
+    if count == 1:
+        return [[i] for i in given]
+    return [[given[round(i)] for i in np.linspace(0, len(given) - 1, count)]]
+
+
+def _middle(count: int, evs: Sequence[float] | None) -> int | None:
+    """The frame to hold out: nearest to half way in EV, else the middle one of an odd number."""
+    if count < 3:
+        return None
+    if evs is None:
+        return count // 2 if count % 2 else None
+    half = (evs[0] + evs[-1]) / 2
+    nearest = min(range(1, count - 1), key=lambda i: abs(evs[i] - half))
+    return nearest if abs(evs[nearest] - half) < OFF_CENTRE else None
+
+
+def _exposures(source: Path) -> Mapping[str, Any]:
+    path = source / EXPOSURES
+    if not path.is_file():
+        return {}
+    try:
+        listed = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"{path} is not readable JSON ({error}); mend or remove it") from error
+    if not isinstance(listed, dict):
+        raise UsageError(
+            f"{path} holds a {type(listed).__name__}; expected folder -> list of files"
+        )
+    return listed
+
+
+def _listed_evs(folder: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    evs: dict[str, float] = {}
+    for entry in listed:
+        name = entry.get("file") if isinstance(entry, Mapping) else None
+        ev = entry.get("ev") if isinstance(entry, Mapping) else None
+        if not isinstance(name, str) or not (folder / name).is_file():
+            raise UsageError(
+                f"{EXPOSURES} names {name!r}, which {folder} does not have; correct it"
+            )
+        if isinstance(ev, bool) or not isinstance(ev, (int, float)) or not math.isfinite(ev):
+            raise UsageError(
+                f"{EXPOSURES} gives {folder.name}/{name} the EV {ev!r}; expected a number, or "
+                "remove the folder's entry to go by EXIF or luminance"
+            )
+        evs[name] = float(ev)
+    return evs
+
+
+def _exif_evs(folder: Path, names: Sequence[str]) -> dict[str, float] | None:
+    found = {name: read_exposure(folder / name) for name in names}
+    evs = {name: ev for name, ev in found.items() if ev is not None}
+    if len(evs) < len(names) or max(evs.values()) - min(evs.values()) < 0.1:
+        return None
+    return evs
+
+
+def _check_sizes(folder: Path, frames: Mapping[str, Picture], reference: Picture | None) -> None:
+    (first, expected), *_ = frames.items()
+    others = [*frames.items(), *([] if reference is None else [("reference", reference)])]
+    for name, picture in others:
+        if picture.shape != expected.shape:
+            found, wanted = ("x".join(map(str, p.shape[:2])) for p in (picture, expected))
+            raise PictureError(
+                f"bracket {folder.name}: {name} is {found} (HxW), {first} is {wanted}; "
+                "expected frames of one size: crop or scale them"
+            )
+
+
+def _check_order(
+    folder: Path, names: Sequence[str], frames: Sequence[Picture], evs: Sequence[float]
+) -> None:
+    levels = [_luminance(frame) for frame in frames]
+    for i, j in itertools.pairwise(range(len(frames))):
+        if evs[j] - evs[i] > 0.5 and levels[j] < levels[i]:
+            raise UsageError(
+                f"bracket {folder.name}: {names[j]} should be {evs[j] - evs[i]:.1f} EV brighter "
+                f"than {names[i]} and is darker; correct the order or the EVs"
+            )
+
+
+def _read(file: Path, skipped: Skipped) -> Picture | None:
+    try:
+        return to_float(read_picture(file))
+    except PictureError as error:
+        skipped(str(file), str(error))
+        return None
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _luminance(picture: Picture) -> float:
+    return float(picture.mean(axis=(0, 1)) @ [0.2126, 0.7152, 0.0722])

@@ -1,0 +1,66 @@
+"""A folder of the user's: what it holds, and the scenes it gives for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeexpo.errors import UsageError
+from edgeexpo.evaluation.brackets import SUFFIXES, bracket_scenes, is_bracket
+from edgeexpo.evaluation.scene import Scene, Skipped
+from edgeexpo.evaluation.simulated import photograph_scenes, radiance_scenes
+from edgeexpo.spec import ModelSpec
+
+MAPS = (".hdr", ".exr")
+
+
+def content(source: Path) -> str:
+    """``brackets`` (sub-folders of pictures), ``radiance maps`` or ``photographs``.
+
+    Raises:
+        UsageError: No such folder, or nothing in it that can be measured.
+    """
+    if not source.is_dir():
+        raise UsageError(
+            f"no folder at {source}; expected one of brackets, radiance maps or photographs"
+        )
+    entries = list(source.iterdir())
+    if any(is_bracket(e) for e in entries):
+        return "brackets"
+    if any(e.suffix.lower() in MAPS for e in entries):
+        return "radiance maps"
+    if any(e.suffix.lower() in SUFFIXES for e in entries):
+        return "photographs"
+    raise UsageError(
+        f"{source} has no picture; expected sub-folders that are brackets, radiance maps (.hdr) or "
+        f"photographs ({', '.join(SUFFIXES)})"
+    )
+
+
+def scenes(
+    source: Path, spec: ModelSpec, skipped: Skipped, *, held_out: bool = False, views: int = 40
+) -> Iterator[Scene]:
+    """The scenes of a folder for a network, one at a time.
+
+    Args:
+        source: See :func:`content`.
+        spec: Its ``kind`` and ``frames`` decide what goes in and what the truth is.
+        skipped: Told of every file that cannot be read.
+        held_out: Only the photographs that edgeexpo's own weights were not trained on.
+        views: Number of views of radiance maps.
+
+    Raises:
+        UsageError: The folder has no truth for such a network, or too few pictures.
+        PictureError: Frames of one bracket differ in size.
+    """
+    found = content(source)
+    if spec.kind == "hdr" and found != "radiance maps":
+        raise UsageError(
+            f"{source} holds {found}; {spec.name} gives radiance, whose truth is a radiance map: "
+            "name a folder of .hdr files"
+        )
+    if found == "brackets":
+        return bracket_scenes(source, spec, skipped)
+    if found == "radiance maps":
+        return radiance_scenes(source, spec, skipped, views)
+    return photograph_scenes(source, spec, skipped, held_out)

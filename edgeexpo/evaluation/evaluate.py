@@ -1,0 +1,167 @@
+"""Networks and baselines over a folder: one row for each, and for each scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import UsageError
+from edgeexpo.evaluation.baselines import FITTED, baselines
+from edgeexpo.evaluation.datasets import scenes
+from edgeexpo.evaluation.metrics import NAMES, measure
+from edgeexpo.evaluation.predict import Candidate, candidates, spec_of
+from edgeexpo.evaluation.scene import Picture, Scene, Skipped
+from edgeexpo.progress import track
+
+Row = dict[str, Any]
+Writer = Callable[[Scene, str, Picture], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        rows: One for each model, precision and dataset, baselines included: the means over ``n``
+            scenes of every metric, ``None`` where a metric does not apply.
+        scenes: The same for each scene.
+        gains: For interpolation, what the network adds to its own y0: see :func:`gains`.
+        skipped: Files that could not be read.
+    """
+
+    rows: list[Row]
+    scenes: list[Row]
+    gains: list[Row] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def evaluate(
+    model: str,
+    source: Path,
+    *,
+    weights: Path | None = None,
+    target: str | None = None,
+    precision: str | None = None,
+    held_out: bool = False,
+    views: int = 40,
+    with_baselines: bool = True,
+    write: Writer | None = None,
+) -> Evaluation:
+    """Measure a network, and what needs none, against the truth of a folder.
+
+    Args:
+        model: Zoo name or bundle.
+        source: Folder of brackets, radiance maps or photographs.
+        weights: Checkpoint for a zoo name.
+        target: Only this target of a bundle.
+        precision: Only this precision of a bundle.
+        held_out: Only photographs that our weights were not trained on.
+        views: Views of radiance maps.
+        with_baselines: Measure the baselines too.
+        write: Called with every picture: scene, label of the model, HxWx3 float.
+
+    Raises:
+        UsageError: The folder holds nothing for this network, or nothing that can be read.
+        EdgeexpoError: As :func:`edgeexpo.evaluation.predict.candidates`.
+    """
+    skipped, spec, rows = Skipped(), spec_of(model), []
+    found = scenes(source, spec, skipped, held_out=held_out, views=views)
+    with candidates(model, weights, target, precision) as opened:
+        for scene in track(found, "Evaluating"):
+            rows += _measured(scene, opened, with_baselines, write)
+    if not rows:
+        raise UsageError(f"{source} gave nothing to measure ({len(skipped.names)} files skipped)")
+    return Evaluation(summary(rows), rows, gains(rows), skipped.names)
+
+
+def _measured(
+    scene: Scene, opened: Sequence[Candidate], with_baselines: bool, write: Writer | None
+) -> list[Row]:
+    rows = []
+    for candidate in opened:
+        measured, shown = candidate(scene)
+        rows.append(_row(scene, candidate.model, candidate, measure(scene, measured, shown)))
+        if write is not None:
+            write(scene, f"{candidate.model}.{candidate.target}.{candidate.precision}", shown)
+    if with_baselines:
+        for name, picture in baselines(scene).items():
+            rows.append(_row(scene, name, None, measure(scene, picture, picture)))
+            if write is not None:
+                write(scene, name, picture)
+    return rows
+
+
+def _row(scene: Scene, model: str, candidate: Candidate | None, scores: dict[str, float]) -> Row:
+    return {
+        "model": model,
+        "precision": None if candidate is None else candidate.precision,
+        "target": None if candidate is None else candidate.target,
+        "scene": scene.name,
+        "datasets": scene.groups,
+        "truth": scene.truth_kind,
+        **{name: scores.get(name) for name in NAMES},
+    }
+
+
+def summary(rows: Iterable[Row]) -> list[Row]:
+    """Means over the scenes of every dataset, for each model, target and precision."""
+    grouped: dict[tuple[Any, ...], list[Row]] = {}
+    order: dict[str, None] = {}
+    for row in rows:
+        for dataset in row["datasets"]:
+            order.setdefault(dataset)
+            key = (dataset, row["model"], row["precision"], row["target"])
+            grouped.setdefault(key, []).append(row)
+    result = []
+    for wanted in order:
+        for (dataset, model, precision, target), members in grouped.items():
+            if dataset == wanted:
+                head = {"model": model, "precision": precision, "target": target}
+                means = {name: _mean([m[name] for m in members]) for name in NAMES}
+                result.append({**head, "dataset": dataset, "n": len(members), **means})
+    return result
+
+
+def gains(rows: Sequence[Row]) -> list[Row]:
+    """What each network adds to y0 with the fitted response, in dB, over exposures.
+
+    ``mean`` and ``worst`` over the scenes; ``worst_tenth``: the mean over the tenth of the scenes
+    on which y0 is worst. Only scenes whose truth is the middle frame or exposure.
+    """
+    base = {
+        row["scene"]: row["psnr"]
+        for row in rows
+        if row["model"] == FITTED and row["truth"] in ("middle frame", "middle exposure")
+    }
+    result = []
+    networks = {(r["model"], r["precision"], r["target"]) for r in rows if r["target"] is not None}
+    for model, precision, target in sorted(networks):
+        own = {
+            row["scene"]: row["psnr"] - base[row["scene"]]
+            for row in rows
+            if (row["model"], row["precision"], row["target"]) == (model, precision, target)
+            and row["scene"] in base
+        }
+        if own:
+            hardest = sorted(own, key=lambda scene: base[scene])[: -(-len(own) // 10)]
+            result.append(
+                {
+                    "model": model,
+                    "precision": precision,
+                    "target": target,
+                    "n": len(own),
+                    "mean": float(np.mean(list(own.values()))),
+                    "worst": min(own.values()),
+                    "worst_tenth": float(np.mean([own[scene] for scene in hardest])),
+                }
+            )
+    return result
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None

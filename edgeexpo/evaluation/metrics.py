@@ -1,0 +1,186 @@
+"""Quality of a picture against its truth, on rounded 8-bit codes; and of radiance against radiance.
+
+Pictures are HxWx3 uint8, RGB, sRGB-encoded. A metric whose window does not fit gives ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from edgeexpo.errors import MissingDependencyError
+from edgeexpo.evaluation.scene import Picture, Scene
+from edgeexpo.imaging.color import delta_e_2000, rgb_to_lab, srgb_to_linear
+from edgeexpo.imaging.mef_ssim import SMALLEST_SIDE, mef_ssim
+from edgeexpo.imaging.pu21 import pu21_psnr
+
+Codes = npt.NDArray[np.uint8]
+
+BEST_PSNR = 120.0
+"""PSNR of equal pictures, in dB: JSON has no infinity."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_DISPLAY = (1.0, 999.0)
+_CLIPPED = 250 / 255
+_WELL_EXPOSED = (32 / 255, 224 / 255)
+
+
+def to_codes(picture: Picture) -> Codes:
+    """A picture in [0, 1] as 8-bit codes, clipped and rounded."""
+    codes: Codes = np.rint(np.clip(picture, 0, 1) * np.float32(255)).astype(np.uint8)
+    return codes
+
+
+def psnr(truth: Codes, picture: Codes) -> float:
+    """Peak signal-to-noise ratio over RGB, peak 255, in dB; 120 for equal pictures."""
+    error = float(np.mean((truth.astype(np.float64) - picture) ** 2))
+    return BEST_PSNR if error == 0 else float(10 * np.log10(255.0**2 / error))
+
+
+def ssim(truth: Codes, picture: Codes) -> float | None:
+    """Mean SSIM over RGB (Wang et al., 2004): Gaussian 11x11, sigma 1.5, population covariance.
+
+    Computed by scikit-image; from 11 pixels a side.
+    """
+    if min(truth.shape[:2]) < 11:
+        return None
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise _missing(error) from error
+    score = structural_similarity(
+        truth,
+        picture,
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return float(score)
+
+
+def ms_ssim(truth: Codes, picture: Codes) -> float | None:
+    """Multi-scale SSIM over RGB (Wang et al., 2003), five scales; from 161 pixels a side.
+
+    Computed by torchmetrics.
+    """
+    if min(truth.shape[:2]) <= 160:
+        return None
+    try:
+        from torchmetrics.functional.image import (
+            multiscale_structural_similarity_index_measure as measure,
+        )
+    except ImportError as error:
+        raise _missing(error) from error
+    return float(measure(_tensor(picture), _tensor(truth), data_range=255.0))
+
+
+def vif(truth: Codes, picture: Codes) -> float | None:
+    """VIFp, visual information fidelity in the pixel domain, of BT.601 luma; from 41 pixels a side.
+
+    The simplification of Sheikh and Bovik, "Image information and visual quality", 2006, by its
+    authors; computed by torchmetrics. 1 for equal pictures, above 1 for more contrast.
+    """
+    if min(truth.shape[:2]) < 41:
+        return None
+    try:
+        from torchmetrics.functional.image import visual_information_fidelity as measure
+    except ImportError as error:
+        raise _missing(error) from error
+    grey = [_tensor((p.astype(np.float32) @ _LUMA)[..., None]) for p in (picture, truth)]
+    return float(measure(*grey))
+
+
+def delta_e(truth: Codes, picture: Codes) -> float:
+    """Mean CIEDE2000 colour difference, D65."""
+    labs = [rgb_to_lab(p.astype(np.float32) / 255) for p in (truth, picture)]
+    return float(np.mean(delta_e_2000(*labs)))
+
+
+PICTURE_METRICS: Mapping[str, Callable[[Codes, Codes], float | None]] = MappingProxyType(
+    {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "vif": vif, "delta_e": delta_e}
+)
+"""Name -> function of (truth, picture)."""
+
+NAMES = (*PICTURE_METRICS, "mef_ssim", "mef_ssim_inputs", "pu21_psnr", "clipped_log_error")
+"""Every key of a row, in the order of the table."""
+
+LARGER_IS_BETTER = {name: name not in ("delta_e", "clipped_log_error") for name in NAMES}
+
+
+def measure(scene: Scene, measured: Picture, shown: Picture) -> dict[str, float]:
+    """Every metric that the scene's truth allows.
+
+    Args:
+        scene: What was given and what is true.
+        measured: HxWx3 float, compared with the truth: sRGB-encoded, or linear radiance.
+        shown: HxWx3 float, sRGB-encoded, compared with the exposures by MEF-SSIM.
+    """
+    if scene.truth_kind == "radiance":
+        assert scene.truth is not None
+        return measure_radiance(scene.truth, measured, scene.frames[0])
+    result: dict[str, float] = {}
+    if scene.truth is not None:
+        truth, picture = to_codes(scene.truth), to_codes(measured)
+        scores = {name: metric(truth, picture) for name, metric in PICTURE_METRICS.items()}
+        result.update({name: score for name, score in scores.items() if score is not None})
+    if len(scene.stack) > 1 and min(shown.shape[:2]) >= SMALLEST_SIDE:
+        rounded = to_codes(shown).astype(np.float32) / 255
+        result["mef_ssim"] = mef_ssim(scene.stack, rounded)
+        if len(scene.frames) > 1:
+            result["mef_ssim_inputs"] = (
+                result["mef_ssim"]
+                if len(scene.stack) == len(scene.frames)
+                else mef_ssim(scene.frames, rounded)
+            )
+    return result
+
+
+def measure_radiance(truth: Picture, radiance: Picture, frame: Picture) -> dict[str, float]:
+    """How near a radiance map is to the true one.
+
+    ``pu21_psnr``: both are brought linearly from their percentiles 0.1 and 99.9 to 1 and 999 cd/m^2
+    (the protocol of ExpandNet's authors for a display of 1000 cd/m^2). ``clipped_log_error``: mean
+    ``|log2|`` of the ratio to the truth, in EV, over the pixels with a channel of the frame at code
+    250 or above, after the gain that makes the median ratio of the well-exposed pixels (codes 32 to
+    224) one; left out when the frame has no clipped or no well-exposed pixel.
+
+    Args:
+        truth: HxWx3 linear radiance, any scale.
+        radiance: HxWx3 linear radiance, any scale.
+        frame: HxWx3, the picture it was made from, sRGB-encoded, [0, 1].
+    """
+    result = {"pu21_psnr": pu21_psnr(_displayed(truth), _displayed(radiance))}
+    ratio = np.log2(np.maximum(radiance, 1e-6)) - np.log2(np.maximum(truth, 1e-6))
+    clipped = frame.max(axis=2) >= _CLIPPED
+    low, high = _WELL_EXPOSED
+    well = (frame.min(axis=2) >= low) & (frame.max(axis=2) <= high)
+    if clipped.any() and well.any():
+        result["clipped_log_error"] = float(np.abs(ratio[clipped] - np.median(ratio[well])).mean())
+    return result
+
+
+def linearised(frame: Picture) -> Picture:
+    """The radiance map that needs no network: the sRGB response undone."""
+    return np.asarray(srgb_to_linear(frame), np.float32)
+
+
+def _displayed(radiance: Picture) -> npt.NDArray[np.float64]:
+    low, high = np.percentile(radiance, (0.1, 99.9))
+    scale = (_DISPLAY[1] - _DISPLAY[0]) / max(float(high - low), 1e-12)
+    return np.asarray(_DISPLAY[0] + (radiance.astype(np.float64) - low) * scale)
+
+
+def _tensor(picture: npt.NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(picture.astype(np.float32).transpose(2, 0, 1)[None].copy())
+
+
+def _missing(error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"measuring needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
+    )

@@ -1,0 +1,58 @@
+"""One thing to measure: what a network is given, and what its picture is compared with."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Picture = npt.NDArray[np.float32]
+
+EXPOSURE_TRUTHS = ("middle frame", "middle exposure")
+"""Truths that an interpolation network predicts before its back stage."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Frames and truth, all HxWx3 float32 of one size, sRGB-encoded, [0, 1].
+
+    Attributes:
+        name: Folder, file or view, as in the rows of ``--per-scene``.
+        groups: Rows of the table that it counts in.
+        frames: What the network is given, in the order of its ``spec.frames``.
+        truth: What its picture is compared with; linear radiance when ``truth_kind`` is
+            ``radiance``; ``None`` when nothing is known.
+        truth_kind: ``reference``, ``middle frame``, ``middle exposure``, ``photograph``,
+            ``dense fusion``, ``radiance`` or ``none``.
+        ev: log2 of the exposure ratio of the last and the first frame; ``None`` when unknown.
+        given: Every frame that a method may use, darkest first.
+        stack: The exposures for MEF-SSIM, the held-out one included; empty for single pictures.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    frames: tuple[Picture, ...]
+    truth: Picture | None
+    truth_kind: str
+    ev: float | None = None
+    given: tuple[Picture, ...] = ()
+    stack: tuple[Picture, ...] = ()
+
+    @property
+    def wants_exposure(self) -> bool:
+        """True when the truth is the exposure half way between the frames."""
+        return self.truth_kind in EXPOSURE_TRUTHS
+
+
+@dataclass
+class Skipped:
+    """Files that could not be used, counted and named on stderr as they are met."""
+
+    names: list[str] = field(default_factory=list)
+
+    def __call__(self, name: str, reason: str) -> None:
+        """Record ``name`` and say why it is skipped."""
+        self.names.append(name)
+        sys.stderr.write(f"edgeexpo: skipped: {reason}\n")

@@ -1,0 +1,150 @@
+"""Scenes made from photographs and radiance maps: exact exposures, exact truth."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.evaluation.brackets import SUFFIXES
+from edgeexpo.evaluation.scene import Picture, Scene, Skipped
+from edgeexpo.imaging.camera import Camera, re_expose
+from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
+from edgeexpo.imaging.files import read_picture
+from edgeexpo.imaging.fusion import exposure_fusion
+from edgeexpo.imaging.samples import to_float
+from edgeexpo.spec import ModelSpec
+from edgeexpo.training.radiance import read_hdr
+from edgeexpo.training.synthesis import HELD_OUT, random_view
+
+ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
+"""Exposure errors in EV, as in the Exposure-Errors data (Afifi et al., CVPR 2021)."""
+
+PAIRS: Mapping[str, tuple[float, ...]] = {
+    "low EV pairs": (-1.5, -1.0),
+    "high EV pairs": (0.0, 1.0, 1.5),
+    "all EV pairs": ERRORS,
+}
+"""Pairs of exposures that the distilled fusion networks are tested on, by row."""
+
+SPREAD = 2.0
+"""Distance of the frames of a simulated bracket from the middle exposure, in EV."""
+
+DENSE = tuple(np.linspace(-4, 4, 9))
+"""Exposures, in EV, whose fusion is the truth of a two-frame fusion on radiance maps."""
+
+
+def photograph_scenes(
+    source: Path, spec: ModelSpec, skipped: Skipped, held_out: bool
+) -> Iterator[Scene]:
+    """Every photograph of a folder, re-exposed into what the network takes.
+
+    For correction, fusion and reconstruction the response is sRGB, ``c(min(1, 2^EV l))`` rounded to
+    8 bits, and the truth is the photograph; for interpolation a simulated camera
+    (:func:`edgeexpo.imaging.camera.re_expose`) takes it at -2 and +2 EV, and at 0 for the truth.
+    """
+    from edgeexpo.training.scenes import held_out_photograph
+
+    for file in sorted(f for f in source.iterdir() if f.suffix.lower() in SUFFIXES):
+        if held_out and not held_out_photograph(file.stem):
+            continue
+        try:
+            photograph = to_float(read_picture(file))
+        except PictureError as error:
+            skipped(str(file), str(error))
+            continue
+        yield from _photograph(file.name, photograph, spec)
+
+
+def _photograph(name: str, photograph: Picture, spec: ModelSpec) -> Iterator[Scene]:
+    if spec.kind == "interpolation":
+        under, over, truth = re_expose(photograph, (-SPREAD, SPREAD, 0.0), seed=len(name))
+        frames = (under, over)
+        yield Scene(
+            name, ("photographs",), frames, truth, "middle exposure", 2 * SPREAD, frames, frames
+        )
+    elif spec.kind == "reconstruction":
+        yield Scene(name, ("photographs",), (photograph,), photograph, "photograph")
+    elif spec.kind == "correction":
+        for ev in ERRORS:
+            groups = (f"photographs at {ev:+g} EV", *(("photographs, wrong EV",) if ev else ()))
+            yield Scene(
+                f"{name} {ev:+g} EV", groups, (expose(photograph, ev),), photograph, "photograph"
+            )
+    else:
+        shots = {ev: expose(photograph, ev) for ev in ERRORS}
+        for dark, bright in itertools.combinations(ERRORS, 2):
+            groups = tuple(g for g, evs in PAIRS.items() if {dark, bright} <= set(evs))
+            frames = (shots[dark], shots[bright])
+            yield Scene(
+                f"{name} {dark:+g} {bright:+g} EV",
+                tuple(f"photographs, {g}" for g in groups),
+                frames,
+                photograph,
+                "photograph",
+                bright - dark,
+                frames,
+                frames,
+            )
+
+
+def expose(photograph: Picture, ev: float) -> Picture:
+    """A photograph as if taken ``ev`` brighter: linear light times 2^EV, clipped, 8-bit sRGB."""
+    encoded = linear_to_srgb(np.minimum(srgb_to_linear(photograph) * np.float32(2.0**ev), 1))
+    return np.asarray(np.rint(encoded * 255) / 255, np.float32)
+
+
+def radiance_scenes(
+    source: Path, spec: ModelSpec, skipped: Skipped, views: int = 40, size: int = 512
+) -> Iterator[Scene]:
+    """Views of radiance maps: the held-out protocol.
+
+    Seed 0; views in turn over the maps, 50 to 95 degrees wide, geometric mean at 0.18 of
+    saturation within 1 EV; a random camera each (EMoR response, photon and read noise, 8 bits, no
+    JPEG). Only the maps of :data:`edgeexpo.training.synthesis.HELD_OUT` when the folder has any.
+
+    Raises:
+        UsageError: The folder has no readable radiance map.
+    """
+    maps = list(_maps(source, skipped).values())
+    if not maps:
+        raise UsageError(f"{source} has no readable radiance map; expected equirectangular .hdr")
+    rng = np.random.default_rng(0)
+    for index in range(views):
+        view = random_view(maps[index % len(maps)], size, rng)
+        yield from _view(f"view {index}", view, spec, rng)
+
+
+def _view(name: str, view: Picture, spec: ModelSpec, rng: np.random.Generator) -> Iterator[Scene]:
+    camera = Camera.random(rng)
+    if spec.kind == "hdr":
+        shot = camera.shoot(view, 0.0, rng)
+        yield Scene(name, ("radiance maps",), (shot,), view, "radiance")
+    elif spec.kind in ("correction", "reconstruction"):
+        for ev in ERRORS if spec.kind == "correction" else (0.0,):
+            shot = camera.shoot(view, ev, rng)
+            truth = camera.expose(view, 0.0) if spec.kind == "correction" else shot
+            group = f"radiance maps at {ev:+g} EV"
+            yield Scene(f"{name} {ev:+g} EV", (group,), (shot,), truth, "photograph")
+    else:
+        frames = tuple(camera.shoot(view, ev, rng) for ev in (-SPREAD, SPREAD))
+        truth, kind, stack = camera.expose(view, 0.0), "middle exposure", frames
+        if spec.kind == "fusion":
+            stack = tuple(camera.expose(view, ev) for ev in DENSE)
+            truth, kind = exposure_fusion(stack), "dense fusion"
+        yield Scene(name, ("radiance maps",), frames, truth, kind, 2 * SPREAD, frames, stack)
+
+
+def _maps(source: Path, skipped: Skipped) -> dict[str, Picture]:
+    files = sorted(f for f in source.iterdir() if f.suffix.lower() == ".hdr")
+    chosen = [f for f in files if f.stem in HELD_OUT] or files
+    maps = {}
+    for file in chosen:
+        try:
+            maps[file.stem] = read_hdr(file)
+        except PictureError as error:
+            skipped(str(file), str(error))
+    return maps
