@@ -9,6 +9,7 @@
     │   ├── ModuleError                    a user's module cannot be used: import, tuple output
     │   └── BundleError                    a bundle lies or is damaged: hash, missing file
     ├── ExportError               exit 1   a conversion failed; names the operator and the line
+    ├── TrainingError             exit 1   a loss that is not finite; the last checkpoint stays
     ├── EngineError               exit 1   an engine failed to load or to run an artefact
     ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
     ├── GateError                 exit 3   a parity gate failed
@@ -51,6 +52,12 @@ class BundleError(UsageError):
 
 class ExportError(EdgeexpoError):
     """A conversion failed."""
+
+    exit_code = 1
+
+
+class TrainingError(EdgeexpoError):
+    """A training run cannot go on; its last good checkpoint is kept."""
 
     exit_code = 1
 

@@ -51,3 +51,10 @@ def track(iterable: Iterable[T], description: str, total: int | None = None) -> 
 
     console = Console(stderr=True)
     yield from rich_track(iterable, description, total=total, console=console, transient=True)
+
+
+def note(text: str) -> None:
+    """Say one line on stderr, terminal or not: for work that takes many minutes."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

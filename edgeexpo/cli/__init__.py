@@ -22,6 +22,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "run": ("edgeexpo.cli.run", "run a bundle on a bracket: pictures in, picture out"),
     "evaluate": ("edgeexpo.cli.evaluate", "measure quality against ground truth and baselines"),
     "bench": ("edgeexpo.cli.bench", "time every artefact next to torch: latency, memory, size"),
+    "train": ("edgeexpo.cli.train", "train a network of the zoo by its recipe; resumable"),
     "inspect": ("edgeexpo.cli.inspect", "show what is in an artefact or a bundle"),
     "models": ("edgeexpo.cli.models", "list the networks that ship with edgeexpo"),
     "doctor": ("edgeexpo.cli.doctor", "show what is installed, what is missing and how to get it"),

@@ -35,7 +35,7 @@ def _fold(sequence: nn.Sequential) -> None:
         if isinstance(layer, _CONVOLUTIONS) and isinstance(following, nn.BatchNorm2d):
             transposed = isinstance(layer, nn.ConvTranspose2d)
             with torch.no_grad():
-                folded = fuse_conv_bn_eval(layer, following, transposed)  # type: ignore[type-var]
+                folded = fuse_conv_bn_eval(layer, following, transposed)
             sequence._modules[name] = folded
             after = list(sequence._modules)[list(sequence._modules).index(name) + 1]
             sequence._modules[after] = nn.Identity()

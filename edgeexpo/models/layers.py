@@ -53,8 +53,8 @@ def initialise(module: nn.Module, slope: float, last: nn.Module) -> None:
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            mode = "fan_in" if isinstance(layer, nn.Conv2d) else "fan_out"
-            nn.init.kaiming_normal_(layer.weight, slope, mode, "leaky_relu")
+            inputs = layer.in_channels * layer.weight[0, 0].numel()
+            nn.init.normal_(layer.weight, 0.0, (2 / (1 + slope**2) / inputs) ** 0.5)
             if isinstance(layer, nn.ConvTranspose2d):
                 with torch.no_grad():
                     layer.weight *= layer.stride[0]

@@ -1,9 +1,12 @@
-"""Losses of exposure interpolation."""
+"""Losses of the published systems, each a function of NCHW tensors that gives a scalar."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
 
 
 def interpolation_loss(predicted: Tensor, truth: Tensor, color_weight: float = 0.05) -> Tensor:
@@ -20,3 +23,81 @@ def interpolation_loss(predicted: Tensor, truth: Tensor, color_weight: float = 0
     dot = (predicted * truth).sum(dim=1)
     norms = (predicted.norm(dim=1) + 1e-5) * (truth.norm(dim=1) + 1e-5)
     return error + color_weight * torch.mean(1 - dot / norms)
+
+
+def structure_loss(predicted: Tensor, truth: Tensor, ssim_weight: float = 0.5) -> Tensor:
+    """Mean L1 plus ``ssim_weight * (1 - SSIM)`` (two-phase fusion, without its VGG term).
+
+    Args:
+        predicted: Nx3xHxW, sRGB-encoded, [0, 1], at least 11x11.
+        truth: The same.
+        ssim_weight: The slides give none; 0.5.
+    """
+    absolute = torch.mean(torch.abs(predicted - truth))
+    return absolute + ssim_weight * (1 - ssim(predicted, truth))
+
+
+def summed_loss(predicted: Tensor, truth: Tensor) -> Tensor:
+    """L1 summed over each picture's pixels and channels, mean over the batch (ExpoNet).
+
+    The published L2 of 0.2 on all layers goes with this sum: see :func:`weight_penalty`.
+    """
+    return torch.abs(predicted - truth).sum(dim=(1, 2, 3)).mean()
+
+
+def weight_penalty(module: torch.nn.Module, factor: float = 0.2) -> Tensor:
+    """``factor`` times the sum of squares of all convolution weights (Keras' L2 regulariser)."""
+    weights = [
+        layer.weight
+        for layer in module.modules()
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))
+    ]
+    return factor * torch.stack([w.square().sum() for w in weights]).sum()
+
+
+def radiance_loss(predicted: Tensor, truth: Tensor, cosine_weight: float = 5.0) -> Tensor:
+    """Mean L1 plus five times the mean of one minus the cosine of RGB vectors (ExpandNet).
+
+    Args:
+        predicted: Nx3xHxW, relative linear radiance, [0, 1].
+        truth: The same.
+        cosine_weight: 5, as published; the cosine's norms are kept above 1e-20.
+    """
+    absolute = torch.mean(torch.abs(predicted - truth))
+    cosine = torch.nn.functional.cosine_similarity(predicted, truth, dim=1, eps=1e-20)
+    return absolute + cosine_weight * torch.mean(1 - cosine)
+
+
+def distillation_loss(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    """Sum over the tapped blocks of the mean L1 between features (KDDN, equation 4)."""
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([torch.mean(torch.abs(s - t.detach())) for s, t in pairs]).sum()
+
+
+def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean SSIM, 11x11 Gaussian window of sigma 1.5, valid positions only, data range 1.
+
+    Wang et al., TIP 2004; constants 0.01 and 0.03.
+
+    Args:
+        predicted: NxCxHxW, at least 11x11.
+        truth: The same.
+    """
+    channels = predicted.shape[1]
+    axis = torch.arange(SSIM_WINDOW, dtype=predicted.dtype, device=predicted.device)
+    window = torch.exp(-((axis - SSIM_WINDOW // 2) ** 2) / (2 * SSIM_SIGMA**2))
+    window = window / window.sum()
+
+    def blurred(x: Tensor) -> Tensor:
+        taps = window.expand(channels, 1, 1, -1)
+        x = torch.nn.functional.conv2d(x, taps, groups=channels)
+        return torch.nn.functional.conv2d(x, taps.mT, groups=channels)
+
+    mean_p, mean_t = blurred(predicted), blurred(truth)
+    variance_p = blurred(predicted**2) - mean_p**2
+    variance_t = blurred(truth**2) - mean_t**2
+    covariance = blurred(predicted * truth) - mean_p * mean_t
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_p * mean_t + c1) / (mean_p**2 + mean_t**2 + c1)
+    structure = (2 * covariance + c2) / (variance_p + variance_t + c2)
+    return torch.mean(luminance * structure)

@@ -8,14 +8,13 @@ exactly.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.errors import UsageError
 from edgeexpo.imaging.camera import Camera
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.imaging.interpolation import intermediate
@@ -27,6 +26,7 @@ HELD_OUT = ("lab", "hall", "bridge", "blender_city", "sunset")
 """Maps that are for evaluation only."""
 
 _WORST_MISFIT = 10**-3.7
+_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -126,60 +126,21 @@ def shoot_bracket(radiance: Picture, ev: float, rng: np.random.Generator) -> Bra
     )
 
 
-def training_pairs(
-    maps: Sequence[Picture],
-    pictures: Sequence[Picture],
-    *,
-    count: int,
-    patch: int,
-    seed: int,
-    scene: int = 320,
-    patches_per_scene: int = 10,
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
-    """Patches of (y0, truth) for training, in memory.
+def interpolation_pair(radiance: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """``y0`` of a bracket of ``radiance``, and the true exposure half way; [0, 1], HxWx3.
 
-    A scene is a view of a map, or (one in three, when there are any) part of a photograph. EV is 4
-    for half of the scenes, else uniform in 2 to 5; one in eight is interpolated as if EV were
-    unknown and one in eight with the camera's own response, the rest as the runtime does. Scenes
-    whose y0 is below 37 dB against the one by the camera's own response are left out: their
-    histograms do not reveal the response, and pixels cannot either.
-
-    Returns:
-        Two (count, 3, patch, patch) arrays; [0, 1] stored as 0..65535.
+    EV is 4 for half of the brackets, else uniform in 2 to 5; one in eight is interpolated as if EV
+    were unknown and one in eight with the camera's own response, the rest as the runtime does. A
+    bracket whose y0 is below 37 dB against the one by the camera's own response is shot again with
+    another camera: its histograms do not reveal the response, and pixels cannot either.
     """
-    rng = np.random.default_rng(seed)
-    y0s = np.empty((count, 3, patch, patch), np.uint16)
-    truths = np.empty_like(y0s)
-    done = 0
-    while done < count:
-        radiance = _scene(maps, pictures, scene, rng)
-        bracket = shoot_bracket(radiance, 4.0 if rng.random() < 0.5 else rng.uniform(2, 5), rng)
+    for _ in range(_TRIES):
+        ev = 4.0 if rng.random() < 0.5 else rng.uniform(2, 5)
+        bracket = shoot_bracket(radiance, ev, rng)
         y0 = _front(bracket, rng)
-        if np.mean((y0 - _ideal(bracket)) ** 2) > _WORST_MISFIT:
-            continue
-        for _ in range(min(patches_per_scene, count - done)):
-            top, left = (
-                rng.integers(0, radiance.shape[0] - patch),
-                rng.integers(0, radiance.shape[1] - patch),
-            )
-            area = (slice(top, top + patch), slice(left, left + patch))
-            y0s[done] = _store(y0[area])
-            truths[done] = _store(bracket.truth[area])
-            done += 1
-    return y0s, truths
-
-
-def _scene(
-    maps: Sequence[Picture], pictures: Sequence[Picture], size: int, rng: np.random.Generator
-) -> Picture:
-    if pictures and rng.random() < 1 / 3:
-        picture = pictures[int(rng.integers(len(pictures)))]
-        if min(picture.shape[:2]) < size:
-            raise PictureError(f"a photograph is below {size} pixels; expected larger ones")
-        top = rng.integers(0, picture.shape[0] - size + 1)
-        left = rng.integers(0, picture.shape[1] - size + 1)
-        return picture[top : top + size, left : left + size]
-    return random_view(maps[int(rng.integers(len(maps)))], size, rng)
+        if np.mean((y0 - _ideal(bracket)) ** 2) <= _WORST_MISFIT:
+            break
+    return y0, bracket.truth
 
 
 def _front(bracket: Bracket, rng: np.random.Generator) -> Picture:
@@ -194,7 +155,3 @@ def _front(bracket: Bracket, rng: np.random.Generator) -> Picture:
 def _ideal(bracket: Bracket) -> Picture:
     table = bracket.camera.table
     return intermediate(bracket.under, bracket.over, ev=bracket.ev, response=table, levels=255)
-
-
-def _store(patch: Picture) -> npt.NDArray[np.uint16]:
-    return np.rint(patch.transpose(2, 0, 1) * 65535).astype(np.uint16)

@@ -48,18 +48,14 @@ def test_bracket_is_ordered_and_its_truth_is_between():
     assert bracket.ev == 4.0
 
 
-def test_training_pairs_repeat_with_the_seed_and_are_close():
-    rng = np.random.default_rng(0)
-    texture = cv2.GaussianBlur(rng.random((96, 192, 3), dtype=np.float32), (0, 0), 2)
-    maps, pictures = [np.exp(8 * (texture - 0.5))], [texture]
-    arguments = {"count": 6, "patch": 16, "scene": 48, "patches_per_scene": 2}
-    y0, truth = synthesis.training_pairs(maps, pictures, seed=3, **arguments)
-    again, _ = synthesis.training_pairs(maps, pictures, seed=3, **arguments)
-    other, _ = synthesis.training_pairs(maps, pictures, seed=4, **arguments)
-    np.testing.assert_array_equal(y0, again)
-    assert (y0 != other).any()
-    assert y0.shape == truth.shape == (6, 3, 16, 16)
-    assert np.sqrt(np.mean((y0 / 65535 - truth / 65535) ** 2)) < 0.05
+def test_interpolation_pair_repeats_with_the_seed_and_is_close():
+    texture = cv2.GaussianBlur(np.random.default_rng(0).random((48, 48, 3), np.float32), (0, 0), 2)
+    first, again, other = (
+        synthesis.interpolation_pair(texture, np.random.default_rng(seed)) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first[0], again[0])
+    assert (first[0] != other[0]).any()
+    assert np.sqrt(np.mean((first[0] - first[1]) ** 2)) < 0.05
 
 
 def test_held_out_maps_are_kept_apart(tmp_path):

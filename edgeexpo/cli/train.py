@@ -1,0 +1,79 @@
+"""``edgeexpo train NAME``: train a network of the zoo by its recipe; resumable."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from edgeexpo.cli.output import add_json_argument, emit
+
+OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "scene_size", "seed")
+"""Fields of a recipe that an option of the same name replaces."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("model", metavar="NAME", help="a network of the zoo (see: edgeexpo models)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of radiance maps (.hdr, .exr; or in hdri/) and photographs (or in photos/)",
+    )
+    parser.add_argument("-o", "--output", type=Path, help="the run's folder (runs/NAME)")
+    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
+    parser.add_argument("--start", type=Path, help="weights to start from")
+    parser.add_argument("--teacher", type=Path, help="weights of the teacher, for students")
+    parser.add_argument("--vgg", type=Path, help="VGG19 state_dict; without it perceptual is off")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
+    parser.add_argument(
+        "--save-every", type=float, default=120.0, metavar="SECONDS", help="checkpoints (120)"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    for name in OVERRIDES:
+        kind = float if name == "learning_rate" else int
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=kind, help="instead of the recipe's")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or go on; exit code 0."""
+    from edgeexpo.progress import note
+    from edgeexpo.training import recipes
+    from edgeexpo.training.run import Settings
+    from edgeexpo.training.run import run as train
+
+    changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
+    recipe = dataclasses.replace(recipes.recipe(args.model), **changes)
+    folder = args.output or Path("runs") / recipe.preset
+    if args.vgg is None and recipe.objective in ("two-phase", "distilled"):
+        note("perceptual term: off (give a VGG19 state_dict with --vgg)")
+    settings = Settings(
+        data=args.data,
+        output=folder,
+        scenes=args.scenes_dir,
+        start=args.start,
+        teacher=args.teacher,
+        vgg=args.vgg,
+        device=args.device,
+        threads=args.threads,
+        save_seconds=args.save_every,
+    )
+    training = train(recipe, settings)
+    weights = folder / f"{recipe.preset}.safetensors"
+    loss = training.validated[-1][1]
+    document = {
+        "model": recipe.preset,
+        "weights": str(weights),
+        "steps": training.step,
+        "seconds": round(training.seconds, 1),
+        "validation_loss": loss,
+    }
+    text = (
+        f"{weights}: {training.step} steps in {training.seconds / 60:.1f} min, "
+        f"validation loss {loss:.5f}\nlearning curves: {folder / 'curve.png'}"
+    )
+    emit(args, document, text)
+    return 0

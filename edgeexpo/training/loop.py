@@ -1,0 +1,237 @@
+"""The training loop: any recipe, CPU or GPU, killed and resumed without a trace in its curve."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import TrainingError, UsageError
+from edgeexpo.models import zoo
+from edgeexpo.progress import note, track
+from edgeexpo.training.batches import batch, validation
+from edgeexpo.training.curves import write_curves
+from edgeexpo.training.objectives import OBJECTIVES, Helpers
+from edgeexpo.training.recipes import Recipe
+from edgeexpo.training.store import Store
+
+CHECKPOINT = "checkpoint.pt"
+SAVE_SECONDS = 120.0
+VALIDATE_STEPS = 200
+
+
+@dataclass
+class Training:
+    """A network, the running mean of its weights, its optimiser and its curve.
+
+    ``curve`` has a (step, loss, learning rate) for each step, ``validated`` a (step, loss) of the
+    mean weights every :data:`VALIDATE_STEPS`.
+    """
+
+    recipe: Recipe
+    network: nn.Module
+    mean: nn.Module
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+    step: int = 0
+    seconds: float = 0.0
+    curve: list[tuple[int, float, float]] = dataclasses.field(default_factory=list)
+    validated: list[tuple[int, float]] = dataclasses.field(default_factory=list)
+
+
+def begin(recipe: Recipe, start: Mapping[str, Tensor], device: torch.device) -> Training:
+    """A training at step 0, from the recipe's seed and, where names agree, from ``start``."""
+    torch.manual_seed(recipe.seed)
+    network = zoo.get(recipe.preset).build()
+    adopt(network, start)
+    for name, parameter in network.named_parameters():
+        frozen = recipe.frozen is not None and name.startswith(recipe.frozen)
+        parameter.requires_grad_(not frozen)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        [p for p in network.parameters() if p.requires_grad],
+        recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+    return Training(recipe, network, copy.deepcopy(network).eval(), optimizer, device)
+
+
+def adopt(network: nn.Module, start: Mapping[str, Tensor]) -> None:
+    """Copy the weights whose name and shape ``network`` has.
+
+    Raises:
+        UsageError: ``start`` has weights, but none fits.
+    """
+    own = network.state_dict()
+    fitting = {k: v for k, v in start.items() if k in own and own[k].shape == v.shape}
+    if start and not fitting:
+        raise UsageError("no weight of the given start fits the network; check its preset")
+    network.load_state_dict({**own, **fitting})
+
+
+def train(
+    training: Training,
+    store: Store,
+    folder: Path,
+    helpers: Helpers,
+    save_seconds: float = SAVE_SECONDS,
+) -> Training:
+    """Run the recipe to its end; saves into ``folder`` every few minutes and at the end.
+
+    Raises:
+        TrainingError: The loss is not finite; the last good checkpoint stays.
+    """
+    recipe, objective = training.recipe, OBJECTIVES[training.recipe.objective]
+    folder.mkdir(parents=True, exist_ok=True)
+    began, saved = time.perf_counter() - training.seconds, training.seconds
+    steps = range(training.step, recipe.steps)
+    for step in track(steps, f"Training {recipe.preset}", total=len(steps)):
+        sample = batch(
+            store,
+            objective.tensors,
+            step,
+            count=recipe.batch,
+            crop=recipe.crop,
+            seed=recipe.seed,
+            color=objective.permute,
+        )
+        update(training, sample, helpers)
+        if training.step % VALIDATE_STEPS == 0 or training.step == recipe.steps:
+            validate(training, store, helpers)
+        training.seconds = time.perf_counter() - began
+        if training.seconds - saved >= save_seconds:
+            saved = training.seconds
+            save(training, folder)
+    save(training, folder)
+    return training
+
+
+def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -> None:
+    """One step on one batch."""
+    recipe, network = training.recipe, training.network
+    rate = learning_rate(recipe, training.step)
+    for group in training.optimizer.param_groups:
+        group["lr"] = rate
+    torch.manual_seed(recipe.seed * 1_000_003 + training.step)
+    network.train()
+    loss = _loss(training, network, sample, helpers)
+    if not math.isfinite(float(loss.detach())):
+        raise TrainingError(
+            f"the loss of {recipe.preset} is {float(loss.detach())} at step {training.step}; "
+            "the last good checkpoint is kept: resume with a lower --learning-rate"
+        )
+    training.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+    training.optimizer.step()
+    training.curve.append((training.step, float(loss.detach()), rate))
+    training.step += 1
+    _average(training)
+
+
+def validate(training: Training, store: Store, helpers: Helpers) -> None:
+    """Note the mean weights' loss on the scenes kept back."""
+    objective = OBJECTIVES[training.recipe.objective]
+    sample = validation(store, objective.tensors, training.recipe.crop)
+    with torch.no_grad():
+        loss = _loss(training, training.mean.eval(), sample, helpers)
+    training.validated.append((training.step, float(loss)))
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine down to a hundredth of the peak."""
+    done = step / recipe.steps
+    if done < recipe.warm_up:
+        return recipe.learning_rate * max(done / recipe.warm_up, 0.05)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def save(training: Training, folder: Path) -> None:
+    """Write the checkpoint, the mean weights, the curves and what was done."""
+    from safetensors.torch import save_file
+
+    state = {
+        "preset": training.recipe.preset,
+        "network": training.network.state_dict(),
+        "mean": training.mean.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "step": training.step,
+        "seconds": training.seconds,
+        "curve": training.curve,
+        "validated": training.validated,
+    }
+    partial = folder / "checkpoint.partial"
+    torch.save(state, partial)
+    partial.replace(folder / CHECKPOINT)
+    weights = {k: v.contiguous().cpu() for k, v in training.mean.state_dict().items()}
+    save_file(weights, folder / "weights.partial")
+    (folder / "weights.partial").replace(folder / f"{training.recipe.preset}.safetensors")
+    facts = {
+        **dataclasses.asdict(training.recipe),
+        "done": training.step,
+        "seconds": round(training.seconds, 1),
+        "device": str(training.device),
+        "validation_loss": training.validated[-1][1] if training.validated else None,
+    }
+    (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    write_curves(folder, training.curve, training.validated)
+    recent = [row[1] for row in training.curve[-100:]]
+    note(
+        f"{training.recipe.preset}: step {training.step} of {training.recipe.steps}, "
+        f"loss {sum(recent) / max(1, len(recent)):.5f}, {training.seconds / 60:.1f} min"
+    )
+
+
+def resume(training: Training, folder: Path) -> None:
+    """Go on from the folder's checkpoint when it has one.
+
+    Raises:
+        UsageError: It is another preset's.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return
+    state = torch.load(path, weights_only=True, map_location=training.device)
+    if state["preset"] != training.recipe.preset:
+        raise UsageError(
+            f"{path} is a checkpoint of {state['preset']}, not of {training.recipe.preset}; "
+            "name another folder with -o"
+        )
+    training.network.load_state_dict(state["network"])
+    training.mean.load_state_dict(state["mean"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    training.step, training.seconds = state["step"], state["seconds"]
+    training.curve = [tuple(row) for row in state["curve"]]
+    training.validated = [tuple(row) for row in state["validated"]]
+
+
+def _loss(
+    training: Training, network: nn.Module, sample: Mapping[str, Tensor], helpers: Helpers
+) -> Tensor:
+    device = training.device
+    moved = {
+        k: v.to(device, memory_format=torch.channels_last, non_blocking=True)
+        for k, v in sample.items()
+    }
+    objective = OBJECTIVES[training.recipe.objective]
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return objective.loss(network, moved, helpers).float()
+
+
+def _average(training: Training) -> None:
+    keep = min(training.recipe.average, training.step / (training.step + 10))
+    with torch.no_grad():
+        pairs = zip(training.mean.parameters(), training.network.parameters(), strict=True)
+        for mean, now in pairs:
+            mean.lerp_(now, 1 - keep)
+        buffers = zip(training.mean.buffers(), training.network.buffers(), strict=True)
+        for kept, buffer in buffers:
+            kept.copy_(buffer)

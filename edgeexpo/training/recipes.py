@@ -1,0 +1,149 @@
+"""How each preset that ships was trained; ``edgeexpo train NAME`` follows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from edgeexpo.errors import UsageError
+from edgeexpo.models import zoo
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run, without its data.
+
+    Attributes:
+        preset: Network.
+        objective: Name in :data:`edgeexpo.training.objectives.OBJECTIVES`.
+        steps: Updates.
+        batch: Scenes in each.
+        crop: Height and width of what the network sees, pixels.
+        learning_rate: Peak of a linear warm-up and cosine decay to a hundredth.
+        scenes: Scenes made before training.
+        scene_size: Their height and width, pixels.
+        seed: Of scenes, batches and initial weights.
+        weight_decay: AdamW's.
+        average: Decay of the running mean of the weights, which is what is kept.
+        warm_up: Share of the steps in which the rate rises.
+        clip: Norm that gradients are clipped to.
+        teacher: Preset whose weights guide this one.
+        start: Preset whose weights this one starts from, by the names they share.
+        frozen: Prefix of the parameters that stay as they start.
+        full: What a full recipe on a GPU would be, for the model card.
+    """
+
+    preset: str
+    objective: str
+    steps: int
+    batch: int = 8
+    crop: int = 128
+    learning_rate: float = 1e-3
+    scenes: int = 800
+    scene_size: int = 256
+    seed: int = 0
+    weight_decay: float = 1e-4
+    average: float = 0.998
+    warm_up: float = 0.02
+    clip: float = 1.0
+    teacher: str | None = None
+    start: str | None = None
+    frozen: str | None = None
+    full: str = "Adam, batch 8, 256x256 crops, 200 epochs of a full data set on a GPU"
+
+
+_PHASE = Recipe("", "two-phase", steps=1200, batch=4, crop=128)
+_STUDENT = Recipe("", "distilled", steps=2000, batch=4, crop=128, teacher="kdfusion-teacher-mobile")
+_CORRECTION = Recipe(
+    "",
+    "correction-rgb",
+    steps=4000,
+    batch=16,
+    scenes=4000,
+    scene_size=128,
+    full="Adam 2e-4, batch 64, 100 epochs of 17,675 photographs (Exposure-Errors) on a GPU",
+)
+_EXPANSION = Recipe(
+    "",
+    "expansion",
+    steps=1000,
+    batch=4,
+    crop=96,
+    full="Adam 7e-5, batch 12, 10,000 epochs of the authors' radiance maps on a GPU",
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.preset: recipe
+        for recipe in (
+            dataclasses.replace(_PHASE, preset="twophase-unet-mobile"),
+            dataclasses.replace(
+                _PHASE,
+                preset="twophase-mobile",
+                start="twophase-unet-mobile",
+                frozen="phase1.",
+                steps=900,
+                crop=96,
+            ),
+            dataclasses.replace(_PHASE, preset="twophase-mean-mobile", steps=900, crop=96),
+            dataclasses.replace(
+                _STUDENT,
+                preset="kdfusion-teacher-mobile",
+                objective="reconstruction",
+                teacher=None,
+                steps=1500,
+            ),
+            dataclasses.replace(_STUDENT, preset="kdfusion-mobile"),
+            dataclasses.replace(_STUDENT, preset="kdfusion-dense-mobile", steps=1500),
+            dataclasses.replace(
+                _STUDENT, preset="kdfusion-baseline-mobile", objective="distilled-luma", steps=1500
+            ),
+            dataclasses.replace(_CORRECTION, preset="exponet-mobile"),
+            dataclasses.replace(
+                _CORRECTION, preset="exponet-lab-mobile", objective="correction-lab"
+            ),
+            dataclasses.replace(_CORRECTION, preset="exponet-double-mobile", steps=2500),
+            dataclasses.replace(
+                _CORRECTION,
+                preset="exponet-double-lab-mobile",
+                objective="correction-lab",
+                steps=2500,
+            ),
+            dataclasses.replace(_EXPANSION, preset="expandnet-full"),
+            dataclasses.replace(_EXPANSION, preset="expandnet-mobile", steps=1500),
+            Recipe(
+                "lrl-mobile",
+                "interpolation",
+                steps=12000,
+                crop=64,
+                scene_size=320,
+                scenes=600,
+                clip=0.1,
+            ),
+            Recipe(
+                "lrl-8",
+                "interpolation",
+                steps=4000,
+                crop=64,
+                scene_size=320,
+                scenes=600,
+                clip=0.1,
+                start="lrl-mobile",
+            ),
+        )
+    }
+)
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of a preset or alias.
+
+    Raises:
+        UsageError: No such network, or it has no recipe.
+    """
+    preset = zoo.get(name).name
+    if preset not in RECIPES:
+        raise UsageError(f"{preset} has no recipe; expected one of {', '.join(RECIPES)}")
+    return RECIPES[preset]

@@ -1,0 +1,69 @@
+"""Scenes on disk: made once, in order, each from its own seed, so that making can be resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import UsageError
+from edgeexpo.progress import track
+from edgeexpo.training.scenes import MAKERS, Sources
+
+BLOCK = 16
+"""Scenes between two notes of progress."""
+
+
+class Store:
+    """Scenes of one kind in a folder: one memory-mapped ``NAME.npy`` (NxHxWx3) for each tensor."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.count = count
+        self.tensors: Mapping[str, npt.NDArray[Any]] = {
+            path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))
+        }
+
+    def batch(self, indices: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[Any]:
+        """The scenes ``indices`` of the tensors ``names``, BxHxWx3 each, as stored."""
+        return [np.asarray(self.tensors[name][indices]) for name in names]
+
+
+def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, seed: int) -> Store:
+    """Make what is still missing of ``count`` scenes of ``size`` x ``size`` pixels.
+
+    Raises:
+        UsageError: The folder holds scenes of another kind, count, size or seed.
+    """
+    plan = {"kind": kind, "count": count, "size": size, "seed": seed}
+    state = folder / "scenes.json"
+    done = 0
+    if state.exists():
+        found = json.loads(state.read_text("utf-8"))
+        done = found.pop("done")
+        if found != plan:
+            raise UsageError(f"{folder} holds scenes of {found}, asked for {plan}; name another")
+    folder.mkdir(parents=True, exist_ok=True)
+    maps: dict[str, Any] = {}
+    for index in track(range(done, count), f"Making scenes ({kind})"):
+        scene = MAKERS[kind](sources, size, np.random.default_rng([seed, index]))
+        for name, tensor in scene.items():
+            if name not in maps:
+                maps[name] = _open(folder / f"{name}.npy", (count, *tensor.shape), tensor.dtype)
+            maps[name][index] = tensor
+        if (index + 1) % BLOCK == 0 or index + 1 == count:
+            for array in maps.values():
+                array.flush()
+            partial = state.with_suffix(".partial")
+            partial.write_text(json.dumps({**plan, "done": index + 1}), "utf-8")
+            partial.replace(state)
+    return Store(folder, count)
+
+
+def _open(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
+    if path.exists():
+        return np.lib.format.open_memmap(path, mode="r+")
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
