@@ -65,11 +65,11 @@ def ssim(truth: Codes, picture: Codes) -> float | None:
 
 
 def ms_ssim(truth: Codes, picture: Codes) -> float | None:
-    """Multi-scale SSIM over RGB (Wang et al., 2003), five scales; from 161 pixels a side.
+    """Multi-scale SSIM over RGB (Wang et al., 2003), five scales; from 176 pixels a side.
 
     Computed by torchmetrics.
     """
-    if min(truth.shape[:2]) <= 160:
+    if min(truth.shape[:2]) < 176:
         return None
     try:
         from torchmetrics.functional.image import (
