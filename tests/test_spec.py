@@ -34,7 +34,13 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=6,
 )
-tensors = st.builds(TensorSpec, name=words, channels=sides, value_range=st.tuples(floats, floats))
+tensors = st.builds(
+    TensorSpec,
+    name=words,
+    channels=sides,
+    value_range=st.tuples(floats, floats),
+    size=st.none() | sizes,
+)
 stages = st.builds(StageSpec, kind=words, parameters=st.dictionaries(words, json_values))
 specs = st.builds(
     ModelSpec,
@@ -133,6 +139,24 @@ def test_a_gate_reads_like_the_command_line() -> None:
     assert str(Gate("max_abs", 1e-4, False)) == "max_abs<=0.0001"
     against = Gate("psnr", 45, True, reference="quantized")
     assert str(against) == "psnr>=45 against the quantized program"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "names", "fixed"),
+    [
+        ((None,), (), None),
+        ((None, (8, 9)), ("b",), None),
+        (((8, 9),), ("a",), (8, 9)),
+        (((8, 9), (8, 9)), ("a", "b"), (8, 9)),
+    ],
+)
+def test_inputs_of_their_own_size(
+    sizes: tuple[tuple[int, int] | None, ...], names: tuple[str, ...], fixed: tuple[int, int] | None
+) -> None:
+    inputs = tuple(TensorSpec(n, size=s) for n, s in zip("ab", sizes, strict=False))
+    spec = ModelSpec("m", "t", ("picture",), inputs, (TensorSpec("y"),), halo=None)
+    assert spec.fixed_inputs == names
+    assert spec.fixed_size == fixed
 
 
 def test_every_target_has_a_suffix() -> None:

@@ -1,5 +1,6 @@
 import time
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import color as skcolor
 
-from edgeexpo.imaging.color import delta_e_2000, linear_to_srgb, rgb_to_lab, srgb_to_linear
+from edgeexpo.imaging.color import (
+    delta_e_2000,
+    lab_to_rgb,
+    linear_to_srgb,
+    rgb_to_lab,
+    rgb_to_ycbcr,
+    srgb_to_linear,
+    ycbcr_to_rgb,
+)
 
 # Sharma, Wu, Dalal (2005), Table 1: pairs that catch the usual mistakes in hue and chroma.
 SHARMA = [
@@ -53,6 +62,33 @@ def test_agrees_with_skimage(a, b):
     oracle = skcolor.deltaE_ciede2000(lab_a.astype(np.float64), lab_b.astype(np.float64))
     np.testing.assert_allclose(difference, oracle, atol=1e-6)
     np.testing.assert_allclose(delta_e_2000(lab_a, lab_b), oracle, atol=2e-2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(unit)
+def test_lab_survives_the_round_trip_and_agrees_with_skimage(x):
+    lab = rgb_to_lab(x)
+    back = lab_to_rgb(lab)
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, x, atol=2e-5)
+    precise = rgb_to_lab(x.astype(np.float64))
+    np.testing.assert_allclose(lab_to_rgb(precise), x, atol=1e-7)
+    np.testing.assert_allclose(skcolor.lab2rgb(precise), lab_to_rgb(precise), atol=1e-4)
+
+
+@pytest.mark.parametrize("lab", [(110.0, 0.0, 0.0), (50.0, 120.0, -120.0), (-5.0, 3.0, 3.0)])
+def test_lab_outside_the_gamut_is_finite(lab):
+    assert np.isfinite(lab_to_rgb(lab)).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(unit)
+def test_ycbcr_survives_the_round_trip_and_agrees_with_opencv(x):
+    coded = rgb_to_ycbcr(x)
+    assert coded.dtype == np.float32
+    np.testing.assert_allclose(ycbcr_to_rgb(coded), x, atol=2e-6)
+    y, cr, cb = np.moveaxis(cv2.cvtColor(x, cv2.COLOR_RGB2YCrCb), 2, 0)
+    np.testing.assert_allclose(coded, np.stack([y, cb, cr], 2), atol=1e-3)
 
 
 @settings(deadline=None, max_examples=40)

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from edgeexpo.errors import BundleError
-from edgeexpo.runtime.stages import back, front
+from edgeexpo.imaging.color import rgb_to_lab
+from edgeexpo.imaging.resize import resize
+from edgeexpo.runtime.stages import back, front, gives_picture
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 
-def spec(front_stage=None, back_stage=None, inputs=("under", "over")):
+def spec(front_stage=None, back_stage=None, inputs=("under", "over"), output=None):
     return ModelSpec(
         name="m",
         task="t",
         frames=("under", "over"),
         inputs=tuple(TensorSpec(n) for n in inputs),
-        outputs=(TensorSpec("out"),),
+        outputs=(output or TensorSpec("out"),),
         halo=1,
         front=front_stage,
         back=back_stage,
@@ -49,3 +54,98 @@ def test_fusion_happens_unless_it_is_declined():
 def test_an_unknown_stage_is_refused():
     with pytest.raises(BundleError, match="needs the stage 'magic'"):
         front(spec(front_stage=StageSpec("magic")), frames(), None)
+
+
+def random(height, width, seed=0):
+    return np.random.default_rng(seed).random((height, width, 3), np.float32)
+
+
+def test_resize_gives_the_frame_at_the_networks_size_and_in_its_colours():
+    frame, size = random(50, 70), {"height": 16, "width": 24}
+    model = spec(StageSpec("resize", {**size, "color": "rgb"}), inputs=("small",))
+    small = front(model, [frame], None)["small"]
+    np.testing.assert_array_equal(small, resize(frame, (16, 24)))
+    model = spec(StageSpec("resize", {**size, "color": "lab"}), inputs=("small",))
+    lab = front(model, [frame], None)["small"]
+    expected = rgb_to_lab(small) / [50, 128, 128] - [1, 0, 0]
+    np.testing.assert_allclose(lab, expected, atol=1e-6)
+    assert lab.dtype == np.float32
+
+
+def test_a_thumbnail_goes_beside_the_picture():
+    frame = random(50, 70)
+    stage = StageSpec("thumbnail", {"height": 16, "width": 24})
+    found = front(spec(stage, inputs=("picture", "thumbnail")), [frame], None)
+    assert list(found) == ["picture", "thumbnail"]
+    assert found["picture"] is frame
+    np.testing.assert_array_equal(found["thumbnail"], resize(frame, (16, 24)))
+    stage = StageSpec("thumbnail", {"height": 16, "width": 24, "method": "bilinear"})
+    sampled = front(spec(stage, inputs=("picture", "thumbnail")), [frame], None)["thumbnail"]
+    np.testing.assert_array_equal(sampled, resize(frame, (16, 24), "bilinear"))
+
+
+def test_luma_equals_pillows_of_every_frame():
+    codes = [(random(20, 30, seed) * 255).round().astype(np.uint8) for seed in (1, 2)]
+    floats = [c.astype(np.float32) / 255 for c in codes]
+    found = front(spec(StageSpec("luma"), inputs=("under_y", "over_y")), floats, None)
+    assert list(found) == ["under_y", "over_y"]
+    for code, luma in zip(codes, found.values(), strict=True):
+        oracle = np.asarray(Image.fromarray(code).convert("L"), np.float32) / 255
+        assert luma.shape == (20, 30, 1)
+        np.testing.assert_allclose(luma[..., 0], oracle, atol=1 / 255)
+
+
+CHROMA = spec(StageSpec("luma"), StageSpec("chroma"), ("under_y", "over_y"))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000))
+def test_the_chroma_of_equal_frames_comes_back_exactly(seed):
+    frame = random(12, 17, seed)
+    luma = front(CHROMA, [frame, frame], None)["under_y"]
+    np.testing.assert_allclose(back(CHROMA, luma, [frame, frame]), frame, atol=2e-6)
+
+
+def test_chroma_follows_the_formula_and_the_more_colourful_frame():
+    under, over = random(300, 20, 1), random(300, 20, 2)
+    y = np.full((300, 20, 1), 0.5, np.float32)
+    found = back(CHROMA, y, [under, over])
+    coded = [np.asarray(Image.fromarray(np.uint8(f * 255)).convert("YCbCr")) for f in (under, over)]
+    c = np.stack(coded)[..., 1:] / 255.0 - 128 / 255
+    mixed = (c * abs(c)).sum(0) / np.maximum(abs(c).sum(0), 1e-9)
+    expected = np.stack([0.5 + 1.402 * mixed[..., 1], 0.5 + 1.772 * mixed[..., 0]], 2)
+    np.testing.assert_allclose(found[..., [0, 2]], np.clip(expected, 0, 1), atol=0.03)
+    grey = np.full_like(under, 0.4)
+    np.testing.assert_array_equal(back(CHROMA, y, [grey, over]), back(CHROMA, y, [over, over]))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
+def test_grey_frames_stay_grey(value):
+    frame = np.full((8, 9, 3), value, np.float32)
+    y = np.full((8, 9, 1), 0.3, np.float32)
+    np.testing.assert_allclose(back(CHROMA, y, [frame, frame]), 0.3, atol=1e-6)
+
+
+def test_guided_brings_a_small_change_to_the_full_size():
+    stage = StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4})
+    frame = resize(random(6, 9), (60, 90))
+    small = 0.5 * resize(frame, (20, 30)) + 0.2
+    found = back(spec(back_stage=stage), small, [frame])
+    np.testing.assert_allclose(found, 0.5 * frame + 0.2, atol=1e-5)
+    assert back(spec(back_stage=stage), small, [frame], fuse=False) is small
+
+
+@pytest.mark.parametrize(
+    ("output", "stage", "fuse", "picture"),
+    [
+        (TensorSpec("o"), None, True, True),
+        (TensorSpec("o", transfer="linear"), None, True, False),
+        (TensorSpec("o", color="Y"), "chroma", True, True),
+        (TensorSpec("o", color="Y"), "chroma", False, False),
+        (TensorSpec("o", color="Lab"), "guided", True, True),
+        (TensorSpec("o", color="none"), None, True, False),
+    ],
+)
+def test_what_is_a_picture(output, stage, fuse, picture):
+    model = spec(back_stage=stage and StageSpec(stage), output=output)
+    assert gives_picture(model, fuse) is picture

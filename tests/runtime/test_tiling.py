@@ -79,8 +79,72 @@ def test_a_picture_that_fits_is_one_tile():
 
 @pytest.mark.parametrize(
     ("halo", "sizes", "words"),
-    [(None, RANGE, "looks at all of it"), (24, RANGE, "needs 24"), (16, FIXED, "needs 16")],
+    [
+        (None, RANGE, "looks at all of it at once; expected at most 40x48: scale it down"),
+        (None, ENUMERATED, "expected exactly 16x16, 32x32, 48x48: scale it"),
+        (24, RANGE, "needs 24"),
+        (16, FIXED, "needs 16"),
+    ],
 )
 def test_what_tiles_cannot_do_is_said(halo, sizes, words):
     with pytest.raises(PictureError, match=words):
         plan_tiles(200, 200, halo, sizes)
+
+
+def with_thumbnail(inputs):
+    """A local network that adds the mean of a thumbnail of another size."""
+    assert inputs["thumbnail"].shape == (1, 3, 8, 10)
+    return whole({"x": inputs["x"]}) + inputs["thumbnail"].mean((2, 3), keepdims=True)
+
+
+@pytest.mark.parametrize("sizes", KINDS)
+def test_a_fixed_input_goes_whole_to_every_tile(sizes):
+    random = np.random.default_rng(0)
+    picture, thumbnail = (random.random((h, w, 3), np.float32) for h, w in ((96, 132), (8, 10)))
+    tiles = []
+
+    def run(inputs):
+        tiles.append(inputs["x"].shape)
+        return with_thumbnail(inputs)
+
+    inputs = {"thumbnail": thumbnail, "x": picture}
+    found = run_tiled(run, inputs, HALO, sizes, fixed=("thumbnail",))
+    assert len(tiles) > 1
+    full = padded_size(96, 132, sizes)
+    padding = ((0, full[0] - 96), (0, full[1] - 132), (0, 0))
+    padded = np.pad(picture, padding, mode="reflect")
+    expected = whole({"x": padded.transpose(2, 0, 1)[None]})[0].transpose(1, 2, 0)[:96, :132]
+    np.testing.assert_allclose(found, expected + thumbnail.mean((0, 1)), atol=1e-5)
+
+
+def test_a_network_of_fixed_inputs_runs_once_and_gives_its_own_size():
+    small = np.random.default_rng(1).random((256, 256, 3), np.float32)
+    runs = []
+
+    def run(inputs):
+        runs.append(inputs["small"])
+        return inputs["small"][:, :1, ::2, ::4]
+
+    found = run_tiled(run, {"small": small}, None, ENUMERATED, fixed=("small",))
+    np.testing.assert_array_equal(found, small[::2, ::4, :1])
+    assert len(runs) == 1
+    assert runs[0].flags.c_contiguous
+
+
+def test_a_global_network_gets_the_next_multiple_by_reflection():
+    picture = np.random.default_rng(2).random((30, 41, 1), np.float32)
+
+    def run(inputs):
+        return inputs["x"] - inputs["x"].mean((2, 3), keepdims=True)
+
+    found = run_tiled(run, {"x": picture}, None, GRID)
+    reflected = np.pad(picture, ((0, 2), (0, 3), (0, 0)), mode="reflect")
+    np.testing.assert_allclose(found, picture - reflected.mean(), atol=1e-6)
+
+
+def test_a_global_network_meets_an_enumerated_size_exactly_or_not_at_all():
+    assert run_tiled(
+        lambda i: i["x"], {"x": np.zeros((32, 32, 1), np.float32)}, None, ENUMERATED
+    ).shape
+    with pytest.raises(PictureError, match=r"is 20x20.*expected exactly 16x16, 32x32, 48x48"):
+        run_tiled(lambda i: i["x"], {"x": np.zeros((20, 20, 1), np.float32)}, None, ENUMERATED)
