@@ -33,6 +33,9 @@ PAIRS: Mapping[str, tuple[float, ...]] = {
 SPREAD = 2.0
 """Distance of the frames of a simulated bracket from the middle exposure, in EV."""
 
+VIEW = 512
+"""Height and width of a view of a radiance map, in pixels."""
+
 DENSE = tuple(np.linspace(-4, 4, 9))
 """Exposures, in EV, whose fusion is the truth of a two-frame fusion on radiance maps."""
 
@@ -98,7 +101,7 @@ def expose(photograph: Picture, ev: float) -> Picture:
 
 
 def radiance_scenes(
-    source: Path, spec: ModelSpec, skipped: Skipped, views: int = 40, size: int = 512
+    source: Path, spec: ModelSpec, skipped: Skipped, views: int = 40, size: int | None = None
 ) -> Iterator[Scene]:
     """Views of radiance maps: the held-out protocol.
 
@@ -114,7 +117,7 @@ def radiance_scenes(
         raise UsageError(f"{source} has no readable radiance map; expected equirectangular .hdr")
     rng = np.random.default_rng(0)
     for index in range(views):
-        view = random_view(maps[index % len(maps)], size, rng)
+        view = random_view(maps[index % len(maps)], size or VIEW, rng)
         yield from _view(f"view {index}", view, spec, rng)
 
 

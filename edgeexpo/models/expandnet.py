@@ -180,6 +180,7 @@ def spec(preset: str) -> ModelSpec:
         frames=("picture",),
         inputs=(TensorSpec("picture"), TensorSpec("thumbnail", size=(THUMBNAIL, THUMBNAIL))),
         outputs=(TensorSpec("radiance", transfer="linear"),),
+        kind="hdr",
         halo=HALO,
         front=StageSpec("thumbnail", {"height": THUMBNAIL, "width": THUMBNAIL}),
     )

@@ -204,4 +204,5 @@ def spec(preset: str) -> ModelSpec:
         multiple=64,
         front=StageSpec("resize", {"height": SIDE, "width": SIDE, "color": color}),
         back=StageSpec("guided", {"color": color, "radius": 4, "eps": 1e-4}),
+        kind="correction",
     )

@@ -246,6 +246,7 @@ def spec(preset: str) -> ModelSpec:
             frames=("picture",),
             inputs=(TensorSpec("picture"),),
             outputs=(TensorSpec("picture_hat"),),
+            kind="reconstruction",
             halo=4 * 2 * BLOCKS + 16,
             multiple=4,
         )
