@@ -5,13 +5,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from tiny_bundle import write_bundle, write_network
 
 from edgeexpo.errors import EngineError, MissingDependencyError
 from edgeexpo.runtime import load
 from edgeexpo.runtime.engine import ENGINES, open_engine
-from edgeexpo.spec import TARGETS, ModelSpec, TensorSpec
+from edgeexpo.runtime.tiling import run_tiled
+from edgeexpo.spec import TARGETS, ModelSpec, SizeRange, TensorSpec
 
 SPEC = ModelSpec("mean", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=1)
 
@@ -43,6 +46,31 @@ def test_tiles_through_onnx_equal_the_whole_picture(tmp_path):
     bundle = write_bundle(tmp_path / "b", frames=("frame",), front=None, back=None)
     with load(bundle, threads=1) as session:
         np.testing.assert_allclose(session(frame), mean(frame), atol=1e-5)
+
+
+def test_onnx_takes_luma_and_a_thumbnail_of_its_own_size(tmp_path):
+    """``y`` minus the mean of ``thumb``, one channel, tile by tile."""
+    shapes = {"y": [1, 1, "h", "w"], "thumb": [1, 1, 8, 8], "out": [1, 1, "h", "w"]}
+    values = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["thumb"], ["mean"], axes=[2, 3]),
+        helper.make_node("Sub", ["y", "mean"], ["out"]),
+    ]
+    graph = helper.make_graph(nodes, "net", [values["y"], values["thumb"]], [values["out"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.save(model, tmp_path / "m.onnx")
+    inputs = (TensorSpec("y", channels=1), TensorSpec("thumb", channels=1, size=(8, 8)))
+    spec = ModelSpec("net", "t", ("x",), inputs, (TensorSpec("out", channels=1),), halo=0)
+    y, thumb = (np.random.default_rng(0).random((*s, 1), np.float32) for s in ((60, 75), (8, 8)))
+    engine = open_engine("onnx", tmp_path / "m.onnx", spec, 1)
+    sizes = SizeRange(largest=(32, 32), smallest=(16, 16))
+    found = run_tiled(
+        lambda i: engine.run(i)["out"], {"y": y, "thumb": thumb}, 0, sizes, spec.fixed_inputs
+    )
+    np.testing.assert_allclose(found, y - thumb.mean(), atol=1e-6)
 
 
 @pytest.mark.parametrize("target", ["onnx", "executorch"])
