@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--views", type=positive, default=40, help="views of radiance maps (default 40)"
     )
+    parser.add_argument(
+        "--noise",
+        metavar="SIGMA",
+        type=_noise,
+        default=0.0,
+        help="Gaussian noise on the frames, in 8-bit codes (default none)",
+    )
     parser.add_argument("--no-baselines", action="store_true", help="measure the network only")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="write every picture here")
     add_selection(parser)
@@ -78,14 +86,30 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         held_out=args.held_out,
         views=args.views,
+        noise=args.noise,
         with_baselines=not args.no_baselines,
         write=None if args.output is None else _writer(args.output),
     )
-    document = {"rows": result.rows, "gains": result.gains, "skipped": result.skipped}
+    document = {
+        "rows": result.rows,
+        "gains": result.gains,
+        "spread": result.spread,
+        "skipped": result.skipped,
+    }
     if args.per_scene:
         document["scenes"] = result.scenes
     emit(args, document, _text(result, args.per_scene))
     return 0
+
+
+def _noise(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 256:
+        raise argparse.ArgumentTypeError(f"expected codes from 0 to 255, found {text!r}")
+    return value
 
 
 def _writer(folder: Path) -> Writer:
@@ -119,6 +143,11 @@ def _text(result: Evaluation, per_scene: bool) -> str:
             f"{gain['model']} ({gain['target']} {gain['precision']}) beats y0 by "
             f"{gain['mean']:+.2f} dB in the mean of {gain['n']}, by {gain['worst_tenth']:+.2f} on "
             f"the tenth where y0 is worst, by {gain['worst']:+.2f} at worst"
+        )
+    for row in result.spread:
+        lines.append(
+            f"{row['model']}: over the exposures of one subject ({row['n']}), PSNR spreads by "
+            f"{row['psnr']:.2f} dB and the mean level by {row['mean_level']:.4f}"
         )
     if result.skipped:
         lines.append(f"{len(result.skipped)} file(s) skipped: {', '.join(result.skipped)}")

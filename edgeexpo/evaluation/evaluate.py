@@ -30,12 +30,14 @@ class Evaluation:
             scenes of every metric, ``None`` where a metric does not apply.
         scenes: The same for each scene.
         gains: For interpolation, what the network adds to its own y0: see :func:`gains`.
+        spread: For correction, how far apart the pictures of one subject are: see :func:`spread`.
         skipped: Files that could not be read.
     """
 
     rows: list[Row]
     scenes: list[Row]
     gains: list[Row] = field(default_factory=list)
+    spread: list[Row] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -48,6 +50,7 @@ def evaluate(
     precision: str | None = None,
     held_out: bool = False,
     views: int = 40,
+    noise: float = 0.0,
     with_baselines: bool = True,
     write: Writer | None = None,
 ) -> Evaluation:
@@ -61,6 +64,7 @@ def evaluate(
         precision: Only this precision of a bundle.
         held_out: Only photographs that our weights were not trained on.
         views: Views of radiance maps.
+        noise: Standard deviation of Gaussian noise on the frames, in 8-bit codes.
         with_baselines: Measure the baselines too.
         write: Called with every picture: scene, label of the model, HxWx3 float.
 
@@ -71,11 +75,12 @@ def evaluate(
     skipped, spec, rows = Skipped(), spec_of(model), []
     found = scenes(source, spec, skipped, held_out=held_out, views=views)
     with candidates(model, weights, target, precision) as opened:
-        for scene in track(found, "Evaluating"):
+        for clean in track(found, "Evaluating"):
+            scene = clean.with_noise(noise) if noise else clean
             rows += _measured(scene, opened, with_baselines, write)
     if not rows:
         raise UsageError(f"{source} gave nothing to measure ({len(skipped.names)} files skipped)")
-    return Evaluation(summary(rows), rows, gains(rows), skipped.names)
+    return Evaluation(summary(rows), rows, gains(rows), spread(rows), skipped.names)
 
 
 def _measured(
@@ -84,18 +89,20 @@ def _measured(
     rows = []
     for candidate in opened:
         measured, shown = candidate(scene)
-        rows.append(_row(scene, candidate.model, candidate, measure(scene, measured, shown)))
+        rows.append(_row(scene, candidate.model, candidate, shown, measure(scene, measured, shown)))
         if write is not None:
             write(scene, f"{candidate.model}.{candidate.target}.{candidate.precision}", shown)
     if with_baselines:
         for name, picture in baselines(scene).items():
-            rows.append(_row(scene, name, None, measure(scene, picture, picture)))
+            rows.append(_row(scene, name, None, picture, measure(scene, picture, picture)))
             if write is not None:
                 write(scene, name, picture)
     return rows
 
 
-def _row(scene: Scene, model: str, candidate: Candidate | None, scores: dict[str, float]) -> Row:
+def _row(
+    scene: Scene, model: str, candidate: Candidate | None, shown: Picture, scores: dict[str, float]
+) -> Row:
     return {
         "model": model,
         "precision": None if candidate is None else candidate.precision,
@@ -103,6 +110,8 @@ def _row(scene: Scene, model: str, candidate: Candidate | None, scores: dict[str
         "scene": scene.name,
         "datasets": scene.groups,
         "truth": scene.truth_kind,
+        "subject": scene.subject,
+        "mean_level": float(np.clip(shown, 0, 1).mean()),
         **{name: scores.get(name) for name in NAMES},
     }
 
@@ -160,6 +169,32 @@ def gains(rows: Sequence[Row]) -> list[Row]:
                 }
             )
     return result
+
+
+def spread(rows: Sequence[Row]) -> list[Row]:
+    """How consistent each model is over the exposures of one subject.
+
+    ``psnr``: the mean over the subjects of the standard deviation of PSNR, in dB; ``mean_level``:
+    the same of the picture's mean, in units of [0, 1]. 0 when the exposure does not matter.
+    """
+    grouped: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
+    for row in rows:
+        if row["subject"]:
+            key = (row["model"], row["precision"], row["target"])
+            grouped.setdefault(key, {}).setdefault(row["subject"], []).append(row)
+    return [
+        {
+            "model": model,
+            "precision": precision,
+            "target": target,
+            "n": len(subjects),
+            **{
+                name: float(np.mean([np.std([r[name] for r in s]) for s in subjects.values()]))
+                for name in ("psnr", "mean_level")
+            },
+        }
+        for (model, precision, target), subjects in grouped.items()
+    ]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ class Scene:
         ev: log2 of the exposure ratio of the last and the first frame; ``None`` when unknown.
         given: Every frame that a method may use, darkest first.
         stack: The exposures for MEF-SSIM, the held-out one included; empty for single pictures.
+        subject: What several scenes show at different exposures, so that a network's pictures of
+            it can be compared with each other; empty when only this scene shows it.
     """
 
     name: str
@@ -39,11 +42,30 @@ class Scene:
     ev: float | None = None
     given: tuple[Picture, ...] = ()
     stack: tuple[Picture, ...] = ()
+    subject: str = ""
 
     @property
     def wants_exposure(self) -> bool:
         """True when the truth is the exposure half way between the frames."""
         return self.truth_kind in EXPOSURE_TRUTHS
+
+    def with_noise(self, sigma: float) -> Scene:
+        """The same with Gaussian noise of ``sigma`` 8-bit codes on the frames, rounded to 8 bits.
+
+        The truth and the exposures for MEF-SSIM stay clean; the scene's name seeds the noise.
+        """
+        rng = np.random.default_rng(zlib.crc32(self.name.encode()))
+
+        def noisy(frame: Picture) -> Picture:
+            codes = frame * 255 + sigma * rng.standard_normal(frame.shape, np.float32)
+            return np.asarray(np.rint(np.clip(codes, 0, 255)) / 255, np.float32)
+
+        seen: dict[int, Picture] = {}
+        for frame in (*self.frames, *self.given):
+            if id(frame) not in seen:
+                seen[id(frame)] = noisy(frame)
+        frames = tuple(seen[id(f)] for f in self.frames)
+        return replace(self, frames=frames, given=tuple(seen[id(f)] for f in self.given))
 
 
 @dataclass

@@ -33,6 +33,9 @@ PAIRS: Mapping[str, tuple[float, ...]] = {
 SPREAD = 2.0
 """Distance of the frames of a simulated bracket from the middle exposure, in EV."""
 
+MAPS = (".hdr", ".exr")
+"""Suffixes of radiance maps."""
+
 VIEW = 512
 """Height and width of a view of a radiance map, in pixels."""
 
@@ -75,7 +78,12 @@ def _photograph(name: str, photograph: Picture, spec: ModelSpec) -> Iterator[Sce
         for ev in ERRORS:
             groups = (f"photographs at {ev:+g} EV", *(("photographs, wrong EV",) if ev else ()))
             yield Scene(
-                f"{name} {ev:+g} EV", groups, (expose(photograph, ev),), photograph, "photograph"
+                f"{name} {ev:+g} EV",
+                groups,
+                (expose(photograph, ev),),
+                photograph,
+                "photograph",
+                subject=name,
             )
     else:
         shots = {ev: expose(photograph, ev) for ev in ERRORS}
@@ -131,7 +139,8 @@ def _view(name: str, view: Picture, spec: ModelSpec, rng: np.random.Generator) -
             shot = camera.shoot(view, ev, rng)
             truth = camera.expose(view, 0.0) if spec.kind == "correction" else shot
             group = f"radiance maps at {ev:+g} EV"
-            yield Scene(f"{name} {ev:+g} EV", (group,), (shot,), truth, "photograph")
+            label = f"{name} {ev:+g} EV"
+            yield Scene(label, (group,), (shot,), truth, "photograph", subject=name)
     else:
         frames = tuple(camera.shoot(view, ev, rng) for ev in (-SPREAD, SPREAD))
         truth, kind, stack = camera.expose(view, 0.0), "middle exposure", frames
@@ -142,7 +151,7 @@ def _view(name: str, view: Picture, spec: ModelSpec, rng: np.random.Generator) -
 
 
 def _maps(source: Path, skipped: Skipped) -> dict[str, Picture]:
-    files = sorted(f for f in source.iterdir() if f.suffix.lower() == ".hdr")
+    files = sorted(f for f in source.iterdir() if f.suffix.lower() in MAPS)
     chosen = [f for f in files if f.stem in HELD_OUT] or files
     maps = {}
     for file in chosen:

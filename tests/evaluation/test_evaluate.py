@@ -15,7 +15,7 @@ from tiny_bundle import write_bundle
 from edgeexpo.cli import main
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.evaluation.baselines import baselines
-from edgeexpo.evaluation.evaluate import evaluate, gains, summary
+from edgeexpo.evaluation.evaluate import evaluate, gains, spread, summary
 from edgeexpo.evaluation.metrics import NAMES, psnr, to_codes
 from edgeexpo.evaluation.predict import candidates, float_session, spec_of
 from edgeexpo.evaluation.scene import Scene
@@ -165,6 +165,31 @@ def test_every_kind_is_measured_on_photographs(tmp_path, random_weights, preset,
     assert spec_of(preset).kind == kind
     assert len(result.scenes) == count
     assert all(r["psnr"] > 0 and r["delta_e"] >= 0 for r in result.scenes)
+
+
+def test_noise_is_on_the_frames_alone_and_the_same_in_every_run(brackets):
+    (clean, *_), (noisy, *_), (again, *_) = (
+        evaluate("lrl-mobile", brackets, noise=n).scenes for n in (0.0, 10.0, 10.0)
+    )
+    assert noisy["psnr"] < clean["psnr"] - 1
+    assert noisy == again
+    frame = np.full((60, 60, 3), 0.5, np.float32)
+    scene_ = Scene("a", (), (frame,), frame, "photograph", given=(frame, frame)).with_noise(10)
+    assert scene_.truth is frame
+    assert scene_.given[0] is scene_.given[1] is scene_.frames[0]
+    assert 255 * (scene_.frames[0] - frame).std() == pytest.approx(10, rel=0.05)
+
+
+def test_spread_is_that_of_the_exposures_of_one_subject():
+    def row(subject, level, psnr_):
+        head = {"model": "m", "precision": "float", "target": "torch", "subject": subject}
+        return {**head, "mean_level": level, "psnr": psnr_}
+
+    rows = [row("a", 0.4, 20.0), row("a", 0.6, 24.0), row("b", 0.5, 30.0), row("b", 0.5, 30.0)]
+    (found,) = spread([*rows, row("", 0.0, 0.0)])
+    assert found["n"] == 2
+    assert found["psnr"] == pytest.approx(1.0)
+    assert found["mean_level"] == pytest.approx(0.05)
 
 
 def test_radiance_is_measured_against_radiance(tmp_path, random_weights, monkeypatch):
