@@ -1,0 +1,24 @@
+"""OpenCV, imported when a block that needs it runs."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from edgeexpo.errors import MissingDependencyError
+
+
+def load() -> ModuleType:
+    """Return the ``cv2`` module.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingDependencyError(
+            "OpenCV is not installed; expected it for tone mapping, calibration and alignment: "
+            "pip install 'edgeexpo[camera]'"
+        ) from error
+    module: ModuleType = cv2
+    return module

@@ -1,0 +1,208 @@
+"""Tone mapping operators: linear radiance to a picture for an ordinary display.
+
+All take HxWx3 linear RGB radiance (any scale, >= 0) and return HxWx3 float32 in [0, 1], encoded by
+a power ``1 / gamma`` and so sRGB-like. A black picture stays black and one of a single luminance
+comes back as its own colour, scaled to a maximum of 1 and encoded: neither has contrast to map.
+
+Reinhard, Drago and Mantiuk are OpenCV's, which reads channel 0 as red here. The ranges of
+:func:`random_operator` are those of D. Marnerides et al., "ExpandNet", Eurographics 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging import opencv
+
+Picture = npt.NDArray[np.float32]
+Operator = Callable[[Picture], Picture]
+
+_FLOOR = 1e-4
+"""Smallest luminance before a logarithm, relative to the brightest value; OpenCV's own floor."""
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def reinhard(
+    radiance: Picture,
+    *,
+    intensity: float = 0.0,
+    light_adapt: float = 1.0,
+    color_adapt: float = 0.0,
+    gamma: float = 2.2,
+) -> Picture:
+    """E. Reinhard and K. Devlin, "Dynamic range reduction inspired by photoreceptor physiology",
+    IEEE TVCG 11(1), 2005.
+
+    Args:
+        radiance: HxWx3 linear RGB.
+        intensity: Brightness, -8 to 8.
+        light_adapt: 0 adapts to the whole picture, 1 to each pixel.
+        color_adapt: 0 adapts the channels together, 1 each on its own.
+        gamma: Of the encoding, > 0.
+
+    Returns:
+        HxWx3 float32 in [0, 1].
+
+    Raises:
+        PictureError: Not HxWx3, or not finite.
+        UsageError: ``gamma`` is not positive.
+        MissingDependencyError: OpenCV is not installed.
+    """
+    make = opencv.load().createTonemapReinhard
+    return _mapped(radiance, make(gamma, intensity, light_adapt, color_adapt).process, gamma)
+
+
+def drago(
+    radiance: Picture, *, bias: float = 0.85, saturation: float = 1.0, gamma: float = 2.2
+) -> Picture:
+    """F. Drago et al., "Adaptive logarithmic mapping for displaying high contrast scenes",
+    Computer Graphics Forum 22(3), 2003.
+
+    Args:
+        radiance: HxWx3 linear RGB.
+        bias: Of the logarithm's base, 0 to 1; 0.7 to 0.9 suit most scenes.
+        saturation: Of the colours, > 0.
+        gamma: Of the encoding, > 0.
+
+    Returns and raises: as :func:`reinhard`.
+    """
+    make = opencv.load().createTonemapDrago
+    return _mapped(radiance, make(gamma, saturation, bias).process, gamma)
+
+
+def mantiuk(
+    radiance: Picture, *, scale: float = 0.75, saturation: float = 1.0, gamma: float = 2.2
+) -> Picture:
+    """R. Mantiuk et al., "A perceptual framework for contrast processing of high dynamic range
+    images", ACM TAP 3(3), 2006.
+
+    Args:
+        radiance: HxWx3 linear RGB.
+        scale: Of the contrast response, 0.6 to 0.9; smaller compresses more.
+        saturation: Of the colours, > 0.
+        gamma: Of the encoding, > 0.
+
+    Returns and raises: as :func:`reinhard`.
+    """
+    make = opencv.load().createTonemapMantiuk
+    return _mapped(radiance, make(gamma, scale, saturation).process, gamma)
+
+
+def durand(
+    radiance: Picture,
+    *,
+    contrast: float = 3.0,
+    sigma_space: float = 8.0,
+    sigma_color: float = 0.4,
+    gamma: float = 2.2,
+) -> Picture:
+    """F. Durand and J. Dorsey, "Fast bilateral filtering for the display of high-dynamic-range
+    images", SIGGRAPH 2002: the base of log10 luminance is compressed, the detail is kept.
+
+    Args:
+        radiance: HxWx3 linear RGB.
+        contrast: Natural logarithm of the base's range afterwards, > 0; a base within it is left.
+        sigma_space: Of the bilateral filter, pixels.
+        sigma_color: Of the bilateral filter, log10 units.
+        gamma: Of the encoding, > 0.
+
+    Returns and raises: as :func:`reinhard`; also UsageError when ``contrast`` is not positive.
+    """
+    cv2 = opencv.load()
+    if not contrast > 0:
+        raise UsageError(f"contrast is {contrast}; expected a positive number such as 3")
+
+    def process(picture: Picture) -> Picture:
+        luminance = np.maximum(picture @ _LUMA, np.float32(_FLOOR))
+        log = np.log10(luminance)
+        base = cv2.bilateralFilter(log, 0, sigma_color, sigma_space)
+        spread = float(np.ptp(base)) * np.log(10.0)
+        factor = min(1.0, contrast / spread) if spread > 0 else 1.0
+        mapped = 10.0 ** ((base - base.max()) * factor + (log - base))
+        linear = picture * (mapped / luminance)[..., None]
+        return np.asarray(np.clip(linear, 0, 1) ** (1 / gamma), np.float32)
+
+    return _mapped(radiance, process, gamma)
+
+
+def percentile_exposure(
+    radiance: Picture, *, low: float = 10.0, high: float = 90.0, gamma: float = 2.2
+) -> Picture:
+    """One exposure: the values between two percentiles fill the range, the rest clips.
+
+    Args:
+        radiance: HxWx3 linear RGB.
+        low: Percentile of all values that becomes 0.
+        high: Percentile that becomes 1, above ``low``.
+        gamma: Of the encoding, > 0.
+
+    Returns and raises: as :func:`reinhard`; also UsageError for percentiles out of order.
+    """
+    if not 0 <= low < high <= 100:
+        raise UsageError(f"percentiles are {low} and {high}; expected 0 <= low < high <= 100")
+
+    def process(picture: Picture) -> Picture:
+        bottom, top = np.percentile(picture, [low, high])
+        if not top > bottom:
+            bottom, top = 0.0, max(float(top), _FLOOR)
+        scaled = np.clip((picture - bottom) / (top - bottom), 0, 1)
+        return np.asarray(scaled ** (1 / gamma), np.float32)
+
+    return _mapped(radiance, process, gamma)
+
+
+def random_operator(rng: np.random.Generator) -> Operator:
+    """Draw an operator and its parameters, uniformly, as ExpandNet's training does.
+
+    Percentile exposure (0 to 15 and 85 to 100), Reinhard (intensity -1 to 1, light 0.8 to 1, colour
+    0 to 0.2), Mantiuk (scale 0.65 to 0.85), Drago (bias 0.7 to 0.9), Durand (contrast 1 to 3.5);
+    gamma 1.8 to 2.2.
+
+    Returns:
+        A :class:`functools.partial` of one of this module's operators; its ``keywords`` are what
+        was drawn.
+    """
+    draws: tuple[tuple[Callable[..., Picture], dict[str, tuple[float, float]]], ...] = (
+        (percentile_exposure, {"low": (0, 15), "high": (85, 100)}),
+        (
+            reinhard,
+            {"intensity": (-1, 1), "light_adapt": (0.8, 1.0), "color_adapt": (0.0, 0.2)},
+        ),
+        (mantiuk, {"scale": (0.65, 0.85)}),
+        (drago, {"bias": (0.7, 0.9)}),
+        (durand, {"contrast": (3.5, 1.0)}),
+    )
+    operator, ranges = draws[int(rng.integers(len(draws)))]
+    ranges = {**ranges, "gamma": (1.8, 2.2)}
+    drawn = {name: float(a + (b - a) * rng.random()) for name, (a, b) in ranges.items()}
+    return partial(operator, **drawn)
+
+
+def _mapped(radiance: Picture, process: Callable[[Picture], Any], gamma: float) -> Picture:
+    if not gamma > 0:
+        raise UsageError(f"gamma is {gamma}; expected a positive number such as 2.2")
+    picture = _relative(radiance)
+    luminance = picture @ _LUMA
+    if float(np.ptp(luminance)) <= 1e-6:
+        return np.asarray(picture ** (1 / gamma), np.float32)
+    out = np.nan_to_num(np.asarray(process(picture), np.float32), nan=0.0, posinf=1.0, neginf=0.0)
+    return np.clip(out, 0, 1, dtype=np.float32)
+
+
+def _relative(radiance: Picture) -> Picture:
+    """``radiance`` over its largest value, in [0, 1]; negative values are out of gamut, hence 0."""
+    picture = np.asarray(radiance, np.float32)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise PictureError(f"radiance has shape {picture.shape}; expected HxWx3")
+    if not np.all(np.isfinite(picture)):
+        raise PictureError("radiance has NaN or infinite values; expected finite linear light")
+    top = float(picture.max())
+    if top <= 0:
+        return np.zeros_like(picture)
+    return np.ascontiguousarray(np.clip(picture / np.float32(top), 0, 1))
