@@ -59,7 +59,7 @@ _STUDENT = Recipe("", "distilled", steps=2000, batch=4, crop=128, teacher="kdfus
 _CORRECTION = Recipe(
     "",
     "correction-rgb",
-    steps=4000,
+    steps=4500,
     batch=16,
     scenes=4000,
     scene_size=128,

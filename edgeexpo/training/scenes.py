@@ -40,6 +40,9 @@ STACK = 9
 CORRECTION_EVS = (-1.5, -1.0, 0.0, 1.0, 1.5)
 """Exposure errors of the Exposure-Errors data set (Afifi et al., CVPR 2021)."""
 
+WELL_EXPOSED = 0.4
+"""Share of correction scenes without an error: with the data set's fifth, networks spoil them."""
+
 HEADROOM = 16.0
 """Radiance at which the fixed-range target of LDR->HDR saturates, over that of a white pixel."""
 
@@ -142,7 +145,7 @@ def best_fusion(stack: Sequence[Picture], radiance: Picture) -> Picture:
 
 
 def correction(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
-    """A well-exposed picture and the same one exposed wrongly by one of :data:`CORRECTION_EVS`.
+    """A well-exposed picture and the same one exposed by one of :data:`CORRECTION_EVS`.
 
     The response is sRGB both ways, as in the Exposure-Errors data. Photographs are well exposed as
     they are; maps are developed with their geometric mean at 0.18. Half of the pictures have the
@@ -156,7 +159,8 @@ def correction(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
     else:
         radiance = part(_choose(sources.photographs, rng), size, rng)
     truth = camera.expose(radiance, 0.0)
-    ev = CORRECTION_EVS[int(rng.integers(len(CORRECTION_EVS)))]
+    wrong = [ev for ev in CORRECTION_EVS if ev != 0]
+    ev = 0.0 if rng.random() < WELL_EXPOSED else wrong[int(rng.integers(len(wrong)))]
     light = srgb_to_linear(truth)
     noisy = rng.random() < 1 / 2
     picture = camera.shoot(light, ev, rng) if noisy else camera.expose(light, ev)
