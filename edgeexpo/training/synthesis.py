@@ -7,17 +7,18 @@ exactly.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeexpo.errors import UsageError
+from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging.camera import Camera
 from edgeexpo.imaging.color import srgb_to_linear
+from edgeexpo.imaging.exr import read_exr
 from edgeexpo.imaging.interpolation import intermediate
+from edgeexpo.progress import note
 from edgeexpo.training.radiance import read_hdr
 
 Picture = npt.NDArray[np.float32]
@@ -43,18 +44,41 @@ class Bracket:
 def radiance_maps(folder: Path, *, held_out: bool) -> dict[str, Picture]:
     """Read the radiance maps of a folder: the held-out ones, or all others.
 
-    ``.exr`` files are skipped with a warning that names them.
+    A damaged file is skipped; stderr names each and counts them.
 
     Raises:
-        UsageError: The folder has no ``.hdr`` file of the wanted kind.
+        UsageError: The folder has no ``.hdr`` or ``.exr`` file of the wanted kind that can be read.
+        MissingDependencyError: There are ``.exr`` files and the OpenEXR package is not installed.
     """
-    skipped = [p.name for p in sorted(folder.glob("*.exr")) if (p.stem in HELD_OUT) == held_out]
-    if skipped:
-        warnings.warn(f"skipped, EXR is not read here: {', '.join(skipped)}", stacklevel=2)
-    paths = [p for p in sorted(folder.glob("*.hdr")) if (p.stem in HELD_OUT) == held_out]
-    if not paths:
-        raise UsageError(f"{folder} has no radiance maps; expected equirectangular .hdr files")
-    return {path.stem: read_hdr(path) for path in paths}
+    files = [*sorted(folder.glob("*.hdr")), *sorted(folder.glob("*.exr"))]
+    maps: dict[str, Picture] = {}
+    damaged = []
+    for path in (p for p in files if (p.stem in HELD_OUT) == held_out):
+        try:
+            maps[path.name if path.stem in maps else path.stem] = read_map(path)
+        except PictureError as error:
+            damaged.append(path.name)
+            note(f"edgeexpo: skipped: {error}")
+    if damaged:
+        note(f"edgeexpo: {len(damaged)} radiance maps skipped: {', '.join(damaged)}")
+    if not maps:
+        raise UsageError(
+            f"{folder} has no radiance maps; expected equirectangular .hdr or .exr files"
+        )
+    return maps
+
+
+def read_map(path: Path) -> Picture:
+    """Read a ``.hdr`` or ``.exr`` file: HxWx3 float32 linear RGB radiance, >= 0.
+
+    Small negative values, which lossy EXR compression leaves in the dark, become 0.
+
+    Raises:
+        PictureError: The file cannot be read.
+        MissingDependencyError: It is ``.exr`` and the OpenEXR package is not installed.
+    """
+    radiance = read_exr(path) if path.suffix.lower() == ".exr" else read_hdr(path)
+    return np.maximum(radiance, np.float32(0))
 
 
 def photographs(folder: Path) -> dict[str, Picture]:

@@ -58,13 +58,26 @@ def test_interpolation_pair_repeats_with_the_seed_and_is_close():
     assert np.sqrt(np.mean((first[0] - first[1]) ** 2)) < 0.05
 
 
-def test_held_out_maps_are_kept_apart(tmp_path):
+def test_held_out_maps_are_kept_apart_and_damaged_ones_are_named(tmp_path, capsys):
     for name in ("lab", "city"):
         assert cv2.imwrite(str(tmp_path / f"{name}.hdr"), np.ones((8, 16, 3), np.float32))
     (tmp_path / "blender_night.exr").write_bytes(b"")
-    with pytest.warns(UserWarning, match=r"blender_night\.exr"):
-        assert list(synthesis.radiance_maps(tmp_path, held_out=False)) == ["city"]
+    (tmp_path / "dusk.hdr").write_bytes(b"#?RADIANCE")
+    assert list(synthesis.radiance_maps(tmp_path, held_out=False)) == ["city"]
+    said = capsys.readouterr().err
+    assert "2 radiance maps skipped: dusk.hdr, blender_night.exr" in said
     assert list(synthesis.radiance_maps(tmp_path, held_out=True)) == ["lab"]
+
+
+def test_exr_maps_are_read_without_negative_light(tmp_path):
+    OpenEXR = pytest.importorskip("OpenEXR")
+    radiance = np.linspace(-0.01, 30, 8 * 16 * 3, dtype=np.float32).reshape(8, 16, 3)
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    for name in ("city", "blender_city"):
+        OpenEXR.File(header, {"RGB": radiance}).write(str(tmp_path / f"{name}.exr"))
+    maps = synthesis.radiance_maps(tmp_path, held_out=True)
+    assert list(maps) == ["blender_city"]
+    np.testing.assert_array_equal(maps["blender_city"], np.maximum(radiance, 0))
 
 
 def test_folder_without_maps_is_refused(tmp_path):

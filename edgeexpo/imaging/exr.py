@@ -1,0 +1,57 @@
+"""Reading OpenEXR pictures, all compressions (DWA too), through the OpenEXR package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import MissingDependencyError, PictureError
+
+
+def read_exr(path: Path) -> npt.NDArray[np.float32]:
+    """Read the R, G and B channels of the first part of an ``.exr`` file.
+
+    A picture with a single ``Y`` channel is returned as grey. Values are as stored: linear, and
+    slightly negative where lossy compression or a wide gamut made them so.
+
+    Returns:
+        HxWx3 float32, linear radiance, RGB.
+
+    Raises:
+        PictureError: Missing, damaged, without those channels at full size, or not finite.
+        MissingDependencyError: The OpenEXR package is not installed.
+    """
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} is OpenEXR and the OpenEXR package is not installed; "
+            "expected it to read .exr: pip install 'edgeexpo[train]'"
+        ) from error
+    if not path.is_file():
+        raise PictureError(f"{path} does not exist; expected an OpenEXR picture")
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            channels = {name: channel.pixels for name, channel in file.channels().items()}
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise PictureError(
+            f"{path} is no readable OpenEXR picture; expected a whole, scan-line or tiled file"
+        ) from error
+    return _rgb(channels, path)
+
+
+def _rgb(channels: dict[str, Any], path: Path) -> npt.NDArray[np.float32]:
+    names = ("R", "G", "B") if "R" in channels else ("Y", "Y", "Y")
+    if not all(name in channels for name in names):
+        found = ", ".join(sorted(channels)) or "none"
+        raise PictureError(f"{path} has channels {found}; expected R, G and B, or Y alone")
+    planes = [np.asarray(channels[name], np.float32) for name in names]
+    if len({plane.shape for plane in planes}) != 1 or planes[0].ndim != 2 or planes[0].size == 0:
+        raise PictureError(f"{path} has channels of different sizes; expected full resolution")
+    picture = np.stack(planes, axis=2)
+    if not np.all(np.isfinite(picture)):
+        raise PictureError(f"{path} has NaN or infinite values; expected finite radiance")
+    return picture

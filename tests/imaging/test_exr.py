@@ -1,0 +1,81 @@
+"""Reading OpenEXR: files written by the OpenEXR package here, and damaged ones."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from edgeexpo.errors import MissingDependencyError, PictureError
+from edgeexpo.imaging.exr import read_exr
+
+OpenEXR = pytest.importorskip("OpenEXR")
+
+
+def radiance() -> np.ndarray:
+    rows, columns = np.mgrid[0:40, 0:30] / 40
+    planes = [np.exp(4 * rows), 1 + columns, 0.01 + rows * columns]
+    return np.stack(planes, axis=2).astype(np.float32)
+
+
+def write(path, channels, compression="ZIP_COMPRESSION"):
+    header = {"compression": getattr(OpenEXR, compression), "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, channels).write(str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("compression", "tolerance"),
+    [
+        ("NO_COMPRESSION", 0),
+        ("ZIP_COMPRESSION", 0),
+        ("PIZ_COMPRESSION", 0),
+        ("DWAA_COMPRESSION", 0.02),
+        ("DWAB_COMPRESSION", 0.02),
+    ],
+)
+def test_what_was_written_is_read(tmp_path, compression, tolerance):
+    read = read_exr(write(tmp_path / "a.exr", {"RGB": radiance()}, compression))
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, radiance(), rtol=tolerance, atol=tolerance)
+
+
+def test_half_floats_alpha_and_grey(tmp_path):
+    half = radiance().astype(np.float16)
+    alpha = np.ones((40, 30, 1), np.float16)
+    rgba = write(tmp_path / "a.exr", {"RGBA": np.concatenate([half, alpha], axis=2)})
+    np.testing.assert_array_equal(read_exr(rgba), half.astype(np.float32))
+    grey = read_exr(write(tmp_path / "y.exr", {"Y": radiance()[..., 0].copy()}))
+    np.testing.assert_array_equal(grey, np.repeat(radiance()[..., :1], 3, axis=2))
+
+
+def test_other_channels_are_named(tmp_path):
+    path = write(tmp_path / "z.exr", {"Z": radiance()[..., 0].copy()})
+    with pytest.raises(PictureError, match="channels Z; expected R, G and B"):
+        read_exr(path)
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    picture = radiance()
+    picture[3, 4, 1] = np.inf
+    with pytest.raises(PictureError, match="infinite"):
+        read_exr(write(tmp_path / "a.exr", {"RGB": picture}))
+
+
+@pytest.mark.parametrize("kept", [0, 20, 0.5, 0.95])
+@pytest.mark.parametrize("compression", ["ZIP_COMPRESSION", "DWAB_COMPRESSION"])
+def test_truncated_files_are_refused(tmp_path, kept, compression):
+    path = write(tmp_path / "a.exr", {"RGB": radiance()}, compression)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    with pytest.raises(PictureError, match="no readable OpenEXR picture"):
+        read_exr(path)
+
+
+def test_a_missing_file_and_a_missing_package_are_named(tmp_path, monkeypatch):
+    with pytest.raises(PictureError, match="does not exist"):
+        read_exr(tmp_path / "none.exr")
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(MissingDependencyError, match=r"edgeexpo\[train\]"):
+        read_exr(tmp_path / "none.exr")
