@@ -12,7 +12,7 @@ import numpy as np
 from edgeexpo.errors import UsageError
 from edgeexpo.evaluation.baselines import FITTED, baselines
 from edgeexpo.evaluation.datasets import scenes
-from edgeexpo.evaluation.metrics import NAMES, measure
+from edgeexpo.evaluation.metrics import NAMES, Measure
 from edgeexpo.evaluation.predict import Candidate, candidates, spec_of
 from edgeexpo.evaluation.scene import Picture, Scene, Skipped
 from edgeexpo.progress import track
@@ -86,15 +86,15 @@ def evaluate(
 def _measured(
     scene: Scene, opened: Sequence[Candidate], with_baselines: bool, write: Writer | None
 ) -> list[Row]:
-    rows = []
+    rows, measure = [], Measure(scene)
     for candidate in opened:
         measured, shown = candidate(scene)
-        rows.append(_row(scene, candidate.model, candidate, shown, measure(scene, measured, shown)))
+        rows.append(_row(scene, candidate.model, candidate, shown, measure(measured, shown)))
         if write is not None:
             write(scene, f"{candidate.model}.{candidate.target}.{candidate.precision}", shown)
     if with_baselines:
         for name, picture in baselines(scene).items():
-            rows.append(_row(scene, name, None, picture, measure(scene, picture, picture)))
+            rows.append(_row(scene, name, None, picture, measure(picture, picture)))
             if write is not None:
                 write(scene, name, picture)
     return rows

@@ -15,7 +15,7 @@ import torch
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.evaluation.scene import Picture, Scene
 from edgeexpo.imaging.color import delta_e_2000, rgb_to_lab, srgb_to_linear
-from edgeexpo.imaging.mef_ssim import SMALLEST_SIDE, mef_ssim
+from edgeexpo.imaging.mef_ssim import SMALLEST_SIDE, MefReference
 from edgeexpo.imaging.pu21 import pu21_psnr
 
 Codes = npt.NDArray[np.uint8]
@@ -113,32 +113,40 @@ NAMES = (*PICTURE_METRICS, "mef_ssim", "mef_ssim_inputs", "pu21_psnr", "clipped_
 LARGER_IS_BETTER = {name: name not in ("delta_e", "clipped_log_error") for name in NAMES}
 
 
-def measure(scene: Scene, measured: Picture, shown: Picture) -> dict[str, float]:
-    """Every metric that the scene's truth allows.
+class Measure:
+    """Every metric that one scene's truth allows; the exposures are prepared once."""
 
-    Args:
-        scene: What was given and what is true.
-        measured: HxWx3 float, compared with the truth: sRGB-encoded, or linear radiance.
-        shown: HxWx3 float, sRGB-encoded, compared with the exposures by MEF-SSIM.
-    """
-    if scene.truth_kind == "radiance":
-        assert scene.truth is not None
-        return measure_radiance(scene.truth, measured, scene.frames[0])
-    result: dict[str, float] = {}
-    if scene.truth is not None:
-        truth, picture = to_codes(scene.truth), to_codes(measured)
-        scores = {name: metric(truth, picture) for name, metric in PICTURE_METRICS.items()}
-        result.update({name: score for name, score in scores.items() if score is not None})
-    if len(scene.stack) > 1 and min(shown.shape[:2]) >= SMALLEST_SIDE:
-        rounded = to_codes(shown).astype(np.float32) / 255
-        result["mef_ssim"] = mef_ssim(scene.stack, rounded)
-        if len(scene.frames) > 1:
-            result["mef_ssim_inputs"] = (
-                result["mef_ssim"]
-                if len(scene.stack) == len(scene.frames)
-                else mef_ssim(scene.frames, rounded)
-            )
-    return result
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._truth = None if scene.truth is None else to_codes(scene.truth)
+        self._exposures: dict[str, MefReference] = {}
+        if len(scene.stack) > 1 and min(scene.stack[0].shape[:2]) >= SMALLEST_SIDE:
+            self._exposures["mef_ssim"] = MefReference(scene.stack)
+            if len(scene.frames) > 1:
+                same = len(scene.stack) == len(scene.frames)
+                inputs = self._exposures["mef_ssim"] if same else MefReference(scene.frames)
+                self._exposures["mef_ssim_inputs"] = inputs
+
+    def __call__(self, measured: Picture, shown: Picture) -> dict[str, float]:
+        """Scores by name.
+
+        Args:
+            measured: HxWx3 float, compared with the truth: sRGB-encoded, or linear radiance.
+            shown: HxWx3 float, sRGB-encoded, compared with the exposures by MEF-SSIM.
+        """
+        scene = self._scene
+        if scene.truth_kind == "radiance" and scene.truth is not None:
+            return measure_radiance(scene.truth, measured, scene.frames[0])
+        result: dict[str, float] = {}
+        if self._truth is not None:
+            picture = to_codes(measured)
+            scores = {
+                name: metric(self._truth, picture) for name, metric in PICTURE_METRICS.items()
+            }
+            result.update({name: score for name, score in scores.items() if score is not None})
+        for name, exposures in self._exposures.items():
+            result[name] = exposures(shown)
+        return result
 
 
 def measure_radiance(truth: Picture, radiance: Picture, frame: Picture) -> dict[str, float]:

@@ -24,6 +24,7 @@ metric.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,54 @@ _ROWS = 48
 """Rows of scores computed at a time: what they need stays in the processor's cache."""
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """What the exposures say at one scale; maps have one element for each patch.
+
+    The desired patch is ``x = sum_k mix_k x_k`` up to its mean.
+    """
+
+    planes: list[Plane]
+    means: Plane
+    mix: Plane
+    variance: Plane
+
+
+class MefReference:
+    """The exposures of one scene, prepared for scoring many fused pictures.
+
+    Args:
+        frames: One or more HxWx3 exposures of a static scene, sRGB-encoded, [0, 1], in any order.
+
+    Raises:
+        PictureError: No frames, not HxWx3, sizes that differ, or below 41 pixels a side.
+    """
+
+    def __init__(self, frames: Sequence[npt.ArrayLike]) -> None:
+        if not len(frames):
+            raise PictureError("MEF-SSIM got no frames; expected at least one")
+        self._shape = np.shape(frames[0])
+        planes = [_grey(f"frame {i}", frame, self._shape) for i, frame in enumerate(frames)]
+        self._scales = []
+        for _ in EXPONENTS:
+            self._scales.append(_prepared(planes))
+            planes = [_halved(p) for p in planes]
+
+    def __call__(self, fused: npt.ArrayLike) -> float:
+        """:func:`mef_ssim` of ``fused``, HxWx3 of the frames' size."""
+        candidate = _grey("the fused picture", fused, self._shape)
+        score = 1.0
+        for scale, exponent in zip(self._scales, EXPONENTS, strict=True):
+            score *= max(float(_scores(scale, candidate).mean()), 0.0) ** float(exponent)
+            candidate = _halved(candidate)
+        return score
+
+    def map(self, fused: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """:func:`mef_ssim_map` of ``fused``, HxWx3 of the frames' size."""
+        candidate = _grey("the fused picture", fused, self._shape)
+        return _scores(self._scales[0], candidate).astype(np.float32)
+
+
 def mef_ssim(frames: Sequence[npt.ArrayLike], fused: npt.ArrayLike) -> float:
     """Quality of a fused picture, without a reference.
 
@@ -61,12 +110,7 @@ def mef_ssim(frames: Sequence[npt.ArrayLike], fused: npt.ArrayLike) -> float:
     Raises:
         PictureError: No frames, not HxWx3, sizes that differ, or below 41 pixels a side.
     """
-    planes, candidate = _greys(frames, fused)
-    score = 1.0
-    for exponent in EXPONENTS:
-        score *= max(float(_scores(planes, candidate).mean()), 0.0) ** float(exponent)
-        planes, candidate = [_halved(p) for p in planes], _halved(candidate)
-    return score
+    return MefReference(frames)(fused)
 
 
 def mef_ssim_map(frames: Sequence[npt.ArrayLike], fused: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -77,29 +121,22 @@ def mef_ssim_map(frames: Sequence[npt.ArrayLike], fused: npt.ArrayLike) -> npt.N
     Returns:
         (H-10)x(W-10) float32 in [-1, 1]; element (0, 0) is the patch centred at (5, 5).
     """
-    return _scores(*_greys(frames, fused)).astype(np.float32)
+    return MefReference(frames).map(fused)
 
 
-def _greys(frames: Sequence[npt.ArrayLike], fused: npt.ArrayLike) -> tuple[list[Plane], Plane]:
-    if not len(frames):
-        raise PictureError("MEF-SSIM got no frames; expected at least one")
-    pictures = [np.asarray(p, np.float32) for p in (fused, *frames)]
-    for index, picture in enumerate(pictures):
-        name = "the fused picture" if index == 0 else f"frame {index - 1}"
-        found = "x".join(map(str, picture.shape))
-        if picture.ndim != 3 or picture.shape[2] != 3:
-            raise PictureError(f"{name} is {found}; expected HxWx3")
-        if picture.shape != pictures[0].shape:
-            expected = "x".join(map(str, pictures[0].shape))
-            raise PictureError(
-                f"{name} is {found}, the fused picture {expected}; expected one size"
-            )
-    if min(pictures[0].shape[:2]) < SMALLEST_SIDE:
-        found = "x".join(map(str, pictures[0].shape[:2]))
-        raise PictureError(f"MEF-SSIM got {found}; expected {SMALLEST_SIDE} pixels a side or more")
+def _grey(name: str, frame: npt.ArrayLike, shape: tuple[int, ...]) -> Plane:
+    picture = np.asarray(frame, np.float32)
+    found = "x".join(map(str, picture.shape))
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise PictureError(f"{name} is {found}; expected HxWx3")
+    if picture.shape != shape:
+        expected = "x".join(map(str, shape))
+        raise PictureError(f"{name} is {found}, frame 0 is {expected}; expected one size")
+    if min(shape[:2]) < SMALLEST_SIDE:
+        raise PictureError(f"{name} is {found}; MEF-SSIM needs {SMALLEST_SIDE} pixels a side")
     # Centred, so that sums of products stay small; integers, so that box sums are exact.
-    greys = [np.rint(np.rint(np.clip(p, 0, 1) * 255.0) @ _LUMA / 1000.0) - 128 for p in pictures]
-    return greys[1:], greys[0]
+    codes = np.rint(np.clip(picture, 0, 1) * 255.0)
+    return np.asarray(np.rint(codes @ _LUMA / 1000.0) - 128)
 
 
 def _halved(plane: Plane) -> Plane:
@@ -108,19 +145,21 @@ def _halved(plane: Plane) -> Plane:
     return np.asarray((even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4)
 
 
-def _scores(planes: Sequence[Plane], candidate: Plane) -> Plane:
-    height, width = candidate.shape[0] - WINDOW + 1, candidate.shape[1] - WINDOW + 1
-    out = np.empty((height, width))
+def _prepared(planes: list[Plane]) -> _Scale:
+    height, width = planes[0].shape[0] - WINDOW + 1, planes[0].shape[1] - WINDOW + 1
+    means, mix = np.empty((2, len(planes), height, width))
+    variance = np.empty((height, width))
     for start in range(0, height, _ROWS):
-        rows = slice(start, start + _ROWS + WINDOW - 1)
-        out[start : start + _ROWS] = _strip([p[rows] for p in planes], candidate[rows])
-    return out
+        rows, out = slice(start, start + _ROWS + WINDOW - 1), slice(start, start + _ROWS)
+        means[:, out], mix[:, out], variance[out] = _desired([p[rows] for p in planes])
+    return _Scale(planes, means, mix, variance)
 
 
-def _strip(planes: Sequence[Plane], candidate: Plane) -> Plane:
+def _desired(planes: Sequence[Plane]) -> tuple[Plane, Plane, Plane]:
+    """Gaussian means (K), ``mix`` (K) and the variance of the desired patch, for a strip."""
     count = len(planes)
     sums = [_filter(p, _EQUAL) for p in planes]
-    means = [_filter(p, _GAUSSIAN) for p in (*planes, candidate)]
+    means = np.stack([_filter(p, _GAUSSIAN) for p in planes])
     spread: dict[tuple[int, int], Plane] = {}
     covariance: dict[tuple[int, int], Plane] = {}
     for k in range(count):
@@ -135,11 +174,22 @@ def _strip(planes: Sequence[Plane], candidate: Plane) -> Plane:
     known = length > 1e-9 * np.square((factors * contrast).sum(axis=0))
     gain = np.zeros_like(length)
     np.divide(contrast.max(axis=0), np.sqrt(np.abs(length)), out=gain, where=known)
-    var_x = np.square(gain) * _quadratic(factors, covariance)
-    cross = [_filter(p * candidate, _GAUSSIAN) - means[k] * means[-1] for k, p in enumerate(planes)]
-    cov = gain * np.sum([f * c for f, c in zip(factors, cross, strict=True)], axis=0)
-    var_y = _filter(candidate * candidate, _GAUSSIAN) - means[-1] ** 2
-    return np.asarray((2 * cov + _C) / (var_x + var_y + _C))
+    mix = gain * factors
+    return means, mix, _quadratic(mix, covariance)
+
+
+def _scores(scale: _Scale, candidate: Plane) -> Plane:
+    out = np.empty_like(scale.variance)
+    for start in range(0, len(out), _ROWS):
+        rows, part = slice(start, start + _ROWS + WINDOW - 1), slice(start, start + _ROWS)
+        y = candidate[rows]
+        mean = _filter(y, _GAUSSIAN)
+        covariance = np.zeros_like(mean)
+        for plane, own, mix in zip(scale.planes, scale.means, scale.mix, strict=True):
+            covariance += mix[part] * (_filter(plane[rows] * y, _GAUSSIAN) - own[part] * mean)
+        variance = scale.variance[part] + _filter(y * y, _GAUSSIAN) - mean**2
+        out[part] = (2 * covariance + _C) / (variance + _C)
+    return out
 
 
 def _structure_weights(contrast: Plane, spread: dict[tuple[int, int], Plane]) -> Plane:

@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
 from edgeexpo.evaluation import metrics
-from edgeexpo.evaluation.metrics import measure, measure_radiance, to_codes
+from edgeexpo.evaluation.metrics import Measure, measure_radiance, to_codes
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.parity import metrics as parity
 
@@ -122,16 +122,16 @@ def test_windows_that_do_not_fit_give_none():
 def test_a_scene_gets_the_metrics_that_its_truth_allows():
     frames = tuple(p.astype(np.float32) / 255 for p in pair(64, 64))
     alone = Scene("a", ("g",), frames, None, "none", stack=(*frames, frames[0]))
-    assert set(measure(alone, frames[0], frames[0])) == {"mef_ssim", "mef_ssim_inputs"}
+    assert set(Measure(alone)(frames[0], frames[0])) == {"mef_ssim", "mef_ssim_inputs"}
     known = Scene("a", ("g",), frames[:1], frames[1], "photograph")
-    assert set(measure(known, frames[0], frames[0])) == {"psnr", "ssim", "vif", "delta_e"}
+    assert set(Measure(known)(frames[0], frames[0])) == {"psnr", "ssim", "vif", "delta_e"}
 
 
 def test_metrics_are_on_rounded_codes():
     truth = pair(48, 48)[0].astype(np.float32) / 255
     scene = Scene("a", ("g",), (truth,), truth, "photograph")
-    assert measure(scene, truth + np.float32(0.4 / 255), truth)["psnr"] == 120
-    assert measure(scene, truth + np.float32(0.6 / 255), truth)["psnr"] < 60
+    assert Measure(scene)(truth + np.float32(0.4 / 255), truth)["psnr"] == 120
+    assert Measure(scene)(truth + np.float32(0.6 / 255), truth)["psnr"] < 60
 
 
 def test_radiance_is_measured_up_to_a_gain():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.fusion import exposure_fusion
-from edgeexpo.imaging.mef_ssim import EXPONENTS, mef_ssim, mef_ssim_map
+from edgeexpo.imaging.mef_ssim import EXPONENTS, MefReference, mef_ssim, mef_ssim_map
 
 
 def bracket(height: int, width: int, count: int = 3, seed: int = 0) -> list[np.ndarray]:
@@ -121,6 +121,10 @@ def test_order_does_not_matter_and_fusion_beats_the_extremes() -> None:
     fused = exposure_fusion(frames)
     assert mef_ssim(frames[::-1], fused) == pytest.approx(mef_ssim(frames, fused), abs=1e-12)
     assert all(mef_ssim(frames, fused) > mef_ssim(frames, f) for f in (frames[0], frames[-1]))
+    reference = MefReference(frames)
+    assert [reference(f) for f in (fused, *frames)] == [
+        mef_ssim(frames, f) for f in (fused, *frames)
+    ]
     assert EXPONENTS.sum() == pytest.approx(1)
 
 
@@ -129,8 +133,8 @@ def test_order_does_not_matter_and_fusion_beats_the_extremes() -> None:
     [
         ([(64, 64, 3)], "no frames"),
         ([(64, 64, 3), (64, 64)], "frame 0 is 64x64; expected HxWx3"),
-        ([(64, 64, 3), (64, 65, 3)], "frame 0 is 64x65x3, the fused picture 64x64x3"),
-        ([(40, 64, 3), (40, 64, 3)], "40x64; expected 41 pixels"),
+        ([(64, 64, 3), (64, 65, 3)], "the fused picture is 64x64x3, frame 0 is 64x65x3"),
+        ([(40, 64, 3), (40, 64, 3)], "frame 0 is 40x64x3; MEF-SSIM needs 41 pixels"),
     ],
 )
 def test_bad_pictures_are_refused(shapes: list[tuple[int, ...]], message: str) -> None:
