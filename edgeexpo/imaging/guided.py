@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
 from edgeexpo.imaging.resize import bilinear_taps, resize
 
@@ -25,6 +26,8 @@ Doubles = npt.NDArray[np.float64]
 
 RADIUS, EPS = 2, 1e-4
 """Window radius in pixels of the small size and regulariser, for a side of about 256."""
+
+COLORS = ("rgb", "lab")
 
 _ROWS = 64
 _UNSEEN = (1 / 255) ** 2 / 12
@@ -56,6 +59,9 @@ def guided_upsampling(
     Returns:
         HxWx3 float32, sRGB-encoded, clipped to [0, 1]. When ``small`` has the frames' size it is
         returned as it is (converted from Lab).
+
+    Raises:
+        BundleError: Unknown ``color``.
     """
     size = small.shape[:2]
     if size == frames[0].shape[:2]:
@@ -72,14 +78,20 @@ def guided_upsampling(
 
 
 def encode(rgb: Picture, color: str) -> Picture:
-    """sRGB-encoded RGB as a network takes it: as it is, or as ``L/50 - 1, a/128, b/128``."""
+    """sRGB-encoded RGB as a network takes it: as it is, or as ``L/50 - 1, a/128, b/128``.
+
+    Raises:
+        BundleError: ``color`` is neither ``"rgb"`` nor ``"lab"``.
+    """
+    _check_color(color)
     if color == "rgb":
         return rgb
     return np.asarray(rgb_to_lab(rgb) / _LAB_SCALE - _LAB_SHIFT, np.float32)
 
 
 def decode(picture: Picture, color: str) -> Picture:
-    """The inverse of :func:`encode`, clipped to [0, 1]."""
+    """The inverse of :func:`encode`, clipped to [0, 1]; raises as it does."""
+    _check_color(color)
     if color == "lab":
         picture = np.asarray(lab_to_rgb((picture + _LAB_SHIFT) * _LAB_SCALE), np.float32)
     return np.clip(picture, 0, 1)
@@ -155,6 +167,14 @@ def _apply(coefficients: Picture, guide: Picture, rows: slice, height: int) -> P
 
 def _guide(frames: Sequence[Picture], color: str) -> Picture:
     return np.concatenate([encode(f, color) for f in frames], 2)
+
+
+def _check_color(color: str) -> None:
+    if color not in COLORS:
+        raise BundleError(
+            f"the network's colours are {color!r}; this edgeexpo knows {', '.join(COLORS)}: "
+            "install the version that exported the bundle"
+        )
 
 
 def _box(planes: Picture, radius: int) -> Picture:

@@ -9,6 +9,7 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeexpo.errors import BundleError
 from edgeexpo.imaging.camera import re_expose
 from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
 from edgeexpo.imaging.fusion import exposure_fusion
@@ -133,6 +134,13 @@ def test_a_network_that_sees_more_pixels_than_the_frames_have():
     frame = photograph("coffee")[:50, :70]
     small = resize(retouched(frame), (64, 128))
     assert psnr(guided_upsampling(small, [frame]), retouched(frame)) > 30
+
+
+def test_unknown_colours_are_refused():
+    frame = smooth(40, 50)
+    for small in (frame, smooth(20, 20)):
+        with pytest.raises(BundleError, match="'hsv'; this edgeexpo knows rgb, lab"):
+            guided_upsampling(small, [frame], "hsv")
 
 
 def windows(height: int, width: int, radius: int):
