@@ -182,5 +182,8 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("radiance", transfer="linear"),),
         kind="hdr",
         halo=HALO,
-        front=StageSpec("thumbnail", {"height": THUMBNAIL, "width": THUMBNAIL}),
+        # As in the authors' code: bilinear, not antialiased.
+        front=StageSpec(
+            "thumbnail", {"height": THUMBNAIL, "width": THUMBNAIL, "method": "bilinear"}
+        ),
     )

@@ -203,6 +203,6 @@ def spec(preset: str) -> ModelSpec:
         halo=None,
         multiple=64,
         front=StageSpec("resize", {"height": SIDE, "width": SIDE, "color": color}),
-        back=StageSpec("guided", {"color": color, "radius": 4, "eps": 1e-4}),
+        back=StageSpec("guided", {"color": color, "radius": 2, "eps": 1e-4}),
         kind="correction",
     )

@@ -271,5 +271,5 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("fused"),),
         halo=None,
         multiple=4 * max(chosen.pools) if chosen.kind == "final" else 4,
-        back=StageSpec("guided", {"color": "rgb", "radius": 4, "eps": 1e-4}),
+        back=StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}),
     )
