@@ -17,8 +17,7 @@ from edgeexpo.imaging.files import read_picture
 from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.samples import to_float
 from edgeexpo.spec import ModelSpec
-from edgeexpo.training.radiance import read_hdr
-from edgeexpo.training.synthesis import HELD_OUT, random_view
+from edgeexpo.training.synthesis import HELD_OUT, random_view, read_map
 
 ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
 """Exposure errors in EV, as in the Exposure-Errors data (Afifi et al., CVPR 2021)."""
@@ -151,12 +150,12 @@ def _view(name: str, view: Picture, spec: ModelSpec, rng: np.random.Generator) -
 
 
 def _maps(source: Path, skipped: Skipped) -> dict[str, Picture]:
-    files = sorted(f for f in source.iterdir() if f.suffix.lower() in MAPS)
+    files = [f for suffix in MAPS for f in sorted(source.glob(f"*{suffix}"))]
     chosen = [f for f in files if f.stem in HELD_OUT] or files
     maps = {}
     for file in chosen:
         try:
-            maps[file.stem] = read_hdr(file)
+            maps[file.name] = read_map(file)
         except PictureError as error:
             skipped(str(file), str(error))
     return maps
