@@ -1,0 +1,157 @@
+"""Alignment of hand-held brackets: the same scene, seen by a camera that moved a little.
+
+Each frame is given the reference's exposure by histogram matching, then registered by median
+threshold bitmaps (G. Ward, "Fast, robust image registration for compositing high dynamic range
+photographs from hand-held exposures", JGT 8(2), 2003) for the translation, and by maximising the
+enhanced correlation coefficient (G. D. Evangelidis and E. Z. Psarakis, IEEE TPAMI 30(10), 2008),
+first over rigid motions, then over homographies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging import opencv
+from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, histogram_mapping
+from edgeexpo.progress import note
+
+Picture = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float64]
+
+MINIMUM_ECC = 0.8
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_MTB_BITS = 5
+"""Pyramid levels of the bitmaps: shifts up to 2**5 pixels of the scaled picture."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the frames of a bracket lie on the reference.
+
+    Attributes:
+        reference: Index of the reference frame.
+        matrices: For each frame, the (3, 3) float64 homography from pixel coordinates (x, y, 1) of
+            the reference to those of the frame; pixel centres are whole numbers.
+        confidences: Enhanced correlation coefficient of each, -1 to 1; 0 where none was found.
+        valid: HxW bool, True where every accepted frame shows the scene.
+        accepted: True when every frame was registered.
+    """
+
+    reference: int
+    matrices: tuple[Matrix, ...]
+    confidences: tuple[float, ...]
+    valid: npt.NDArray[np.bool_]
+    accepted: bool
+
+
+def align(
+    frames: Sequence[Picture], *, reference: int = 0, largest: int = 768
+) -> tuple[list[Picture], Alignment]:
+    """Warp the frames of a bracket onto one of them.
+
+    A frame whose coefficient is below :data:`MINIMUM_ECC` is rejected: the reference itself takes
+    its place, stderr says so, and ``accepted`` is False.
+
+    Args:
+        frames: HxWx3 float32 in [0, 1], encoded, of any exposures.
+        reference: Index of the frame that stays; best a well-exposed one.
+        largest: Longer side at which frames are registered, pixels.
+
+    Returns:
+        The frames as seen from the reference (bilinear, borders repeated), and the alignment.
+
+    Raises:
+        PictureError: Frames differ in size.
+        UsageError: No such reference.
+        MissingDependencyError: OpenCV is not installed.
+    """
+    if not 0 <= reference < len(frames):
+        raise UsageError(f"reference is {reference}; expected the index of one of {len(frames)}")
+    shapes = {frame.shape for frame in frames}
+    if len(shapes) != 1 or frames[0].ndim != 3 or frames[0].shape[2] != 3:
+        raise PictureError(f"frames have shapes {sorted(shapes)}; expected one size, HxWx3")
+    cv2 = opencv.load()
+    valid = np.ones(frames[0].shape[:2], bool)
+    aligned, matrices, confidences = [], [], []
+    for index, frame in enumerate(frames):
+        matrix, confidence = np.eye(3), 1.0
+        if index != reference:
+            matrix, confidence = _register(cv2, frame, frames[reference], largest)
+        if confidence < MINIMUM_ECC:
+            note(
+                f"edgeexpo: frame {index} does not align (ECC {confidence:.2f}, expected "
+                f"{MINIMUM_ECC} or more); the reference frame {reference} takes its place"
+            )
+            frame = frames[reference]
+        elif index != reference:
+            frame, inside = _warp(cv2, frame, matrix)
+            valid &= inside
+        aligned.append(frame)
+        matrices.append(matrix)
+        confidences.append(confidence)
+    accepted = min(confidences) >= MINIMUM_ECC
+    return aligned, Alignment(reference, tuple(matrices), tuple(confidences), valid, accepted)
+
+
+def _register(cv2: Any, frame: Picture, target: Picture, largest: int) -> tuple[Matrix, float]:
+    """Homography from ``target`` to ``frame``, and its coefficient."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, largest / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    imf = histogram_mapping(frame, target)
+    codes = np.rint(np.clip(frame, 0, 1) * (CODES - 1)).astype(np.uint8)
+    equalised = np.stack([imf[codes[..., c], c] for c in range(3)], axis=2).astype(np.float32)
+    exposed = np.all((codes >= LOWEST) & (codes <= HIGHEST), axis=2).astype(np.float32)
+    moving, fixed, share = (
+        cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+        for x in (equalised @ _LUMA, target @ _LUMA, exposed)
+    )
+    mask = (share > 0.5).astype(np.uint8)
+    if mask.mean() < 0.05:
+        return np.eye(3), 0.0
+    found, confidence = _correlate(cv2, fixed, moving, mask)
+    to_scaled = np.diag([size[0] / width, size[1] / height, 1.0])
+    to_scaled[:2, 2] = (np.diag(to_scaled)[:2] - 1) / 2
+    matrix = np.linalg.inv(to_scaled) @ found @ to_scaled
+    return matrix / matrix[2, 2], confidence
+
+
+def _correlate(cv2: Any, fixed: Any, moving: Any, mask: Any) -> tuple[Matrix, float]:
+    """MTB, then ECC over rigid motions, then over homographies."""
+    bitmaps = cv2.createAlignMTB(_MTB_BITS)
+    bytes_of = [np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8) for x in (fixed, moving)]
+    shift = bitmaps.calculateShift(*bytes_of)
+    warp = np.eye(2, 3, dtype=np.float32)
+    warp[:, 2] = -np.asarray(shift, np.float32)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-6)
+    try:
+        _, warp = cv2.findTransformECC(fixed, moving, warp, cv2.MOTION_EUCLIDEAN, stop, mask, 5)
+        full = np.vstack([warp, [0, 0, 1]]).astype(np.float32)
+        confidence, full = cv2.findTransformECC(
+            fixed, moving, full, cv2.MOTION_HOMOGRAPHY, stop, mask, 5
+        )
+    except cv2.error:  # it raises when the iterations diverge or the pictures do not overlap
+        return np.eye(3), 0.0
+    if not np.isfinite(confidence) or not np.all(np.isfinite(full)) or abs(full[2, 2]) < 1e-6:
+        return np.eye(3), 0.0
+    return np.asarray(full, np.float64), float(confidence)
+
+
+def _warp(cv2: Any, frame: Picture, matrix: Matrix) -> tuple[Picture, npt.NDArray[np.bool_]]:
+    height, width = frame.shape[:2]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpPerspective(
+        frame, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    rows, columns = np.mgrid[0:height, 0:width]
+    points = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ matrix.T
+    depth = points[..., 2:]
+    place = points[..., :2] / np.where(np.abs(depth) < 1e-9, 1e-9, depth)
+    inside = (place >= 0) & (place <= np.array([width - 1, height - 1])) & (depth > 0)
+    return np.asarray(warped, np.float32), np.all(inside, axis=2)
