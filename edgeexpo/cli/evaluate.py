@@ -140,7 +140,7 @@ def _text(result: Evaluation, per_scene: bool) -> str:
     lines.append(_table(result.rows, "dataset"))
     for gain in result.gains:
         lines.append(
-            f"{gain['model']} ({gain['target']} {gain['precision']}) beats y0 by "
+            f"{gain['model']} ({gain['target']} {gain['precision']}) beats {gain['over']}, by "
             f"{gain['mean']:+.2f} dB in the mean of {gain['n']}, by {gain['worst_tenth']:+.2f} on "
             f"the tenth where y0 is worst, by {gain['worst']:+.2f} at worst"
         )

@@ -62,8 +62,8 @@ RADIANCE: Mapping[str, Baseline] = MappingProxyType(
 )
 """For networks that give radiance."""
 
-FITTED = "y0, fitted response"
-"""The baseline that an interpolation network starts from."""
+Y0 = ("y0, fitted response", "y0, sRGB response")
+"""What an interpolation network is to beat; it starts from the first."""
 
 
 def baselines(scene: Scene) -> dict[str, Picture]:

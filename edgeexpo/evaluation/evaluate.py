@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import UsageError
-from edgeexpo.evaluation.baselines import FITTED, baselines
+from edgeexpo.evaluation.baselines import Y0, baselines
 from edgeexpo.evaluation.datasets import scenes
 from edgeexpo.evaluation.metrics import NAMES, Measure
 from edgeexpo.evaluation.predict import Candidate, candidates, spec_of
-from edgeexpo.evaluation.scene import Picture, Scene, Skipped
+from edgeexpo.evaluation.scene import EXPOSURE_TRUTHS, Picture, Scene, Skipped
 from edgeexpo.progress import track
 
 Row = dict[str, Any]
@@ -29,7 +29,7 @@ class Evaluation:
         rows: One for each model, precision and dataset, baselines included: the means over ``n``
             scenes of every metric, ``None`` where a metric does not apply.
         scenes: The same for each scene.
-        gains: For interpolation, what the network adds to its own y0: see :func:`gains`.
+        gains: For interpolation, what the network adds to y0: see :func:`gains`.
         spread: For correction, how far apart the pictures of one subject are: see :func:`spread`.
         skipped: Files that could not be read.
     """
@@ -136,39 +136,37 @@ def summary(rows: Iterable[Row]) -> list[Row]:
 
 
 def gains(rows: Sequence[Row]) -> list[Row]:
-    """What each network adds to y0 with the fitted response, in dB, over exposures.
+    """What each network adds to y0, in dB of PSNR, over exposures.
 
-    ``mean`` and ``worst`` over the scenes; ``worst_tenth``: the mean over the tenth of the scenes
-    on which y0 is worst. Only scenes whose truth is the middle frame or exposure.
+    One row for each network and each y0 (``over``). ``mean`` and ``worst`` over the scenes;
+    ``worst_tenth``: the mean over the tenth of the scenes on which y0 is worst. Only scenes whose
+    truth is the middle frame or exposure.
     """
-    base = {
-        row["scene"]: row["psnr"]
-        for row in rows
-        if row["model"] == FITTED and row["truth"] in ("middle frame", "middle exposure")
+    scores: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in rows:
+        if row["truth"] in EXPOSURE_TRUTHS:
+            key = (row["model"], row["precision"], row["target"])
+            scores.setdefault(key, {})[row["scene"]] = row["psnr"]
+    bases = {name: scores[name, None, None] for name in Y0 if (name, None, None) in scores}
+    return [
+        _gain(key, over, own, base)
+        for key, own in scores.items()
+        if key[2] is not None
+        for over, base in bases.items()
+    ]
+
+
+def _gain(key: tuple[Any, ...], over: str, own: dict[str, float], base: dict[str, float]) -> Row:
+    hardest = sorted(own, key=lambda scene: base[scene])[: -(-len(own) // 10)]
+    gained = {scene: own[scene] - base[scene] for scene in own}
+    return {
+        **dict(zip(("model", "precision", "target"), key, strict=True)),
+        "over": over,
+        "n": len(gained),
+        "mean": float(np.mean(list(gained.values()))),
+        "worst": min(gained.values()),
+        "worst_tenth": float(np.mean([gained[scene] for scene in hardest])),
     }
-    result = []
-    networks = {(r["model"], r["precision"], r["target"]) for r in rows if r["target"] is not None}
-    for model, precision, target in sorted(networks):
-        own = {
-            row["scene"]: row["psnr"] - base[row["scene"]]
-            for row in rows
-            if (row["model"], row["precision"], row["target"]) == (model, precision, target)
-            and row["scene"] in base
-        }
-        if own:
-            hardest = sorted(own, key=lambda scene: base[scene])[: -(-len(own) // 10)]
-            result.append(
-                {
-                    "model": model,
-                    "precision": precision,
-                    "target": target,
-                    "n": len(own),
-                    "mean": float(np.mean(list(own.values()))),
-                    "worst": min(own.values()),
-                    "worst_tenth": float(np.mean([own[scene] for scene in hardest])),
-                }
-            )
-    return result
 
 
 def spread(rows: Sequence[Row]) -> list[Row]:

@@ -44,7 +44,8 @@ def test_a_float_network_beside_the_baselines(brackets):
     assert ("brackets, middle frame", "middle") not in rows
     assert rows["brackets, reference", "middle"]["n"] == 1
     assert rows["brackets, reference", "Mertens, all frames"]["mef_ssim"] > 0.5
-    (gain,) = result.gains
+    gain, default = result.gains
+    assert default["over"] == "y0, sRGB response"
     y0 = rows["brackets, middle frame", "y0, fitted response"]
     assert gain["mean"] == pytest.approx(own["psnr"] - y0["psnr"])
     assert gain["n"] == 2
@@ -126,6 +127,7 @@ def test_gains_tell_the_mean_the_worst_and_the_hardest_tenth():
     rows += [row(s, "net", "torch", v + (6 if v < 21.5 else 1)) for s, v in base.items()]
     rows[-1] = {**rows[-1], "psnr": rows[-1]["psnr"] - 3}
     (gain,) = gains(rows)
+    assert gain["over"] == "y0, fitted response"
     assert gain["worst_tenth"] == pytest.approx(6)
     assert gain["worst"] == pytest.approx(-2)
     assert gain["mean"] == pytest.approx((2 * 6 + 17 * 1 - 2) / 20)
