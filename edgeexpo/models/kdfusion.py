@@ -24,6 +24,10 @@ from edgeexpo.models.strip_pooling import MixedPooling
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 BLOCKS = 6
+
+LONGEST = 256
+"""Longest side at which a picture is seen whole, as scenes were in training."""
+
 TAPS = (2, 4, 6)
 """Residual blocks, counted from one, whose outputs are distilled. A public re-implementation counts
 from zero and so taps only the third and the fifth."""
@@ -271,5 +275,6 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("fused"),),
         halo=None,
         multiple=4 * max(chosen.pools) if chosen.kind == "final" else 4,
+        longest=LONGEST,
         back=StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}),
     )

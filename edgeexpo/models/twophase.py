@@ -18,9 +18,12 @@ from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.models.layers import conv3, double, initialise
-from edgeexpo.spec import ModelSpec, TensorSpec
+from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 SLOPE = 0.2
+
+LONGEST = 256
+"""Longest side at which a picture is seen whole, as scenes were in training."""
 
 
 @dataclass(frozen=True)
@@ -187,24 +190,20 @@ def build(preset: str) -> TwoPhase:
 
 
 def spec(preset: str) -> ModelSpec:
-    """Tensors, halo and size multiple of a preset."""
+    """Tensors and stages of a preset.
+
+    The networks are convolutional, but what they learn is tone over a part of the *scene*: on a
+    picture several times the size of the training scenes they flatten it. So they see the whole
+    picture at a bounded size, and the change is applied at full size.
+    """
     return ModelSpec(
         name=preset.removesuffix("-mobile"),
         task="fuse a dark and a bright frame (two-phase progressive fusion)",
         frames=("under", "over"),
         inputs=(TensorSpec("under"), TensorSpec("over")),
         outputs=(TensorSpec("fused"),),
-        halo=halo(shape(preset)),
+        halo=None,
         multiple=4,
+        longest=LONGEST,
+        back=StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}),
     )
-
-
-def halo(shape: Shape) -> int:
-    """Receptive-field radius in pixels, rounded up to the multiple of 4."""
-    phase1 = phase2 = 0
-    if shape.intermediate == "unet":
-        down = 2 + 1 + 2 * (1 + 1) + 4 * 1
-        phase1 = down + 4 * (2 + 4 + 8 + 16) + 4 + 2 + 2 + 2 + 2
-    if shape.attention:
-        phase2 = 1 + 2 + 1 + 2 * shape.layers * shape.blocks + 1 + 1 + 1
-    return -(-(phase1 + phase2) // 4) * 4

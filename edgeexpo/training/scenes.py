@@ -23,10 +23,10 @@ from edgeexpo.imaging.camera import Camera
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.imaging.mef_ssim import mef_ssim
 from edgeexpo.imaging.resize import resize
+from edgeexpo.training.photographs import Photographs
 from edgeexpo.training.synthesis import (
     Picture,
     interpolation_pair,
-    photographs,
     radiance_maps,
     random_view,
 )
@@ -36,6 +36,9 @@ Maker = Callable[["Sources", int, np.random.Generator], Scene]
 
 STACK = 9
 """Exposures of the dense stack whose fusion is the target of fusion networks."""
+
+JUDGED = 64
+"""Smallest height and width at which candidates for the target are compared, pixels."""
 
 CORRECTION_EVS = (-1.5, -1.0, 0.0, 1.0, 1.5)
 """Exposure errors of the Exposure-Errors data set (Afifi et al., CVPR 2021)."""
@@ -52,13 +55,38 @@ class Sources:
     """Radiance maps and linear photographs, by name."""
 
     maps: Mapping[str, Picture]
-    photographs: Mapping[str, Picture]
+    photographs: Photographs | None
 
     def scene(self, size: int, rng: np.random.Generator, photographs: float = 1 / 3) -> Picture:
         """Linear radiance, ``size x size x 3``: a view of a map, or part of a photograph."""
         if self.photographs and (not self.maps or rng.random() < photographs):
-            return part(_choose(self.photographs, rng), size, rng)
-        return random_view(_choose(self.maps, rng), size, rng)
+            return self.part(size, rng)
+        return self.view(size, rng)
+
+    def view(self, size: int, rng: np.random.Generator) -> Picture:
+        """A perspective view of a random map.
+
+        Raises:
+            UsageError: There is no map.
+        """
+        if not self.maps:
+            raise UsageError(
+                "this network learns from radiance maps; the folder has no .hdr or .exr"
+            )
+        names = list(self.maps)
+        return random_view(self.maps[names[int(rng.integers(len(names)))]], size, rng)
+
+    def part(self, size: int, rng: np.random.Generator) -> Picture:
+        """A part of a random photograph.
+
+        Raises:
+            UsageError: There is no photograph to train on.
+        """
+        if not self.photographs:
+            raise UsageError(
+                "this network learns from photographs; the folder has none that is not held out"
+            )
+        return part(self.photographs.draw(rng), size, rng)
 
 
 def read_sources(folder: Path, held_out: bool = False) -> Sources:
@@ -76,7 +104,7 @@ def read_sources(folder: Path, held_out: bool = False) -> Sources:
     maps, pictures = (s if (s := folder / n).is_dir() else folder for n in ("hdri", "photos"))
     found = Sources(
         radiance_maps(maps, held_out=held_out) if _has(maps, ("*.hdr", "*.exr")) else {},
-        {k: v for k, v in photographs(pictures).items() if held_out_photograph(k) == held_out},
+        _photographs(pictures, held_out),
     )
     if not found.maps and not found.photographs:
         raise UsageError(f"{folder} has no .hdr map and no photograph; expected some of either")
@@ -127,7 +155,8 @@ def fusion(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
 
 
 def best_fusion(stack: Sequence[Picture], radiance: Picture) -> Picture:
-    """The candidate with the highest MEF-SSIM against the stack (judged at a quarter of the size).
+    """The candidate with the highest MEF-SSIM against the stack (judged at a quarter of
+    the size, at least :data:`JUDGED`).
 
     Mertens is OpenCV's here, which equals :func:`edgeexpo.imaging.fusion.exposure_fusion` and takes
     a fifth of its time.
@@ -138,10 +167,10 @@ def best_fusion(stack: Sequence[Picture], radiance: Picture) -> Picture:
 
     fused = cv2.createMergeMertens().process([np.ascontiguousarray(f * 255) for f in stack])
     candidates = [fused, *(operator(radiance) for operator in (reinhard, drago, mantiuk))]
-    quarter = (radiance.shape[0] // 4, radiance.shape[1] // 4)
-    frames = [resize(f, quarter) for f in stack]
-    scores = [mef_ssim(frames, resize(np.clip(c, 0, 1), quarter)) for c in candidates]
-    return np.clip(candidates[int(np.argmax(scores))], 0, 1)
+    side = min(radiance.shape[0], max(JUDGED, radiance.shape[0] // 4))
+    frames = [resize(f, (side, side)) for f in stack]
+    scores = [mef_ssim(frames, resize(np.clip(c, 0, 1), (side, side))) for c in candidates]
+    return np.asarray(np.clip(candidates[int(np.argmax(scores))], 0, 1), np.float32)
 
 
 def correction(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
@@ -154,10 +183,10 @@ def correction(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
     drawn = Camera.random(rng)
     camera = Camera(response.srgb(), drawn.full_well, drawn.read_noise)
     if sources.maps and rng.random() < 1 / 4:
-        radiance = random_view(_choose(sources.maps, rng), size, rng)
+        radiance = sources.view(size, rng)
         radiance *= 0.18 / np.exp(np.log(radiance.mean(axis=2) + 1e-6).mean())
     else:
-        radiance = part(_choose(sources.photographs, rng), size, rng)
+        radiance = sources.part(size, rng)
     truth = camera.expose(radiance, 0.0)
     wrong = [ev for ev in CORRECTION_EVS if ev != 0]
     ev = 0.0 if rng.random() < WELL_EXPOSED else wrong[int(rng.integers(len(wrong)))]
@@ -169,7 +198,7 @@ def correction(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
 
 def expansion(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
     """One 8-bit picture of a radiance map, and the radiance over :data:`HEADROOM` times white."""
-    radiance = random_view(_choose(sources.maps, rng), size, rng)
+    radiance = sources.view(size, rng)
     exposure = rng.uniform(-0.5, 2.0)
     camera = Camera.random(rng)
     picture = camera.shoot(radiance, exposure, rng)
@@ -188,17 +217,17 @@ MAKERS: Mapping[str, Maker] = MappingProxyType(
 """Kind of scene -> its maker."""
 
 
-def _choose(pictures: Mapping[str, Picture], rng: np.random.Generator) -> Picture:
-    names = list(pictures)
-    return pictures[names[int(rng.integers(len(names)))]]
+def _photographs(folder: Path, held_out: bool) -> Photographs | None:
+    found = Photographs(folder, lambda name: held_out_photograph(name) == held_out)
+    return found or None
 
 
 def _eight(picture: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(picture, 0, 1) * 255), np.uint8)
 
 
 def _sixteen(picture: npt.NDArray[np.floating]) -> npt.NDArray[np.uint16]:
-    return np.rint(np.clip(picture, 0, 1) * 65535).astype(np.uint16)
+    return np.asarray(np.rint(np.clip(picture, 0, 1) * 65535), np.uint16)
 
 
 def _has(folder: Path, patterns: Sequence[str]) -> bool:

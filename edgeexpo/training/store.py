@@ -65,5 +65,6 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
 
 def _open(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
     if path.exists():
-        return np.lib.format.open_memmap(path, mode="r+")
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        return np.load(path, mmap_mode="r+")
+    header = {"mode": "w+", "dtype": dtype, "shape": shape}
+    return np.lib.format.open_memmap(path, **header)  # type: ignore[no-untyped-call]

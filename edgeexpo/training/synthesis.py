@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging.camera import Camera
-from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.imaging.exr import read_exr
 from edgeexpo.imaging.interpolation import intermediate
 from edgeexpo.progress import note
@@ -79,18 +78,6 @@ def read_map(path: Path) -> Picture:
     """
     radiance = read_exr(path) if path.suffix.lower() == ".exr" else read_hdr(path)
     return np.maximum(radiance, np.float32(0))
-
-
-def photographs(folder: Path) -> dict[str, Picture]:
-    """Read the JPEG and PNG files of a folder as linear light, HxWx3 in [0, 1]."""
-    from PIL import Image
-
-    pictures = {}
-    for path in sorted([*folder.glob("*.jpg"), *folder.glob("*.jpeg"), *folder.glob("*.png")]):
-        with Image.open(path) as image:
-            encoded = np.asarray(image.convert("RGB"), np.float32) / 255
-        pictures[path.stem] = np.asarray(srgb_to_linear(encoded), np.float32)
-    return pictures
 
 
 def perspective(

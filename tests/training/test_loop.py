@@ -93,11 +93,11 @@ def test_a_checkpoint_of_another_preset_is_refused(tmp_path):
 
 def test_frozen_weights_stay_and_the_rest_moves(tmp_path, data_folder):
     small = dataclasses.replace(
-        RECIPES["twophase-mobile"], steps=2, batch=1, crop=32, scenes=2, scene_size=32
+        RECIPES["twophase-mobile"], steps=2, batch=1, crop=32, scenes=2, scene_size=48
     )
     phase1 = zoo.get("twophase-unet-mobile").build().state_dict()
     (tmp_path / "scenes").mkdir()
-    store = make(read_sources(data_folder), "fusion", tmp_path / "scenes", count=2, size=32, seed=0)
+    store = make(read_sources(data_folder), "fusion", tmp_path / "scenes", count=2, size=48, seed=0)
     training = loop.begin(small, phase1, torch.device("cpu"))
     before = {k: v.clone() for k, v in training.network.state_dict().items()}
     loop.train(training, store, tmp_path, Helpers())

@@ -108,3 +108,13 @@ def test_scenes_of_another_plan_are_refused(tmp_path, sources):
     make(sources, "correction", tmp_path, count=2, size=16, seed=0)
     with pytest.raises(UsageError, match="name another"):
         make(sources, "correction", tmp_path, count=2, size=16, seed=1)
+
+
+def test_scenes_that_need_what_is_not_there_say_so(tmp_path, data_folder):
+    rng = np.random.default_rng(0)
+    maps = scenes.read_sources(data_folder / "hdri")
+    with pytest.raises(UsageError, match="learns from photographs"):
+        maps.part(16, rng)
+    pictures = scenes.read_sources(data_folder / "photos")
+    with pytest.raises(UsageError, match="learns from radiance maps"):
+        scenes.expansion(pictures, 16, rng)

@@ -1,0 +1,74 @@
+"""A folder of photographs as linear light, read when asked for; damaged files are named once."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError
+from edgeexpo.imaging.color import srgb_to_linear
+from edgeexpo.progress import note
+
+Picture = npt.NDArray[np.float32]
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+KEPT = 64
+"""Photographs that stay in memory."""
+
+
+class Photographs(Mapping[str, Picture]):
+    """Name (without suffix) -> HxWx3 float32 linear light, [0, 1].
+
+    ``damaged`` fills with the names of files that could not be read when they were asked for.
+    """
+
+    def __init__(self, folder: Path, wanted: Callable[[str], bool]) -> None:
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        self._files = {p.stem: p for p in files if wanted(p.stem)}
+        self._kept: collections.OrderedDict[str, Picture] = collections.OrderedDict()
+        self.damaged: list[str] = []
+
+    def __getitem__(self, name: str) -> Picture:
+        if name not in self._kept:
+            self._kept[name] = _read(self._files[name])
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(name)
+        return self._kept[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def draw(self, rng: np.random.Generator) -> Picture:
+        """A random photograph; damaged ones are skipped, named on stderr and counted.
+
+        Raises:
+            PictureError: None can be read.
+        """
+        while len(self.damaged) < len(self._files):
+            name = list(self._files)[int(rng.integers(len(self._files)))]
+            try:
+                return self[name]
+            except PictureError as error:
+                if name not in self.damaged:
+                    self.damaged.append(name)
+                    note(f"edgeexpo: skipped ({len(self.damaged)} so far): {error}")
+        raise PictureError("no photograph of the folder can be read; expected JPEG or PNG files")
+
+
+def _read(path: Path) -> Picture:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            encoded = np.asarray(image.convert("RGB"), np.float32) / 255
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PictureError(f"{path} is no readable picture; expected JPEG or PNG") from error
+    return np.asarray(srgb_to_linear(encoded), np.float32)
