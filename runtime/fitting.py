@@ -12,19 +12,22 @@ def network_size(spec: ModelSpec, sizes: SizeRange, height: int, width: int) -> 
     It is the frames' own size for networks that run in tiles, for those whose inputs have a fixed
     size (their front stage scales), and wherever the artefact takes the picture whole. Else, when
     the back stage is ``guided`` and so applies the result at full size, the picture is scaled down
-    to fit the artefact's largest size with its aspect ratio kept (to the network's ``multiple``);
-    an artefact with enumerated sizes then gets exactly the smallest of them that covers this, since
+    to fit ``spec.longest`` and the artefact's largest size with its aspect ratio kept (to the
+    network's ``multiple``); an artefact with enumerated sizes then gets exactly the smallest of them that covers this, since
     reflecting would change what a network that looks at the whole picture gives.
 
     Raises:
         PictureError: The artefact does not take the picture and there is no guided back stage.
     """
     any_size = spec.halo is not None or spec.fixed_size is not None
-    if any_size or fits_whole(height, width, sizes):
+    seen_whole = spec.longest is None or max(height, width) <= spec.longest
+    if any_size or (seen_whole and fits_whole(height, width, sizes)):
         return height, width
     if spec.back is None or spec.back.kind != "guided":
         check_whole(height, width, sizes)
-    scale = min(1.0, sizes.largest[0] / height, sizes.largest[1] / width)
+    longest = spec.longest or max(sizes.largest)
+    limits = [min(side, longest) for side in sizes.largest]
+    scale = min(1.0, limits[0] / height, limits[1] / width)
     fitting = tuple(
         min(largest, max(smallest, round(side * scale / sizes.multiple) * sizes.multiple))
         for side, smallest, largest in zip(

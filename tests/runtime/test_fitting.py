@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,3 +77,11 @@ def test_without_a_guided_back_stage_a_large_picture_is_refused(sizes, words):
     for back in (None, StageSpec("exposure-fusion")):
         with pytest.raises(PictureError, match=words):
             network_size(spec(back=back), sizes, 97, 128)
+
+
+def test_a_network_sees_no_more_than_the_scale_it_learned():
+    bounded = dataclasses.replace(spec(), longest=64)
+    assert network_size(bounded, RANGE, 64, 128) == (32, 64)
+    assert network_size(bounded, RANGE, 40, 64) == (40, 64)
+    assert network_size(bounded, ENUMERATED, 64, 128) == (64, 64)
+    assert network_size(spec(), RANGE, 64, 128) == (64, 128)
