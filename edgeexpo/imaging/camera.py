@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,11 +23,14 @@ class Camera:
         table: (256, 3) inverse response.
         full_well: Electrons at saturation; photon noise has variance ``electrons``.
         read_noise: Standard deviation of the read noise, electrons.
+        jpeg_quality: Frames go through baseline JPEG (4:2:0) of this quality, 1 to 95; ``None``
+            leaves them as they are.
     """
 
     table: npt.NDArray[np.float64]
     full_well: float = 3000.0
     read_noise: float = 3.0
+    jpeg_quality: int | None = None
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Camera:
@@ -53,16 +57,25 @@ class Camera:
     def shoot(
         self, radiance: npt.NDArray[np.floating], ev: float, rng: np.random.Generator
     ) -> Picture:
-        """One exposure as the camera delivers it: noise, clipping, response, 8 bits.
+        """One exposure as the camera delivers it: noise, clipping, response, 8 bits, perhaps JPEG.
 
         Args and result as for :meth:`expose`; values are multiples of 1/255.
         """
         signal = radiance.astype(np.float32) * np.float32(2.0**ev)
         variance = np.minimum(signal, 2) / self.full_well + (self.read_noise / self.full_well) ** 2
         noisy = signal + np.sqrt(variance) * rng.standard_normal(signal.shape, np.float32)
-        return (np.rint(response.render(noisy, self.table) * 255) / np.float32(255)).astype(
-            np.float32
-        )
+        codes = np.rint(response.render(noisy, self.table) * 255).astype(np.uint8)
+        if self.jpeg_quality is not None:
+            codes = _through_jpeg(codes, self.jpeg_quality)
+        return codes.astype(np.float32) / np.float32(255)
+
+
+def _through_jpeg(codes: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(codes).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
 def re_expose(

@@ -61,3 +61,17 @@ def test_random_cameras_stay_within_the_stated_range():
     cameras = [Camera.random(rng) for _ in range(50)]
     assert all(1500 <= c.full_well <= 6000 and 2 <= c.read_noise <= 4 for c in cameras)
     assert len({c.table[128, 0] for c in cameras}) == 50
+
+
+def test_jpeg_changes_frames_a_little_and_less_at_high_quality():
+    radiance = np.linspace(0, 1, 32 * 32 * 3, dtype=np.float32).reshape(32, 32, 3)
+    shots = {
+        quality: Camera(response.srgb(), jpeg_quality=quality).shoot(
+            radiance, 0.0, np.random.default_rng(0)
+        )
+        for quality in (None, 95, 30)
+    }
+    errors = [float(np.abs(shots[q] - shots[None]).mean()) for q in (95, 30)]
+    assert 0 < errors[0] < errors[1] < 0.05
+    codes = shots[30] * 255
+    np.testing.assert_allclose(codes, np.rint(codes), atol=1e-4)
