@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from edgeexpo import artifact as bundles
-from edgeexpo.artifact import Artifact, Bundle, Manifest
+from edgeexpo.artifact import Bundle, Manifest
 from edgeexpo.errors import UsageError
-from edgeexpo.export.coreml_export import export_coreml
-from edgeexpo.export.executorch_export import export_executorch
 from edgeexpo.export.half import half
-from edgeexpo.export.onnx_export import export_onnx
+from edgeexpo.export.lowering import lower
 from edgeexpo.export.program import Program, capture
 from edgeexpo.export.source import graph_sources
 from edgeexpo.imaging.samples import Sample, samples
@@ -37,7 +34,8 @@ from edgeexpo.parity.report import REPORT, write_report
 from edgeexpo.progress import status, track
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.runtime.stages import front
-from edgeexpo.spec import PRECISIONS, SUFFIXES, TARGETS, Gate, ModelSpec, Recipe, SizeRange
+from edgeexpo.runtime.tiling import fits_whole
+from edgeexpo.spec import PRECISIONS, TARGETS, Gate, ModelSpec, Recipe
 
 TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
 """Libraries whose versions a manifest records."""
@@ -47,11 +45,8 @@ CALIBRATION_SIDE = 256
 
 GOLDEN_PICTURES = 3
 
-EXPORTERS: Mapping[str, Callable[[Program, Path], SizeRange]] = {
-    "onnx": export_onnx,
-    "executorch": export_executorch,
-    "coreml": export_coreml,
-}
+SIDE = 512
+"""Default height and width of artefacts of a network that says none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +81,8 @@ def export_bundle(
         precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
         calibration: Folder of photographs or brackets; the embedded photographs by default.
         images: Folder of photographs or brackets to verify on; the embedded ones by default.
-        size: Largest (height, width) of the artefacts in pixels; 512x512 by default.
+        size: Largest (height, width) of the artefacts in pixels; by default what the network was
+            made for, or 512x512.
         weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
         gates: Bounds that replace the default ones of the same metric.
@@ -108,12 +104,20 @@ def export_bundle(
     network = _network(model, size, weights, inputs)
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
     bundles.check_destination(destination, force)
-    pictures = _calibration(network, None if calibration is None else Path(calibration))
     verification = _pictures(network, None if images is None else Path(images))
+    with status("Capturing the network"):
+        program = capture(
+            network.module,
+            network.spec.inputs,
+            network.spec.outputs,
+            network.size,
+            network.spec.multiple,
+        )
+    pictures = _calibration(network, program, None if calibration is None else Path(calibration))
     with bundles.staged(destination, force) as staging:
-        programs = _programs(network, precisions, pictures)
+        programs = _programs(network.spec, program, precisions, pictures)
         artifacts = [
-            _lower(programs[p], target, network.spec.name, staging)
+            lower(programs[p], target, network.spec.name, staging)
             for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
         ]
         recipe = Recipe(
@@ -176,13 +180,15 @@ def _network(
         raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
     module = entry.build()
     load_weights(module, read_weights(path), str(path))
-    return Network(deployable(module), entry.spec, size or (512, 512), path)
+    longest = entry.spec.longest or SIDE
+    return Network(deployable(module), entry.spec, size or (longest, longest), path)
 
 
-def _calibration(network: Network, source: Path | None) -> list[Sample]:
-    height, width = (min(side, CALIBRATION_SIDE) for side in network.size)
-    if network.spec.halo is None:
-        height, width = network.size
+def _calibration(network: Network, program: Program, source: Path | None) -> list[Sample]:
+    height, width = network.size
+    if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
+        step = network.spec.multiple
+        height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in network.size)
     return samples(len(network.spec.frames), source, (height, width), seed=1)
 
 
@@ -191,18 +197,14 @@ def _pictures(network: Network, source: Path | None) -> list[Sample]:
 
 
 def _programs(
-    network: Network, precisions: Sequence[str], pictures: Sequence[Sample]
+    spec: ModelSpec, program: Program, precisions: Sequence[str], pictures: Sequence[Sample]
 ) -> dict[str, Program]:
-    spec = network.spec
-    with status("Capturing the network"):
-        programs = {
-            "fp32": capture(network.module, spec.inputs, spec.outputs, network.size, spec.multiple)
-        }
+    programs = {"fp32": program}
     if "fp16" in precisions:
-        programs["fp16"] = half(programs["fp32"])
+        programs["fp16"] = half(program)
     if "int8" in precisions:
         fed = track(pictures, "Calibrating")
-        programs["int8"] = quantize(programs["fp32"], _network_inputs(spec, fed))
+        programs["int8"] = quantize(program, _network_inputs(spec, fed))
     return programs
 
 
@@ -210,21 +212,6 @@ def _network_inputs(
     spec: ModelSpec, pictures: Sequence[Sample] | Iterator[Sample]
 ) -> Iterator[dict[str, np.ndarray]]:
     return (front(spec, sample.frames, sample.ev) for sample in pictures)
-
-
-def _lower(program: Program, target: str, name: str, staging: Path) -> Artifact:
-    file = f"{name}.{program.precision}{SUFFIXES[target]}"
-    started = time.perf_counter()
-    sizes = EXPORTERS[target](program, staging / file)
-    return Artifact(
-        file=file,
-        target=target,
-        precision=program.precision,
-        sha256=bundles.digest(staging / file),
-        bytes=bundles.size_in_bytes(staging / file),
-        sizes=sizes,
-        seconds=round(time.perf_counter() - started, 3),
-    )
 
 
 def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, str]:
@@ -267,7 +254,11 @@ def _record_golden(staging: Path, manifest: Manifest, pictures: Sequence[Sample]
 
 
 def _crop(frame: np.ndarray, manifest: Manifest) -> np.ndarray:
-    if manifest.model.halo is None:
+    """The middle of a frame, or all of it where an artefact does not take the crop whole."""
+    whole = (fits_whole(CALIBRATION_SIDE, CALIBRATION_SIDE, a.sizes) for a in manifest.artifacts)
+    if manifest.model.halo is None and (
+        CALIBRATION_SIDE % manifest.model.multiple or not all(whole)
+    ):
         return frame
     top, left = (max(0, (side - CALIBRATION_SIDE) // 2) for side in frame.shape[:2])
     return frame[top : top + CALIBRATION_SIDE, left : left + CALIBRATION_SIDE]

@@ -101,6 +101,8 @@ class ModelSpec:
         halo: Receptive-field radius in pixels; ``None`` when an output pixel may depend on the
             whole picture (global branch), which rules out tiles.
         multiple: Height and width must be multiples of this.
+        longest: Longest side, in pixels, at which the network sees a picture whole: the scale of
+            what it learned. The back stage applies the result at full size. ``None``: any.
         residual: Name of the input that reaches the output by an exact identity path, if any.
         front: Stage from frames to network inputs; ``None`` when frames are the inputs.
         back: Stage from network output (and frames) to the picture; ``None`` when the output is it.
@@ -114,6 +116,7 @@ class ModelSpec:
     outputs: tuple[TensorSpec, ...]
     halo: int | None
     multiple: int = 1
+    longest: int | None = None
     residual: str | None = None
     front: StageSpec | None = None
     back: StageSpec | None = None
@@ -137,11 +140,13 @@ class Gate:
 
     Attributes:
         metric: A metric's name (``psnr``, ``max_abs``, ``delta_e_p99``...).
-        bound: The bound, in the metric's unit.
+        bound: The bound, in the metric's unit; relative to the noise floor unless ``reference`` is
+            ``"float"``.
         at_least: ``True`` when larger is better.
         statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"``:
             over the pixels of all photographs together.
-        reference: ``"float"`` or ``"quantized"`` (the same integer program run in torch).
+        reference: ``"float"``; ``"floor"``: the same, with a bound relative to the noise floor; or
+            ``"quantized"`` (the same integer program run in torch), likewise relative.
     """
 
     metric: str
@@ -156,8 +161,12 @@ class Gate:
 
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
-        against = "" if self.reference == "float" else f" against the {self.reference} program"
-        return f"{self.metric}{sign}{self.bound:g}{against}"
+        against = {
+            "float": "",
+            "floor": " by the noise floor",
+            "quantized": " against the quantized program",
+        }[self.reference]
+        return f"{self.metric}{sign}{self.bound:.4g}{against}"
 
 
 @dataclass(frozen=True)
