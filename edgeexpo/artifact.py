@@ -52,6 +52,9 @@ class Artifact:
         verified_by: Engine that ran it for verification (``onnxruntime``, ``mil-interpreter``...).
         seconds: Time that the conversion took.
         error: Why it failed or is unverified, one line.
+        float_operators: For INT8, what computes in float all the same, with its count: the exact
+            tail, and operators that the target's engine has no integer form of. Their inputs and
+            results are the quantised program's.
     """
 
     file: str
@@ -64,6 +67,7 @@ class Artifact:
     verified_by: str | None = None
     seconds: float = 0.0
     error: str | None = None
+    float_operators: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Lowering to Core ML: an mlprogram for iOS 17 and later, on any host."""
+"""Lowering to Core ML: an mlprogram for iOS 17 or 18 and later, on any host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from edgeexpo.artifact import writing
 from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program, example_inputs
+from edgeexpo.export.program import Program
 from edgeexpo.export.source import blame
 from edgeexpo.spec import SizeRange
 
@@ -28,7 +28,8 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
 
     The exact tail (for a residual network the addition and the clip) stays in float32 at every
     precision. INT8 means ``quantize``/``dequantize`` around every convolution and weights stored
-    as ``constexpr_affine_dequantize`` (W8A8).
+    as ``constexpr_affine_dequantize`` (W8A8). iOS 17 is enough for networks with one input of the
+    picture's size; Core ML enumerates the sizes of several inputs from iOS 18 on only.
 
     Returns:
         The sizes that the artefact accepts, enumerated.
@@ -46,7 +47,7 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
             model = ct.convert(
                 exported,
                 convert_to="mlprogram",
-                minimum_deployment_target=ct.target.iOS17,
+                minimum_deployment_target=_deployment_target(ct, program, sizes),
                 compute_precision=_precision(ct, program.precision),
                 inputs=_inputs(ct, program, sizes),
                 outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
@@ -74,14 +75,18 @@ def enumerate_sizes(program: Program) -> SizeRange:
 
 def _inputs(ct: Any, program: Program, sizes: SizeRange) -> list[Any]:
     described = []
-    for name, example in zip(program.inputs, example_inputs(program, sizes.largest), strict=True):
-        channels = example.shape[1]
-        shape = tuple(example.shape)
-        if len(sizes.enumerated) > 1:
-            shapes = [(1, channels, *size) for size in sizes.enumerated]
-            shape = ct.EnumeratedShapes(shapes=shapes, default=(1, channels, *sizes.largest))
-        described.append(ct.TensorType(name=name, shape=shape, dtype=np.float32))
+    for tensor in program.tensors:
+        shape = (1, tensor.channels, *(tensor.size or sizes.largest))
+        if len(sizes.enumerated) > 1 and tensor.size is None:
+            shapes = [(1, tensor.channels, *size) for size in sizes.enumerated]
+            shape = ct.EnumeratedShapes(shapes=shapes, default=shape)
+        described.append(ct.TensorType(name=tensor.name, shape=shape, dtype=np.float32))
     return described
+
+
+def _deployment_target(ct: Any, program: Program, sizes: SizeRange) -> Any:
+    free = sum(tensor.size is None for tensor in program.tensors)
+    return ct.target.iOS18 if free > 1 and len(sizes.enumerated) > 1 else ct.target.iOS17
 
 
 def _precision(ct: Any, precision: str) -> Any:

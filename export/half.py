@@ -9,6 +9,14 @@ from edgeexpo.export.program import Program, recapture
 from edgeexpo.quantization.exact import exact_tail
 
 _TO = torch.ops.aten.to.dtype
+_ARITHMETIC = frozenset(
+    {
+        torch.ops.aten.add.Tensor,
+        torch.ops.aten.sub.Tensor,
+        torch.ops.aten.mul.Tensor,
+        torch.ops.aten.div.Tensor,
+    }
+)
 
 
 def half(program: Program) -> Program:
@@ -31,6 +39,7 @@ def half(program: Program) -> Program:
     for node in inputs:
         _cast_for(graph, node, torch.float16, [u for u in node.users if u not in exact | guards])
     body = [n for n in graph.nodes if n not in exact and n.op in ("call_function", "get_attr")]
+    _freeze_scalars(module, [n for n in body if n.target in _ARITHMETIC])
     for node in body:
         users = [u for u in node.users if u in exact]
         if users and node.target is not _TO and _floating(module, node):
@@ -38,6 +47,22 @@ def half(program: Program) -> Program:
     graph.lint()
     module.recompile()
     return recapture(program, module, "fp16")
+
+
+def _freeze_scalars(module: torch.nn.Module, nodes: list[Node]) -> None:
+    """Make numbers in the arithmetic of ``nodes`` fp16 constants.
+
+    coremltools 9.0 takes a number for float32 and then computes what follows in float32.
+    """
+    for index, node in enumerate(nodes):
+        for position, value in enumerate(node.args[:2]):
+            if not isinstance(value, float | int):
+                continue
+            name = f"_half_scalar_{index}_{position}"
+            module.register_buffer(name, torch.tensor([value], dtype=torch.float16))
+            with node.graph.inserting_before(node):
+                constant = node.graph.get_attr(name)
+            node.update_arg(position, constant)
 
 
 def _cast_for(graph: Graph, node: Node, dtype: torch.dtype, users: list[Node]) -> None:

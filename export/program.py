@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
+from edgeexpo.export.identities import remove_identities
 from edgeexpo.export.source import find_source
 from edgeexpo.spec import SizeRange, TensorSpec
 
@@ -41,18 +43,23 @@ class Program:
     """An exported program with the names and sizes that its artefacts keep.
 
     Attributes:
-        exported: Takes NCHW float32 tensors in the order of ``inputs``, returns one NCHW tensor.
-        inputs: Input names, in order.
+        exported: Takes NCHW float32 tensors in the order of ``tensors``, returns one NCHW tensor.
+        tensors: Its inputs, in order; those with a ``size`` of their own keep it.
         outputs: Output names; exactly one.
-        sizes: Heights and widths it accepts; equal bounds when the network fixes its size.
+        sizes: Heights and widths of the other inputs; equal bounds when the network fixes its size.
         precision: ``fp32``, ``fp16`` or ``int8``.
     """
 
     exported: ExportedProgram
-    inputs: tuple[str, ...]
+    tensors: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
     sizes: SizeRange
     precision: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Input names, in order."""
+        return tuple(spec.name for spec in self.tensors)
 
     @property
     def dynamic(self) -> bool:
@@ -71,11 +78,12 @@ def capture(
     """Capture ``module`` with height and width bounded by ``size``.
 
     A network that fixes its own size (a constant shape in its ``forward``) is captured at exactly
-    ``size``; the result's ``sizes`` say so.
+    ``size``, one whose inputs all have a size of their own at the first one's; the result's
+    ``sizes`` say so.
 
     Args:
         module: Takes one NCHW float32 tensor per input spec and returns one NCHW tensor.
-        inputs: Specs of the inputs; they give names and channels.
+        inputs: Specs of the inputs; they give names, channels, and sizes that do not vary.
         outputs: Specs of the outputs; exactly one.
         size: Largest (height, width) in pixels.
         multiple: Heights and widths are multiples of this.
@@ -85,36 +93,38 @@ def capture(
         ModuleError: ``forward`` fails, returns something else than one tensor, or depends on the
             values of its input; the message names the user's line.
     """
+    size = next((s.size for s in inputs if s.size and all(t.size for t in inputs)), size)
     check_size(size, multiple)
     module = module.eval()
-    sizes = size_range(size, multiple)
     check_forward(module, _examples(inputs, size))
-    names, labels = tuple(s.name for s in inputs), tuple(s.name for s in outputs)
+    labels = tuple(s.name for s in outputs)
     fixed = SizeRange(largest=size, smallest=size, multiple=multiple)
+    sizes = fixed if all(s.size for s in inputs) else size_range(size, multiple)
     for candidate in dict.fromkeys((sizes, fixed)):
         example = _examples(inputs, _trace_size(candidate))
         try:
             check_forward(module, example)
-            exported = _export(module, example, _dynamic_shapes(candidate, len(inputs)))
+            exported = _export(module, example, _dynamic_shapes(candidate, inputs))
         except ModuleError as error:
             if candidate == fixed or not _depends_on_size(error):
                 raise
             log.warning("the network fixes its size at %dx%d: %s", *size, error)
             continue
-        return Program(exported, names, labels, candidate, precision)
+        program = Program(exported, tuple(inputs), labels, candidate, precision)
+        graph_module = exported.module()
+        return (
+            recapture(program, graph_module, precision)
+            if remove_identities(graph_module)
+            else program
+        )
     raise AssertionError("the fixed size either returns or raises")
 
 
 def recapture(program: Program, module: torch.nn.Module, precision: str) -> Program:
     """Capture a transformed graph module with the names and sizes of ``program``."""
-    channels = _channels(program)
-    inputs = [
-        TensorSpec(name, channels=count)
-        for name, count in zip(program.inputs, channels, strict=True)
-    ]
-    shapes = _dynamic_shapes(program.sizes, len(inputs))
-    exported = _export(module, _examples(inputs, _trace_size(program.sizes)), shapes)
-    return Program(exported, program.inputs, program.outputs, program.sizes, precision)
+    shapes = _dynamic_shapes(program.sizes, program.tensors)
+    exported = _export(module, _examples(program.tensors, _trace_size(program.sizes)), shapes)
+    return dataclasses.replace(program, exported=exported, precision=precision)
 
 
 def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
@@ -135,8 +145,8 @@ def check_size(size: tuple[int, int], multiple: int) -> None:
 
 
 def example_inputs(program: Program, size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
-    """Zero tensors of ``size`` that ``program`` accepts."""
-    return tuple(torch.zeros(1, c, *size) for c in _channels(program))
+    """Zero tensors that ``program`` accepts, of ``size`` where an input has none of its own."""
+    return tuple(torch.zeros(1, t.channels, *(t.size or size)) for t in program.tensors)
 
 
 def placeholders(exported: ExportedProgram) -> Iterator[Node]:
@@ -145,11 +155,9 @@ def placeholders(exported: ExportedProgram) -> Iterator[Node]:
     return (n for n in exported.graph.nodes if n.op == "placeholder" and n.name in wanted)
 
 
-def _channels(program: Program) -> list[int]:
-    return [int(n.meta["val"].shape[1]) for n in placeholders(program.exported)]
-
-
-def _dynamic_shapes(sizes: SizeRange, inputs: int) -> tuple[dict[int, Any], ...] | None:
+def _dynamic_shapes(
+    sizes: SizeRange, inputs: Sequence[TensorSpec]
+) -> tuple[dict[int, Any], ...] | None:
     """``torch.export``'s description of the free axes; ``None`` when the size is fixed."""
     if sizes.smallest == sizes.largest:
         return None
@@ -160,7 +168,7 @@ def _dynamic_shapes(sizes: SizeRange, inputs: int) -> tuple[dict[int, Any], ...]
             step = sizes.multiple
             free = Dim(name, min=low // step, max=high // step)
             axes[axis] = free if step == 1 else step * free
-    return (axes,) * inputs
+    return tuple({} if spec.size else axes for spec in inputs)
 
 
 def _depends_on_size(error: ModuleError) -> bool:
@@ -176,7 +184,9 @@ def _trace_size(sizes: SizeRange) -> tuple[int, int]:
 
 def _examples(inputs: Sequence[TensorSpec], size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.rand(1, spec.channels, *size, generator=generator) for spec in inputs)
+    return tuple(
+        torch.rand(1, spec.channels, *(spec.size or size), generator=generator) for spec in inputs
+    )
 
 
 def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from torch.fx import GraphModule, Node
 
 WEIGHTED = ("conv", "linear", "addmm", "matmul", "mm.", "bmm")
@@ -46,3 +48,54 @@ def tail_border(module: GraphModule, tail: set[Node]) -> set[Node]:
         for source in node.all_input_nodes
         if source not in tail and source.op == "call_function"
     }
+
+
+def float_operators(module: GraphModule) -> dict[str, int]:
+    """Operators of a converted PT2E program that compute in float, with how often each occurs.
+
+    An operator is an integer one when everything that it reads was just dequantised and its result,
+    through a fused ReLU at most, is quantised at once. Reshaping and the like count as neither.
+    """
+    nodes = [n for n in module.graph.nodes if n.op == "call_function"]
+    counted: Counter[str] = Counter()
+    for node in nodes:
+        name = _operator(node)
+        if name in _FORMAL or "quantize" in name or _is_fused_relu(node) or _is_integer(node):
+            continue
+        counted[name] += 1
+    return dict(sorted(counted.items()))
+
+
+_FORMAL = frozenset(
+    ["sym_size", "getitem", "view", "reshape", "unsqueeze", "squeeze", "expand", "permute"]
+)
+_RELUS = frozenset(("relu", "relu_"))
+
+
+def _operator(node: Node) -> str:
+    parts = str(node.target).split(".")
+    return parts[1] if parts[0] == "aten" else parts[-1].split(" ")[0].rstrip(">")
+
+
+def _is_fused_relu(node: Node) -> bool:
+    source = node.args[0] if node.args else None
+    return (
+        _operator(node) in _RELUS
+        and isinstance(source, Node)
+        and source.op == "call_function"
+        and len(source.users) == 1
+        and _is_integer(source)
+    )
+
+
+def _is_integer(node: Node) -> bool:
+    read = [n for n in node.all_input_nodes if n.op == "call_function"]
+    users = list(node.users)
+    if len(users) == 1 and _operator(users[0]) in _RELUS:
+        users = list(users[0].users)
+    return (
+        bool(read)
+        and all("dequantize" in _operator(n) for n in read)
+        and bool(users)
+        and all(_operator(n).startswith("quantize") for n in users)
+    )

@@ -10,11 +10,25 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import Q_ANNOTATION_KEY
 from torch.fx import GraphModule
 
-from edgeexpo.quantization.exact import exact_tail, tail_border
+from edgeexpo.quantization.exact import exact_tail, is_weighted, tail_border
+
+_MEANS = frozenset(
+    (
+        torch.ops.aten.mean.dim,
+        torch.ops.aten.mean.default,
+        torch.ops.aten.avg_pool2d.default,
+        torch.ops.aten.adaptive_avg_pool2d.default,
+    )
+)
 
 
 class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     """Weights INT8 per output channel, activations INT8 per tensor, the exact tail in float.
+
+    Arithmetic with constants (the scale of a SELU, the range of an input) stays in float as the
+    activations beside it do: in INT8 it would round a tensor once more for nothing. So do means
+    (channel attention, strip pooling), which XNNPACK's own annotation gives the scale of what they
+    average: the mean of many positive values is far below their maximum and got a few steps.
 
     The last convolution's output keeps a range of its own, so that in a residual network the
     correction is quantised and never the picture it is added to.
@@ -25,8 +39,12 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         self.set_global(get_symmetric_quantization_config(is_per_channel=True))
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """Annotate every operator that XNNPACK knows, then free the tail."""
+        """Annotate what XNNPACK knows, then free what the class leaves in float."""
         model = super().annotate(model)
+        for node in model.graph.nodes:
+            constant = any(n.op == "get_attr" for n in node.all_input_nodes)
+            if node.target in _MEANS or (constant and not is_weighted(node)):
+                node.meta.pop(Q_ANNOTATION_KEY, None)
         tail = exact_tail(model)
         for node in tail:
             node.meta.pop(Q_ANNOTATION_KEY, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 
 from edgeexpo.errors import UsageError
@@ -11,6 +12,13 @@ from edgeexpo.spec import Gate
 
 _GATE = re.compile(r"^\s*(?P<metric>\w+)\s*(?P<sign>>=|<=)\s*(?P<bound>-?[\d.]+(?:e-?\d+)?)\s*$")
 
+SAME_POWER = 1.0
+"""Decibels by which an artefact's rounding noise may exceed that of the quantised program."""
+
+TWO_DRAWS = 10 * math.log10(1 + 10 ** (SAME_POWER / 10))
+"""Decibels between one draw of rounding noise and its difference to another, independent one that
+is :data:`SAME_POWER` stronger: the powers add."""
+
 
 def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
     """The bounds that an artefact of ``precision`` has to respect.
@@ -18,13 +26,20 @@ def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
     fp32 differs from the reference by the order of its sums alone: 1e-4 of the range is a fortieth
     of an 8-bit step. fp16 keeps 11 bits: 60 dB is a quarter of an 8-bit step, root mean square.
     INT8 is judged by what is seen: 40 dB and SSIM 0.98 are the borders at which a careful viewer
-    finds a difference, a CIEDE2000 of 3 the one at which a tint is noticed side by side. INT8 is
-    also run against the same quantised program in torch (reference ``quantized``): lowering must
-    not do more damage than quantising did, so the bound is the manifest's noise floor, and the
-    gate's own bound of 0 is replaced by it. A residual network's correction is judged by itself
-    (``correction_snr``, over all photographs together), so that a correction of nearly zero cannot
-    pass. It is no bound on single photographs: where nothing needs correcting, the ratio of a tiny
-    correction to a tiny error says nothing of the picture, which the other bounds judge.
+    finds a difference, a CIEDE2000 of 3 the one at which a tint is noticed side by side.
+
+    Lowering is judged by the manifest's noise floor, the distance of the quantised program from the
+    float one, both in torch. An engine that adds in another order rounds a few values to the next
+    step; layer by layer more values follow, until in a deep network its rounding noise is another
+    draw of the same distribution. So an artefact may lie no further from the float reference than
+    the floor (reference ``floor``, :data:`SAME_POWER` for the chance in the draw), and, since two
+    independent draws differ by the power of both, at most :data:`TWO_DRAWS` further from the
+    quantised program itself (reference ``quantized``).
+
+    A residual network's correction is judged by itself (``correction_snr``, over all photographs
+    together), so that a correction of nearly zero cannot pass. It is no bound on single
+    photographs: where nothing needs correcting, the ratio of a tiny correction to a tiny error says
+    nothing of the picture, which the other bounds judge.
 
     Args:
         precision: ``fp32``, ``fp16`` or ``int8``.
@@ -49,7 +64,10 @@ def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
             ("delta_e_p99", 3.0, False),
         )
     )
-    gates += (Gate("psnr", 0.0, at_least=True, reference="quantized"),)
+    gates += (
+        Gate("psnr", -SAME_POWER, at_least=True, reference="floor"),
+        Gate("psnr", -TWO_DRAWS, at_least=True, reference="quantized"),
+    )
     if residual:
         gates += (Gate("correction_snr", 20.0, at_least=True, statistic="total"),)
     return gates

@@ -20,13 +20,13 @@ from edgeexpo.parity.mil_windows import WINDOWS
 _SELECTING = """
 relu maximum minimum max_pool reduce_max reduce_min identity quantize
 concat stack split reshape transpose squeeze expand_dims tile pad
-slice_by_index slice_by_size pixel_shuffle pixel_unshuffle
+slice_by_index slice_by_size crop pixel_shuffle pixel_unshuffle
 """
 ROUNDING_KEPT = frozenset(_SELECTING.split())
 """Operators that only select among their inputs: fp16 in, fp16 out, no rounding of their own."""
 
 _SHARING = """
-identity cast reshape transpose squeeze expand_dims split slice_by_index slice_by_size
+identity cast reshape transpose squeeze expand_dims split slice_by_index slice_by_size crop
 concat stack tile pad pixel_shuffle pixel_unshuffle upsample_nearest_neighbor
 resize_nearest_neighbor
 """
@@ -67,6 +67,12 @@ def _slice_by_index(a: Arguments) -> torch.Tensor:
     if min(stride) > 0:
         return x[tuple(parts)]
     return torch.from_numpy(np.ascontiguousarray(x.numpy()[tuple(parts)]))
+
+
+def _crop(a: Arguments) -> torch.Tensor:
+    x: torch.Tensor = a["x"]
+    (top, bottom), (left, right) = numbers(a["crop_height"]), numbers(a["crop_width"])
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
 def _split(a: Arguments) -> list[torch.Tensor]:
@@ -214,6 +220,7 @@ OPERATORS: dict[str, Operator] = {
             for b, s in zip(numbers(a["begin"]), numbers(a["size"]), strict=True)
         )
     ],
+    "crop": _crop,
     "pad": _pad,
     "pixel_shuffle": lambda a: F.pixel_shuffle(a["x"], int(number(a["upscale_factor"]))),
     "pixel_unshuffle": lambda a: F.pixel_unshuffle(a["x"], int(number(a["downscale_factor"]))),

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.artifact import write_file
-from edgeexpo.parity.check import PHOTOGRAPH, ArtifactParity, Case, ParityReport
+from edgeexpo.parity.cases import PHOTOGRAPH, Case
+from edgeexpo.parity.verdict import ArtifactParity, ParityReport
 
 REPORT = "report.html"
 AMPLIFICATION = 16

@@ -10,11 +10,14 @@ import onnxruntime
 import pytest
 import torch
 
+from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.export.executorch_export import export_executorch
 from edgeexpo.export.half import half
 from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.export.program import capture
+from edgeexpo.parity.mil import MilEngine
 from edgeexpo.quantization.ptq import quantize
+from edgeexpo.spec import TensorSpec
 
 SIZES = [(96, 96), (17, 43)]
 TOLERANCE = {"fp32": 1e-5, "fp16": 2e-3, "int8": 5e-3}
@@ -92,3 +95,54 @@ def test_onnx_and_executorch_agree_in_int8(programs, tmp_path):
     method = Runtime.get().load_program(tmp_path / "net.pte").load_method("forward")
     second = method.execute([x])[0].numpy()
     assert 10 * np.log10(1 / max(np.mean((first - second) ** 2), 1e-12)) >= 60
+
+
+class Scaled(torch.nn.Module):
+    """Arithmetic with numbers before and between convolutions, and a doubling with a crop."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.down = torch.nn.Conv2d(3, 8, 3, 2, 1)
+        self.up = torch.nn.ConvTranspose2d(8, 3, 3, 2, 1, output_padding=1)
+
+    def forward(self, y0):
+        return torch.sigmoid(self.up(1.5 * torch.relu(self.down(y0 * 2.0 - 1.0))))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_numbers_and_crops_reach_core_ml(precision, tensors, tmp_path):
+    """coremltools 9.0 takes numbers for float32 and then refuses the fp16 weights."""
+    program = capture(Scaled().eval(), *tensors, (64, 64), multiple=2)
+    program = half(program) if precision == "fp16" else program
+    export_coreml(program, tmp_path / "net.mlpackage")
+    engine = MilEngine()
+    engine.load(tmp_path / "net.mlpackage")
+    x = picture((64, 64))
+    (found,) = engine.run({"y0": x.numpy()}).values()
+    expected = program.exported.module()(x).detach().numpy()
+    assert np.abs(found - expected).max() <= TOLERANCE[precision]
+
+
+def test_core_ml_takes_two_pictures_and_a_thumbnail(tmp_path):
+    class Three(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.pictures = torch.nn.Conv2d(6, 3, 3, padding=1)
+            self.thumbnail = torch.nn.Conv2d(3, 3, 8)
+
+        def forward(self, under, over, thumbnail):
+            return self.pictures(torch.cat([under, over], 1)) + self.thumbnail(thumbnail)
+
+    specs = (TensorSpec("under"), TensorSpec("over"), TensorSpec("thumbnail", size=(8, 8)))
+    program = capture(Three().eval(), specs, (TensorSpec("fused"),), (128, 96))
+    sizes = export_coreml(program, tmp_path / "net.mlpackage")
+    assert sizes.enumerated == ((64, 64), (128, 96))
+    engine = MilEngine()
+    engine.load(tmp_path / "net.mlpackage")
+    for size in sizes.enumerated:
+        inputs = [picture(size), picture(size).flip(3), picture((8, 8))]
+        named = {s.name: x.numpy() for s, x in zip(specs, inputs, strict=True)}
+        expected = program.exported.module()(*inputs).detach().numpy()
+        np.testing.assert_allclose(engine.run(named)["fused"], expected, atol=1e-5)

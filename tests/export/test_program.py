@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import ModuleError
-from edgeexpo.export.program import capture, placeholders
+from edgeexpo.export.program import capture, example_inputs, placeholders
 from edgeexpo.export.source import graph_sources
 from edgeexpo.spec import TensorSpec
 
@@ -67,6 +67,38 @@ def test_inputs_keep_their_order():
 
     program = capture(Two(), (TensorSpec("under"), TensorSpec("over")), OUT, (32, 32))
     assert [n.name for n in placeholders(program.exported)] == ["under", "over"]
+
+
+class Thumbnail(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.picture, self.global_ = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(3, 4, 8)
+        self.out = torch.nn.Conv2d(4, 3, 1)
+
+    def forward(self, picture, thumbnail):
+        return self.out(torch.relu(self.picture(picture) + self.global_(thumbnail)))
+
+
+def test_an_input_keeps_a_size_of_its_own():
+    torch.manual_seed(0)
+    network = Thumbnail().eval()
+    specs = (TensorSpec("picture"), TensorSpec("thumbnail", size=(8, 8)))
+    program = capture(network, specs, OUT, (64, 96), multiple=4)
+    assert program.dynamic
+    run = program.exported.module()
+    thumbnail = torch.rand(1, 3, 8, 8)
+    for size in ((16, 20), (64, 96)):
+        picture = torch.rand(1, 3, *size)
+        torch.testing.assert_close(run(picture, thumbnail), network(picture, thumbnail))
+    assert [tuple(x.shape[2:]) for x in example_inputs(program, (32, 16))] == [(32, 16), (8, 8)]
+
+
+def test_a_network_of_fixed_inputs_ignores_the_size_of_the_picture(tensors):
+    specs = (TensorSpec("y0", size=(32, 48)),)
+    program = capture(Strided().eval(), specs, OUT, (512, 512), multiple=2)
+    assert not program.dynamic
+    assert program.sizes.largest == program.sizes.smallest == (32, 48)
+    assert program.exported.module()(torch.rand(1, 3, 32, 48)).shape == (1, 3, 32, 48)
 
 
 def test_operators_know_the_line_they_came_from(residual, tensors):

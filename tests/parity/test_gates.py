@@ -4,6 +4,7 @@ import pytest
 
 from edgeexpo.errors import UsageError
 from edgeexpo.parity.gates import default_gates, parse_gate
+from edgeexpo.parity.verdict import failed_gates
 from edgeexpo.spec import Gate
 
 
@@ -52,3 +53,17 @@ def test_a_gate_from_the_command_line():
 def test_a_gate_that_cannot_be_is_refused(text, words):
     with pytest.raises(UsageError, match=words):
         parse_gate(text)
+
+
+def test_lowering_is_judged_by_the_noise_floor():
+    """Another draw of the same rounding noise passes; more noise, or other noise, does not."""
+    gates = [g for g in default_gates("int8", residual=False) if g.reference != "float"]
+
+    def failures(against_float, against_quantized):
+        found = {"worst": {"psnr": against_float, "psnr_quantized": against_quantized}}
+        return list(failed_gates(gates, found, floor=45.0))
+
+    assert failures(44.1, 41.5) == []
+    assert failures(43.9, 41.5) == ["psnr>=44 by the noise floor, found 43.9"]
+    assert failures(44.1, 41.4) == ["psnr>=41.46 against the quantized program, found 41.4"]
+    assert list(failed_gates(gates, {"worst": {"psnr": 1.0}}, floor=None)) == []

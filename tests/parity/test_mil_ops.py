@@ -289,6 +289,10 @@ OPERATORS = {
         lambda mb, x, y: mb.slice_by_size(x=x, begin=[0, 1, 3, 0], size=[1, 2, 5, -1]),
         lambda x, y: x[:, 1:3, 3:8],
     ),
+    "crop": (
+        lambda mb, x, y: mb.crop(x=x, crop_height=[1, 2], crop_width=[0, 3]),
+        lambda x, y: x[:, :, 1:-2, :-3],
+    ),
     "pad": (
         lambda mb, x, y: mb.pad(
             x=x, pad=[0, 0, 1, 0, 2, 1, 0, 3], mode="constant", constant_val=0.5

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from edgeexpo.export.program import capture
-from edgeexpo.quantization.equalization import equalize, find_pairs
+from edgeexpo.quantization.equalization import equalize, find_groups
 from edgeexpo.quantization.ptq import quantize
 
 
@@ -54,4 +54,40 @@ def test_shared_weights_and_branches_are_left_alone(tensors):
             return self.last(twice) + twice
 
     program = capture(Branches(), *tensors, (32, 32))
-    assert find_pairs(program.exported.module()) == []
+    assert find_groups(program.exported.module()) == []
+
+
+class Skips(torch.nn.Module):
+    """A small UNet: leaky ReLUs, a transposed convolution, a skip read twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 6, 3, padding=1)
+        self.down = torch.nn.Conv2d(6, 8, 3, 2, 1)
+        self.up = torch.nn.ConvTranspose2d(8, 5, 4, 2, 1)
+        self.last = torch.nn.Conv2d(11, 3, 3, padding=1)
+        self.activation = torch.nn.LeakyReLU(0.2)
+
+    def forward(self, y0):
+        first = self.activation(self.first(y0))
+        up = torch.relu(self.up(self.activation(self.down(first))))
+        return torch.sigmoid(self.last(torch.cat([up, first], 1)))
+
+
+def test_skips_and_transposed_convolutions_are_equalised_too(tensors, pictures):
+    torch.manual_seed(0)
+    network = Skips().eval()
+    with torch.no_grad():
+        network.first.weight.mul_(torch.logspace(-1, 1, 6).reshape(-1, 1, 1, 1))
+        network.up.weight.mul_(torch.logspace(-1, 1, 5).reshape(1, -1, 1, 1))
+    program = capture(network, *tensors, (96, 96), multiple=2)
+    groups = find_groups(program.exported.module())
+    readers = [sorted(start for _, start in group.readers) for group in groups]
+    assert readers == [[0, 5], [0], [0]]
+    inputs = [(torch.from_numpy(p["y0"].transpose(2, 0, 1)[None].copy()),) for p in pictures]
+    equal = equalize(program, inputs).exported.module()
+    state = dict(equal.named_parameters())
+    for x in inputs:
+        torch.testing.assert_close(equal(*x), network(*x), atol=1e-6, rtol=0)
+    spread = state["first.weight"].detach().abs().amax((1, 2, 3))
+    assert spread.max() / spread.min() < 20

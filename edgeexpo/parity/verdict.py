@@ -1,0 +1,137 @@
+"""What was found of every artefact, and whether its gates hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
+from edgeexpo.parity.metrics import total_correction_snr, worst
+from edgeexpo.parity.reference import Device
+from edgeexpo.spec import Gate
+
+
+@dataclass(frozen=True)
+class ArtifactParity:
+    """How one artefact compares with the reference; false when it did not pass.
+
+    Attributes:
+        worst: Worst value of every metric over photographs; ``psnr_quantized`` is against the
+            quantised program.
+        worst_probe: The same over probes.
+        total: ``correction_snr`` over all photographs together, for residual networks.
+        per_input: One row of metrics per picture.
+        psnr_picture: PSNR in dB of the final pictures (front stage, network, back stage) for the
+            first photograph.
+        outputs: The artefact's output per photograph, for reports; not part of the record.
+    """
+
+    file: str
+    target: str
+    precision: str
+    status: str
+    verified_by: str | None = None
+    error: str | None = None
+    failed_gates: tuple[str, ...] = ()
+    worst: Mapping[str, float] = field(default_factory=dict)
+    worst_probe: Mapping[str, float] = field(default_factory=dict)
+    total: Mapping[str, float] = field(default_factory=dict)
+    per_input: tuple[Mapping[str, Any], ...] = ()
+    psnr_picture: float | None = None
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def __bool__(self) -> bool:
+        return self.status == "verified"
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The verdict over a bundle; false in a boolean context when an artefact failed."""
+
+    model: str
+    reference: Device
+    artifacts: tuple[ArtifactParity, ...]
+    noise_floor: float | None
+    agreement: tuple[Mapping[str, Any], ...]
+    cases: tuple[Case, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def passed(self) -> bool:
+        """True when no artefact failed a gate."""
+        return all(a.status != "failed" for a in self.artifacts)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that the manifest keeps and ``parity --json`` prints."""
+        return {
+            "passed": self.passed,
+            "model": self.model,
+            "reference": vars(self.reference),
+            "noise_floor": self.noise_floor,
+            "agreement": [dict(a) for a in self.agreement],
+            "artifacts": [
+                {
+                    "file": a.file,
+                    "target": a.target,
+                    "precision": a.precision,
+                    "passed": bool(a),
+                    "status": a.status,
+                    "verified_by": a.verified_by,
+                    "error": a.error,
+                    "failed_gates": list(a.failed_gates),
+                    "worst": dict(a.worst),
+                    "worst_probe": dict(a.worst_probe),
+                    "total": dict(a.total),
+                    "psnr_picture": a.psnr_picture,
+                    "per_input": [dict(row) for row in a.per_input],
+                }
+                for a in self.artifacts
+            ],
+        }
+
+
+def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Metrics by statistic, under the names that gates use."""
+    photographs, generated = (
+        [
+            {k: v for k, v in row.items() if isinstance(v, float)}
+            for row in rows
+            if row["kind"] == kind
+        ]
+        for kind in (PHOTOGRAPH, PROBE)
+    )
+    total = total_correction_snr(photographs)
+    return {
+        "worst": worst(photographs),
+        "worst_probe": worst(generated),
+        "total": {} if total is None else {"correction_snr": total},
+    }
+
+
+def failed_gates(
+    gates: Sequence[Gate], found: Mapping[str, Mapping[str, float]], floor: float | None
+) -> Iterator[str]:
+    """A line for every gate that does not hold.
+
+    Args:
+        gates: The gates.
+        found: Metrics by statistic, as :func:`statistics` gives them.
+        floor: The noise floor in dB; gates relative to it are left out without one.
+    """
+    where = {"worst": "", "worst_probe": " on a probe", "total": " over all photographs"}
+    for gate in gates:
+        metric = gate.metric
+        if gate.reference != "float":
+            if floor is None:
+                continue
+            gate = dataclasses.replace(gate, bound=floor + gate.bound)
+            metric = f"{metric}_quantized" if gate.reference == "quantized" else metric
+        value = found[gate.statistic].get(metric)
+        if value is not None and not gate.holds(value):
+            yield f"{gate}{where[gate.statistic]}, found {value:.4g}"

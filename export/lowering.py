@@ -1,0 +1,62 @@
+"""One program to one artefact, for any target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgeexpo.artifact import Artifact, digest, size_in_bytes
+from edgeexpo.export.coreml_export import export_coreml
+from edgeexpo.export.executorch_export import export_executorch
+from edgeexpo.export.onnx_export import export_onnx
+from edgeexpo.export.program import Program
+from edgeexpo.quantization.exact import float_operators
+from edgeexpo.spec import SUFFIXES, SizeRange
+
+EXPORTERS: Mapping[str, Callable[[Program, Path], SizeRange]] = {
+    "onnx": export_onnx,
+    "executorch": export_executorch,
+    "coreml": export_coreml,
+}
+"""Target -> function that writes its artefact."""
+
+
+def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
+    """Lower ``program`` to ``folder/NAME.PRECISION`` with the target's suffix.
+
+    Args:
+        program: What the artefact shall mean.
+        target: One of :data:`edgeexpo.spec.TARGETS`.
+        name: The model's name.
+        folder: An existing folder.
+
+    Raises:
+        ExportError: The target cannot express the program.
+        OutputError: The artefact cannot be written.
+    """
+    file = f"{name}.{program.precision}{SUFFIXES[target]}"
+    started = time.perf_counter()
+    sizes = EXPORTERS[target](program, folder / file)
+    return Artifact(
+        file=file,
+        target=target,
+        precision=program.precision,
+        sha256=digest(folder / file),
+        bytes=size_in_bytes(folder / file),
+        sizes=sizes,
+        seconds=round(time.perf_counter() - started, 3),
+        float_operators=_float_operators(program, target),
+    )
+
+
+def _float_operators(program: Program, target: str) -> dict[str, int]:
+    if program.precision != "int8":
+        return {}
+    module = program.exported.module()
+    found = float_operators(module)
+    if target == "onnx":
+        # ONNX Runtime has no integer kernel; on dequantised INT8 numbers the result is the same.
+        transposed = sum("conv_transpose" in str(node.target) for node in module.graph.nodes)
+        found |= {"conv_transpose2d": transposed} if transposed else {}
+    return found
