@@ -42,6 +42,7 @@ def publish(run: Path, figures: list[Path], note: str) -> Path:
         raise SystemExit(f"{name}: a weight does not fit into fp16")
     target = zoo.WEIGHTS / f"{name}.safetensors"
     save_file(halves, target)
+    target.chmod(0o644)
     rows = [row for path in figures for row in json.loads(path.read_text("utf-8"))["rows"]]
     summary = {
         "trained_on": TRAINED_ON,

@@ -7,6 +7,7 @@ exactly.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,15 +126,29 @@ def random_view(radiance: Picture, size: int, rng: np.random.Generator) -> Pictu
     return np.asarray(view * (0.18 / key * 2 ** rng.uniform(-1, 1)), np.float32)
 
 
-def shoot_bracket(radiance: Picture, ev: float, rng: np.random.Generator) -> Bracket:
-    """Photograph ``radiance`` at -ev/2 and +ev/2 with a random camera; the truth is at 0."""
-    camera = Camera.random(rng)
+def shoot_bracket(
+    radiance: Picture, ev: float, rng: np.random.Generator, camera: Camera | None = None
+) -> Bracket:
+    """Photograph ``radiance`` at -ev/2 and +ev/2, by default with a random camera; the truth is
+    at 0."""
+    camera = camera or Camera.random(rng)
     return Bracket(
         camera.shoot(radiance, -ev / 2, rng),
         camera.shoot(radiance, ev / 2, rng),
         camera.expose(radiance, 0.0),
         ev,
         camera,
+    )
+
+
+def any_camera(rng: np.random.Generator) -> Camera:
+    """A random camera; half of them up to 16 times the full well (large sensors, pictures scaled
+    down), half of them with JPEG frames of quality 85 to 95."""
+    camera = Camera.random(rng)
+    return dataclasses.replace(
+        camera,
+        full_well=camera.full_well * (16 ** rng.random() if rng.random() < 0.5 else 1.0),
+        jpeg_quality=int(rng.integers(85, 96)) if rng.random() < 0.5 else None,
     )
 
 
@@ -147,7 +162,7 @@ def interpolation_pair(radiance: Picture, rng: np.random.Generator) -> tuple[Pic
     """
     for _ in range(_TRIES):
         ev = 4.0 if rng.random() < 0.5 else rng.uniform(2, 5)
-        bracket = shoot_bracket(radiance, ev, rng)
+        bracket = shoot_bracket(radiance, ev, rng, any_camera(rng))
         y0 = _front(bracket, rng)
         if np.mean((y0 - _ideal(bracket)) ** 2) <= _WORST_MISFIT:
             break
