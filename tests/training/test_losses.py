@@ -56,7 +56,9 @@ def test_summed_loss_and_penalty_are_sums():
     truth = torch.zeros(2, 3, 4, 5)
     assert losses.summed_loss(truth + 0.5, truth) == pytest.approx(0.5 * 60)
     network = exponet.build("exponet-mobile")
-    squares = sum(float((m.weight.detach() ** 2).sum()) for m in network.modules() if hasattr(m, "stride"))
+    squares = sum(
+        float((m.weight.detach() ** 2).sum()) for m in network.modules() if hasattr(m, "stride")
+    )
     assert losses.weight_penalty(network).item() == pytest.approx(0.2 * squares, rel=1e-5)
 
 

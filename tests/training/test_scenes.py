@@ -42,12 +42,15 @@ def test_best_fusion_takes_the_best_by_mef_ssim(monkeypatch, sources):
     radiance = sources.scene(64, np.random.default_rng(0))
     stack = [np.clip(radiance * 2.0**ev, 0, 1) for ev in (-2, 0, 2)]
     scores = iter([0.1, 0.2, 0.9, 0.3])
-    monkeypatch.setattr(scenes, "mef_ssim", lambda frames, fused: next(scores))
-    from edgeexpo.imaging.tonemap import drago
+    monkeypatch.setattr(scenes, "MefReference", lambda frames: lambda fused: next(scores))
+    np.testing.assert_array_equal(scenes.best_fusion(stack, radiance), scenes.drago(radiance))
 
-    np.testing.assert_allclose(
-        scenes.best_fusion(stack, radiance), np.clip(drago(radiance), 0, 1), atol=1e-6
-    )
+
+def test_fusion_by_weights_wins_on_ordinary_scenes(sources):
+    radiance = sources.scene(64, np.random.default_rng(0))
+    stack = [np.clip(radiance * 2.0**ev, 0, 1) ** 0.45 for ev in (-2, 0, 2)]
+    fused = scenes.exposure_fusion(stack)
+    np.testing.assert_array_equal(scenes.best_fusion(stack, radiance), fused)
 
 
 def test_well_exposed_corrections_are_given_back(sources):
