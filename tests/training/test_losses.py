@@ -78,6 +78,6 @@ def test_distillation_pulls_the_student_only():
     teacher = [torch.ones(1, 2, 3, 3, requires_grad=True)]
     loss = losses.distillation_loss(student * 3, teacher * 3)
     loss.backward()
-    assert loss == pytest.approx(3.0)
+    assert loss.item() == pytest.approx(3.0)
     assert teacher[0].grad is None
     assert student[0].grad is not None
