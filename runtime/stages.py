@@ -57,11 +57,12 @@ def back(spec: ModelSpec, output: np.ndarray, frames: Frames, fuse: bool = True)
       output and the last.
     - ``guided``: :func:`edgeexpo.imaging.guided.guided_upsampling` of the output to the frames'
       size.
-    - ``chroma``: the output is Y; chroma is the frames', see :func:`_chroma`.
+    - ``chroma``: the output is Y, chroma is the frames', see :func:`_chroma`; smaller outputs are
+      then enlarged as by ``guided``.
 
     Args:
         spec: The model; its ``back`` names the stage.
-        output: HxWxC float32, what the network gave; for ``guided`` of any size.
+        output: HxWxC float32, what the network gave; for ``guided`` and ``chroma`` of any size.
         frames: HxWx3 float32, sRGB in [0,1], in the order of ``spec.frames``.
         fuse: False hands the network's output over as it is.
 
@@ -120,8 +121,12 @@ def _chroma(output: np.ndarray, frames: Frames, parameters: Mapping[str, Any]) -
     """Y with the frames' chroma, weighted by how far from grey it is, in strips of rows.
 
     ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr, as K. R. Prabhakar, V. S. Srikar,
-    R. V. Babu, "DeepFuse", ICCV 2017, equation 1; grey where every frame is.
+    R. V. Babu, "DeepFuse", ICCV 2017, equation 1; grey where every frame is. A smaller Y is fused
+    with scaled frames, and the change applied at full size as by ``guided``.
     """
+    if output.shape[:2] != frames[0].shape[:2]:
+        scaled = [resize(frame, (output.shape[0], output.shape[1])) for frame in frames]
+        return guided_upsampling(_chroma(output, scaled, parameters), frames)
     result = np.empty((*output.shape[:2], 3), np.float32)
     for top in range(0, len(output), _ROWS):
         rows = slice(top, top + _ROWS)
@@ -144,6 +149,10 @@ BACK: Mapping[str, Callable[[np.ndarray, Frames, Mapping[str, Any]], np.ndarray]
     "guided": _guided,
     "chroma": _chroma,
 }
+
+
+ENLARGING = ("guided", "chroma")
+"""Back stages that take an output smaller than the frames."""
 
 
 def _known(stages: Mapping[str, Any], kind: str) -> Any:

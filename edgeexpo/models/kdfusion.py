@@ -264,6 +264,7 @@ def spec(preset: str) -> ModelSpec:
             outputs=(luma("fused_y"),),
             halo=None,
             multiple=4,
+            longest=LONGEST,
             front=StageSpec("luma"),
             back=StageSpec("chroma"),
         )

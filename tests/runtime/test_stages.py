@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeexpo.errors import BundleError
-from edgeexpo.imaging.color import rgb_to_lab
+from edgeexpo.imaging.color import rgb_to_lab, rgb_to_ycbcr
 from edgeexpo.imaging.resize import resize
 from edgeexpo.runtime.stages import back, front, gives_picture
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
@@ -149,3 +149,10 @@ def test_guided_brings_a_small_change_to_the_full_size():
 def test_what_is_a_picture(output, stage, fuse, picture):
     model = spec(back_stage=stage and StageSpec(stage), output=output)
     assert gives_picture(model, fuse) is picture
+
+
+def test_a_smaller_luminance_is_fused_small_and_enlarged():
+    low = np.random.default_rng(0).random((8, 8, 3), dtype=np.float32)
+    pair = [resize(low, (48, 64), "bilinear")] * 2
+    small = rgb_to_ycbcr(resize(pair[0], (24, 32)))[..., :1]
+    np.testing.assert_allclose(back(CHROMA, small, pair), pair[0], atol=2e-3)
