@@ -48,9 +48,14 @@ class Training:
 
 
 def begin(recipe: Recipe, start: Mapping[str, Tensor], device: torch.device) -> Training:
-    """A training at step 0, from the recipe's seed and, where names agree, from ``start``."""
+    """A training at step 0, from the recipe's seed and, where names agree, from ``start``.
+
+    Raises:
+        UsageError: The recipe's numbers do not go together, or ``start`` does not fit.
+    """
     torch.manual_seed(recipe.seed)
     network = zoo.get(recipe.preset).build()
+    _check(recipe, network)
     adopt(network, start)
     for name, parameter in network.named_parameters():
         frozen = recipe.frozen is not None and name.startswith(recipe.frozen)
@@ -62,6 +67,19 @@ def begin(recipe: Recipe, start: Mapping[str, Tensor], device: torch.device) -> 
         weight_decay=recipe.weight_decay,
     )
     return Training(recipe, network, copy.deepcopy(network).eval(), optimizer, device)
+
+
+def _check(recipe: Recipe, network: nn.Module) -> None:
+    if recipe.crop > recipe.scene_size:
+        raise UsageError(
+            f"crops of {recipe.crop} do not fit scenes of {recipe.scene_size}; lower --crop"
+        )
+    normalised = any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    if min(recipe.batch, recipe.steps) < 1 or (normalised and recipe.batch < 2):
+        raise UsageError(
+            f"--batch {recipe.batch} --steps {recipe.steps}: expected at least one step, and two "
+            "crops where a network has batch normalisation"
+        )
 
 
 def adopt(network: nn.Module, start: Mapping[str, Tensor]) -> None:
