@@ -24,6 +24,7 @@ from edgeexpo.models.deployable import deployable
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.parity.check import check_parity
 from edgeexpo.parity.gates import default_gates
+from edgeexpo.parity.probes import extremes
 from edgeexpo.parity.reference import (
     ProgramReference,
     choose_device,
@@ -189,7 +190,11 @@ def _calibration(network: Network, program: Program, source: Path | None) -> lis
     if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
         step = network.spec.multiple
         height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in network.size)
-    return samples(len(network.spec.frames), source, (height, width), seed=1)
+    frames = len(network.spec.frames)
+    photographs = samples(frames, source, (height, width), seed=1)
+    if network.spec.residual is not None:  # where features saturate, the picture itself remains
+        return photographs
+    return [*photographs, *extremes(frames, (height, width))]
 
 
 def _pictures(network: Network, source: Path | None) -> list[Sample]:

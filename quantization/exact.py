@@ -6,13 +6,13 @@ from collections import Counter
 
 from torch.fx import GraphModule, Node
 
-WEIGHTED = ("conv", "linear", "addmm", "matmul", "mm.", "bmm")
-"""Operators that multiply by weights or by another tensor's channels, by part of their name."""
+WEIGHTED = ("conv", "linear", "addmm", "matmul", "mm", "bmm")
+"""Operators that multiply by weights or by another tensor's channels, by how their name begins."""
 
 
 def is_weighted(node: Node) -> bool:
     """True for convolutions, transposed convolutions and matrix products."""
-    return node.op == "call_function" and any(w in str(node.target) for w in WEIGHTED)
+    return node.op == "call_function" and _operator(node).startswith(WEIGHTED)
 
 
 def exact_tail(module: GraphModule) -> set[Node]:
@@ -53,8 +53,9 @@ def tail_border(module: GraphModule, tail: set[Node]) -> set[Node]:
 def float_operators(module: GraphModule) -> dict[str, int]:
     """Operators of a converted PT2E program that compute in float, with how often each occurs.
 
-    An operator is an integer one when everything that it reads was just dequantised and its result,
-    through a fused ReLU at most, is quantised at once. Reshaping and the like count as neither.
+    An operator is an integer one when engines have such kernels (:data:`INTEGER`), everything that
+    it reads was just dequantised, and its result, through a fused ReLU at most, is quantised at
+    once. Reshaping and the like count as neither.
     """
     nodes = [n for n in module.graph.nodes if n.op == "call_function"]
     counted: Counter[str] = Counter()
@@ -66,6 +67,9 @@ def float_operators(module: GraphModule) -> dict[str, int]:
     return dict(sorted(counted.items()))
 
 
+INTEGER = frozenset(("conv2d", "conv_transpose2d", "linear", "add", "mul", "cat", "max_pool2d"))
+"""Operators that XNNPACK computes on integers."""
+
 _FORMAL = frozenset(
     ["sym_size", "getitem", "view", "reshape", "unsqueeze", "squeeze", "expand", "permute"]
 )
@@ -73,8 +77,9 @@ _RELUS = frozenset(("relu", "relu_"))
 
 
 def _operator(node: Node) -> str:
+    """``conv2d`` of ``aten.conv2d.default``; the function's own name outside of such namespaces."""
     parts = str(node.target).split(".")
-    return parts[1] if parts[0] == "aten" else parts[-1].split(" ")[0].rstrip(">")
+    return parts[1] if len(parts) > 1 else getattr(node.target, "__name__", parts[0])
 
 
 def _is_fused_relu(node: Node) -> bool:
@@ -94,7 +99,8 @@ def _is_integer(node: Node) -> bool:
     if len(users) == 1 and _operator(users[0]) in _RELUS:
         users = list(users[0].users)
     return (
-        bool(read)
+        _operator(node) in INTEGER
+        and bool(read)
         and all("dequantize" in _operator(n) for n in read)
         and bool(users)
         and all(_operator(n).startswith("quantize") for n in users)

@@ -8,7 +8,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     get_symmetric_quantization_config,
 )
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import Q_ANNOTATION_KEY
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
 from edgeexpo.quantization.exact import exact_tail, is_weighted, tail_border
 
@@ -21,6 +21,8 @@ _MEANS = frozenset(
     )
 )
 
+_SATURATING = frozenset((torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default))
+
 
 class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     """Weights INT8 per output channel, activations INT8 per tensor, the exact tail in float.
@@ -28,7 +30,11 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     Arithmetic with constants (the scale of a SELU, the range of an input) stays in float as the
     activations beside it do: in INT8 it would round a tensor once more for nothing. So do means
     (channel attention, strip pooling), which XNNPACK's own annotation gives the scale of what they
-    average: the mean of many positive values is far below their maximum and got a few steps.
+    average: the mean of many positive values is far below their maximum and got a few steps. What
+    is computed once for the whole picture, a convolution to 1x1 and its addition to a picture, stays
+    in float because one rounding there shifts every pixel; and so does a last convolution that
+    feeds a sigmoid or tanh: one step of a logit between -12 and 2 is 5 % of a dark pixel. Neither
+    costs many operations.
 
     The last convolution's output keeps a range of its own, so that in a residual network the
     correction is quantised and never the picture it is added to.
@@ -42,17 +48,35 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         """Annotate what XNNPACK knows, then free what the class leaves in float."""
         model = super().annotate(model)
         for node in model.graph.nodes:
-            constant = any(n.op == "get_attr" for n in node.all_input_nodes)
-            if node.target in _MEANS or (constant and not is_weighted(node)):
+            if _is_finer(node):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
         tail = exact_tail(model)
         for node in tail:
             node.meta.pop(Q_ANNOTATION_KEY, None)
-        for node in tail_border(model, tail):
+        border = tail_border(model, tail)
+        inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
+        for node in border:
+            if inner and is_weighted(node) and any(u.target in _SATURATING for u in node.users):
+                node.meta.pop(Q_ANNOTATION_KEY, None)
             annotation = node.meta.get(Q_ANNOTATION_KEY)
             if annotation is not None:
                 annotation.output_qspec = self.global_config.output_activation
         return model
+
+
+def _is_finer(node: Node) -> bool:
+    """True for arithmetic with constants, means, and what is computed once for the picture."""
+    if is_weighted(node):
+        return _is_vector(node)
+    if node.target == torch.ops.aten.add.Tensor and any(map(_is_vector, node.all_input_nodes)):
+        return True
+    return node.target in _MEANS or any(n.op == "get_attr" for n in node.all_input_nodes)
+
+
+def _is_vector(node: Node) -> bool:
+    """True for NxCx1x1."""
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and tuple(value.shape[2:]) == (1, 1)
 
 
 def is_quantized(module: torch.nn.Module) -> bool:

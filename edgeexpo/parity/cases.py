@@ -66,7 +66,7 @@ def program_cases(
     frames = len(spec.frames)
     if samples is None:
         samples = pictures(frames, None if images is None else Path(images), recipe.size)
-    if spec.halo is not None:
+    if spec.halo is not None and min(recipe.size) > 2 * spec.halo:
         generated = probes(frames, SIDE)
     else:
         generated = [_cropped(probe, recipe.size) for probe in probes(frames, max(recipe.size))]

@@ -21,6 +21,31 @@ def probes(frame_count: int, side: int = SIDE) -> list[Sample]:
     return [_sample(name, picture, frame_count) for name, picture in _pictures(side).items()]
 
 
+def extremes(frame_count: int, size: tuple[int, int]) -> list[Sample]:
+    """Kin of the probes, none of them one: what calibration should have seen besides photographs.
+
+    A network that makes its picture from features alone computes what it pleases where features
+    leave the range of calibration; photographs hold few flat, saturated and blown areas.
+
+    Args:
+        frame_count: Frames per sample, as :func:`probes`.
+        size: (height, width) in pixels.
+    """
+    side = max(size)
+    known, full = _pictures(side), np.ones((side, side, 3))
+    kin = {
+        "dark": full * 0.1,
+        "light": full * 0.8,
+        "white": full,
+        "waves": 1 - np.roll(known["zone-plate"], side // 3, axis=0),
+        "colours": known["saturated-primaries"][::-1, ::-1].swapaxes(0, 1),
+        "glare": np.roll(known["blown-highlights"], side // 4, axis=1) * (1, 0.9, 0.7),
+        "slopes": known["ramps"].swapaxes(0, 1)[..., ::-1],
+    }
+    pictures = {name: picture[: size[0], : size[1]] for name, picture in kin.items()}
+    return [_sample(name, picture, frame_count) for name, picture in pictures.items()]
+
+
 def _sample(name: str, picture: np.ndarray, count: int) -> Sample:
     picture = picture.astype(np.float32)
     if count == 1:

@@ -8,7 +8,7 @@ import torch
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import capture
-from edgeexpo.quantization.exact import exact_tail, is_weighted, tail_border
+from edgeexpo.quantization.exact import exact_tail, float_operators, is_weighted, tail_border
 from edgeexpo.quantization.ptq import quantize
 
 
@@ -70,3 +70,33 @@ def test_a_network_without_integer_work_is_refused(tensors):
     flat = capture(Invert(), *tensors, (32, 32))
     with pytest.raises(ExportError, match="no operator that can run in INT8"):
         quantize(flat, [{"y0": np.zeros((32, 32, 3), np.float32)}])
+
+
+class Gated(torch.nn.Module):
+    """Means, numbers and a sigmoid at the end: what the quantiser leaves in float."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.gate = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 1)
+        self.middle, self.last = torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.Conv2d(8, 3, 1)
+
+    def forward(self, y0):
+        x = torch.relu(self.first(y0 * 2.0 - 1.0))
+        x = x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        return torch.sigmoid(self.last(torch.relu(self.middle(x))))
+
+
+def test_what_needs_finer_steps_stays_in_float_and_is_named(tensors, pictures):
+    torch.manual_seed(0)
+    module = quantize(capture(Gated().eval(), *tensors, (96, 96)), pictures).exported.module()
+    found = float_operators(module)
+    assert found == {"conv2d": 2, "mean": 1, "mul": 1, "sigmoid": 2, "sub": 1}
+
+
+def test_enlarging_is_no_convolution():
+    class Enlarged(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear")
+
+    module = torch.export.export(Enlarged(), (torch.rand(1, 3, 8, 8),)).module()
+    assert not any(is_weighted(node) for node in module.graph.nodes)
