@@ -31,10 +31,10 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     activations beside it do: in INT8 it would round a tensor once more for nothing. So do means
     (channel attention, strip pooling), which XNNPACK's own annotation gives the scale of what they
     average: the mean of many positive values is far below their maximum and got a few steps. What
-    is computed once for the whole picture, a convolution to 1x1 and its addition to a picture, stays
-    in float because one rounding there shifts every pixel; and so does a last convolution that
-    feeds a sigmoid or tanh: one step of a logit between -12 and 2 is 5 % of a dark pixel. Neither
-    costs many operations.
+    is computed once for the whole picture, a convolution to 1x1 and its addition to a picture,
+    stays in float because one rounding there shifts every pixel; and so does a last convolution
+    that feeds a sigmoid or tanh: one step of a logit between -12 and 2 is 5 % of a dark pixel.
+    Neither costs many operations.
 
     The last convolution's output keeps a range of its own, so that in a residual network the
     correction is quantised and never the picture it is added to.
@@ -76,7 +76,10 @@ def _is_finer(node: Node) -> bool:
 def _is_vector(node: Node) -> bool:
     """True for NxCx1x1."""
     value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and tuple(value.shape[2:]) == (1, 1)
+    if not isinstance(value, torch.Tensor):
+        return False
+    sides = value.shape[2:]
+    return len(sides) > 0 and all(isinstance(side, int) and side == 1 for side in sides)
 
 
 def is_quantized(module: torch.nn.Module) -> bool:
