@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import torch
 from torch.fx import GraphModule, Node
 
 WEIGHTED = ("conv", "linear", "addmm", "matmul", "mm", "bmm")
@@ -48,6 +49,29 @@ def tail_border(module: GraphModule, tail: set[Node]) -> set[Node]:
         for source in node.all_input_nodes
         if source not in tail and source.op == "call_function"
     }
+
+
+def computed_once(module: GraphModule) -> set[Node]:
+    """Operators that serve only to compute NxCx1x1 features, and those features themselves.
+
+    A global branch is one: whatever the size of the picture, it works on a thumbnail or a mean.
+    """
+    once: set[Node] = set()
+    for node in reversed(module.graph.nodes):
+        if node.op == "call_function" and (
+            is_vector(node) or (node.users and all(user in once for user in node.users))
+        ):
+            once.add(node)
+    return once
+
+
+def is_vector(node: Node) -> bool:
+    """True for NxCx1x1."""
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor):
+        return False
+    sides = value.shape[2:]
+    return len(sides) > 0 and all(isinstance(side, int) and side == 1 for side in sides)
 
 
 def float_operators(module: GraphModule) -> dict[str, int]:

@@ -10,7 +10,13 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import Q_ANNOTATION_KEY
 from torch.fx import GraphModule, Node
 
-from edgeexpo.quantization.exact import exact_tail, is_weighted, tail_border
+from edgeexpo.quantization.exact import (
+    computed_once,
+    exact_tail,
+    is_vector,
+    is_weighted,
+    tail_border,
+)
 
 _MEANS = frozenset(
     (
@@ -31,10 +37,10 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     activations beside it do: in INT8 it would round a tensor once more for nothing. So do means
     (channel attention, strip pooling), which XNNPACK's own annotation gives the scale of what they
     average: the mean of many positive values is far below their maximum and got a few steps. What
-    is computed once for the whole picture, a convolution to 1x1 and its addition to a picture,
-    stays in float because one rounding there shifts every pixel; and so does a last convolution
-    that feeds a sigmoid or tanh: one step of a logit between -12 and 2 is 5 % of a dark pixel.
-    Neither costs many operations.
+    is computed once for the whole picture (:func:`edgeexpo.quantization.exact.computed_once`) stays
+    in float, its addition to a picture too, because one rounding there shifts every pixel; and so
+    does a last convolution that feeds a sigmoid or tanh: one step of a logit between -12 and 2 is
+    5 % of a dark pixel. Neither costs many operations.
 
     The last convolution's output keeps a range of its own, so that in a residual network the
     correction is quantised and never the picture it is added to.
@@ -47,8 +53,9 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate what XNNPACK knows, then free what the class leaves in float."""
         model = super().annotate(model)
+        once = computed_once(model)
         for node in model.graph.nodes:
-            if _is_finer(node):
+            if node in once or _is_finer(node):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
         tail = exact_tail(model)
         for node in tail:
@@ -65,21 +72,12 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
 
 def _is_finer(node: Node) -> bool:
-    """True for arithmetic with constants, means, and what is computed once for the picture."""
+    """True for means and arithmetic with constants or with what is computed once."""
     if is_weighted(node):
-        return _is_vector(node)
-    if node.target == torch.ops.aten.add.Tensor and any(map(_is_vector, node.all_input_nodes)):
+        return False
+    if node.target == torch.ops.aten.add.Tensor and any(map(is_vector, node.all_input_nodes)):
         return True
     return node.target in _MEANS or any(n.op == "get_attr" for n in node.all_input_nodes)
-
-
-def _is_vector(node: Node) -> bool:
-    """True for NxCx1x1."""
-    value = node.meta.get("val")
-    if not isinstance(value, torch.Tensor):
-        return False
-    sides = value.shape[2:]
-    return len(sides) > 0 and all(isinstance(side, int) and side == 1 for side in sides)
 
 
 def is_quantized(module: torch.nn.Module) -> bool:

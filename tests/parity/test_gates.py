@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from edgeexpo.errors import UsageError
-from edgeexpo.parity.gates import default_gates, parse_gate
+from edgeexpo.parity.gates import FLAT_PSNR, default_gates, parse_gate
+from edgeexpo.parity.metrics import delta_e_p99
 from edgeexpo.parity.verdict import failed_gates
 from edgeexpo.spec import Gate
 
@@ -67,3 +69,15 @@ def test_lowering_is_judged_by_the_noise_floor():
     assert failures(43.9, 41.5) == ["psnr>=44 by the noise floor, found 43.9"]
     assert failures(44.1, 41.4) == ["psnr>=41.46 against the quantized program, found 41.4"]
     assert list(failed_gates(gates, {"worst": {"psnr": 1.0}}, floor=None)) == []
+
+
+def test_the_flat_bound_is_the_colour_bound_of_a_grey():
+    grey = np.full((16, 16, 3), 0.5, np.float32)
+    tinted = grey + np.float32(10 ** (-FLAT_PSNR / 20))
+    assert 2 < delta_e_p99(grey, tinted) < 3
+    for residual, bound in ((True, 40.0), (False, FLAT_PSNR)):
+        gates = default_gates("int8", residual)
+        found = {
+            g.statistic: g.bound for g in gates if (g.metric, g.reference) == ("psnr", "float")
+        }
+        assert found == {"worst": 40.0, "worst_probe": bound}

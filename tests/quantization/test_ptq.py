@@ -8,8 +8,15 @@ import torch
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import capture
-from edgeexpo.quantization.exact import exact_tail, float_operators, is_weighted, tail_border
+from edgeexpo.quantization.exact import (
+    computed_once,
+    exact_tail,
+    float_operators,
+    is_weighted,
+    tail_border,
+)
 from edgeexpo.quantization.ptq import quantize
+from edgeexpo.spec import TensorSpec
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +107,23 @@ def test_enlarging_is_no_convolution():
 
     module = torch.export.export(Enlarged(), (torch.rand(1, 3, 8, 8),)).module()
     assert not any(is_weighted(node) for node in module.graph.nodes)
+
+
+def test_a_global_branch_is_computed_once(tensors):
+    class Global(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down, self.vector = torch.nn.Conv2d(3, 4, 3, 2, 1), torch.nn.Conv2d(4, 4, 8)
+            self.local, self.last = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 3, 1)
+
+        def forward(self, picture, thumbnail):
+            vector = self.vector(torch.relu(self.down(thumbnail)))
+            return self.last(torch.relu(self.local(picture) + vector))
+
+    specs = (TensorSpec("picture"), TensorSpec("thumbnail", size=(16, 16)))
+    module = capture(Global().eval(), specs, tensors[1], (64, 64)).exported.module()
+    assert [n.name for n in module.graph.nodes if n in computed_once(module)] == [
+        "conv2d",
+        "relu",
+        "conv2d_1",
+    ]
