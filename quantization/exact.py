@@ -74,6 +74,31 @@ def is_vector(node: Node) -> bool:
     return len(sides) > 0 and all(isinstance(side, int) and side == 1 for side in sides)
 
 
+def unshare(module: GraphModule) -> bool:
+    """Give every weighted operator weights of its own; a shared convolution is several after this.
+
+    XNNPACK's quantiser annotates one reader of shared weights only, and ExecuTorch 1.5.1 then
+    lowers a program that does not load (``xnn_status_invalid_parameter``).
+
+    Returns:
+        True when ``module`` was changed.
+    """
+    changed = False
+    for node in [n for n in module.graph.nodes if n.op == "get_attr"]:
+        for index, user in enumerate([u for u in node.users if is_weighted(u)][1:]):
+            name = f"{str(node.target).replace('.', '_')}_copy{index}"
+            value = module.get_parameter(str(node.target)).detach().clone()
+            module.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
+            with module.graph.inserting_before(user):
+                copy = module.graph.get_attr(name)
+            copy.meta.update(node.meta)
+            user.replace_input_with(node, copy)
+            changed = True
+    if changed:
+        module.recompile()
+    return changed
+
+
 def float_operators(module: GraphModule) -> dict[str, int]:
     """Operators of a converted PT2E program that compute in float, with how often each occurs.
 

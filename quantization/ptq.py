@@ -11,6 +11,7 @@ import torch
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import Program, recapture
 from edgeexpo.quantization.equalization import equalize
+from edgeexpo.quantization.exact import unshare
 from edgeexpo.quantization.quantizer import ImageQuantizer, is_quantized
 
 
@@ -39,6 +40,9 @@ def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) 
         pictures = [tuple(_tensor(n, inputs[n]) for n in program.inputs) for inputs in calibration]
         if not pictures:
             raise UsageError("calibration has no picture; expected at least one")
+        module = program.exported.module()
+        if unshare(module):
+            program = recapture(program, module, program.precision)
         equal = equalize(program, pictures)
         prepared = prepare_pt2e(equal.exported.module(), ImageQuantizer())
         for picture in pictures:

@@ -27,6 +27,7 @@ _MEANS = frozenset(
     )
 )
 
+_ARRANGING = frozenset((torch.ops.aten.cat.default,))
 _SATURATING = frozenset((torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default))
 
 
@@ -40,7 +41,9 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     is computed once for the whole picture (:func:`edgeexpo.quantization.exact.computed_once`) stays
     in float, its addition to a picture too, because one rounding there shifts every pixel; and so
     does a last convolution that feeds a sigmoid or tanh: one step of a logit between -12 and 2 is
-    5 % of a dark pixel. Neither costs many operations.
+    5 % of a dark pixel. A first one that reads ``2x - 1`` or a mean of frames does because 8 bits
+    hold the codes of a picture but not, with an exact zero for the padding, those between them.
+    None of these costs many operations.
 
     The last convolution's output keeps a range of its own, so that in a residual network the
     correction is quantised and never the picture it is added to.
@@ -55,7 +58,7 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         model = super().annotate(model)
         once = computed_once(model)
         for node in model.graph.nodes:
-            if node in once or _is_finer(node):
+            if node in once or _is_finer(node) or _reads_arithmetic(node):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
         tail = exact_tail(model)
         for node in tail:
@@ -78,6 +81,22 @@ def _is_finer(node: Node) -> bool:
     if node.target == torch.ops.aten.add.Tensor and any(map(is_vector, node.all_input_nodes)):
         return True
     return node.target in _MEANS or any(n.op == "get_attr" for n in node.all_input_nodes)
+
+
+def _reads_arithmetic(node: Node) -> bool:
+    """True for a first convolution that reads a number's multiple or sum of the picture."""
+    if not is_weighted(node):
+        return False
+    arithmetic, waiting = False, [node.args[0]]
+    while waiting:
+        source = waiting.pop()
+        if not isinstance(source, Node) or source.op != "call_function":
+            continue
+        if is_weighted(source):
+            return False
+        arithmetic |= source.target not in _ARRANGING
+        waiting.extend(source.all_input_nodes)
+    return arithmetic
 
 
 def is_quantized(module: torch.nn.Module) -> bool:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from edgeexpo.errors import ExportError, UsageError
+from edgeexpo.export.executorch_export import export_executorch
 from edgeexpo.export.program import capture
 from edgeexpo.quantization.exact import (
     computed_once,
@@ -16,7 +17,8 @@ from edgeexpo.quantization.exact import (
     tail_border,
 )
 from edgeexpo.quantization.ptq import quantize
-from edgeexpo.spec import TensorSpec
+from edgeexpo.runtime.executorch_engine import ExecutorchEngine
+from edgeexpo.spec import ModelSpec, TensorSpec
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_what_needs_finer_steps_stays_in_float_and_is_named(tensors, pictures):
     torch.manual_seed(0)
     module = quantize(capture(Gated().eval(), *tensors, (96, 96)), pictures).exported.module()
     found = float_operators(module)
-    assert found == {"conv2d": 2, "mean": 1, "mul": 1, "sigmoid": 2, "sub": 1}
+    assert found == {"conv2d": 3, "mean": 1, "mul": 1, "relu": 1, "sigmoid": 2, "sub": 1}
 
 
 def test_enlarging_is_no_convolution():
@@ -127,3 +129,34 @@ def test_a_global_branch_is_computed_once(tensors):
         "relu",
         "conv2d_1",
     ]
+
+
+class Shared(torch.nn.Module):
+    """One convolution for both frames, as in siamese encoders."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.last = torch.nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, under, over):
+        both = [torch.relu(self.shared(frame)) for frame in (under, over)]
+        return self.last(torch.cat(both, 1))
+
+
+def test_shared_weights_are_quantised_wherever_they_are_read(tensors, pictures, tmp_path):
+    torch.manual_seed(0)
+    network = Shared().eval()
+    specs = (TensorSpec("under"), TensorSpec("over"))
+    frames = [{"under": p["y0"], "over": 0.5 * p["y0"]} for p in pictures]
+    program = capture(network, specs, tensors[1], (96, 96))
+    integer = quantize(program, frames)
+    assert float_operators(integer.exported.module()) == {}
+    path = tmp_path / "net.pte"
+    export_executorch(integer, path)
+    engine = ExecutorchEngine(ModelSpec("n", "t", (), specs, tensors[1], None))
+    engine.load(path)
+    inputs = {n: p.transpose(2, 0, 1)[None].copy() for n, p in frames[0].items()}
+    expected = network(*(torch.from_numpy(x) for x in inputs.values())).detach().numpy()
+    assert np.abs(engine.run(inputs)["y_hat"] - expected).max() < 0.05
+    engine.close()
