@@ -192,7 +192,7 @@ def _mapped(radiance: Picture, process: Callable[[Picture], Any], gamma: float) 
     if float(np.ptp(luminance)) <= 1e-6:
         return np.asarray(picture ** (1 / gamma), np.float32)
     out = np.nan_to_num(np.asarray(process(picture), np.float32), nan=0.0, posinf=1.0, neginf=0.0)
-    return np.clip(out, 0, 1, dtype=np.float32)
+    return np.asarray(np.clip(out, 0, 1), np.float32)
 
 
 def _relative(radiance: Picture) -> Picture:
