@@ -29,7 +29,7 @@ desktop backgrounds (MATE, GPL-2+; Lomiri, CC BY, CC BY-SA and CC0; Plasma, LGPL
 domain). Never trained on: the maps `{" ".join(HELD_OUT)}` and one photograph in five
 (`edgeexpo.training.scenes.held_out_photograph`)."""
 
-METRICS = ("psnr", "ssim", "ms_ssim", "vif", "mef_ssim", "delta_e", "pu21_psnr", "log_error")
+METRICS = ("psnr", "ssim", "ms_ssim", "vif", "mef_ssim", "delta_e", "pu21_psnr", "clipped_log_error")
 
 
 def publish(run: Path, figures: list[Path], note: str) -> Path:
