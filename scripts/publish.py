@@ -29,7 +29,16 @@ desktop backgrounds (MATE, GPL-2+; Lomiri, CC BY, CC BY-SA and CC0; Plasma, LGPL
 domain). Never trained on: the maps `{" ".join(HELD_OUT)}` and one photograph in five
 (`edgeexpo.training.scenes.held_out_photograph`)."""
 
-METRICS = ("psnr", "ssim", "ms_ssim", "vif", "mef_ssim", "delta_e", "pu21_psnr", "clipped_log_error")
+METRICS = (
+    "psnr",
+    "ssim",
+    "ms_ssim",
+    "vif",
+    "mef_ssim",
+    "delta_e",
+    "pu21_psnr",
+    "clipped_log_error",
+)
 
 
 def publish(run: Path, figures: list[Path], note: str) -> Path:
@@ -68,9 +77,9 @@ def card(name: str, facts: dict[str, Any], rows: list[dict[str, Any]], note: str
         *("## Training", "", f"    edgeexpo train {name} --data DATA", ""),
         f"Objective `{facts['objective']}`; {facts['done']} steps of {facts['batch']} crops of "
         f"{facts['crop']}x{facts['crop']} from {facts['scenes']} scenes of "
-        f"{facts['scene_size']}x{facts['scene_size']}; AdamW, peak rate {facts['learning_rate']:g}, "
-        f"cosine; seed {facts['seed']}; {facts['seconds'] / 60:.0f} minutes on one CPU core that did "
-        "other work too. The weights are the running mean.",
+        f"{facts['scene_size']}x{facts['scene_size']}; AdamW, peak rate "
+        f"{facts['learning_rate']:g}, cosine; seed {facts['seed']}; {facts['seconds'] / 60:.0f} minutes on one CPU core that "
+        "did other work too. The weights are the running mean.",
         *("", f"A full recipe would be: {facts['full']}.", ""),
         *("## Figures", "", *table(rows)),
     ]
