@@ -78,8 +78,9 @@ def card(name: str, facts: dict[str, Any], rows: list[dict[str, Any]], note: str
         f"Objective `{facts['objective']}`; {facts['done']} steps of {facts['batch']} crops of "
         f"{facts['crop']}x{facts['crop']} from {facts['scenes']} scenes of "
         f"{facts['scene_size']}x{facts['scene_size']}; AdamW, peak rate "
-        f"{facts['learning_rate']:g}, cosine; seed {facts['seed']}; {facts['seconds'] / 60:.0f} minutes on one CPU core that "
-        "did other work too. The weights are the running mean.",
+        f"{facts['learning_rate']:g}, cosine; seed {facts['seed']}; "
+        f"{facts['seconds'] / 60:.0f} minutes on one CPU core that did other work too. The weights "
+        "are the running mean.",
         *("", f"A full recipe would be: {facts['full']}.", ""),
         *("## Figures", "", *table(rows)),
     ]
