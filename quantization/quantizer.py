@@ -28,6 +28,7 @@ _MEANS = frozenset(
 )
 
 _ARRANGING = frozenset((torch.ops.aten.cat.default,))
+PICTURE_CHANNELS = 3
 _SATURATING = frozenset((torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default))
 
 
@@ -40,8 +41,8 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     average: the mean of many positive values is far below their maximum and got a few steps. What
     is computed once for the whole picture (:func:`edgeexpo.quantization.exact.computed_once`) stays
     in float, its addition to a picture too, because one rounding there shifts every pixel; and so
-    does a last convolution that feeds a sigmoid or tanh: one step of a logit between -12 and 2 is
-    5 % of a dark pixel. A first one that reads ``2x - 1`` or a mean of frames does because 8 bits
+    does a convolution whose sigmoid or tanh is a picture, at the end or between two phases: one
+    step of a logit between -12 and 2 is 5 % of a dark pixel. A first one that reads ``2x - 1`` or a mean of frames does because 8 bits
     hold the codes of a picture but not, with an exact zero for the padding, those between them.
     None of these costs many operations.
 
@@ -58,7 +59,7 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         model = super().annotate(model)
         once = computed_once(model)
         for node in model.graph.nodes:
-            if node in once or _is_finer(node) or _reads_arithmetic(node):
+            if node in once or _is_finer(node) or _reads_arithmetic(node) or _is_picture(node):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
         tail = exact_tail(model)
         for node in tail:
@@ -81,6 +82,12 @@ def _is_finer(node: Node) -> bool:
     if node.target == torch.ops.aten.add.Tensor and any(map(is_vector, node.all_input_nodes)):
         return True
     return node.target in _MEANS or any(n.op == "get_attr" for n in node.all_input_nodes)
+
+
+def _is_picture(node: Node) -> bool:
+    """True for a convolution to a picture's channels that a sigmoid or tanh follows."""
+    saturated = is_weighted(node) and any(u.target in _SATURATING for u in node.users)
+    return saturated and int(node.meta["val"].shape[1]) <= PICTURE_CHANNELS
 
 
 def _reads_arithmetic(node: Node) -> bool:
