@@ -42,9 +42,9 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     is computed once for the whole picture (:func:`edgeexpo.quantization.exact.computed_once`) stays
     in float, its addition to a picture too, because one rounding there shifts every pixel; and so
     does a convolution whose sigmoid or tanh is a picture, at the end or between two phases: one
-    step of a logit between -12 and 2 is 5 % of a dark pixel. A first one that reads ``2x - 1`` or a mean of frames does because 8 bits
-    hold the codes of a picture but not, with an exact zero for the padding, those between them.
-    None of these costs many operations.
+    step of a logit between -12 and 2 is 5 % of a dark pixel. A first one that reads ``2x - 1`` or a
+    mean of frames does because 8 bits hold the codes of a picture but not, with an exact zero for
+    the padding, those between them. None of these costs many operations.
 
     The last convolution's output keeps a range of its own, so that in a residual network the
     correction is quantised and never the picture it is added to.
@@ -59,16 +59,17 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         model = super().annotate(model)
         once = computed_once(model)
         for node in model.graph.nodes:
-            if node in once or _is_finer(node) or _reads_arithmetic(node) or _is_picture(node):
+            if node in once or _is_finer(node) or _reads_arithmetic(node):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
         tail = exact_tail(model)
         for node in tail:
             node.meta.pop(Q_ANNOTATION_KEY, None)
         border = tail_border(model, tail)
         inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
-        for node in border:
-            if inner and is_weighted(node) and any(u.target in _SATURATING for u in node.users):
+        for node in model.graph.nodes if inner else ():
+            if _feeds_saturation(node) and (node in border or _is_picture(node)):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
+        for node in border:
             annotation = node.meta.get(Q_ANNOTATION_KEY)
             if annotation is not None:
                 annotation.output_qspec = self.global_config.output_activation
@@ -84,10 +85,13 @@ def _is_finer(node: Node) -> bool:
     return node.target in _MEANS or any(n.op == "get_attr" for n in node.all_input_nodes)
 
 
+def _feeds_saturation(node: Node) -> bool:
+    """True for a convolution that a sigmoid or tanh follows."""
+    return is_weighted(node) and any(u.target in _SATURATING for u in node.users)
+
+
 def _is_picture(node: Node) -> bool:
-    """True for a convolution to a picture's channels that a sigmoid or tanh follows."""
-    saturated = is_weighted(node) and any(u.target in _SATURATING for u in node.users)
-    return saturated and int(node.meta["val"].shape[1]) <= PICTURE_CHANNELS
+    return int(node.meta["val"].shape[1]) <= PICTURE_CHANNELS
 
 
 def _reads_arithmetic(node: Node) -> bool:

@@ -17,6 +17,7 @@ from edgeexpo.quantization.exact import (
     tail_border,
 )
 from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.quantizer import ImageQuantizer
 from edgeexpo.runtime.executorch_engine import ExecutorchEngine
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -160,3 +161,24 @@ def test_shared_weights_are_quantised_wherever_they_are_read(tensors, pictures, 
     expected = network(*(torch.from_numpy(x) for x in inputs.values())).detach().numpy()
     assert np.abs(engine.run(inputs)["y_hat"] - expected).max() < 0.05
     engine.close()
+
+
+def test_a_picture_between_two_phases_stays_in_float():
+    class Phases(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+            self.middle = torch.nn.Conv2d(8, 3, 3, padding=1)
+            self.gate = torch.nn.Conv2d(3, 8, 3, padding=1)
+            self.last = torch.nn.Conv2d(8, 3, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            picture = torch.sigmoid(self.middle(torch.relu(self.first(x))))
+            return torch.sigmoid(self.last(torch.sigmoid(self.gate(picture))))
+
+    example = (torch.rand(1, 3, 16, 16),)
+    module = torch.export.export(Phases().eval(), example).module()
+    annotated = ImageQuantizer().annotate(module)
+    convolutions = [n for n in annotated.graph.nodes if "conv2d" in str(n.target)]
+    quantised = ["quantization_annotation" in n.meta for n in convolutions]
+    assert quantised == [True, False, True, False]
