@@ -64,9 +64,9 @@ def test_deployable_form_computes_the_same(preset):
     assert wanted.shape[1] == spec.outputs[0].channels
     low, high = spec.outputs[0].value_range
     assert low <= wanted.min() <= wanted.max() <= high
-    assert not [
-        m for m in deployable(network).modules() if isinstance(m, torch.nn.BatchNorm2d)
-    ], "normalisation is folded"
+    assert not [m for m in deployable(network).modules() if isinstance(m, torch.nn.BatchNorm2d)], (
+        "normalisation is folded"
+    )
 
 
 @pytest.mark.parametrize("module", [twophase, exponet, expandnet, kdfusion])
