@@ -29,6 +29,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MTB_BITS = 5
 """Pyramid levels of the bitmaps: shifts up to 2**5 pixels of the scaled picture."""
 
+_EXPOSED = 0.05
+"""Least share of a frame's pixels that must be neither black nor clipped."""
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -107,23 +110,25 @@ def _register(cv2: Any, frame: Picture, target: Picture, largest: int) -> tuple[
     imf = histogram_mapping(frame, target)
     codes = np.rint(np.clip(frame, 0, 1) * (CODES - 1)).astype(np.uint8)
     equalised = np.stack([imf[codes[..., c], c] for c in range(3)], axis=2).astype(np.float32)
-    exposed = np.all((codes >= LOWEST) & (codes <= HIGHEST), axis=2).astype(np.float32)
-    moving, fixed, share = (
-        cv2.resize(x, size, interpolation=cv2.INTER_AREA)
-        for x in (equalised @ _LUMA, target @ _LUMA, exposed)
-    )
-    mask = (share > 0.5).astype(np.uint8)
-    if mask.mean() < 0.05:
+    if np.mean(np.all((codes >= LOWEST) & (codes <= HIGHEST), axis=2)) < _EXPOSED:
         return np.eye(3), 0.0
-    found, confidence = _correlate(cv2, fixed, moving, mask)
+    moving, fixed = (
+        cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+        for x in (equalised @ _LUMA, target @ _LUMA)
+    )
+    found, confidence = _correlate(cv2, fixed, moving)
     to_scaled = np.diag([size[0] / width, size[1] / height, 1.0])
     to_scaled[:2, 2] = (np.diag(to_scaled)[:2] - 1) / 2
     matrix = np.linalg.inv(to_scaled) @ found @ to_scaled
     return matrix / matrix[2, 2], confidence
 
 
-def _correlate(cv2: Any, fixed: Any, moving: Any, mask: Any) -> tuple[Matrix, float]:
-    """MTB, then ECC over rigid motions, then over homographies."""
+def _correlate(cv2: Any, fixed: Any, moving: Any) -> tuple[Matrix, float]:
+    """MTB, then ECC over rigid motions, then over homographies.
+
+    No mask of clipped pixels: with one, OpenCV's iteration does not settle (errors above 1 pixel),
+    and matched histograms agree where frames clip. OpenCV leaves out pixels out of view itself.
+    """
     bitmaps = cv2.createAlignMTB(_MTB_BITS)
     bytes_of = [np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8) for x in (fixed, moving)]
     shift = bitmaps.calculateShift(*bytes_of)
@@ -131,10 +136,10 @@ def _correlate(cv2: Any, fixed: Any, moving: Any, mask: Any) -> tuple[Matrix, fl
     warp[:, 2] = -np.asarray(shift, np.float32)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-6)
     try:
-        _, warp = cv2.findTransformECC(fixed, moving, warp, cv2.MOTION_EUCLIDEAN, stop, mask, 5)
+        _, warp = cv2.findTransformECC(fixed, moving, warp, cv2.MOTION_EUCLIDEAN, stop, None, 5)
         full = np.vstack([warp, [0, 0, 1]]).astype(np.float32)
         confidence, full = cv2.findTransformECC(
-            fixed, moving, full, cv2.MOTION_HOMOGRAPHY, stop, mask, 5
+            fixed, moving, full, cv2.MOTION_HOMOGRAPHY, stop, None, 5
         )
     except cv2.error:  # it raises when the iterations diverge or the pictures do not overlap
         return np.eye(3), 0.0
