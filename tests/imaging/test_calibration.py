@@ -66,6 +66,20 @@ def test_merge_equals_opencv_where_nothing_clips():
     np.testing.assert_allclose(merge_radiance(frames, evs, camera.table), oracle, rtol=0.005)
 
 
+def test_a_channel_that_clips_alone_is_left_out_unlike_in_opencv():
+    table = response.srgb()
+    truth = table[[150, 40, 40], 0]
+    camera = Camera(table)
+    exposures = [camera.expose(np.tile(truth, (2, 2, 1)), ev) for ev in (0.0, 3.0)]
+    codes = [np.rint(frame * 255).astype(np.uint8) for frame in exposures]
+    assert codes[1][0, 0, 0] == 255 > codes[1][0, 0, 1]
+    inverse = np.maximum(table, 1e-6)[:, None].astype(np.float32)
+    oracle = cv2.createMergeDebevec().process(codes, np.array([1, 8], np.float32), inverse)
+    merged = merge_radiance(exposures, (0.0, 3.0), table)
+    np.testing.assert_allclose(merged[0, 0], truth, rtol=0.02)
+    assert oracle[0, 0, 0] < 0.7 * truth[0]
+
+
 def test_clipped_everywhere_takes_the_bound():
     table = response.srgb()
     white = [np.ones((2, 2, 3), np.float32)] * 3
