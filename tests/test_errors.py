@@ -18,6 +18,7 @@ EXIT_CODES = {
     "BundleError": 2,
     "ExportError": 1,
     "EngineError": 1,
+    "TrainingError": 1,
     "OutputError": 1,
     "GateError": 3,
     "MissingDependencyError": 4,

@@ -95,6 +95,7 @@ def test_the_export_extra_pins_what_was_tested_together() -> None:
         "onnxsim": "0.8.1",
         "nncf": "3.4.0",
         "torch-pruning": "1.6.1",
+        "torchmetrics": "1.9.0",
     }
 
 
@@ -104,8 +105,8 @@ def test_nothing_pulls_in_a_package_that_replaces_torch() -> None:
     assert not names & {"torchvision", "timm", "torchaudio"}
 
 
-def test_dev_includes_export() -> None:
-    assert "edgeexpo[export]" in PROJECT["optional-dependencies"]["dev"]
+def test_dev_includes_every_extra() -> None:
+    assert "edgeexpo[export,camera,train]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_the_source_folders_are_relative_symlinks_of_the_package() -> None:
