@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.models.layers import Selu
+from edgeexpo.models.presets import find
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 THUMBNAIL = 256
@@ -156,20 +157,9 @@ def _pointwise(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     return layer
 
 
-def shape(preset: str) -> Shape:
-    """What a preset is.
-
-    Raises:
-        UsageError: No preset has this name.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 def build(preset: str) -> ExpandNet:
     """The network of a preset, initialised, without trained weights."""
-    return ExpandNet(shape(preset))
+    return ExpandNet(find(PRESETS, preset))
 
 
 def spec(preset: str) -> ModelSpec:

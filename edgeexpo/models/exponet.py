@@ -17,8 +17,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.errors import UsageError
 from edgeexpo.models.layers import conv3, double, initialise
+from edgeexpo.models.presets import find
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 SLOPE = 0.2
@@ -168,26 +168,15 @@ def _head(x: Tensor, color: str) -> Tensor:
     return torch.tanh(x) if color == "lab" else torch.sigmoid(x)
 
 
-def shape(preset: str) -> Shape:
-    """What a preset is.
-
-    Raises:
-        UsageError: No preset has this name.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 def build(preset: str) -> nn.Module:
     """The network of a preset, initialised, without trained weights."""
-    chosen = shape(preset)
+    chosen = find(PRESETS, preset)
     return ExpoNetDouble(chosen) if chosen.double else ExpoNet(chosen.base, chosen.color)
 
 
 def spec(preset: str) -> ModelSpec:
     """Tensors and stages of a preset; the network's picture is :data:`SIDE` pixels square."""
-    color = shape(preset).color
+    color = find(PRESETS, preset).color
     tensor = partial(
         TensorSpec,
         size=(SIDE, SIDE),

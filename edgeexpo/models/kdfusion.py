@@ -18,8 +18,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.errors import UsageError
 from edgeexpo.models.layers import ResidualBlock, conv3, double, initialise
+from edgeexpo.models.presets import find
 from edgeexpo.models.strip_pooling import MixedPooling
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
@@ -222,26 +222,15 @@ _KINDS: Mapping[str, type[Teacher] | type[Student] | type[LumaStudent]] = Mappin
 )
 
 
-def shape(preset: str) -> Shape:
-    """What a preset is.
-
-    Raises:
-        UsageError: No preset has this name.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 def build(preset: str) -> nn.Module:
     """The network of a preset, initialised, without trained weights."""
-    chosen = shape(preset)
+    chosen = find(PRESETS, preset)
     return _KINDS[chosen.kind](chosen)
 
 
 def spec(preset: str) -> ModelSpec:
     """Tensors and stages of a preset."""
-    chosen = shape(preset)
+    chosen = find(PRESETS, preset)
     name = preset.removesuffix("-mobile")
     if chosen.kind == "teacher":
         return ModelSpec(

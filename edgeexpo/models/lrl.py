@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
+from edgeexpo.models.presets import find
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 
@@ -102,21 +103,9 @@ class LRLNet(nn.Module):
         return y if self.training else torch.clamp(y, 0.0, 1.0)
 
 
-def shape(preset: str) -> Shape:
-    """Width, depth and normalisation of a preset or its alias.
-
-    Raises:
-        UsageError: No preset has this name.
-    """
-    name = ALIASES.get(preset, preset)
-    if name not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
 def build(preset: str) -> LRLNet:
     """The network of a preset, initialised, without trained weights."""
-    return LRLNet(**shape(preset))
+    return LRLNet(**find(PRESETS, ALIASES.get(preset, preset)))
 
 
 def spec(preset: str) -> ModelSpec:
@@ -128,7 +117,7 @@ def spec(preset: str) -> ModelSpec:
         frames=("under", "over"),
         inputs=(TensorSpec("y0"),),
         outputs=(TensorSpec("y_hat"),),
-        halo=shape(preset)["depth"],
+        halo=find(PRESETS, ALIASES.get(preset, preset))["depth"],
         residual="y0",
         kind="interpolation",
         # 8-bit levels, so that quantising the network's input costs nothing.

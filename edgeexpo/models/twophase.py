@@ -16,8 +16,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.errors import UsageError
 from edgeexpo.models.layers import conv3, double, initialise
+from edgeexpo.models.presets import find
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 SLOPE = 0.2
@@ -173,20 +173,9 @@ class TwoPhase(nn.Module):
         return torch.as_tensor(self.phase2(under, intermediate, over))
 
 
-def shape(preset: str) -> Shape:
-    """Widths of a preset.
-
-    Raises:
-        UsageError: No preset has this name.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 def build(preset: str) -> TwoPhase:
     """The network of a preset, initialised, without trained weights."""
-    return TwoPhase(shape(preset))
+    return TwoPhase(find(PRESETS, preset))
 
 
 def spec(preset: str) -> ModelSpec:

@@ -188,7 +188,10 @@ def test_bad_arguments_exit_2_and_suggest_the_nearest(
 
 
 def test_ctrl_c_ends_a_real_process_cleanly() -> None:
-    code = "    import os, signal\n    os.kill(os.getpid(), signal.SIGINT)\n    return 0\n"
+    code = (  # a process started in the background of a script ignores the signal
+        "    import os, signal\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    return 0\n"
+    )
     done = script(code)
     assert (done.returncode, done.stderr) == (130, "edgeexpo: interrupted\n")
 

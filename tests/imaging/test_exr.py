@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import OpenEXR
 import pytest
 
 from edgeexpo.errors import MissingDependencyError, PictureError
 from edgeexpo.imaging.exr import read_exr
-
-OpenEXR = pytest.importorskip("OpenEXR")
 
 
 def radiance() -> np.ndarray:

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import OpenEXR
 import pytest
 
 from edgeexpo.errors import UsageError
@@ -70,7 +71,6 @@ def test_held_out_maps_are_kept_apart_and_damaged_ones_are_named(tmp_path, capsy
 
 
 def test_exr_maps_are_read_without_negative_light(tmp_path):
-    OpenEXR = pytest.importorskip("OpenEXR")
     radiance = np.linspace(-0.01, 30, 8 * 16 * 3, dtype=np.float32).reshape(8, 16, 3)
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     for name in ("city", "blender_city"):
