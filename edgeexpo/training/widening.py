@@ -37,5 +37,7 @@ def widened(preset: str, small: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _layers(state: Mapping[str, Tensor]) -> list[str]:
+    """Convolutions by the number in their name; files keep names in alphabetical order."""
     names = [k.removesuffix(".weight") for k in state if k.endswith(".weight")]
-    return [n for n in names if state[f"{n}.weight"].dim() == 4]
+    layers = [n for n in names if state[f"{n}.weight"].dim() == 4]
+    return sorted(layers, key=lambda name: int(name.rpartition(".")[2]))

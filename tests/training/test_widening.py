@@ -5,13 +5,15 @@ from edgeexpo.models import lrl
 from edgeexpo.training.widening import widened
 
 
-def test_widened_network_computes_the_same():
-    small = lrl.build("lrl-mobile")
+@pytest.mark.parametrize("preset", ["lrl-mobile", "lrl-8"])
+def test_widened_network_computes_the_same(preset):
+    small = lrl.build(preset)
     with torch.no_grad():
         for parameter in small.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.05)
     large = lrl.build("lrl-8")
-    large.load_state_dict(dict(widened("lrl-8", small.state_dict())))
+    from_a_file = dict(sorted(small.state_dict().items()))
+    large.load_state_dict(dict(widened("lrl-8", from_a_file)))
     picture = torch.rand(1, 3, 24, 24)
     torch.testing.assert_close(
         large.correction(picture), small.correction(picture), atol=1e-5, rtol=1e-4
