@@ -19,7 +19,7 @@ from edgeexpo.models import zoo
 from edgeexpo.progress import note, track
 from edgeexpo.training.batches import batch, validation
 from edgeexpo.training.curves import write_curves
-from edgeexpo.training.objectives import OBJECTIVES, Helpers
+from edgeexpo.training.objectives import OBJECTIVES, Helpers, Objective
 from edgeexpo.training.recipes import Recipe
 from edgeexpo.training.store import Store
 
@@ -30,13 +30,14 @@ VALIDATE_STEPS = 200
 
 @dataclass
 class Training:
-    """A network, the running mean of its weights, its optimiser and its curve.
+    """A network, what it minimises, the running mean of its weights, its optimiser and its curve.
 
     ``curve`` has a (step, loss, learning rate) for each step, ``validated`` a (step, loss) of the
     mean weights every :data:`VALIDATE_STEPS`.
     """
 
     recipe: Recipe
+    objective: Objective
     network: nn.Module
     mean: nn.Module
     optimizer: torch.optim.Optimizer
@@ -61,12 +62,19 @@ def begin(recipe: Recipe, start: Mapping[str, Tensor], device: torch.device) -> 
         frozen = recipe.frozen is not None and name.startswith(recipe.frozen)
         parameter.requires_grad_(not frozen)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return training_of(network, recipe, OBJECTIVES[recipe.objective], device)
+
+
+def training_of(
+    network: nn.Module, recipe: Recipe, objective: Objective, device: torch.device
+) -> Training:
+    """A training of ``network``, which is on ``device``, at step 0."""
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad],
         recipe.learning_rate,
         weight_decay=recipe.weight_decay,
     )
-    return Training(recipe, network, copy.deepcopy(network).eval(), optimizer, device)
+    return Training(recipe, objective, network, copy.deepcopy(network).eval(), optimizer, device)
 
 
 def _check(recipe: Recipe, network: nn.Module) -> None:
@@ -107,7 +115,7 @@ def train(
     Raises:
         TrainingError: The loss is not finite; the last good checkpoint stays.
     """
-    recipe, objective = training.recipe, OBJECTIVES[training.recipe.objective]
+    recipe, objective = training.recipe, training.objective
     folder.mkdir(parents=True, exist_ok=True)
     began, saved = time.perf_counter() - training.seconds, training.seconds
     steps = range(training.step, recipe.steps)
@@ -157,7 +165,7 @@ def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -
 
 def validate(training: Training, store: Store, helpers: Helpers) -> None:
     """Note the mean weights' loss on the scenes kept back."""
-    objective = OBJECTIVES[training.recipe.objective]
+    objective = training.objective
     sample = validation(store, objective.tensors, training.recipe.crop)
     with torch.no_grad():
         loss = _loss(training, training.mean.eval(), sample, helpers)
@@ -239,9 +247,8 @@ def _loss(
         k: v.to(device, memory_format=torch.channels_last, non_blocking=True)
         for k, v in sample.items()
     }
-    objective = OBJECTIVES[training.recipe.objective]
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return objective.loss(network, moved, helpers).float()
+        return training.objective.loss(network, moved, helpers).float()
 
 
 def _average(training: Training) -> None:

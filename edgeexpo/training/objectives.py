@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,9 +17,15 @@ from edgeexpo.training.perceptual import Perceptual
 LUMA = (0.299, 0.587, 0.114)
 """BT.601, as in the runtime's ``luma`` stage."""
 
-
 STRUCTURE = 0.5
 """Weight of ``1 - SSIM`` in the students' loss where there is no VGG19."""
+
+IMITATION = 10.0
+"""Weight of the distance from the network before compression."""
+
+_BRACKET = ("under", "over", "near", "far", "truth")
+
+Batch = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,104 +47,156 @@ class Helpers:
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss and what it needs.
+    """What a network is given, what it should give, and how far off it is.
 
     Attributes:
         scenes: Kind of scenes (:data:`edgeexpo.training.scenes.MAKERS`).
         tensors: Tensors of a scene, the network's picture first.
-        loss: The function.
+        inputs: The network's inputs of a batch.
+        truth: What its output should be.
+        error: Of an output and its truth; the system's loss without terms that need the network.
+        loss: The system's whole loss of a network on a batch.
         permute: Colour channels may be permuted.
     """
 
     scenes: str
     tensors: tuple[str, ...]
-    loss: Callable[[nn.Module, Mapping[str, Tensor], Helpers], Tensor]
+    inputs: Callable[[Batch], tuple[Tensor, ...]]
+    truth: Callable[[Batch], Tensor]
+    error: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[[nn.Module, Batch, Helpers], Tensor]
     permute: bool = True
 
 
-def interpolation(network: nn.Module, batch: Mapping[str, Tensor], _: Helpers) -> Tensor:
+def _inputs(*names: str) -> Callable[[Batch], tuple[Tensor, ...]]:
+    return lambda batch: tuple(batch[name] for name in names)
+
+
+def _truth(batch: Batch) -> Tensor:
+    return batch["truth"]
+
+
+def _pair(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The bracket's ends for the first half of a batch, random frames of it for the second."""
+    half = (len(batch["under"]) + 1) // 2
+    under = torch.cat([batch["under"][:half], batch["near"][half:]])
+    over = torch.cat([batch["over"][:half], batch["far"][half:]])
+    return under, over
+
+
+def _absolute(output: Tensor, truth: Tensor) -> Tensor:
+    return torch.mean(torch.abs(output - truth))
+
+
+def _structure(output: Tensor, truth: Tensor) -> Tensor:
+    return losses.structure_loss(output, truth, STRUCTURE)
+
+
+def _interpolation() -> Objective:
     """LRL: squared error and colour angle of the repaired exposure."""
-    return losses.interpolation_loss(network(batch["y0"]), batch["truth"])
+
+    def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
+        return losses.interpolation_loss(network(batch["y0"]), batch["truth"])
+
+    tensors = ("y0", "truth")
+    return Objective(
+        "interpolation", tensors, _inputs("y0"), _truth, losses.interpolation_loss, loss
+    )
 
 
-def two_phase(network: nn.Module, batch: Mapping[str, Tensor], helpers: Helpers) -> Tensor:
+def _two_phase() -> Objective:
     """Two-phase fusion, either phase: L1 + 0.5 (1 - SSIM) + 0.1 VGG."""
-    fused = network(batch["under"], batch["over"])
-    loss = losses.structure_loss(fused, batch["truth"])
-    return loss + helpers.distance(fused, batch["truth"], 0.1)
+    inputs = _inputs("under", "over")
+
+    def loss(network: nn.Module, batch: Batch, helpers: Helpers) -> Tensor:
+        fused = network(*inputs(batch))
+        error = losses.structure_loss(fused, batch["truth"])
+        return error + helpers.distance(fused, batch["truth"], 0.1)
+
+    tensors = ("under", "over", "truth")
+    return Objective("fusion", tensors, inputs, _truth, losses.structure_loss, loss)
 
 
-def correction_rgb(network: nn.Module, batch: Mapping[str, Tensor], _: Helpers) -> Tensor:
-    """ExpoNet in RGB: summed L1 plus L2 on the weights, over the number of values."""
-    return _corrected(network, batch["picture"], batch["truth"])
+def _correction(encode: Callable[[Tensor], Tensor]) -> Objective:
+    """ExpoNet: summed L1 plus L2 on the weights, over the number of values."""
+
+    def error(output: Tensor, truth: Tensor) -> Tensor:
+        return losses.summed_loss(output, truth) / truth[0].numel()
+
+    def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
+        output, truth = network(encode(batch["picture"])), encode(batch["truth"])
+        summed = losses.summed_loss(output, truth) + losses.weight_penalty(network)
+        return summed / truth[0].numel()
+
+    return Objective(
+        "correction",
+        ("picture", "truth"),
+        lambda batch: (encode(batch["picture"]),),
+        lambda batch: encode(batch["truth"]),
+        error,
+        loss,
+        permute=False,
+    )
 
 
-def correction_lab(network: nn.Module, batch: Mapping[str, Tensor], _: Helpers) -> Tensor:
-    """ExpoNet in Lab: the same on L/50-1, a/128, b/128."""
-    return _corrected(network, rgb_to_lab(batch["picture"]), rgb_to_lab(batch["truth"]))
-
-
-def expansion(network: nn.Module, batch: Mapping[str, Tensor], _: Helpers) -> Tensor:
+def _expansion() -> Objective:
     """ExpandNet: L1 + 5 cosine on relative radiance; the thumbnail is the whole picture."""
-    thumbnail = batch["whole"]
-    if thumbnail.shape[2:] != (256, 256):
-        thumbnail = nn.functional.interpolate(thumbnail, (256, 256), mode="bilinear")
-    return losses.radiance_loss(network(batch["picture"], thumbnail), batch["truth"])
+
+    def inputs(batch: Batch) -> tuple[Tensor, ...]:
+        thumbnail = batch["whole"]
+        if thumbnail.shape[2:] != (256, 256):
+            thumbnail = nn.functional.interpolate(thumbnail, (256, 256), mode="bilinear")
+        return batch["picture"], thumbnail
+
+    def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
+        return losses.radiance_loss(network(*inputs(batch)), batch["truth"])
+
+    tensors = ("picture", "truth")
+    return Objective("expansion", tensors, inputs, _truth, losses.radiance_loss, loss)
 
 
-def reconstruction(network: nn.Module, batch: Mapping[str, Tensor], _: Helpers) -> Tensor:
+def _reconstruction() -> Objective:
     """The teacher: L1 of the reconstruction."""
-    return torch.mean(torch.abs(network(batch["truth"]) - batch["truth"]))
+
+    def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
+        return _absolute(network(batch["truth"]), batch["truth"])
+
+    return Objective("fusion", ("truth",), _inputs("truth"), _truth, _absolute, loss)
 
 
-def distilled(network: nn.Module, batch: Mapping[str, Tensor], helpers: Helpers) -> Tensor:
+def _distilled() -> Objective:
     """Students: L1 + 0.1 distillation + 0.05 perceptual, half of the batch on random pairs.
 
     Without VGG19 an SSIM term stands in for the perceptual one (:data:`STRUCTURE`): with L1 alone
     short runs stay soft.
     """
-    pair = _pair(batch)
-    fused, taps = _with_features(network, *pair)
-    structure = STRUCTURE if helpers.perceptual is None else 0.0
-    loss = losses.structure_loss(fused, batch["truth"], structure)
-    if helpers.teacher is not None:
-        with torch.no_grad():
-            wanted = helpers.teacher.features(batch["truth"])
-        loss = loss + 0.1 * losses.distillation_loss(taps, wanted)
-    return loss + helpers.distance(fused, batch["truth"], 0.05)
+
+    def loss(network: nn.Module, batch: Batch, helpers: Helpers) -> Tensor:
+        fused, taps = _with_features(network, *_pair(batch))
+        structure = STRUCTURE if helpers.perceptual is None else 0.0
+        total = losses.structure_loss(fused, batch["truth"], structure)
+        total = total + _distance_of_features(taps, batch["truth"], helpers)
+        return total + helpers.distance(fused, batch["truth"], 0.05)
+
+    return Objective("fusion", _BRACKET, _pair, _truth, _structure, loss)
 
 
-def distilled_luma(network: nn.Module, batch: Mapping[str, Tensor], helpers: Helpers) -> Tensor:
+def _distilled_luma() -> Objective:
     """The baseline: the same on luminance, without perceptual term; the teacher sees it as grey."""
-    truth = luma(batch["truth"])
-    fused, taps = _with_features(network, *(luma(frame) for frame in _pair(batch)))
-    loss = losses.structure_loss(fused, truth, STRUCTURE)
-    if helpers.teacher is not None:
-        with torch.no_grad():
-            wanted = helpers.teacher.features(truth.repeat(1, 3, 1, 1))
-        loss = loss + 0.1 * losses.distillation_loss(taps, wanted)
-    return loss
 
+    def inputs(batch: Batch) -> tuple[Tensor, ...]:
+        return tuple(luma(frame) for frame in _pair(batch))
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
-    {
-        "interpolation": Objective("interpolation", ("y0", "truth"), interpolation),
-        "two-phase": Objective("fusion", ("under", "over", "truth"), two_phase),
-        "reconstruction": Objective("fusion", ("truth",), reconstruction),
-        "distilled": Objective("fusion", ("under", "over", "near", "far", "truth"), distilled),
-        "distilled-luma": Objective(
-            "fusion", ("under", "over", "near", "far", "truth"), distilled_luma, permute=False
-        ),
-        "correction-rgb": Objective(
-            "correction", ("picture", "truth"), correction_rgb, permute=False
-        ),
-        "correction-lab": Objective(
-            "correction", ("picture", "truth"), correction_lab, permute=False
-        ),
-        "expansion": Objective("expansion", ("picture", "truth"), expansion),
-    }
-)
-"""Name in a recipe -> objective."""
+    def truth(batch: Batch) -> Tensor:
+        return luma(batch["truth"])
+
+    def loss(network: nn.Module, batch: Batch, helpers: Helpers) -> Tensor:
+        wanted = truth(batch)
+        fused, taps = _with_features(network, *inputs(batch))
+        followed = _distance_of_features(taps, wanted.repeat(1, 3, 1, 1), helpers)
+        return _structure(fused, wanted) + followed
+
+    return Objective("fusion", _BRACKET, inputs, truth, _structure, loss, permute=False)
 
 
 def luma(picture: Tensor) -> Tensor:
@@ -165,19 +224,49 @@ def rgb_to_lab(picture: Tensor) -> Tensor:
     return torch.stack([(116 * y - 16) / 50 - 1, 500 * (x - y) / 128, 200 * (y - z) / 128], dim=1)
 
 
-def _corrected(network: nn.Module, picture: Tensor, truth: Tensor) -> Tensor:
-    summed = losses.summed_loss(network(picture), truth) + losses.weight_penalty(network)
-    return summed / truth[0].numel()
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+    {
+        "interpolation": _interpolation(),
+        "two-phase": _two_phase(),
+        "reconstruction": _reconstruction(),
+        "distilled": _distilled(),
+        "distilled-luma": _distilled_luma(),
+        "correction-rgb": _correction(lambda picture: picture),
+        "correction-lab": _correction(rgb_to_lab),
+        "expansion": _expansion(),
+    }
+)
+"""Name in a recipe -> objective."""
 
 
-def _pair(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The bracket's ends for the first half of a batch, random frames of it for the second."""
-    half = (len(batch["under"]) + 1) // 2
-    under = torch.cat([batch["under"][:half], batch["near"][half:]])
-    over = torch.cat([batch["over"][:half], batch["far"][half:]])
-    return under, over
+def imitation(objective: Objective, teacher: nn.Module, weight: float = IMITATION) -> Objective:
+    """What a compressed network minimises: the system's error, and to show what it showed before.
+
+    Args:
+        objective: Of the system.
+        teacher: The network before compression, in eval mode; given the same inputs.
+        weight: Of the mean L1 from the teacher's output; the system's error weighs 1.
+    """
+
+    def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
+        given = objective.inputs(batch)
+        output = network(*given)
+        with torch.no_grad():
+            wanted = teacher(*given)
+        return objective.error(output, objective.truth(batch)) + weight * _absolute(output, wanted)
+
+    return dataclasses.replace(objective, loss=loss)
 
 
 def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]:
     fused, taps = network.with_features(*frames)
     return fused, taps
+
+
+def _distance_of_features(taps: list[Tensor], truth: Tensor, helpers: Helpers) -> Tensor | float:
+    """0.1 times the distance of the taps from the teacher's; 0 without a teacher."""
+    if helpers.teacher is None:
+        return 0.0
+    with torch.no_grad():
+        wanted = helpers.teacher.features(truth)
+    return 0.1 * losses.distillation_loss(taps, wanted)

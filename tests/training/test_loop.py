@@ -71,14 +71,14 @@ def test_interrupted_run_has_the_curve_of_an_unbroken_one(tmp_path, store, monke
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 
-def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, store, monkeypatch):
+def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path, store):
     training = fresh()
     loop.save(training, tmp_path)
     kept = (tmp_path / loop.CHECKPOINT).read_bytes()
     broken = dataclasses.replace(
         OBJECTIVES["correction-rgb"], loss=lambda network, batch, helpers: torch.tensor(torch.nan)
     )
-    monkeypatch.setattr(loop, "OBJECTIVES", {"correction-rgb": broken})
+    training = dataclasses.replace(training, objective=broken)
     with pytest.raises(TrainingError, match="is nan at step 0; the last good checkpoint is kept"):
         loop.train(training, store, tmp_path, Helpers())
     assert (tmp_path / loop.CHECKPOINT).read_bytes() == kept
