@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,16 @@ import torch
 
 from edgeexpo import artifact as bundles
 from edgeexpo.artifact import Bundle, Manifest
+from edgeexpo.calibration import CALIBRATION_SIDE, calibration_samples, network_inputs
 from edgeexpo.errors import UsageError
 from edgeexpo.export.half import half
 from edgeexpo.export.lowering import lower
 from edgeexpo.export.program import Program, capture
 from edgeexpo.export.source import graph_sources
 from edgeexpo.imaging.samples import Sample, samples
-from edgeexpo.models import foreign, zoo
-from edgeexpo.models.deployable import deployable
-from edgeexpo.models.weights import load_weights, read_weights
+from edgeexpo.networks import Network, open_network
 from edgeexpo.parity.check import check_parity
 from edgeexpo.parity.gates import default_gates
-from edgeexpo.parity.probes import extremes
 from edgeexpo.parity.reference import (
     ProgramReference,
     choose_device,
@@ -41,23 +39,7 @@ from edgeexpo.spec import PRECISIONS, TARGETS, Gate, ModelSpec, Recipe
 TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
 """Libraries whose versions a manifest records."""
 
-CALIBRATION_SIDE = 256
-"""Calibration pictures are at most this high and wide: histograms need pixels, not resolution."""
-
 GOLDEN_PICTURES = 3
-
-SIDE = 512
-"""Default height and width of artefacts of a network that says none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """A module with its spec and size, ready to be captured."""
-
-    module: torch.nn.Module
-    spec: ModelSpec
-    size: tuple[int, int]
-    weights: Path | None
 
 
 def export_bundle(
@@ -102,7 +84,7 @@ def export_bundle(
     precisions = _known(
         (precision,) if isinstance(precision, str) else precision, PRECISIONS, "precision"
     )
-    network = _network(model, size, weights, inputs)
+    network = open_network(model, size, weights, inputs)
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
     bundles.check_destination(destination, force)
     verification = _pictures(network, None if images is None else Path(images))
@@ -114,7 +96,9 @@ def export_bundle(
             network.size,
             network.spec.multiple,
         )
-    pictures = _calibration(network, program, None if calibration is None else Path(calibration))
+    pictures = calibration_samples(
+        network, program, None if calibration is None else Path(calibration)
+    )
     with bundles.staged(destination, force) as staging:
         programs = _programs(network.spec, program, precisions, pictures)
         artifacts = [
@@ -156,47 +140,6 @@ def _known(values: Sequence[str], allowed: Sequence[str], what: str) -> tuple[st
     return tuple(dict.fromkeys(values))
 
 
-def _network(
-    model: str,
-    size: tuple[int, int] | None,
-    weights: str | os.PathLike[str] | None,
-    inputs: Sequence[str],
-) -> Network:
-    given = None if weights is None else Path(weights)
-    if foreign.is_foreign(model):
-        if not inputs:
-            raise UsageError(f"{model} needs its inputs; give --input NAME=1x3xHxW for each")
-        if size is not None:
-            raise UsageError("--size is for models of the zoo; a foreign module takes --input")
-        module = foreign.load_factory(model)
-        if given is not None:
-            load_weights(module, read_weights(given), str(given))
-        spec, side = foreign.describe(module, model, [foreign.parse_input(i) for i in inputs])
-        return Network(module, spec, side, given)
-    if inputs:
-        raise UsageError(f"--input is for foreign modules; {model} takes --size H,W")
-    entry = zoo.get(model)
-    path = given or entry.weights
-    if path is None:
-        raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
-    module = entry.build()
-    load_weights(module, read_weights(path), str(path))
-    longest = entry.spec.longest or SIDE
-    return Network(deployable(module), entry.spec, size or (longest, longest), path)
-
-
-def _calibration(network: Network, program: Program, source: Path | None) -> list[Sample]:
-    height, width = network.size
-    if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
-        step = network.spec.multiple
-        height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in network.size)
-    frames = len(network.spec.frames)
-    photographs = samples(frames, source, (height, width), seed=1)
-    if network.spec.residual is not None:  # where features saturate, the picture itself remains
-        return photographs
-    return [*photographs, *extremes(frames, (height, width))]
-
-
 def _pictures(network: Network, source: Path | None) -> list[Sample]:
     return samples(len(network.spec.frames), source, network.size, seed=0)
 
@@ -209,14 +152,8 @@ def _programs(
         programs["fp16"] = half(program)
     if "int8" in precisions:
         fed = track(pictures, "Calibrating")
-        programs["int8"] = quantize(program, _network_inputs(spec, fed))
+        programs["int8"] = quantize(program, network_inputs(spec, fed))
     return programs
-
-
-def _network_inputs(
-    spec: ModelSpec, pictures: Sequence[Sample] | Iterator[Sample]
-) -> Iterator[dict[str, np.ndarray]]:
-    return (front(spec, sample.frames, sample.ev) for sample in pictures)
 
 
 def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, str]:

@@ -48,10 +48,14 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
     The last convolution's output keeps a range of its own, so that in a residual network the
     correction is quantised and never the picture it is added to.
+
+    Args:
+        keep_float: Names of further operators (nodes of the program) that stay in float.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep_float: frozenset[str] = frozenset()) -> None:
         super().__init__()
+        self.keep_float = keep_float
         self.set_global(get_symmetric_quantization_config(is_per_channel=True))
 
     def annotate(self, model: GraphModule) -> GraphModule:
@@ -59,7 +63,8 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         model = super().annotate(model)
         once = computed_once(model)
         for node in model.graph.nodes:
-            if node in once or _is_finer(node) or _reads_arithmetic(node):
+            chosen = node.name in self.keep_float
+            if chosen or node in once or _is_finer(node) or _reads_arithmetic(node):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
         tail = exact_tail(model)
         for node in tail:

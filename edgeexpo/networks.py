@@ -1,0 +1,69 @@
+"""From what a user names to a module that can be captured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from edgeexpo.errors import UsageError
+from edgeexpo.models import foreign, zoo
+from edgeexpo.models.deployable import deployable
+from edgeexpo.models.weights import load_weights, read_weights
+from edgeexpo.spec import ModelSpec
+
+SIDE = 512
+"""Default height and width of artefacts of a network that says none."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module with its spec and size, ready to be captured."""
+
+    module: torch.nn.Module
+    spec: ModelSpec
+    size: tuple[int, int]
+    weights: Path | None
+
+
+def open_network(
+    model: str,
+    size: tuple[int, int] | None,
+    weights: str | os.PathLike[str] | None,
+    inputs: Sequence[str],
+) -> Network:
+    """The network that a user means, with its weights.
+
+    Args:
+        model: A name of the zoo, or ``path/to/net.py:factory``.
+        size: Largest (height, width) in pixels, for networks of the zoo.
+        weights: A checkpoint; the shipped weights by default.
+        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+
+    Raises:
+        UsageError: Bad arguments, weights or module.
+    """
+    given = None if weights is None else Path(weights)
+    if foreign.is_foreign(model):
+        if not inputs:
+            raise UsageError(f"{model} needs its inputs; give --input NAME=1x3xHxW for each")
+        if size is not None:
+            raise UsageError("--size is for models of the zoo; a foreign module takes --input")
+        module = foreign.load_factory(model)
+        if given is not None:
+            load_weights(module, read_weights(given), str(given))
+        spec, side = foreign.describe(module, model, [foreign.parse_input(i) for i in inputs])
+        return Network(module, spec, side, given)
+    if inputs:
+        raise UsageError(f"--input is for foreign modules; {model} takes --size H,W")
+    entry = zoo.get(model)
+    path = given or entry.weights
+    if path is None:
+        raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
+    module = entry.build()
+    load_weights(module, read_weights(path), str(path))
+    longest = entry.spec.longest or SIDE
+    return Network(deployable(module), entry.spec, size or (longest, longest), path)
