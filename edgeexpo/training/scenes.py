@@ -128,8 +128,12 @@ def part(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
 
 
 def interpolation(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
-    """``y0`` as the runtime's front stage gives it, and the exact exposure half way (LRL)."""
-    y0, truth = interpolation_pair(sources.scene(size, rng), rng)
+    """``y0`` as the runtime's front stage gives it, and the exact exposure half way (LRL).
+
+    Half of the scenes are photographs: scaled down, they have texture as fine as noise, which
+    views of maps lack.
+    """
+    y0, truth = interpolation_pair(sources.scene(size, rng, photographs=1 / 2), rng)
     return {"y0": _sixteen(y0), "truth": _sixteen(truth)}
 
 

@@ -142,12 +142,12 @@ def shoot_bracket(
 
 
 def any_camera(rng: np.random.Generator) -> Camera:
-    """A random camera; half of them up to 16 times the full well (large sensors, pictures scaled
+    """A random camera; half of them up to 64 times the full well (large sensors, pictures scaled
     down), half of them with JPEG frames of quality 85 to 95."""
     camera = Camera.random(rng)
     return dataclasses.replace(
         camera,
-        full_well=camera.full_well * (16 ** rng.random() if rng.random() < 0.5 else 1.0),
+        full_well=camera.full_well * (64 ** rng.random() if rng.random() < 0.5 else 1.0),
         jpeg_quality=int(rng.integers(85, 96)) if rng.random() < 0.5 else None,
     )
 
