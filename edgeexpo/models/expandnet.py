@@ -8,6 +8,7 @@ as in ``dmarnerides/hdr-expandnet``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -131,12 +132,14 @@ class SplitExpandNet(nn.Module):
 
     def __init__(self, network: ExpandNet) -> None:
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network)
+        self.network.end_net = nn.Sequential()
         first = cast(nn.Sequential, network.end_net[0])
         fuse = cast(nn.Conv2d, first[0])
         self.activation, self.out = first[1], network.end_net[1]
         weight = fuse.weight.detach()
-        inside = weight.shape[1] - (weight.shape[0] if "global" in network.branches else 0)
+        spread = network.glob_net[-1].out_channels if "global" in network.branches else 0
+        inside = weight.shape[1] - cast(int, spread)
         self.pixel = _pointwise(weight[:, :inside], fuse.bias)
         self.vector = _pointwise(weight[:, inside:], None) if "global" in network.branches else None
 

@@ -1,0 +1,56 @@
+"""Give the layers of a network narrower parameters, and the attributes that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+_NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+
+
+def narrow(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Replace, in place, the parameters and buffers of ``module`` named in ``state``.
+
+    Tied parameters stay tied. Convolutions, linear layers, batch and instance normalisations and
+    PReLUs get the widths that their new tensors say; a depthwise convolution stays one.
+    """
+    replaced: dict[int, nn.Parameter] = {}
+    for prefix, layer in module.named_modules():
+        depthwise = isinstance(layer, _CONVOLUTIONS) and layer.groups == layer.in_channels > 1
+        for name, old in list(layer._parameters.items()):
+            new = state.get(f"{prefix}.{name}" if prefix else name)
+            if old is None or (new is None and id(old) not in replaced):
+                continue
+            if id(old) not in replaced and new is not None:
+                replaced[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad)
+            layer._parameters[name] = replaced[id(old)]
+        for name in layer._buffers:
+            layer._buffers[name] = state.get(
+                f"{prefix}.{name}" if prefix else name, layer._buffers[name]
+            )
+        _describe(layer, depthwise)
+
+
+def _describe(layer: nn.Module, depthwise: bool) -> None:
+    """Set the attributes that count channels to what the parameters have."""
+    if isinstance(layer, _CONVOLUTIONS):
+        first, second = layer.weight.shape[:2]
+        if depthwise:
+            times = layer.out_channels // layer.in_channels
+            layer.groups = layer.in_channels = first if layer.transposed else first // times
+            layer.out_channels = layer.in_channels * times
+        elif layer.transposed:
+            layer.in_channels, layer.out_channels = first, second * layer.groups
+        else:
+            layer.in_channels, layer.out_channels = second * layer.groups, first
+    elif isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = layer.weight.shape
+    elif isinstance(layer, nn.PReLU):
+        layer.num_parameters = layer.weight.numel()
+    elif isinstance(layer, _NORMALISATIONS):
+        known = layer.weight if layer.weight is not None else layer.running_mean
+        if isinstance(known, torch.Tensor):
+            layer.num_features = known.numel()

@@ -1,0 +1,129 @@
+"""How many channels of every layer are removed for a share of the multiply-accumulates."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from edgeexpo.errors import UsageError
+from edgeexpo.quantization.channels import Axis, Block, Channels
+
+Scope = Literal["uniform", "global"]
+
+
+def levels(block: Block, multiple: int) -> list[int]:
+    """Numbers of units that may stay, from all down to the fewest: multiples of ``multiple``."""
+    step = multiple // math.gcd(multiple, block.share)
+    return [block.units, *range((block.units - 1) // step * step, 0, -step)]
+
+
+def cost(channels: Channels, counts: Sequence[int]) -> int:
+    """Multiply-accumulates when ``counts`` units of every block stay."""
+    removed: dict[Axis, int] = {}
+    for block, count in zip(channels.blocks, counts, strict=True):
+        for axis, places in block.axes.items():
+            removed[axis] = removed.get(axis, 0) + (block.units - count) * places.shape[1]
+    return sum(
+        places
+        * math.prod(
+            size - removed.get((name, axis), 0) for axis, size in enumerate(channels.shapes[name])
+        )
+        for name, places in channels.places.items()
+    )
+
+
+def schedule(
+    channels: Channels,
+    scores: Sequence[Tensor],
+    ratio: float | None,
+    scope: Scope,
+    multiple: int,
+    fixed: Mapping[int, int],
+) -> list[int]:
+    """Units that stay in every block, so that at least ``ratio`` of the cost is gone.
+
+    Channels leave in steps of ``multiple``, one layer after another: with ``"uniform"`` in the
+    order of the share that their layer has lost by then, with ``"global"`` in the order of their
+    importance over their layer's mean. Bisection finds the first step that is enough.
+
+    Args:
+        channels: The network's.
+        scores: Importance of every block's units.
+        ratio: Share of the multiply-accumulates; ``None`` removes only what ``fixed`` says.
+        scope: What the steps are ordered by.
+        multiple: See :func:`edgeexpo.quantization.pruning.prune`.
+        fixed: Block -> units that stay, decided elsewhere.
+
+    Raises:
+        UsageError: The ratio cannot be reached.
+    """
+    start = [fixed.get(i, block.units) for i, block in enumerate(channels.blocks)]
+    if ratio is None:
+        return start
+    moves: list[tuple[float, float, int, int]] = []
+    for index, block in enumerate(channels.blocks):
+        if index not in fixed:
+            moves += _moves(index, scores[index], levels(block, multiple), scope)
+    moves.sort()
+    whole = cost(channels, [block.units for block in channels.blocks])
+
+    def after(count: int) -> list[int]:
+        counts = list(start)
+        for *_, index, stay in moves[:count]:
+            counts[index] = stay
+        return counts
+
+    def removed(count: int) -> float:
+        return 1 - cost(channels, after(count)) / whole
+
+    enough = bisect.bisect_left(range(len(moves) + 1), ratio, key=removed)
+    if enough > len(moves):
+        raise UsageError(
+            f"the ratio {ratio:g} would empty layers: with at least {multiple} channels in each, "
+            f"{removed(len(moves)):.3f} of the multiply-accumulates can go; ask for less"
+        )
+    return after(enough)
+
+
+def _moves(
+    index: int, scores: Tensor, stays: Sequence[int], scope: Scope
+) -> list[tuple[float, float, int, int]]:
+    """Steps of one block as (order, order among equals, block, units that stay)."""
+    mean = float(scores.mean()) or 1.0
+    ranked = scores.sort(descending=True).values / mean
+    moves, latest = [], 0.0
+    for before, stay in itertools.pairwise(stays):
+        lost = 1 - (before + stay) / 2 / len(scores)
+        latest = max(latest, float(ranked[stay:before].mean()))
+        order = (lost, latest) if scope == "uniform" else (latest, lost)
+        moves.append((*order, index, stay))
+    return moves
+
+
+def positions(
+    channels: Channels, scores: Sequence[Tensor], counts: Sequence[int]
+) -> dict[str, tuple[Tensor, ...]]:
+    """Parameter or buffer -> positions that stay on each axis, when the best units stay.
+
+    Only what gets narrower is there.
+    """
+    removed: dict[Axis, list[int]] = {}
+    for block, score, count in zip(channels.blocks, scores, counts, strict=True):
+        worst = score.sort(descending=True, stable=True).indices[count:]
+        for axis, places in block.axes.items():
+            removed.setdefault(axis, []).extend(places[worst.numpy()].flatten().tolist())
+    kept = {}
+    for name in dict.fromkeys(name for (name, _), gone in removed.items() if gone):
+        axes = []
+        for number, size in enumerate(channels.shapes[name]):
+            mask = torch.ones(size, dtype=torch.bool)
+            mask[removed.get((name, number), [])] = False
+            axes.append(mask.nonzero().flatten())
+        kept[name] = tuple(axes)
+    return kept
