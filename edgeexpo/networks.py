@@ -13,6 +13,7 @@ from edgeexpo.errors import UsageError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.weights import load_weights, read_weights
+from edgeexpo.models.widths import load_checkpoint
 from edgeexpo.spec import ModelSpec
 
 SIDE = 512
@@ -64,6 +65,6 @@ def open_network(
     if path is None:
         raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
     module = entry.build()
-    load_weights(module, read_weights(path), str(path))
+    load_checkpoint(module, path, entry.name)
     longest = entry.spec.longest or SIDE
     return Network(deployable(module), entry.spec, size or (longest, longest), path)

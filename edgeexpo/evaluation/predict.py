@@ -14,7 +14,7 @@ import torch
 from edgeexpo.artifact import MANIFEST, Artifact, Bundle
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.evaluation.scene import Picture, Scene
-from edgeexpo.models.weights import load_weights, read_weights
+from edgeexpo.models.widths import load_checkpoint
 from edgeexpo.models.zoo import get
 from edgeexpo.parity.mil import MilEngine
 from edgeexpo.runtime.session import Session, load
@@ -154,7 +154,7 @@ def float_session(name: str, weights: Path | None) -> Session:
             "checkpoint with --weights"
         )
     module = entry.build()
-    load_weights(module, read_weights(file), str(file))
+    load_checkpoint(module, file, entry.name)
     spec = entry.spec
     multiple = spec.multiple
     side = (WHOLE if spec.halo is None else TILE) // multiple * multiple
