@@ -287,6 +287,21 @@ def check_destination(destination: Path, force: bool) -> None:
         os.rmdir(probe)
 
 
+def check_file(path: Path, force: bool = False) -> None:
+    """Refuse a file that could not be written, before any long work.
+
+    Raises:
+        OutputError: It exists and ``force`` is not set, or its folder cannot be written.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists; use --force to replace it, or -o elsewhere")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        os.unlink(probe)
+
+
 @contextlib.contextmanager
 def staged(destination: Path, force: bool = False) -> Iterator[Path]:
     """A folder beside ``destination`` that takes its place when the block ends without error.

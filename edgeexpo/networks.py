@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
-from edgeexpo.errors import UsageError
+from edgeexpo.artifact import digest
+from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.models.widths import load_checkpoint
+from edgeexpo.quantization import trained
 from edgeexpo.spec import ModelSpec
 
 SIDE = 512
@@ -22,12 +24,23 @@ SIDE = 512
 
 @dataclass(frozen=True)
 class Network:
-    """A module with its spec and size, ready to be captured."""
+    """A module with its spec and size, ready to be captured.
+
+    Attributes:
+        module: In its deployable form, with its weights.
+        spec: Tensors and stages.
+        size: Largest (height, width) of its artefacts, pixels.
+        weights: The float weights' file, where there is one.
+        preset: Name in the zoo; ``None`` for a foreign module.
+        int8: INT8 weights made for these float weights (:mod:`edgeexpo.quantization.trained`).
+    """
 
     module: torch.nn.Module
     spec: ModelSpec
     size: tuple[int, int]
     weights: Path | None
+    preset: str | None = None
+    int8: Path | None = None
 
 
 def open_network(
@@ -35,6 +48,7 @@ def open_network(
     size: tuple[int, int] | None,
     weights: str | os.PathLike[str] | None,
     inputs: Sequence[str],
+    int8: Path | None = None,
 ) -> Network:
     """The network that a user means, with its weights.
 
@@ -43,12 +57,16 @@ def open_network(
         size: Largest (height, width) in pixels, for networks of the zoo.
         weights: A checkpoint; the shipped weights by default.
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        int8: INT8 weights made from the float ones; those that ship with them by default.
 
     Raises:
         UsageError: Bad arguments, weights or module.
+        WeightsError: ``int8`` was made from other float weights.
     """
     given = None if weights is None else Path(weights)
     if foreign.is_foreign(model):
+        if int8 is not None:
+            raise UsageError("--int8 is for models of the zoo; a foreign module is calibrated")
         if not inputs:
             raise UsageError(f"{model} needs its inputs; give --input NAME=1x3xHxW for each")
         if size is not None:
@@ -67,4 +85,20 @@ def open_network(
     module = entry.build()
     load_checkpoint(module, path, entry.name)
     longest = entry.spec.longest or SIDE
-    return Network(deployable(module), entry.spec, size or (longest, longest), path)
+    return Network(
+        deployable(module),
+        entry.spec,
+        size or (longest, longest),
+        path,
+        entry.name,
+        entry.int8 if given is None and int8 is None else _made_from(int8, path),
+    )
+
+
+def _made_from(int8: Path | None, weights: Path) -> Path | None:
+    if int8 is not None and trained.read(int8).facts.get("float_sha256") != digest(weights):
+        raise WeightsError(
+            f"{int8} was made from other float weights than {weights}; "
+            "quantize those, or give the matching --weights"
+        )
+    return int8

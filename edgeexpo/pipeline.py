@@ -31,6 +31,7 @@ from edgeexpo.parity.reference import (
 )
 from edgeexpo.parity.report import REPORT, write_report
 from edgeexpo.progress import status, track
+from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.runtime.stages import front
 from edgeexpo.runtime.tiling import fits_whole
@@ -52,6 +53,7 @@ def export_bundle(
     size: tuple[int, int] | None = None,
     weights: str | os.PathLike[str] | None = None,
     inputs: Sequence[str] = (),
+    int8: str | os.PathLike[str] | None = None,
     gates: Sequence[Gate] = (),
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
@@ -62,12 +64,14 @@ def export_bundle(
         model: A name of the zoo, or ``path/to/net.py:factory``.
         targets: Any of ``coreml``, ``executorch``, ``onnx``; ``("all",)`` for all.
         precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
-        calibration: Folder of photographs or brackets; the embedded photographs by default.
+        calibration: Folder of photographs or brackets to calibrate INT8 on; by default the INT8
+            weights that ship with the network, else the embedded photographs.
         images: Folder of photographs or brackets to verify on; the embedded ones by default.
         size: Largest (height, width) of the artefacts in pixels; by default what the network was
             made for, or 512x512.
         weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        int8: INT8 weights of :func:`edgeexpo.compression.quantize`.
         gates: Bounds that replace the default ones of the same metric.
         output: The bundle's folder; ``dist/MODEL`` by default.
         force: Replace an existing bundle.
@@ -84,7 +88,9 @@ def export_bundle(
     precisions = _known(
         (precision,) if isinstance(precision, str) else precision, PRECISIONS, "precision"
     )
-    network = open_network(model, size, weights, inputs)
+    if int8 is not None and calibration is not None:
+        raise UsageError("--int8 weights have their ranges; leave out --calib, or --int8")
+    network = open_network(model, size, weights, inputs, None if int8 is None else Path(int8))
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
     bundles.check_destination(destination, force)
     verification = _pictures(network, None if images is None else Path(images))
@@ -96,11 +102,14 @@ def export_bundle(
             network.size,
             network.spec.multiple,
         )
-    pictures = calibration_samples(
-        network, program, None if calibration is None else Path(calibration)
+    learnt = network.int8 if calibration is None else None
+    pictures = (
+        calibration_samples(network, program, None if calibration is None else Path(calibration))
+        if "int8" in precisions and learnt is None
+        else []
     )
     with bundles.staged(destination, force) as staging:
-        programs = _programs(network.spec, program, precisions, pictures)
+        programs = _programs(network.spec, program, precisions, pictures, learnt)
         artifacts = [
             lower(programs[p], target, network.spec.name, staging)
             for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
@@ -110,7 +119,7 @@ def export_bundle(
             targets=tuple(chosen),
             precisions=tuple(precisions),
             size=network.size,
-            calibration="embedded photographs" if calibration is None else str(calibration),
+            calibration=_calibration_of(learnt, calibration),
             calibration_pictures=tuple(s.name for s in pictures),
             gates=_gates(network.spec, precisions, gates),
             weights=None if network.weights is None else network.weights.name,
@@ -126,6 +135,12 @@ def export_bundle(
         )
         _verify(staging, manifest, verification)
     return Bundle.open(destination)
+
+
+def _calibration_of(learnt: Path | None, source: str | os.PathLike[str] | None) -> str:
+    if learnt is not None:
+        return f"INT8 weights {learnt.name}"
+    return "embedded photographs" if source is None else str(source)
 
 
 def tool_versions() -> dict[str, str]:
@@ -145,12 +160,18 @@ def _pictures(network: Network, source: Path | None) -> list[Sample]:
 
 
 def _programs(
-    spec: ModelSpec, program: Program, precisions: Sequence[str], pictures: Sequence[Sample]
+    spec: ModelSpec,
+    program: Program,
+    precisions: Sequence[str],
+    pictures: Sequence[Sample],
+    learnt: Path | None,
 ) -> dict[str, Program]:
     programs = {"fp32": program}
     if "fp16" in precisions:
         programs["fp16"] = half(program)
-    if "int8" in precisions:
+    if "int8" in precisions and learnt is not None:
+        programs["int8"] = trained.quantized_by(program, trained.read(learnt))
+    elif "int8" in precisions:
         fed = track(pictures, "Calibrating")
         programs["int8"] = quantize(program, network_inputs(spec, fed))
     return programs

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
+from torch.fx import GraphModule
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import Program, recapture
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.exact import unshare
-from edgeexpo.quantization.quantizer import ImageQuantizer, is_quantized
+from edgeexpo.quantization.quantizer import is_quantized
+from edgeexpo.quantization.simulation import prepare
 
 
 def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) -> Program:
@@ -33,27 +35,73 @@ def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) 
         UsageError: No calibration input, or one that is not finite.
         ExportError: The network has nothing that can be quantised.
     """
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    program, prepared = calibrated(program, calibration)
+    return converted(program, prepared)
+
+
+def calibrated(
+    program: Program,
+    calibration: Iterable[Mapping[str, np.ndarray]],
+    keep_float: frozenset[str] = frozenset(),
+) -> tuple[Program, GraphModule]:
+    """The equalised float program, and its graph with observers that have seen the pictures.
+
+    Args:
+        program: The float program; it is not changed.
+        calibration: Network inputs by name, each HxWxC float32.
+        keep_float: Operators of the equalised program that stay in float.
+
+    Raises:
+        UsageError: No calibration input, or one that is not finite.
+    """
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        pictures = tensors(program, calibration)
+        equal = equalize(separate(program), pictures)
+        prepared = prepare(equal, keep_float)
+        for picture in pictures:
+            prepared(*picture)
+    return equal, prepared
+
+
+def separate(program: Program) -> Program:
+    """``program`` with weights of their own for every operator that has weights."""
+    module = program.exported.module()
+    unshare(module)
+    return recapture(program, module, program.precision)
+
+
+def converted(program: Program, prepared: GraphModule) -> Program:
+    """Make the rounding of a calibrated graph permanent.
+
+    Raises:
+        ExportError: The network has nothing that can be quantised.
+    """
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        pictures = [tuple(_tensor(n, inputs[n]) for n in program.inputs) for inputs in calibration]
-        if not pictures:
-            raise UsageError("calibration has no picture; expected at least one")
-        module = program.exported.module()
-        if unshare(module):
-            program = recapture(program, module, program.precision)
-        equal = equalize(program, pictures)
-        prepared = prepare_pt2e(equal.exported.module(), ImageQuantizer())
-        for picture in pictures:
-            prepared(*picture)
-        converted = convert_pt2e(prepared)
-    if not is_quantized(converted):
+        module = convert_pt2e(prepared)
+    if not is_quantized(module):
         raise ExportError(
             "the network has no operator that can run in INT8; export it with --precision fp32"
         )
-    _give_scalars_an_axis(converted)
-    return recapture(program, converted, "int8")
+    _give_scalars_an_axis(module)
+    return recapture(program, module, "int8")
+
+
+def tensors(
+    program: Program, pictures: Iterable[Mapping[str, np.ndarray]]
+) -> list[tuple[torch.Tensor, ...]]:
+    """Pictures as inputs of ``program``, NCHW.
+
+    Raises:
+        UsageError: There is none, or one is not finite.
+    """
+    given = [tuple(_tensor(n, inputs[n]) for n in program.inputs) for inputs in pictures]
+    if not given:
+        raise UsageError("calibration has no picture; expected at least one")
+    return given
 
 
 def _tensor(name: str, picture: np.ndarray) -> torch.Tensor:

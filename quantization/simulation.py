@@ -9,7 +9,7 @@ training; switching single ones on or off tells what each costs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,10 +20,6 @@ from torch.fx import GraphModule, Node
 from edgeexpo.errors import WeightsError
 from edgeexpo.export.program import Program
 from edgeexpo.quantization.quantizer import ImageQuantizer
-
-Inputs = tuple[Tensor, ...]
-
-RANGES = "ranges"
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,17 @@ class Rounding(nn.Module):
     def __init__(self, observer: Any) -> None:
         super().__init__()
         self.enabled = True
-        self._observer = observer
+        self._held = (observer,)  # not a submodule: its buffers are no part of what is trained
         self.is_weight = hasattr(observer, "ch_axis")
         self._fixed: Range | None = None
         if not self.is_weight:
             scale, zero_point = observer.calculate_qparams()
             self._fixed = Range(float(scale), int(zero_point))
+
+    @property
+    def observer(self) -> Any:
+        """What ``convert_pt2e`` will ask for the codes."""
+        return self._held[0]
 
     @property
     def range(self) -> Range:
@@ -63,19 +64,19 @@ class Rounding(nn.Module):
         """``x`` rounded, of the same shape."""
         if not self.enabled:
             return x
-        low, high = self._observer.quant_min, self._observer.quant_max
+        low, high = self.observer.quant_min, self.observer.quant_max
         if self._fixed is not None:
             return torch.fake_quantize_per_tensor_affine(
                 x, self._fixed.scale, self._fixed.zero_point, low, high
             )
-        scale, zero_point = weight_codes(self._observer, x)
-        axis = self._observer.ch_axis
+        scale, zero_point = weight_codes(self.observer, x)
+        axis = self.observer.ch_axis
         return torch.fake_quantize_per_channel_affine(x, scale, zero_point, axis, low, high)
 
 
 def weight_codes(observer: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Scale and zero point of every output channel, as ``convert_pt2e`` will compute them."""
-    observer.reset_min_max_vals()
+    observer.to(weight.device).reset_min_max_vals()
     observer(weight.detach())
     scale, zero_point = observer.calculate_qparams()
     return scale, zero_point.to(torch.int32)
@@ -103,21 +104,18 @@ def observers(prepared: GraphModule) -> Iterator[tuple[str, Node]]:
             yield (source if seen[source] == 1 else f"{source}:{seen[source]}"), node
 
 
-def simulate(prepared: GraphModule) -> dict[str, Rounding]:
-    """Put roundings in place of the observers of a calibrated ``prepared``.
-
-    Returns:
-        The roundings by the name of their tensor; they are modules of ``prepared``.
-    """
-    found: dict[str, Rounding] = {}
+def simulate(prepared: GraphModule) -> None:
+    """Put roundings in place of the observers of a calibrated ``prepared``."""
     made: dict[int, Rounding] = {}
-    for name, node in observers(prepared):
+    for _, node in observers(prepared):
         observer = prepared.get_submodule(str(node.target))
-        rounding = made.setdefault(id(observer), Rounding(observer))
-        found[name] = rounding
-    for name, node in observers(prepared):
-        setattr(prepared, str(node.target), found[name])
-    return found
+        setattr(prepared, str(node.target), made.setdefault(id(observer), Rounding(observer)))
+
+
+def roundings(simulated: GraphModule) -> dict[str, Rounding]:
+    """The roundings of a simulated graph by the name of their tensor."""
+    found = {name: simulated.get_submodule(str(node.target)) for name, node in observers(simulated)}
+    return {name: module for name, module in found.items() if isinstance(module, Rounding)}
 
 
 def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
@@ -150,6 +148,8 @@ def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
 class PerPicture(nn.Module):
     """A captured program of batch size 1, applied to every picture of a batch in turn."""
 
+    graph: GraphModule
+
     def __init__(self, graph: GraphModule) -> None:
         super().__init__()
         self.graph = graph
@@ -161,22 +161,17 @@ class PerPicture(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """NxCxHxW inputs to one NxCxHxW output."""
-        pictures = zip(*(tensor.split(1) for tensor in inputs), strict=True)
+        pictures = zip(*(torch.split(tensor, 1) for tensor in inputs), strict=True)
         return torch.cat([self.graph(*picture) for picture in pictures])
 
 
-def ranges_to_json(roundings: Mapping[str, Rounding]) -> str:
+def ranges_to_json(simulated: GraphModule) -> str:
     """The ranges of all activations, for a checkpoint's metadata."""
-    kept = {n: [r.range.scale, r.range.zero_point] for n, r in roundings.items() if not r.is_weight}
+    activations = {n: r for n, r in roundings(simulated).items() if not r.is_weight}
+    kept = {name: [r.range.scale, r.range.zero_point] for name, r in activations.items()}
     return json.dumps(kept, sort_keys=True)
 
 
 def ranges_from_json(text: str) -> dict[str, Range]:
     """Inverse of :func:`ranges_to_json`."""
     return {name: Range(scale, zero) for name, (scale, zero) in json.loads(text).items()}
-
-
-def run_all(module: nn.Module, pictures: Sequence[Inputs]) -> list[Tensor]:
-    """The module's output for each picture, without gradients."""
-    with torch.no_grad():
-        return [module(*picture) for picture in pictures]

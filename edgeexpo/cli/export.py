@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", metavar="FILE", help=".safetensors or .pth; else the shipped")
     parser.add_argument(
+        "--int8", metavar="FILE", help="INT8 weights of 'edgeexpo quantize'; else the shipped"
+    )
+    parser.add_argument(
         "--input",
         action="append",
         default=[],
@@ -83,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         size=args.size,
         weights=args.weights,
         inputs=args.input,
+        int8=args.int8,
         gates=[parse_gate(text) for text in args.gate],
         output=args.output,
         force=args.force,

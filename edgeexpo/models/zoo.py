@@ -77,6 +77,7 @@ ALIASES = {
 """Plain name of a system -> the preset that ships."""
 
 WEIGHTS = Path(__file__).parent / "weights"
+INT8_SUFFIX = ".int8.safetensors"
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,14 @@ class ModelEntry:
         name: Preset name.
         spec: What it is and the stages around it.
         weights: The shipped checkpoint, ``None`` for presets that are defined but not trained.
+        int8: The shipped INT8 weights made from it, where they are better than calibration alone.
         trained_on: What the weights were trained on, in one line; ``None`` without weights.
     """
 
     name: str
     spec: ModelSpec
     weights: Path | None
+    int8: Path | None
     trained_on: str | None
 
     def build(self) -> torch.nn.Module:
@@ -113,13 +116,14 @@ def get(name: str) -> ModelEntry:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "expected path/to/net.py:factory or"
         raise UsageError(f"unknown model {name!r}; {hint} one of: {', '.join(known)}")
-    weights = WEIGHTS / f"{preset}.safetensors"
+    weights, int8 = (WEIGHTS / f"{preset}{suffix}" for suffix in (".safetensors", INT8_SUFFIX))
     card = WEIGHTS / f"{preset}.json"
     trained_on = json.loads(card.read_text("utf-8"))["trained_on"] if card.is_file() else None
     return ModelEntry(
         name=preset,
         spec=_module(preset).spec(preset),
         weights=weights if weights.is_file() else None,
+        int8=int8 if int8.is_file() else None,
         trained_on=trained_on,
     )
 

@@ -1,0 +1,75 @@
+"""``edgeexpo quantize NAME``: INT8 weights, by calibration or by training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgeexpo.cli.output import add_json_argument, emit
+from edgeexpo.errors import MissingDependencyError
+
+OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
+"""Fields of the QAT recipe that an option of the same name replaces."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("model", metavar="NAME", help="a network of the zoo (see: edgeexpo models)")
+    parser.add_argument(
+        "--method",
+        choices=("ptq", "qat"),
+        default="qat",
+        help="calibrate (ptq), or train under the rounding from there (qat, the default)",
+    )
+    parser.add_argument("--data", type=Path, help="qat: radiance maps and photographs, as train's")
+    parser.add_argument("--weights", type=Path, help="float weights; else the shipped")
+    parser.add_argument(
+        "--calib", type=Path, help="photographs or brackets to calibrate on; else the embedded"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="file to write (NAME.int8.safetensors)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.add_argument("--run", type=Path, help="qat: folder of checkpoints (runs/NAME-int8)")
+    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    for name in OVERRIDES:
+        kind = float if name == "learning_rate" else int
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=kind, help="qat: instead of the recipe's")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantise; exit code 0."""
+    try:
+        from edgeexpo.compression import quantize
+        from edgeexpo.models import zoo
+        from edgeexpo.training.run import Settings
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"quantize needs {error.name}, which is not installed; pip install "
+            "'edgeexpo[export,train]'"
+        ) from error
+    preset = zoo.get(args.model).name
+    settings = None
+    if args.data is not None:
+        settings = Settings(
+            data=args.data,
+            output=args.run or Path("runs") / f"{preset}-int8",
+            scenes=args.scenes_dir,
+            device=args.device,
+            threads=args.threads,
+        )
+    done = quantize(
+        args.model,
+        args.output or Path(f"{preset}.int8.safetensors"),
+        method=args.method,
+        settings=settings,
+        weights=args.weights,
+        calibration=args.calib,
+        changes={n: v for n in OVERRIDES if (v := getattr(args, n)) is not None},
+        force=args.force,
+    )
+    document = {"weights": str(done.path), **done.facts}
+    emit(args, document, f"{done.path}: {args.method} of {preset}; edgeexpo export --int8 takes it")
+    return 0
