@@ -54,6 +54,7 @@ def export_bundle(
     weights: str | os.PathLike[str] | None = None,
     inputs: Sequence[str] = (),
     int8: str | os.PathLike[str] | None = None,
+    prune: float | None = None,
     gates: Sequence[Gate] = (),
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
@@ -72,6 +73,7 @@ def export_bundle(
         weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
         int8: INT8 weights of :func:`edgeexpo.compression.quantize`.
+        prune: Share of the multiply-accumulates to remove first, by structured pruning.
         gates: Bounds that replace the default ones of the same metric.
         output: The bundle's folder; ``dist/MODEL`` by default.
         force: Replace an existing bundle.
@@ -90,7 +92,14 @@ def export_bundle(
     )
     if int8 is not None and calibration is not None:
         raise UsageError("--int8 weights have their ranges; leave out --calib, or --int8")
-    network = open_network(model, size, weights, inputs, None if int8 is None else Path(int8))
+    if prune is not None and int8 is not None:
+        raise UsageError("--int8 weights are of the whole network; leave out --prune, or --int8")
+    if prune is not None:
+        from edgeexpo.pruned import open_pruned  # brings the training's imports
+
+        network = open_pruned(model, prune, size, weights, inputs)
+    else:
+        network = open_network(model, size, weights, inputs, None if int8 is None else Path(int8))
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
     bundles.check_destination(destination, force)
     verification = _pictures(network, None if images is None else Path(images))
@@ -122,6 +131,7 @@ def export_bundle(
             calibration=_calibration_of(learnt, calibration),
             calibration_pictures=tuple(s.name for s in pictures),
             gates=_gates(network.spec, precisions, gates),
+            sparsity=prune or 0.0,
             weights=None if network.weights is None else network.weights.name,
         )
         manifest = Manifest(

@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--int8", metavar="FILE", help="INT8 weights of 'edgeexpo quantize'; else the shipped"
     )
     parser.add_argument(
+        "--prune",
+        type=float,
+        metavar="RATIO",
+        help="remove this share of the multiply-accumulates: by pruned weights that ship, else now",
+    )
+    parser.add_argument(
         "--input",
         action="append",
         default=[],
@@ -87,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
         inputs=args.input,
         int8=args.int8,
+        prune=args.prune,
         gates=[parse_gate(text) for text in args.gate],
         output=args.output,
         force=args.force,

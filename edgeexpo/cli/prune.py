@@ -1,0 +1,153 @@
+"""``edgeexpo prune NAME``: fewer channels (or zeros among the weights), then distillation."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.cli.arguments import one_of, positive
+from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
+
+OVERRIDES = ("steps", "batch", "crop", "scenes", "scene_size")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("model", metavar="NAME", help="a network of the zoo (see: edgeexpo models)")
+    parser.add_argument(
+        "--ratio",
+        type=float,
+        default=0.5,
+        help="share of the multiply-accumulates to remove (0.5); of the weights if --unstructured",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder of radiance maps and photographs to train on after pruning; else untrained",
+    )
+    parser.add_argument(
+        "--importance",
+        type=one_of(("magnitude", "taylor")),
+        default="magnitude",
+        help="what channels are chosen by: magnitude (default), or taylor, which needs --data",
+    )
+    parser.add_argument(
+        "--scope",
+        type=one_of(("uniform", "global")),
+        default="uniform",
+        help="the same share of every layer (default), or the least important anywhere",
+    )
+    parser.add_argument(
+        "--unstructured",
+        action="store_true",
+        help="zeros among the weights, for a smaller compressed download; nothing gets faster",
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="else the shipped ones")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="weights to write (NAME.pruned.safetensors)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="the training's folder, resumable")
+    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    for name in OVERRIDES:
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=positive, help="instead of the recipe's")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prune, train, and print what became narrower; exit code 0."""
+    from edgeexpo.models import zoo
+
+    preset = zoo.get(args.model).name
+    output = args.output or Path(f"{preset}.pruned.safetensors")
+    if args.unstructured:
+        return _unstructured(args, preset, output)
+    return _structured(args, preset, output)
+
+
+def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
+    from edgeexpo.pruned import pruned
+    from edgeexpo.training.run import Settings
+
+    changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
+    settings = None
+    if args.data is not None:
+        settings = Settings(
+            data=args.data,
+            output=args.run or Path("runs") / f"{preset}.pruned",
+            scenes=args.scenes_dir,
+            device=args.device,
+            threads=args.threads,
+        )
+    made = pruned(
+        preset,
+        output,
+        ratio=args.ratio,
+        importance=args.importance,
+        scope=args.scope,
+        settings=settings,
+        weights=args.weights,
+        changes=changes,
+        force=args.force,
+    )
+    result = made.result
+    document: dict[str, Any] = {
+        "model": preset,
+        "weights": str(output),
+        "ratio": round(result.ratio, 4),
+        "macs": [result.macs_before, result.macs_after],
+        "params": [result.parameters_before, result.parameters_after],
+        "widths": {name: list(width) for name, width in result.widths.items()},
+        "whole": dict(result.whole),
+        "steps": made.steps,
+        "validation_loss": made.validation_loss,
+    }
+    rows = [
+        {"layer": name, "before": before, "after": after, "left whole": result.whole.get(name, "")}
+        for name, (before, after) in result.widths.items()
+    ]
+    rows.append(_total("multiply-accumulates", result.macs_before, result.macs_after))
+    rows.append(_total("parameters", result.parameters_before, result.parameters_after))
+    after = (
+        f"trained {made.steps} steps, validation loss {made.validation_loss:.5f}"
+        if made.steps
+        else "not trained after pruning: give --data DIR"
+    )
+    text = f"{table(rows, list(rows[0]))}\n\n{output}: {result.ratio:.1%} removed; {after}"
+    emit(args, document, text)
+    return 0
+
+
+def _total(name: str, before: int, after: int) -> dict[str, Any]:
+    return {"layer": name, "before": before, "after": after, "left whole": f"{after / before:.3f}"}
+
+
+def _unstructured(args: argparse.Namespace, preset: str, output: Path) -> int:
+    from edgeexpo.pruned import sparse
+
+    if args.data is not None or args.importance != "magnitude":
+        from edgeexpo.errors import UsageError
+
+        raise UsageError("--unstructured is by magnitude, without training; leave --data out")
+    made = sparse(preset, output, ratio=args.ratio, weights=args.weights, force=args.force)
+    document = {
+        "model": preset,
+        "weights": str(output),
+        "zeros": round(made.zeros, 4),
+        "compressed_bytes": [made.bytes_before, made.bytes_after],
+    }
+    text = (
+        f"{output}: {made.zeros:.1%} of the weights are zero; "
+        f"{human_bytes(made.bytes_before)} compressed became {human_bytes(made.bytes_after)}; "
+        "as many multiply-accumulates as before"
+    )
+    emit(args, document, text)
+    return 0

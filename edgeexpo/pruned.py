@@ -1,0 +1,242 @@
+"""Pruned weights of a network of the zoo, trained to show what the whole one shows."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.artifact import check_file, writing
+from edgeexpo.errors import UsageError, WeightsError
+from edgeexpo.models import foreign, zoo
+from edgeexpo.models.widths import PRUNED, load_checkpoint, read_metadata, save_pruned
+from edgeexpo.networks import Network, open_network
+from edgeexpo.progress import note, status
+from edgeexpo.quantization.importance import Importance
+from edgeexpo.quantization.pruning import Pruned, prune
+from edgeexpo.quantization.schedule import Scope
+from edgeexpo.quantization.sparsity import Sparse, sparsify
+from edgeexpo.spec import ModelSpec
+from edgeexpo.training import loop
+from edgeexpo.training.batches import batch
+from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
+from edgeexpo.training.recipes import Recipe, recipe
+from edgeexpo.training.run import Settings, choose_device, scenes
+
+STEPS = 1000
+RATE = 3e-4
+BATCHES = 8
+"""Batches that Taylor importance is taken from."""
+
+SIDE = 64
+MIXED_SIDE = 256
+"""Where one input has a size of its own, costs are compared at a size like its."""
+
+NEAR = 0.1
+"""A shipped pruned checkpoint stands for ratios up to this much below its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PrunedWeights:
+    """What :func:`pruned` made: the file, the pruning, and how it was trained afterwards.
+
+    ``steps`` is 0 and ``validation_loss`` ``None`` for weights that were not trained.
+    """
+
+    path: Path
+    result: Pruned
+    steps: int
+    validation_loss: float | None
+
+
+def pruned(
+    model: str,
+    output: Path,
+    *,
+    ratio: float,
+    importance: Importance = "magnitude",
+    scope: Scope = "uniform",
+    settings: Settings | None = None,
+    weights: Path | None = None,
+    changes: dict[str, Any] | None = None,
+    force: bool = False,
+) -> PrunedWeights:
+    """Pruned weights of a network of the zoo.
+
+    With ``settings`` they are trained on its pictures, by the system's own error and the unpruned
+    network's output (:func:`edgeexpo.training.objectives.imitation`); without, they are as pruned.
+
+    Args:
+        model: A name of the zoo.
+        output: ``.safetensors`` file to write.
+        ratio: Share of the multiply-accumulates to remove.
+        importance: ``"magnitude"``, or ``"taylor"``, which needs ``settings``.
+        scope: ``"uniform"`` or ``"global"``.
+        settings: Data and folders of the training.
+        weights: Weights to prune; the shipped ones by default.
+        changes: Fields of the recipe to replace, such as ``{"steps": 100}``.
+        force: Replace an existing file.
+
+    Raises:
+        UsageError: Unknown model, bad weights, data or ratio.
+        TrainingError: The loss is not finite.
+        OutputError: The file cannot be written.
+    """
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output} must be a .safetensors file: only they say what was pruned")
+    check_file(output, force)
+    preset, network = _whole(model, weights)
+    plan = dataclasses.replace(pruning_recipe(preset), **(changes or {})) if settings else None
+    if plan is not None and plan.crop > plan.scene_size:
+        raise UsageError(
+            f"crops of {plan.crop} do not fit scenes of {plan.scene_size}; lower --crop"
+        )
+    if importance == "taylor" and plan is None:
+        raise UsageError("Taylor importance needs pictures to learn from; give --data DIR")
+
+    def losses(module: nn.Module) -> Iterator[Tensor]:
+        assert plan is not None
+        assert settings is not None
+        yield from _losses(module, plan, settings)
+
+    with status("Pruning"):
+        result = prune(
+            network,
+            examples(zoo.get(preset).spec),
+            ratio=ratio,
+            importance=importance,
+            scope=scope,
+            gradients=losses if importance == "taylor" else None,
+        )
+    trained, steps, loss = result.module, 0, None
+    if plan is not None and settings is not None:
+        training = _train(network, result.module, plan, settings)
+        trained, steps = training.mean, training.step
+        loss = training.validated[-1][1]
+    with writing(output):
+        save_pruned(trained.cpu(), output, preset, result.ratio)
+    return PrunedWeights(output, result, steps, loss)
+
+
+def sparse(
+    model: str, output: Path, *, ratio: float, weights: Path | None = None, force: bool = False
+) -> Sparse:
+    """Weights of a network of the zoo, the smallest of which are zero; nothing gets faster.
+
+    Args: as for :func:`pruned`; ``ratio`` is the share of the weights.
+
+    Raises:
+        UsageError: Unknown model, bad weights or ratio.
+        OutputError: The file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    check_file(output, force)
+    preset, network = _whole(model, weights)
+    with status("Pruning"):
+        made = sparsify(network, examples(zoo.get(preset).spec), ratio)
+    with writing(output):
+        partial = output.with_name(output.name + ".partial")
+        save_file(made.module.state_dict(), partial)
+        partial.replace(output)
+    return made
+
+
+def open_pruned(
+    model: str,
+    ratio: float,
+    size: tuple[int, int] | None,
+    weights: str | os.PathLike[str] | None,
+    inputs: Sequence[str],
+) -> Network:
+    """The network that a user means, pruned; a note says whether it was trained after that.
+
+    Args: ``ratio`` as for :func:`pruned`, the others as for
+    :func:`edgeexpo.networks.open_network`.
+
+    Raises:
+        UsageError: Bad arguments, weights or module, or a ratio that cannot be reached.
+    """
+    if weights is None and not foreign.is_foreign(model):
+        shipped = shipped_pruned(zoo.get(model).name, ratio)
+        if shipped is not None:
+            note(f"pruned weights: {shipped.name}, trained after pruning")
+            return open_network(model, size, shipped, inputs)
+    network = open_network(model, size, weights, inputs)
+    with status("Pruning"):
+        result = prune(network.module, examples(network.spec), ratio=ratio)
+    note(
+        f"pruned {result.ratio:.1%} of the multiply-accumulates without training after that; "
+        "edgeexpo prune --data DIR trains, and export takes what it writes with --weights"
+    )
+    return dataclasses.replace(network, module=result.module, int8=None)
+
+
+def shipped_pruned(preset: str, ratio: float) -> Path | None:
+    """The checkpoint that ships for a ratio, if one does."""
+    path = zoo.WEIGHTS / f"{preset}.pruned.safetensors"
+    if not path.is_file():
+        return None
+    found = float(read_metadata(path)[PRUNED])
+    return path if ratio <= found <= ratio + NEAR else None
+
+
+def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
+    """Inputs at whose size costs are counted: zeros, 1xCxHxW each."""
+    sizes = {tensor.size for tensor in spec.inputs}
+    side = MIXED_SIDE if None in sizes and len(sizes) > 1 else max(SIDE, spec.multiple)
+    return tuple(
+        torch.zeros(1, tensor.channels, *(tensor.size or (side, side))) for tensor in spec.inputs
+    )
+
+
+def pruning_recipe(preset: str) -> Recipe:
+    """The recipe of a preset's own training, shortened: the network has only to recover."""
+    return dataclasses.replace(recipe(preset), steps=STEPS, learning_rate=RATE, weight_decay=0.0)
+
+
+def _whole(model: str, weights: Path | None) -> tuple[str, nn.Module]:
+    entry = zoo.get(model)
+    path = weights or entry.weights
+    if path is None:
+        raise WeightsError(f"{entry.name} ships without weights; give --weights, or train it first")
+    network = entry.build()
+    load_checkpoint(network, path, entry.name)
+    return entry.name, network.eval()
+
+
+def _losses(module: nn.Module, plan: Recipe, settings: Settings) -> Iterator[Tensor]:
+    """The system's own error on some batches of what the network will be trained on."""
+    objective = OBJECTIVES[plan.objective]
+    store = scenes(plan, settings)
+    for step in range(BATCHES):
+        sample = batch(
+            store,
+            objective.tensors,
+            step,
+            count=plan.batch,
+            crop=plan.crop,
+            seed=plan.seed,
+            color=objective.permute,
+        )
+        yield objective.error(module(*objective.inputs(sample)), objective.truth(sample))
+
+
+def _train(
+    teacher: nn.Module, student: nn.Module, plan: Recipe, settings: Settings
+) -> loop.Training:
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    student = copy.deepcopy(student).requires_grad_(True).to(device)
+    objective = imitation(OBJECTIVES[plan.objective], teacher.to(device).eval())
+    training = loop.training_of(student, plan, objective, device)
+    loop.resume(training, settings.output)
+    store = scenes(plan, settings)
+    return loop.train(training, store, settings.output, Helpers(), settings.save_seconds)

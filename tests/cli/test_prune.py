@@ -1,0 +1,169 @@
+"""``edgeexpo prune`` and ``edgeexpo export --prune`` from the outside."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgeexpo import pruned
+from edgeexpo.artifact import Bundle
+from edgeexpo.cli import main
+from edgeexpo.evaluation.predict import float_session
+from edgeexpo.models import zoo
+from edgeexpo.models.widths import load_checkpoint, read_metadata
+
+SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "4", "--scene-size", "64"]
+
+
+@pytest.fixture
+def narrow(tmp_path, capsys):
+    """Untrained pruned weights and the document about them."""
+    path = tmp_path / "pruned.safetensors"
+    assert main(["prune", "lrl-mobile", "--ratio", "0.5", "-o", str(path), "--json"]) == 0
+    return path, json.loads(capsys.readouterr().out)
+
+
+def test_it_writes_narrow_weights_that_load_anywhere(narrow):
+    path, document = narrow
+    assert document["model"] == "lrl-mobile"
+    assert 0.5 <= document["ratio"] < 0.6
+    assert document["macs"][1] == pytest.approx(
+        document["macs"][0] * (1 - document["ratio"]), rel=0.01
+    )
+    assert document["widths"]["body.0"] == [24, 16]
+    assert document["widths"]["body.10"] == [3, 3]
+    assert "input" in document["whole"]["body.10"]
+    assert document["steps"] == 0
+    assert load_file(path)["body.0.weight"].shape == (16, 3, 3, 3)
+    network = zoo.get("lrl-mobile").build()
+    load_checkpoint(network, path, "lrl-mobile")
+    assert sum(p.numel() for p in network.parameters()) == document["params"][1]
+    float_session("lrl-mobile", path)
+
+
+def test_a_written_file_stays_without_force(narrow, capsys):
+    path, _ = narrow
+    before = path.read_bytes()
+    arguments = ["prune", "lrl-mobile", "-o", str(path)]
+    assert main(arguments) == 1
+    assert "use --force" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert main([*arguments, "--ratio", "0.2", "--force"]) == 0
+    text = capsys.readouterr().out
+    assert "not trained after pruning" in text
+    assert "multiply-accumulates" in text
+    assert path.read_bytes() != before
+
+
+def test_it_trains_on_data_and_goes_on(data_folder, tmp_path, capsys):
+    path, folder = tmp_path / "pruned.safetensors", tmp_path / "run"
+    arguments = ["prune", "lrl-mobile", "--data", str(data_folder), "-o", str(path), "--json"]
+    arguments += [*SMALL, "--importance", "taylor", "--scope", "global", "--run", str(folder)]
+    assert main(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["steps"] == 2
+    assert document["validation_loss"] > 0
+    assert read_metadata(path)["preset"] == "lrl-mobile"
+    assert (folder / "curve.png").exists()
+    load_checkpoint(zoo.get("lrl-mobile").build(), path, "lrl-mobile")
+
+
+def test_zeros_are_reported_as_a_smaller_download(tmp_path, capsys):
+    path = tmp_path / "sparse.safetensors"
+    arguments = ["prune", "lrl-mobile", "--unstructured", "--ratio", "0.7", "-o", str(path)]
+    assert main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["zeros"] == pytest.approx(0.7, abs=0.02)
+    assert document["compressed_bytes"][1] < 0.5 * document["compressed_bytes"][0]
+    assert "macs" not in document
+    state = load_file(path)
+    weights = [v for v in state.values() if v.dim() == 4]
+    zeros = sum(int((w == 0).sum()) for w in weights) / sum(w.numel() for w in weights)
+    assert document["zeros"] == pytest.approx(zeros, abs=1e-3)
+    load_checkpoint(zoo.get("lrl-mobile").build(), path, "lrl-mobile")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lrl-mobil"], "did you mean 'lrl-mobile'"),
+        (["lrl-mobile", "--ratio", "0.99"], "would empty layers"),
+        (["lrl-mobile", "--ratio", "1.5"], "expected a share above 0 and below 1"),
+        (["lrl-mobile", "--importance", "taylor"], "give --data DIR"),
+        (["lrl-mobile", "--importance", "size"], "expected one of magnitude, taylor"),
+        (["lrl-mobile", "-o", "pruned.pth"], "must be a .safetensors file"),
+        (["lrl-mobile", "--data", "nowhere"], "no folder nowhere"),
+        (["lrl-3"], "ships without weights"),
+        (["lrl-mobile", "--unstructured", "--data", "."], "without training"),
+        (["lrl-mobile", "--data", ".", "--crop", "512"], "do not fit scenes of"),
+    ],
+)
+def test_bad_arguments_are_one_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["prune", *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+EXPORT = ["export", "lrl-mobile", "--target", "onnx", "--precision", "fp32", "--size", "64,64"]
+
+
+@pytest.mark.slow
+def test_pruned_weights_are_exported_like_any_other(narrow, tmp_path, picture_folder):
+    path, document = narrow
+    output = tmp_path / "bundle"
+    pictures = ["--images", str(picture_folder), "-o", str(output)]
+    assert main([*EXPORT, "--weights", str(path), *pictures]) == 0
+    bundle = Bundle.open(output)
+    assert bundle.manifest.status == "verified"
+    assert bundle.manifest.artifacts[0].bytes < 6 * document["params"][1]
+
+
+@pytest.mark.slow
+def test_export_prunes_and_says_that_it_does_not_train(tmp_path, picture_folder, capsys):
+    output = tmp_path / "bundle"
+    pictures = ["--images", str(picture_folder), "-o", str(output)]
+    assert main([*EXPORT, "--prune", "0.5", *pictures]) == 0
+    assert "without training after that" in capsys.readouterr().err
+    manifest = Bundle.open(output).manifest
+    assert manifest.recipe.sparsity == 0.5
+    assert manifest.status == "verified"
+
+
+def test_export_prunes_what_has_no_pruned_weights(capsys):
+    network = pruned.open_pruned("exponet", 0.3, None, None, ())
+    assert "without training after that" in capsys.readouterr().err
+    whole = zoo.get("exponet").build()
+    assert _parameters(network.module) < 0.9 * _parameters(whole)
+
+
+def _parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_export_refuses_a_ratio_that_cannot_be(capsys, tmp_path):
+    output = tmp_path / "bundle"
+    assert main([*EXPORT, "--prune", "2", "-o", str(output)]) == 2
+    assert "expected a share above 0 and below 1" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_export_takes_pruned_weights_that_ship(narrow, monkeypatch, capsys, tmp_path):
+    path, _ = narrow
+    shipped = tmp_path / "lrl-mobile.pruned.safetensors"
+    path.rename(shipped)
+    monkeypatch.setattr(pruned.zoo, "WEIGHTS", tmp_path)
+    assert pruned.shipped_pruned("lrl-mobile", 0.5) == shipped
+    assert pruned.shipped_pruned("lrl-mobile", 0.3) is None
+    assert pruned.shipped_pruned("lrl-mobile", 0.6) is None
+    assert pruned.shipped_pruned("lrl-8", 0.5) is None
+    network = pruned.open_pruned("lrl-mobile", 0.5, None, None, ())
+    assert "trained after pruning" in capsys.readouterr().err
+    assert network.weights == shipped
+    widths = {m.out_channels for m in network.module.modules() if isinstance(m, torch.nn.Conv2d)}
+    assert widths == {16, 3}
