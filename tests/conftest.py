@@ -139,7 +139,7 @@ def exported(tmp_path_factory, residual, tensors, picture_folder):
     )
     patch = pytest.MonkeyPatch()
     network = pipeline.Network(residual, spec, (96, 96), None)
-    patch.setattr(pipeline, "_network", lambda *_: network)
+    patch.setattr(pipeline, "open_network", lambda *_: network)
     folder = tmp_path_factory.mktemp("dist") / "net"
     with patch.context():
         pipeline.export_bundle(

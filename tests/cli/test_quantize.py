@@ -1,0 +1,69 @@
+"""``edgeexpo quantize`` from the outside, and what export does with it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgeexpo.artifact import Bundle
+from edgeexpo.cli import main
+from edgeexpo.quantization import trained
+
+SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "3"]
+
+
+@pytest.fixture(scope="module")
+def int8(data_folder, tmp_path_factory):
+    """INT8 weights of lrl-mobile after two steps of training."""
+    folder = tmp_path_factory.mktemp("int8")
+    path = folder / "w.safetensors"
+    arguments = ["--data", str(data_folder), "-o", str(path), "--run", str(folder / "run"), *SMALL]
+    assert main(["quantize", "lrl-mobile", *arguments]) == 0
+    return path
+
+
+def test_training_writes_weights_and_a_curve(int8):
+    facts = trained.read(int8).facts
+    assert facts["preset"] == "lrl-mobile"
+    assert (facts["method"], facts["steps"]) == ("qat", 2)
+    assert (int8.parent / "run" / "curve.csv").is_file()
+
+
+def test_export_takes_them(int8, picture_folder, tmp_path, capsys):
+    arguments = ["--int8", str(int8), "--target", "onnx", "--size", "64,64"]
+    arguments += ["--images", str(picture_folder), "-o", str(tmp_path / "b"), "--gate", "psnr>=30"]
+    code = main(["export", "lrl-mobile", *arguments, "--json"])
+    assert code in (0, 3), capsys.readouterr()
+    recipe = Bundle.open(tmp_path / "b").manifest.recipe
+    assert recipe.calibration == "INT8 weights w.safetensors"
+    assert recipe.calibration_pictures == ()
+
+
+def test_calibration_alone(picture_folder, tmp_path, capsys):
+    path = tmp_path / "w.safetensors"
+    arguments = ["--method", "ptq", "--calib", str(picture_folder), "-o", str(path)]
+    assert main(["quantize", "lrl-mobile", *arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["method"] == "ptq"
+    assert main(["quantize", "lrl-mobile", *arguments]) == 1
+    assert "exists; use --force to replace it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quantize", "lrl-mobile"], "QAT needs pictures to train on; give --data DIR"),
+        (["quantize", "lrl-9"], "unknown model 'lrl-9'; did you mean"),
+        (["quantize", "lrl-23", "--method", "ptq"], "lrl-23 ships without weights"),
+        (["export", "lrl-8", "--int8", "{int8}"], "was made from other float weights than"),
+        (["export", "lrl", "--int8", "{int8}", "--calib", "."], "leave out --calib, or --int8"),
+        (["export", "net.py:net", "--int8", "{int8}"], "--int8 is for models of the zoo"),
+        (["export", "lrl", "--int8", "none.safetensors"], "holds no INT8 weights"),
+    ],
+)
+def test_bad_arguments_are_one_line(arguments, message, int8, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([a.format(int8=int8) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
