@@ -61,7 +61,7 @@ def test_every_system_is_pruned_saved_loaded_and_captured(name, tmp_path):
             expected = pruned.module(*inputs)
             torch.testing.assert_close(loaded(*inputs), expected, atol=0, rtol=0)
             torch.testing.assert_close(module(*inputs), expected, atol=2e-5, rtol=0)
-            torch.testing.assert_close(program(*inputs), expected, atol=2e-5, rtol=0)
+    torch.testing.assert_close(program(*inputs), expected, atol=2e-5, rtol=0)
 
 
 @pytest.fixture
