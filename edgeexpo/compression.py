@@ -16,7 +16,7 @@ from edgeexpo.export.program import Program, capture
 from edgeexpo.networks import Network, open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization import trained
-from edgeexpo.quantization.ptq import calibrated
+from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.simulation import PerPicture, simulate
 from edgeexpo.training import loop
 from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
@@ -81,7 +81,8 @@ def quantize(
     network = open_network(model, None, weights, ())
     program = _captured(network)
     samples = track(calibration_samples(network, program, calibration), "Calibrating")
-    _, graph = calibrated(program, network_inputs(network.spec, samples))
+    pictures = list(network_inputs(network.spec, samples))
+    _, graph = calibrated(program, pictures)
     simulate(graph)
     facts: dict[str, Any] = {
         "preset": network.preset,
@@ -91,7 +92,8 @@ def quantize(
     if method == "qat":
         if settings is None:
             raise UsageError("QAT needs pictures to train on; give --data DIR")
-        training = _train(network, PerPicture(graph), settings, changes or {})
+        others = tensors(program, pictures)
+        training = _train(network, PerPicture(graph), others, settings, changes or {})
         graph = cast(PerPicture, training.mean).graph
         facts |= {"steps": training.step, "validation_loss": training.validated[-1][1]}
     trained.write(output, graph, facts)
@@ -110,7 +112,11 @@ def _captured(network: Network) -> Program:
 
 
 def _train(
-    network: Network, student: PerPicture, settings: Settings, changes: dict[str, Any]
+    network: Network,
+    student: PerPicture,
+    others: list[tuple[torch.Tensor, ...]],
+    settings: Settings,
+    changes: dict[str, Any],
 ) -> loop.Training:
     plan = dataclasses.replace(qat_recipe(network.preset or ""), **changes)
     if settings.threads is not None:
@@ -119,7 +125,7 @@ def _train(
     for parameter in student.parameters():
         parameter.requires_grad_(True)
     teacher = network.module.to(device).eval()
-    objective = imitation(OBJECTIVES[plan.objective], teacher)
+    objective = imitation(OBJECTIVES[plan.objective], teacher, others)
     training = loop.training_of(student.to(device), plan, objective, device)
     loop.resume(training, settings.output)
     store = scenes(plan, settings)

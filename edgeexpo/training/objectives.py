@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -239,37 +239,60 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
 """Name in a recipe -> objective."""
 
 
-def imitation(objective: Objective, teacher: nn.Module, weight: float = IMITATION) -> Objective:
+def imitation(
+    objective: Objective,
+    teacher: nn.Module,
+    others: Sequence[tuple[Tensor, ...]] = (),
+    weight: float = IMITATION,
+) -> Objective:
     """What a compressed network minimises: the system's error, and to show what it showed before.
 
-    A flat picture goes with every batch, for the teacher's term alone: skies and walls are where
-    rounding shows first, and no crop of a photograph is as flat.
+    One more picture goes with every batch, for the teacher's term alone: a flat one, since skies
+    and walls are where rounding shows first and no crop of a photograph is as flat, or one of
+    ``others``.
 
     Args:
         objective: Of the system.
         teacher: The network before compression, in eval mode; given the same inputs.
+        others: Inputs of the network, 1xCxHxW each, at least as large as the crops trained on.
         weight: Of the mean L1 from the teacher's output; the system's error weighs 1.
     """
 
     def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
-        given = tuple(torch.cat([x, flat]) for x, flat in _with_flat(objective.inputs(batch)))
-        output = network(*given)
+        given = objective.inputs(batch)
+        extra = _other(given, others) if others and torch.rand(()) < 0.5 else _flat(given)
+        both = tuple(torch.cat([x, more]) for x, more in zip(given, extra, strict=True))
+        output = network(*both)
         with torch.no_grad():
-            wanted = teacher(*given)
+            wanted = teacher(*both)
         error = objective.error(output[:-1], objective.truth(batch))
         return error + weight * _absolute(output, wanted)
 
     return dataclasses.replace(objective, loss=loss)
 
 
-def _with_flat(given: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each input beside a 1xCxHxW picture of its own colour at one place, the same for all."""
-    picture = int(torch.randint(len(given[0]), ()))
-    place = torch.rand(2)
+def _flat(given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """For each input a picture of its own colour at one place, the same for all."""
+    picture, place = int(torch.randint(len(given[0]), ())), torch.rand(2)
+    flat = []
     for x in given:
         row, column = (int(u * side) for u, side in zip(place, x.shape[2:], strict=True))
         colour = x[picture : picture + 1, :, row : row + 1, column : column + 1]
-        yield x, colour.expand(1, *x.shape[1:])
+        flat.append(colour.expand(1, *x.shape[1:]))
+    return tuple(flat)
+
+
+def _other(given: tuple[Tensor, ...], others: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """A crop of one of ``others``, of the size of the given inputs."""
+    chosen, place = others[int(torch.randint(len(others), ()))], torch.rand(2)
+    cropped = []
+    for x, other in zip(given, chosen, strict=True):
+        for axis in (2, 3):
+            size = x.shape[axis]
+            start = int(place[axis - 2] * (other.shape[axis] - size + 1))
+            other = other.narrow(axis, start, size)
+        cropped.append(other.to(x.device))
+    return tuple(cropped)
 
 
 def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]:
