@@ -104,7 +104,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             dataclasses.replace(
                 _CORRECTION, preset="exponet-lab-mobile", objective="correction-lab"
             ),
-            dataclasses.replace(_CORRECTION, preset="exponet-double-mobile", steps=2500),
+            dataclasses.replace(_CORRECTION, preset="exponet-double-mobile", steps=1000),
             dataclasses.replace(
                 _CORRECTION,
                 preset="exponet-double-lab-mobile",
