@@ -72,7 +72,7 @@ def export_bundle(
             made for, or 512x512.
         weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
-        int8: INT8 weights of :func:`edgeexpo.compression.quantize`.
+        int8: INT8 weights of :func:`edgeexpo.quantized.quantize`.
         prune: Share of the multiply-accumulates to remove first, by structured pruning.
         gates: Bounds that replace the default ones of the same metric.
         output: The bundle's folder; ``dist/MODEL`` by default.

@@ -23,11 +23,10 @@ from edgeexpo.quantization.pruning import Pruned, prune
 from edgeexpo.quantization.schedule import Scope
 from edgeexpo.quantization.sparsity import Sparse, sparsify
 from edgeexpo.spec import ModelSpec
-from edgeexpo.training import loop
 from edgeexpo.training.batches import batch
-from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
+from edgeexpo.training.objectives import OBJECTIVES
 from edgeexpo.training.recipes import Recipe, recipe
-from edgeexpo.training.run import Settings, choose_device, scenes
+from edgeexpo.training.run import Settings, imitate, scenes
 
 STEPS = 1000
 RATE = 3e-4
@@ -116,7 +115,7 @@ def pruned(
         )
     trained, steps, loss = result.module, 0, None
     if plan is not None and settings is not None:
-        training = _train(network, result.module, plan, settings)
+        training = imitate(network, copy.deepcopy(result.module), plan, settings)
         trained, steps = training.mean, training.step
         loss = training.validated[-1][1]
     with writing(output):
@@ -226,17 +225,3 @@ def _losses(module: nn.Module, plan: Recipe, settings: Settings) -> Iterator[Ten
             color=objective.permute,
         )
         yield objective.error(module(*objective.inputs(sample)), objective.truth(sample))
-
-
-def _train(
-    teacher: nn.Module, student: nn.Module, plan: Recipe, settings: Settings
-) -> loop.Training:
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    device = choose_device(settings.device)
-    student = copy.deepcopy(student).requires_grad_(True).to(device)
-    objective = imitation(OBJECTIVES[plan.objective], teacher.to(device).eval())
-    training = loop.training_of(student, plan, objective, device)
-    loop.resume(training, settings.output)
-    store = scenes(plan, settings)
-    return loop.train(training, store, settings.output, Helpers(), settings.save_seconds)

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantise; exit code 0."""
     try:
-        from edgeexpo.compression import quantize
         from edgeexpo.models import zoo
+        from edgeexpo.quantized import quantize
         from edgeexpo.training.run import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.models import zoo
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.training import loop
-from edgeexpo.training.objectives import OBJECTIVES, Helpers
+from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
 from edgeexpo.training.perceptual import Perceptual
 from edgeexpo.training.recipes import Recipe
 from edgeexpo.training.scenes import read_sources
@@ -63,6 +63,39 @@ def run(recipe: Recipe, settings: Settings) -> loop.Training:
     helpers = _helpers(recipe, settings, device)
     store = scenes(recipe, settings)
     return loop.train(training, store, settings.output, helpers, settings.save_seconds)
+
+
+def imitate(
+    teacher: nn.Module,
+    student: nn.Module,
+    recipe: Recipe,
+    settings: Settings,
+    others: Sequence[tuple[Tensor, ...]] = (),
+) -> loop.Training:
+    """Train a compressed network to show what ``teacher`` shows, and the truth.
+
+    Goes on from where ``settings.output`` stands.
+
+    Args:
+        teacher: The network before compression.
+        student: The compressed one, not yet trained; takes and gives the same tensors.
+        recipe: The training; its objective is the system's.
+        settings: Where it reads and writes.
+        others: As for :func:`edgeexpo.training.objectives.imitation`.
+
+    Raises:
+        UsageError: Bad data, or a checkpoint of another preset.
+        TrainingError: The loss is not finite.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    student = student.requires_grad_(True).to(device)
+    objective = imitation(OBJECTIVES[recipe.objective], teacher.to(device).eval(), others)
+    training = loop.training_of(student, recipe, objective, device)
+    loop.resume(training, settings.output)
+    store = scenes(recipe, settings)
+    return loop.train(training, store, settings.output, Helpers(), settings.save_seconds)
 
 
 def scenes(recipe: Recipe, settings: Settings) -> Store:

@@ -1,4 +1,4 @@
-"""Compressed weights of a network of the zoo, trained to show what the whole one shows."""
+"""INT8 weights of a network of the zoo, trained to show what the float one shows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-
-import torch
 
 from edgeexpo.artifact import check_file, digest
 from edgeexpo.calibration import calibration_samples, network_inputs
@@ -18,10 +16,8 @@ from edgeexpo.progress import track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.simulation import PerPicture, simulate
-from edgeexpo.training import loop
-from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
 from edgeexpo.training.recipes import Recipe, recipe
-from edgeexpo.training.run import Settings, choose_device, scenes
+from edgeexpo.training.run import Settings, imitate
 
 METHODS = ("ptq", "qat")
 
@@ -92,8 +88,9 @@ def quantize(
     if method == "qat":
         if settings is None:
             raise UsageError("QAT needs pictures to train on; give --data DIR")
+        plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
         others = tensors(program, pictures)
-        training = _train(network, PerPicture(graph), others, settings, changes or {})
+        training = imitate(network.module, PerPicture(graph), plan, settings, others)
         graph = cast(PerPicture, training.mean).graph
         facts |= {"steps": training.step, "validation_loss": training.validated[-1][1]}
     trained.write(output, graph, facts)
@@ -109,24 +106,3 @@ def qat_recipe(preset: str) -> Recipe:
 def _captured(network: Network) -> Program:
     spec = network.spec
     return capture(network.module, spec.inputs, spec.outputs, network.size, spec.multiple)
-
-
-def _train(
-    network: Network,
-    student: PerPicture,
-    others: list[tuple[torch.Tensor, ...]],
-    settings: Settings,
-    changes: dict[str, Any],
-) -> loop.Training:
-    plan = dataclasses.replace(qat_recipe(network.preset or ""), **changes)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    device = choose_device(settings.device)
-    for parameter in student.parameters():
-        parameter.requires_grad_(True)
-    teacher = network.module.to(device).eval()
-    objective = imitation(OBJECTIVES[plan.objective], teacher, others)
-    training = loop.training_of(student.to(device), plan, objective, device)
-    loop.resume(training, settings.output)
-    store = scenes(plan, settings)
-    return loop.train(training, store, settings.output, Helpers(), settings.save_seconds)
