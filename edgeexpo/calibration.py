@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeexpo.errors import UsageError
 from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.networks import Network
@@ -18,6 +19,12 @@ CALIBRATION_SIDE = 256
 """Calibration pictures are at most this high and wide: histograms need pixels, not resolution."""
 
 
+MOST = 16
+"""Pictures of a folder that are used; more hardly change a range."""
+
+BINS = 32
+
+
 def calibration_samples(network: Network, program: Program, source: Path | None) -> list[Sample]:
     """What the ranges of activations are taken from.
 
@@ -25,16 +32,63 @@ def calibration_samples(network: Network, program: Program, source: Path | None)
         network: Gives the frames and the size.
         program: Its captured form.
         source: Folder of photographs or brackets; ``None`` takes the embedded photographs.
+
+    Raises:
+        UsageError: Every picture is a flat colour: that shows no range.
     """
     height, width = network.size
     if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
         step = network.spec.multiple
         height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in network.size)
     frames = len(network.spec.frames)
-    photographs = samples(frames, source, (height, width), seed=1)
+    photographs = representative(samples(frames, source, (height, width), seed=1))
     if network.spec.residual is not None:  # where features saturate, the picture itself remains
         return photographs
     return [*photographs, *extremes(frames, (height, width))]
+
+
+def representative(found: Sequence[Sample], most: int = MOST) -> list[Sample]:
+    """The few pictures that together cover tones and colours best; the same ones every time.
+
+    The darkest and the brightest picture come first, since near-black and blown frames hold the
+    ends of the ranges; then, one by one, the picture that adds most to the sum over the bins of
+    all histograms (:data:`BINS` a channel and frame) of the square root of what the chosen ones
+    put there, in which a rare tone counts more than another of a common one.
+
+    Args:
+        found: Candidates.
+        most: Pictures to choose.
+
+    Raises:
+        UsageError: Every picture is a flat colour.
+    """
+    candidates = sorted(found, key=lambda sample: sample.name)
+    if all(float(np.ptp(f, axis=(0, 1)).max()) == 0 for s in candidates for f in s.frames):
+        raise UsageError(
+            f"all {len(candidates)} calibration pictures are a flat colour; expected photographs "
+            "like those the network will see"
+        )
+    if len(candidates) <= most:
+        return candidates
+    shown = np.stack([_histogram(sample) for sample in candidates])
+    levels = [float(np.mean([f.mean() for f in sample.frames])) for sample in candidates]
+    chosen = list(dict.fromkeys((int(np.argmin(levels)), int(np.argmax(levels)))))
+    while len(chosen) < most:
+        covered = shown[chosen].sum(axis=0)
+        gains = np.sqrt(covered + shown).sum(axis=1)
+        gains[chosen] = -np.inf
+        chosen.append(int(np.argmax(gains)))
+    return [candidates[index] for index in sorted(chosen)]
+
+
+def _histogram(sample: Sample) -> np.ndarray:
+    """Share of each bin, frame by frame and channel by channel."""
+    counts = [
+        np.histogram(frame[..., channel], bins=BINS, range=(0, 1))[0] / frame[..., channel].size
+        for frame in sample.frames
+        for channel in range(frame.shape[2])
+    ]
+    return np.concatenate(counts)
 
 
 def network_inputs(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import Program, recapture
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.exact import unshare
+from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import is_quantized
 from edgeexpo.quantization.simulation import prepare
 
@@ -43,6 +45,7 @@ def calibrated(
     program: Program,
     calibration: Iterable[Mapping[str, np.ndarray]],
     keep_float: frozenset[str] = frozenset(),
+    observer: str = DEFAULT,
 ) -> tuple[Program, GraphModule]:
     """The equalised float program, and its graph with observers that have seen the pictures.
 
@@ -50,15 +53,17 @@ def calibrated(
         program: The float program; it is not changed.
         calibration: Network inputs by name, each HxWxC float32.
         keep_float: Operators of the equalised program that stay in float.
+        observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
 
     Raises:
-        UsageError: No calibration input, or one that is not finite.
+        UsageError: No calibration input, or one that is not finite or makes something that is not.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         pictures = tensors(program, calibration)
+        _check_finite(program, pictures)
         equal = equalize(separate(program), pictures)
-        prepared = prepare(equal, keep_float)
+        prepared = prepare(equal, keep_float, observer)
         for picture in pictures:
             prepared(*picture)
     return equal, prepared
@@ -88,6 +93,32 @@ def converted(program: Program, prepared: GraphModule) -> Program:
         )
     _give_scalars_an_axis(module)
     return recapture(program, module, "int8")
+
+
+def _check_finite(program: Program, pictures: list[tuple[torch.Tensor, ...]]) -> None:
+    """Raise :class:`UsageError` naming the first layer whose values are not finite."""
+    for index, picture in enumerate(pictures):
+        watched = _Watched(program.exported.module())
+        watched.run(*picture)
+        if watched.wrong is not None:
+            raise UsageError(
+                f"{watched.wrong} gives NaN or infinite values on calibration picture {index + 1}; "
+                "expected finite ones: check the weights, or calibrate on other pictures"
+            )
+
+
+class _Watched(Interpreter):
+    """Runs a program and names the first node whose result is not finite."""
+
+    wrong: str | None = None
+
+    def run_node(self, n: Node) -> Any:
+        result = super().run_node(n)
+        finite = not isinstance(result, torch.Tensor) or bool(torch.isfinite(result).all())
+        if self.wrong is None and not finite:
+            inner = [path for path, _ in (n.meta.get("nn_module_stack") or {}).values() if path]
+            self.wrong = f"layer {inner[-1]} ({n.name})" if inner else str(n.target)
+        return result
 
 
 def tensors(

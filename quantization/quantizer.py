@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     XNNPACKQuantizer,
@@ -17,6 +19,7 @@ from edgeexpo.quantization.exact import (
     is_weighted,
     tail_border,
 )
+from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
 
 _MEANS = frozenset(
     (
@@ -51,12 +54,17 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
     Args:
         keep_float: Names of further operators (nodes of the program) that stay in float.
+        observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
     """
 
-    def __init__(self, keep_float: frozenset[str] = frozenset()) -> None:
+    def __init__(self, keep_float: frozenset[str] = frozenset(), observer: str = DEFAULT) -> None:
         super().__init__()
         self.keep_float = keep_float
-        self.set_global(get_symmetric_quantization_config(is_per_channel=True))
+        stock = get_symmetric_quantization_config(is_per_channel=True)
+        spec = dataclasses.replace(
+            stock.input_activation, observer_or_fake_quant_ctr=OBSERVERS[observer]
+        )
+        self.set_global(dataclasses.replace(stock, input_activation=spec, output_activation=spec))
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate what XNNPACK knows, then free what the class leaves in float."""

@@ -19,6 +19,7 @@ from torch.fx import GraphModule, Node
 
 from edgeexpo.errors import WeightsError
 from edgeexpo.export.program import Program
+from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import ImageQuantizer
 
 
@@ -82,16 +83,20 @@ def weight_codes(observer: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
     return scale, zero_point.to(torch.int32)
 
 
-def prepare(program: Program, keep_float: frozenset[str] = frozenset()) -> GraphModule:
+def prepare(
+    program: Program, keep_float: frozenset[str] = frozenset(), observer: str = DEFAULT
+) -> GraphModule:
     """``program`` with an observer behind every tensor that will be integer, not yet calibrated.
 
     Args:
         program: The float program.
         keep_float: Names of operators (nodes of its graph) that shall stay in float.
+        observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
-    return cast(GraphModule, prepare_pt2e(program.exported.module(), ImageQuantizer(keep_float)))
+    quantizer = ImageQuantizer(keep_float, observer)
+    return cast(GraphModule, prepare_pt2e(program.exported.module(), quantizer))
 
 
 def observers(prepared: GraphModule) -> Iterator[tuple[str, Node]]:

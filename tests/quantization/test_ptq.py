@@ -16,8 +16,10 @@ from edgeexpo.quantization.exact import (
     is_weighted,
     tail_border,
 )
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.observers import OBSERVERS
+from edgeexpo.quantization.ptq import calibrated, quantize
 from edgeexpo.quantization.quantizer import ImageQuantizer
+from edgeexpo.quantization.simulation import roundings, simulate
 from edgeexpo.runtime.executorch_engine import ExecutorchEngine
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -182,3 +184,32 @@ def test_a_picture_between_two_phases_stays_in_float():
     convolutions = [n for n in annotated.graph.nodes if "conv2d" in str(n.target)]
     quantised = ["quantization_annotation" in n.meta for n in convolutions]
     assert quantised == [True, False, True, False]
+
+
+@pytest.mark.parametrize("observer", ["mse", "minmax", "percentile"])
+def test_observers_take_ranges_from_what_they_see(program, pictures, observer):
+    _, prepared = calibrated(program, pictures, observer=observer)
+    simulate(prepared)
+    x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
+    own = next(r for n, r in roundings(prepared).items() if n == "y0").range
+    low, high = (own.scale * (code - own.zero_point) for code in (-128, 127))
+    assert low <= float(x.min()) + 0.02
+    assert 0.9 * float(x.max()) <= high <= 1.05
+    assert program.exported.module()(x).sub(prepared(x)).abs().max() < 0.03
+
+
+def test_percentiles_let_outliers_go():
+    observer = OBSERVERS["percentile"](dtype=torch.int8, qscheme=torch.per_tensor_affine)
+    values = torch.rand(1, 1, 400, 400)
+    values[0, 0, :3, 0] = 50.0
+    observer(values)
+    assert observer.max_val < 1.01
+
+
+def test_a_layer_that_overflows_is_named_with_its_picture(residual, tensors, pictures):
+    broken = copy.deepcopy(residual)
+    with torch.no_grad():
+        broken.body[2].weight[0] = 3e38
+    program = capture(broken, *tensors, (96, 96))
+    with pytest.raises(UsageError, match=r"layer body\.2 \(conv2d_1\) gives NaN .* picture 1;"):
+        quantize(program, pictures)
