@@ -53,7 +53,7 @@ def quantize(
 
     Training goes on from the calibrated, equalised program with its ranges frozen: each step sees
     the rounding that the artefacts will have (straight-through gradients), and learns from the
-    system's own error and from the float network's output
+    float network's output by the system's own error
     (:func:`edgeexpo.training.objectives.imitation`).
 
     Args:
@@ -90,7 +90,8 @@ def quantize(
             raise UsageError("QAT needs pictures to train on; give --data DIR")
         plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
         others = tensors(program, pictures)
-        training = imitate(network.module, PerPicture(graph), plan, settings, others)
+        student = PerPicture(graph)
+        training = imitate(network.module, student, plan, settings, others, exact=True)
         graph = cast(PerPicture, training.mean).graph
         facts |= {"steps": training.step, "validation_loss": training.validated[-1][1]}
     trained.write(output, graph, facts)

@@ -25,6 +25,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "quantize": ("edgeexpo.cli.quantize", "INT8 weights by calibration, or by training (QAT)"),
     "train": ("edgeexpo.cli.train", "train a network of the zoo by its recipe; resumable"),
     "prune": ("edgeexpo.cli.prune", "remove channels of a network and train it to recover"),
+    "sensitivity": ("edgeexpo.cli.sensitivity", "show which layer costs how much picture"),
     "inspect": ("edgeexpo.cli.inspect", "show what is in an artefact or a bundle"),
     "models": ("edgeexpo.cli.models", "list the networks that ship with edgeexpo"),
     "doctor": ("edgeexpo.cli.doctor", "show what is installed, what is missing and how to get it"),

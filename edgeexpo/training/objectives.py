@@ -243,9 +243,14 @@ def imitation(
     objective: Objective,
     teacher: nn.Module,
     others: Sequence[tuple[Tensor, ...]] = (),
+    *,
+    exact: bool = False,
     weight: float = IMITATION,
 ) -> Objective:
     """What a compressed network minimises: the system's error, and to show what it showed before.
+
+    A pruned network may find another way to the truth; a quantised one shall be the one it was:
+    ``exact`` takes the system's error, too, from the teacher's output.
 
     One more picture goes with every batch, for the teacher's term alone: a flat one, since skies
     and walls are where rounding shows first and no crop of a photograph is as flat, or one of
@@ -255,6 +260,7 @@ def imitation(
         objective: Of the system.
         teacher: The network before compression, in eval mode; given the same inputs.
         others: Inputs of the network, 1xCxHxW each, at least as large as the crops trained on.
+        exact: The teacher's output is the truth.
         weight: Of the mean L1 from the teacher's output; the system's error weighs 1.
     """
 
@@ -265,7 +271,8 @@ def imitation(
         output = network(*both)
         with torch.no_grad():
             wanted = teacher(*both)
-        error = objective.error(output[:-1], objective.truth(batch))
+        truth = wanted[:-1] if exact else objective.truth(batch)
+        error = objective.error(output[:-1], truth)
         return error + weight * _absolute(output, wanted)
 
     return dataclasses.replace(objective, loss=loss)

@@ -71,8 +71,10 @@ def imitate(
     recipe: Recipe,
     settings: Settings,
     others: Sequence[tuple[Tensor, ...]] = (),
+    *,
+    exact: bool = False,
 ) -> loop.Training:
-    """Train a compressed network to show what ``teacher`` shows, and the truth.
+    """Train a compressed network to show what ``teacher`` shows.
 
     Goes on from where ``settings.output`` stands.
 
@@ -81,7 +83,7 @@ def imitate(
         student: The compressed one, not yet trained; takes and gives the same tensors.
         recipe: The training; its objective is the system's.
         settings: Where it reads and writes.
-        others: As for :func:`edgeexpo.training.objectives.imitation`.
+        others, exact: As for :func:`edgeexpo.training.objectives.imitation`.
 
     Raises:
         UsageError: Bad data, or a checkpoint of another preset.
@@ -91,7 +93,8 @@ def imitate(
         torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
     student = student.requires_grad_(True).to(device)
-    objective = imitation(OBJECTIVES[recipe.objective], teacher.to(device).eval(), others)
+    own = OBJECTIVES[recipe.objective]
+    objective = imitation(own, teacher.to(device).eval(), others, exact=exact)
     training = loop.training_of(student, recipe, objective, device)
     loop.resume(training, settings.output)
     store = scenes(recipe, settings)
