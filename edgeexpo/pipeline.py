@@ -55,6 +55,7 @@ def export_bundle(
     inputs: Sequence[str] = (),
     int8: str | os.PathLike[str] | None = None,
     prune: float | None = None,
+    keep_float: Sequence[str] | None = None,
     gates: Sequence[Gate] = (),
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
@@ -74,6 +75,8 @@ def export_bundle(
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
         int8: INT8 weights of :func:`edgeexpo.quantized.quantize`.
         prune: Share of the multiply-accumulates to remove first, by structured pruning.
+        keep_float: Operators (nodes of the program) that INT8 leaves in float; the others are
+            calibrated, also where INT8 weights ship.
         gates: Bounds that replace the default ones of the same metric.
         output: The bundle's folder; ``dist/MODEL`` by default.
         force: Replace an existing bundle.
@@ -92,6 +95,8 @@ def export_bundle(
     )
     if int8 is not None and calibration is not None:
         raise UsageError("--int8 weights have their ranges; leave out --calib, or --int8")
+    if keep_float is not None and int8 is not None:
+        raise UsageError("--int8 weights have no float operators; leave out --int8, or the recipe")
     if prune is not None and int8 is not None:
         raise UsageError("--int8 weights are of the whole network; leave out --prune, or --int8")
     if prune is not None:
@@ -111,14 +116,15 @@ def export_bundle(
             network.size,
             network.spec.multiple,
         )
-    learnt = network.int8 if calibration is None else None
+    learnt = network.int8 if calibration is None and keep_float is None else None
+    kept = frozenset(keep_float or ())
     pictures = (
         calibration_samples(network, program, None if calibration is None else Path(calibration))
         if "int8" in precisions and learnt is None
         else []
     )
     with bundles.staged(destination, force) as staging:
-        programs = _programs(network.spec, program, precisions, pictures, learnt)
+        programs = _programs(network.spec, program, precisions, pictures, learnt, kept)
         artifacts = [
             lower(programs[p], target, network.spec.name, staging)
             for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
@@ -133,6 +139,7 @@ def export_bundle(
             gates=_gates(network.spec, precisions, gates),
             sparsity=prune or 0.0,
             weights=None if network.weights is None else network.weights.name,
+            keep_float=tuple(sorted(kept)),
         )
         manifest = Manifest(
             model=network.spec,
@@ -175,6 +182,7 @@ def _programs(
     precisions: Sequence[str],
     pictures: Sequence[Sample],
     learnt: Path | None,
+    kept: frozenset[str],
 ) -> dict[str, Program]:
     programs = {"fp32": program}
     if "fp16" in precisions:
@@ -183,7 +191,7 @@ def _programs(
         programs["int8"] = trained.quantized_by(program, trained.read(learnt))
     elif "int8" in precisions:
         fed = track(pictures, "Calibrating")
-        programs["int8"] = quantize(program, network_inputs(spec, fed))
+        programs["int8"] = quantize(program, network_inputs(spec, fed), kept)
     return programs
 
 

@@ -171,7 +171,10 @@ class Gate:
 
 @dataclass(frozen=True)
 class Recipe:
-    """An export, resolved: what was asked for with every default filled in."""
+    """An export, resolved: what was asked for with every default filled in.
+
+    ``keep_float`` names the operators (nodes of the program) that INT8 leaves in float.
+    """
 
     model: str
     targets: tuple[str, ...]
@@ -182,6 +185,7 @@ class Recipe:
     gates: Mapping[str, tuple[Gate, ...]]
     sparsity: float = 0.0
     weights: str | None = None
+    keep_float: tuple[str, ...] = ()
 
 
 T = TypeVar("T")

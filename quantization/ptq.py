@@ -13,13 +13,17 @@ from torch.fx import GraphModule, Interpreter, Node
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import Program, recapture
 from edgeexpo.quantization.equalization import equalize
-from edgeexpo.quantization.exact import unshare
+from edgeexpo.quantization.exact import is_weighted, unshare
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import is_quantized
 from edgeexpo.quantization.simulation import prepare
 
 
-def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) -> Program:
+def quantize(
+    program: Program,
+    calibration: Iterable[Mapping[str, np.ndarray]],
+    keep_float: frozenset[str] = frozenset(),
+) -> Program:
     """Quantise weights and activations of ``program`` to INT8 by calibration (PT2E).
 
     Channels are equalised first (:mod:`edgeexpo.quantization.equalization`). Weights: symmetric,
@@ -29,15 +33,16 @@ def quantize(program: Program, calibration: Iterable[Mapping[str, np.ndarray]]) 
     Args:
         program: The float program; it is not changed.
         calibration: Network inputs by name, each HxWxC float32, of any size the program accepts.
+        keep_float: Operators (nodes of the program) that stay in float.
 
     Returns:
         The one program that every INT8 artefact is lowered from.
 
     Raises:
-        UsageError: No calibration input, or one that is not finite.
+        UsageError: No calibration input, one that is not finite, or an unknown operator.
         ExportError: The network has nothing that can be quantised.
     """
-    program, prepared = calibrated(program, calibration)
+    program, prepared = calibrated(program, calibration, keep_float)
     return converted(program, prepared)
 
 
@@ -56,8 +61,10 @@ def calibrated(
         observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
 
     Raises:
-        UsageError: No calibration input, or one that is not finite or makes something that is not.
+        UsageError: No calibration input, one that is not finite or makes something that is not, or
+            an unknown operator.
     """
+    _check_operators(program, keep_float)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         pictures = tensors(program, calibration)
@@ -67,6 +74,15 @@ def calibrated(
         for picture in pictures:
             prepared(*picture)
     return equal, prepared
+
+
+def _check_operators(program: Program, names: frozenset[str]) -> None:
+    weighted = [n.name for n in program.exported.graph_module.graph.nodes if is_weighted(n)]
+    if unknown := sorted(names - set(weighted)):
+        raise UsageError(
+            f"no operator {unknown[0]!r} in the network to be kept in float; expected some of "
+            f"{', '.join(weighted)}"
+        )
 
 
 def separate(program: Program) -> Program:

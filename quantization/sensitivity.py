@@ -1,0 +1,234 @@
+"""What each layer costs in picture: quantised alone, left in float alone, or pruned alone.
+
+The roundings of a simulated program (:mod:`.simulation`) are switched one operator at a time, and
+the picture compared with the float network's. Nothing is lowered: it says what rounding does, not
+what an engine adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Interpreter, Node
+
+from edgeexpo.errors import UsageError
+from edgeexpo.export.program import Program
+from edgeexpo.export.source import node_source
+from edgeexpo.quantization.exact import is_weighted
+from edgeexpo.quantization.pruning import prune
+from edgeexpo.quantization.simulation import observers
+
+Inputs = tuple[Tensor, ...]
+Judge = Callable[[int, Tensor], float]
+"""(position of the picture, output NCHW) -> PSNR in dB against the float network's output."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A weighted operator of which at least one tensor is integer.
+
+    Attributes:
+        name: Node of the program: what recipes and ``keep_float`` call it.
+        kind: ``conv2d``, ``conv_transpose2d``, ``linear``...
+        module: Path of the module that owns its weights, empty without one.
+        source: ``file:line`` of the user's statement, as in a manifest's sources.
+        tensors: Tensors that are rounded when it alone is quantised: weights, inputs, output.
+        own: Those that are not rounded when it alone stays in float: no neighbour needs them.
+    """
+
+    name: str
+    kind: str
+    module: str
+    source: str | None
+    tensors: frozenset[str]
+    own: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """PSNR in dB against the float network: mean over pictures, and the worst picture's."""
+
+    mean: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What one operator costs.
+
+    Attributes:
+        operator: Which.
+        alone: It is quantised and nothing else is.
+        spared: Everything else is quantised and it is not.
+    """
+
+    operator: Operator
+    alone: Quality
+    spared: Quality
+
+
+class _Partly(Interpreter):
+    """Runs a simulated program in which only some tensors are rounded."""
+
+    def __init__(self, simulated: GraphModule, rounded: Collection[str]) -> None:
+        super().__init__(simulated)
+        self._off = {node for _, node in observers(simulated) if _rounds(node) not in rounded}
+
+    def run_node(self, n: Node) -> Any:
+        if n in self._off:
+            return self.env[n.all_input_nodes[0]]
+        return super().run_node(n)
+
+
+def operators(program: Program, simulated: GraphModule) -> list[Operator]:
+    """The operators of a simulated ``program`` that are integer, in the program's order."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import Q_ANNOTATION_KEY
+
+    places = {node.name: node for node in program.exported.graph_module.graph.nodes}
+    written = {n.name for n in simulated.graph.nodes if _output_is_integer(n, Q_ANNOTATION_KEY)}
+    read = {
+        source.name: [user for user in _users(source) if _reads(user, source, Q_ANNOTATION_KEY)]
+        for source in simulated.graph.nodes
+    }
+    found = []
+    for node in simulated.graph.nodes:
+        inputs = {_rounds(n) for n in node.all_input_nodes if _is_observer(n)}
+        if not is_weighted(node) or not inputs:
+            continue
+        output = _output(node)
+        own = {t for t in inputs if t not in written and len(read[t]) <= 1}
+        if output == node.name and not read[node.name]:
+            own.add(node.name)
+        found.append(
+            Operator(
+                name=node.name,
+                kind=str(node.target).split(".")[1],
+                module=_module(program, places.get(node.name)),
+                source=node_source(places[node.name]) if node.name in places else None,
+                tensors=frozenset(inputs | ({output} if output else set())),
+                own=frozenset(own),
+            )
+        )
+    return found
+
+
+def quantization_costs(
+    simulated: GraphModule,
+    chosen: Iterable[Operator],
+    pictures: Sequence[Inputs],
+    judge: Judge,
+) -> list[Sensitivity]:
+    """Every operator quantised alone, and spared alone.
+
+    Args:
+        simulated: From :func:`edgeexpo.quantization.simulation.simulate`.
+        chosen: Operators of it.
+        pictures: Inputs of the program, 1xCxHxW each.
+        judge: Compares an output with the float network's.
+    """
+    everything = {_rounds(node) for _, node in observers(simulated)}
+    return [
+        Sensitivity(
+            operator,
+            alone=quality(_Partly(simulated, operator.tensors).run, pictures, judge),
+            spared=quality(_Partly(simulated, everything - operator.own).run, pictures, judge),
+        )
+        for operator in chosen
+    ]
+
+
+def quality(run: Callable[..., Tensor], pictures: Sequence[Inputs], judge: Judge) -> Quality:
+    """How near the outputs of ``run`` are to the float network's."""
+    with torch.no_grad():
+        found = [judge(index, run(*inputs)) for index, inputs in enumerate(pictures)]
+    return Quality(sum(found) / len(found), min(found))
+
+
+def pruned_alone(
+    module: nn.Module, examples: Inputs, layers: Iterable[str], share: float
+) -> Mapping[str, nn.Module | str]:
+    """The network with only one layer pruned, for every layer; or why that layer cannot be.
+
+    Args:
+        module: The network; it is not changed.
+        examples: Its inputs, NCHW.
+        layers: Paths of modules with weights.
+        share: Share of the layer's output channels to remove, above 0 and below 1; what is coupled
+            with them goes too.
+
+    Raises:
+        UsageError: The share is out of range.
+        ModuleError: ``forward`` cannot be followed.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"the ratio is {share:g}; expected a share above 0 and below 1")
+    made: dict[str, nn.Module | str] = {}
+    for layer in layers:
+        try:
+            result = prune(module, examples, ratio=None, layers={layer: share})
+        except UsageError as error:
+            if type(error) is not UsageError:  # the network itself cannot be followed
+                raise
+            made[layer] = str(error)
+            continue
+        narrower = result.macs_after < result.macs_before
+        made[layer] = result.module if narrower else "no step of 8 channels is near that ratio"
+    return made
+
+
+def _is_observer(node: Node) -> bool:
+    return node.op == "call_module" and str(node.target).startswith("activation_post_process")
+
+
+def _rounds(observer: Node) -> str:
+    """Name of the tensor that an observer's call rounds."""
+    return observer.all_input_nodes[0].name
+
+
+def _users(source: Node) -> list[Node]:
+    """Readers of a tensor, those behind its observers included."""
+    found = []
+    for user in source.users:
+        found += list(user.users) if _is_observer(user) else [user]
+    return found
+
+
+def _reads(user: Node, source: Node, key: str) -> bool:
+    """True where ``user`` itself asks for integers of ``source``."""
+    annotation = user.meta.get(key)
+    behind = {_rounds(n) if _is_observer(n) else n.name for n in user.all_input_nodes}
+    if annotation is None or source.name not in behind:
+        return False
+    return any(
+        spec is not None and node.name == source.name
+        for node, spec in annotation.input_qspec_map.items()
+    )
+
+
+def _output_is_integer(node: Node, key: str) -> bool:
+    annotation = node.meta.get(key)
+    return annotation is not None and annotation.output_qspec is not None
+
+
+def _output(node: Node) -> str | None:
+    """The tensor whose rounding ends the operator: its own, or that of the ReLU fused to it."""
+    for _ in range(2):
+        if any(_is_observer(user) for user in node.users):
+            return node.name
+        if len(node.users) != 1 or "relu" not in str(next(iter(node.users)).target):
+            return None
+        node = next(iter(node.users))
+    return None
+
+
+def _module(program: Program, node: Node | None) -> str:
+    """Path of the module whose parameter ``node`` of the float program multiplies by."""
+    named = program.exported.graph_signature.inputs_to_parameters
+    for source in node.all_input_nodes if node is not None else ():
+        if source.name in named:
+            return str(named[source.name]).rpartition(".")[0]
+    return ""
