@@ -1,0 +1,88 @@
+"""INT8 with the picture's own path in float, against the same bits everywhere.
+
+    python benchmarks/uniform_int8.py [NAME ...]
+
+For each network with weights: the embedded photographs through the calibrated INT8 program and
+through one that XNNPACK's own quantiser makes of the same network, from the same pictures with the
+same observers and no equalisation; PSNR in dB against the float network, worst photograph and mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+
+import numpy as np
+import torch
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+    XNNPACKQuantizer,
+    get_symmetric_quantization_config,
+)
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+from edgeexpo.calibration import calibration_samples, network_inputs
+from edgeexpo.export.program import Program, capture
+from edgeexpo.imaging.samples import samples
+from edgeexpo.models import zoo
+from edgeexpo.networks import open_network
+from edgeexpo.progress import track
+from edgeexpo.quantization import ptq
+
+SIDE = 256
+
+
+def uniform(program: Program, calibration: list[dict[str, np.ndarray]]) -> torch.nn.Module:
+    """Every operator that XNNPACK has an integer kernel for, on integers."""
+    quantizer = XNNPACKQuantizer().set_global(
+        get_symmetric_quantization_config(is_per_channel=True)
+    )
+    prepared = prepare_pt2e(ptq.separate(program).exported.module(), quantizer)
+    for picture in ptq.tensors(program, calibration):
+        prepared(*picture)
+    return convert_pt2e(prepared)
+
+
+def psnr(wanted: torch.Tensor, found: torch.Tensor) -> float:
+    """PSNR in dB of two pictures in [0, 1]."""
+    return float(-10 * torch.log10((wanted - found).square().mean() + 1e-12))
+
+
+def compare(name: str) -> str:
+    """A row of the table."""
+    network = open_network(name, None, None, ())
+    spec, size = network.spec, network.size
+    program = capture(network.module, spec.inputs, spec.outputs, size, spec.multiple)
+    calibration = list(network_inputs(spec, calibration_samples(network, program, None)))
+    shown = samples(len(spec.frames), None, (min(SIDE, size[0]), min(SIDE, size[1])), seed=0)
+    pictures = ptq.tensors(program, network_inputs(spec, shown))
+    candidates = (
+        uniform(program, calibration),
+        ptq.quantize(program, calibration).exported.module(),
+    )
+    scores = [
+        [psnr(network.module(*picture), candidate(*picture)) for picture in pictures]
+        for candidate in candidates
+    ]
+    (plain, plain_mean), (ours, ours_mean) = ((min(s), sum(s) / len(s)) for s in scores)
+    return (
+        f"| {name} | {plain:.1f} | {ours:.1f} | {ours - plain:+.1f} | {plain_mean:.1f} | "
+        f"{ours_mean:.1f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names = parser.parse_args().names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
+    warnings.simplefilter("ignore")
+    print("| network | worst, uniform | worst, ours | gain | mean, uniform | mean, ours |")
+    print("|---|---|---|---|---|---|")
+    with torch.no_grad():
+        for name in track(names, "Quantising"):
+            print(compare(name), flush=True)
+
+
+if __name__ == "__main__":
+    main()
