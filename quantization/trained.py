@@ -76,6 +76,7 @@ def write(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
     }
     partial = path.with_name(f".{path.name}.partial")
     save_file(state, partial, metadata)
+    partial.chmod(0o644)
     partial.replace(path)
 
 

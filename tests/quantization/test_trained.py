@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from edgeexpo.artifact import digest
 from edgeexpo.errors import WeightsError
 from edgeexpo.export.program import capture
 from edgeexpo.models import zoo
@@ -84,3 +85,11 @@ def test_other_files_are_no_int8_weights(tmp_path):
         assert not trained.is_trained(path)
         with pytest.raises(WeightsError, match="holds no INT8 weights"):
             trained.read(path)
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.ENTRIES if zoo.get(name).int8])
+def test_shipped_int8_weights_are_of_the_shipped_float_ones(name):
+    entry = zoo.get(name)
+    facts = trained.read(entry.int8).facts
+    assert facts["preset"] == name
+    assert facts["float_sha256"] == digest(entry.weights)
