@@ -22,7 +22,7 @@ from edgeexpo.training.run import Settings, imitate
 METHODS = ("ptq", "qat")
 
 QAT_STEPS = 400
-QAT_RATE = 1e-4
+QAT_RATE = 2e-5
 
 
 @dataclass(frozen=True)
