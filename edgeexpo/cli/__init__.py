@@ -26,6 +26,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "train": ("edgeexpo.cli.train", "train a network of the zoo by its recipe; resumable"),
     "prune": ("edgeexpo.cli.prune", "remove channels of a network and train it to recover"),
     "sensitivity": ("edgeexpo.cli.sensitivity", "show which layer costs how much picture"),
+    "tune": ("edgeexpo.cli.tune", "search pruning and float layers, measured on the engine"),
     "inspect": ("edgeexpo.cli.inspect", "show what is in an artefact or a bundle"),
     "models": ("edgeexpo.cli.models", "list the networks that ship with edgeexpo"),
     "doctor": ("edgeexpo.cli.doctor", "show what is installed, what is missing and how to get it"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.cli.arguments import list_of, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError
+from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
 from edgeexpo.spec import PRECISIONS, TARGETS
 
 
@@ -18,13 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        default="lrl",
         metavar="MODEL",
         help="a name from 'edgeexpo models' (default: lrl) or path/to/net.py:factory",
     )
     parser.add_argument("--weights", metavar="FILE", help=".safetensors or .pth; else the shipped")
     parser.add_argument(
         "--int8", metavar="FILE", help="INT8 weights of 'edgeexpo quantize'; else the shipped"
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="what 'edgeexpo tune' chose: model, weights, pruning, layers in float, size, target",
     )
     parser.add_argument(
         "--prune",
@@ -42,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         type=list_of(TARGETS, everything="all"),
-        default=("coreml",),
         help="coreml (default), executorch, onnx, a list of them, or all",
     )
     parser.add_argument(
@@ -84,16 +89,10 @@ def run(args: argparse.Namespace) -> int:
             f"export needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
     bundle = export_bundle(
-        args.model,
-        targets=args.target,
+        **(_asked(args) if args.recipe is None else _tuned(args)),
         precision=args.precision,
-        calibration=args.calib,
         images=args.images,
-        size=args.size,
-        weights=args.weights,
-        inputs=args.input,
         int8=args.int8,
-        prune=args.prune,
         gates=[parse_gate(text) for text in args.gate],
         output=args.output,
         force=args.force,
@@ -101,6 +100,36 @@ def run(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - started
     emit(args, _document(bundle, seconds), _text(bundle, seconds))
     return _answer(bundle, args.strict)
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "model": args.model or "lrl",
+        "targets": args.target or ("coreml",),
+        "calibration": args.calib,
+        "size": args.size,
+        "weights": args.weights,
+        "inputs": args.input,
+        "prune": args.prune,
+    }
+
+
+def _tuned(args: argparse.Namespace) -> dict[str, Any]:
+    """What the recipe says; only the target may be another one."""
+    from edgeexpo.models import foreign, zoo
+    from edgeexpo.tuned import read
+
+    for option in ("weights", "int8", "prune", "input", "calib", "size"):
+        if getattr(args, option) not in (None, []):
+            raise UsageError(f"the recipe says what --{option} would; leave one of them out")
+    recipe = read(args.recipe)
+    name = args.model
+    if name is not None and not foreign.is_foreign(name):
+        name = zoo.get(name).name
+    if name not in (None, recipe.model):
+        raise UsageError(f"{args.recipe} is a recipe of {recipe.model}, not of {args.model}")
+    found = recipe.arguments(args.recipe.parent)
+    return {**found, "targets": args.target or found["targets"]}
 
 
 def _document(bundle: Bundle, seconds: float) -> dict[str, Any]:
