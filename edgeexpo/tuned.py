@@ -62,6 +62,7 @@ class Tuned:
         """
         weights = None if self.weights is None else folder / self.weights
         self._check(weights)
+        drawn = None if self.keep_float is None else self.calibration  # INT8 weights have ranges
         return {
             "model": self.model,
             "targets": (self.target,),
@@ -69,7 +70,7 @@ class Tuned:
             "weights": weights,
             "prune": self.prune,
             "keep_float": self.keep_float,
-            "calibration": None if self.calibration is None else folder / self.calibration,
+            "calibration": None if drawn is None else folder / drawn,
             "inputs": self.inputs,
         }
 

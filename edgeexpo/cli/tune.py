@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or machine["cores"]
     found = tune(plan, args.cache, timer(threads, args.runs), f"{machine['cpu']}, {threads}")
     document = _document(plan, found, threads, machine["cpu"])
+    document["busy"] = os.getloadavg()[0] > threads + 0.5 * machine["cores"]
     if args.plot is not None:
         draw_front(args.plot, f"{plan.model}, {plan.target}, {document['at']}", document["rows"])
     if found.winner is None:
@@ -242,6 +244,8 @@ def _text(document: dict[str, Any]) -> str:
         f"{document['reused']} of {len(rows)} from the cache",
         *(f"failed: {line}" for line in document["failed"]),
     ]
+    if document["busy"]:
+        lines.append("the machine was busy with other work: read the times as an order only")
     return "\n".join(lines)
 
 

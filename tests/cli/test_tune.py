@@ -40,6 +40,12 @@ def test_a_recipe_survives_the_file(tmp_path):
     assert recipe().arguments(tmp_path)["keep_float"] == ("conv2d",)
 
 
+def test_ranges_are_only_calibrated_where_no_int8_weights_ship(tmp_path):
+    found = recipe(calibration="photos").arguments(tmp_path)
+    assert found["calibration"] == tmp_path / "photos"
+    assert recipe(calibration="photos", keep_float=None).arguments(tmp_path)["calibration"] is None
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
