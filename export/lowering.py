@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import onnx
+
 from edgeexpo.artifact import Artifact, digest, size_in_bytes
 from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.export.executorch_export import export_executorch
@@ -46,17 +48,16 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
         bytes=size_in_bytes(folder / file),
         sizes=sizes,
         seconds=round(time.perf_counter() - started, 3),
-        float_operators=_float_operators(program, target),
+        float_operators=_float_operators(program, target, folder / file),
     )
 
 
-def _float_operators(program: Program, target: str) -> dict[str, int]:
+def _float_operators(program: Program, target: str, file: Path) -> dict[str, int]:
     if program.precision != "int8":
         return {}
-    module = program.exported.module()
-    found = float_operators(module)
+    found = float_operators(program.exported.module())
     if target == "onnx":
         # ONNX Runtime has no integer kernel; on dequantised INT8 numbers the result is the same.
-        transposed = sum("conv_transpose" in str(node.target) for node in module.graph.nodes)
+        transposed = sum(node.op_type == "ConvTranspose" for node in onnx.load(file).graph.node)
         found |= {"conv_transpose2d": transposed} if transposed else {}
     return found

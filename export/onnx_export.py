@@ -14,6 +14,7 @@ from edgeexpo.artifact import write_file
 from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.onnx_qdq import unsign
+from edgeexpo.export.onnx_transposed import split_transposed
 from edgeexpo.export.program import Program, example_inputs
 from edgeexpo.export.source import blame
 from edgeexpo.spec import SizeRange
@@ -36,6 +37,7 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
     """
     model = _simplify(_convert(program))
     if program.precision == "int8":
+        split_transposed(model)
         unsign(model)
     _strip(model)
     _name_dimensions(model)

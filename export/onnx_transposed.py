@@ -1,0 +1,139 @@
+"""Quantised transposed convolutions as convolutions, because ONNX Runtime has no integer kernel.
+
+A transposed convolution of stride 2 writes its even and its odd rows and columns by separate taps
+of its kernel: it is four small convolutions, one for each phase, whose results interleave (W. Shi
+et al., "Is the deconvolution layer the same as a convolutional layer?", arXiv:1609.07009). Multiplied
+and added are the same numbers, no more of them, and each of the four becomes a QLinearConv.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import NodeProto, numpy_helper
+from onnx.helper import get_attribute_value, make_node
+
+STRIDE = 2
+PADDING = 1
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A transposed convolution between its dequantised inputs and the quantiser of its result."""
+
+    node: NodeProto
+    weight: NodeProto
+    relu: NodeProto | None
+    quantize: NodeProto
+
+
+def split_transposed(model: onnx.ModelProto) -> int:
+    """Replace every quantised transposed convolution that doubles its size, in place.
+
+    Replaced are those of stride 2, padding 1, one group and a kernel of 3 (output padding 1) or 4
+    whose weights are a dequantised initialiser and whose result is quantised at once, a ReLU at
+    most before that.
+
+    Returns:
+        How many were replaced.
+    """
+    graph = model.graph
+    values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    sites = {site.node.output[0]: site for site in _sites(graph, values)}
+    dropped = {id(n) for s in sites.values() for n in (s.relu, s.quantize) if n is not None}
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        site = sites.get(node.output[0])
+        if site is not None:
+            nodes.extend(_phases(graph, site, values))
+        elif id(node) not in dropped:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return len(sites)
+
+
+def _sites(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> Iterator[_Site]:
+    producers = {output: node for node in graph.node for output in node.output}
+    readers: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in graph.node:
+        if node.op_type != "ConvTranspose":
+            continue
+        weight = producers.get(node.input[1])
+        if weight is None or weight.op_type != "DequantizeLinear" or weight.input[0] not in values:
+            continue
+        after, relu = readers.get(node.output[0], []), None
+        if len(after) == 1 and after[0].op_type == "Relu":
+            relu = after[0]
+            after = readers.get(relu.output[0], [])
+        doubles = _doubles(node, values[weight.input[0]].shape[2:])
+        if doubles and len(after) == 1 and after[0].op_type == "QuantizeLinear":
+            yield _Site(node, weight, relu, after[0])
+
+
+def _doubles(node: NodeProto, kernel: tuple[int, ...]) -> bool:
+    given = {a.name: get_attribute_value(a) for a in node.attribute}
+    odd = [side % 2 for side in kernel]
+    return (
+        len(kernel) == 2
+        and set(kernel) <= {3, 4}
+        and list(given.get("strides", [1, 1])) == [STRIDE] * 2
+        and list(given.get("pads", [0] * 4)) == [PADDING] * 4
+        and list(given.get("dilations", [1, 1])) == [1, 1]
+        and given.get("group", 1) == 1
+        and list(given.get("output_padding", [0, 0])) == odd
+    )
+
+
+def _phases(
+    graph: onnx.GraphProto, site: _Site, values: dict[str, np.ndarray]
+) -> Iterator[NodeProto]:
+    stem = site.node.output[0]
+    codes = values[site.weight.input[0]]
+    written = []
+    for row in range(STRIDE):
+        for column in range(STRIDE):
+            rows, columns = _taps(row, codes.shape[2]), _taps(column, codes.shape[3])
+            part = codes[:, :, [k for k, _ in rows]][..., [k for k, _ in columns]]
+            name = f"{stem}_phase{row}{column}"
+            stored = np.ascontiguousarray(part.transpose(1, 0, 2, 3))
+            graph.initializer.append(numpy_helper.from_array(stored, f"{name}_weight"))
+            yield make_node(
+                "DequantizeLinear",
+                [f"{name}_weight", *site.weight.input[1:]],
+                [f"{name}_weight_float"],
+                axis=0,
+            )
+            inputs = [site.node.input[0], f"{name}_weight_float", *site.node.input[2:]]
+            yield make_node("Conv", inputs, [name], pads=_pads(rows, columns))
+            result = name
+            if site.relu is not None:
+                result = f"{name}_relu"
+                yield make_node("Relu", [name], [result])
+            quantize = NodeProto()
+            quantize.CopyFrom(site.quantize)
+            quantize.input[0], quantize.output[0] = result, f"{name}_codes"
+            yield quantize
+            written.append(f"{name}_codes")
+    yield make_node("Concat", written, [f"{stem}_phases"], axis=1)
+    yield make_node(
+        "DepthToSpace", [f"{stem}_phases"], [site.quantize.output[0]], blocksize=STRIDE, mode="DCR"
+    )
+
+
+def _taps(phase: int, kernel: int) -> list[tuple[int, int]]:
+    """(tap of the kernel, offset of the pixel it reads) along one axis, by rising offset."""
+    read = ((phase + PADDING - STRIDE * offset, offset) for offset in (-1, 0, 1))
+    return [(tap, offset) for tap, offset in read if 0 <= tap < kernel]
+
+
+def _pads(rows: list[tuple[int, int]], columns: list[tuple[int, int]]) -> list[int]:
+    before = [max(0, -axis[0][1]) for axis in (rows, columns)]
+    after = [max(0, axis[-1][1]) for axis in (rows, columns)]
+    return [*before, *after]
