@@ -18,14 +18,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
 
 from edgeexpo.imaging.interpolation import intermediate
-from edgeexpo.models import lrl
+from edgeexpo.models import lrl, zoo
+from edgeexpo.models.widths import load_checkpoint
 from edgeexpo.progress import track
 from edgeexpo.training.synthesis import Bracket, radiance_maps, random_view, shoot_bracket
-
-WEIGHTS = Path(__file__).resolve().parent.parent / "edgeexpo" / "models" / "weights"
 
 Picture = npt.NDArray[np.float32]
 
@@ -72,7 +70,7 @@ def main() -> None:
     given = parser.parse_args()
     preset = lrl.ALIASES.get(given.preset, given.preset)
     network = lrl.build(preset).eval()
-    network.load_state_dict(load_file(given.weights or WEIGHTS / f"{preset}.safetensors"))
+    load_checkpoint(network, given.weights or zoo.WEIGHTS / f"{preset}.safetensors", preset)
     maps = radiance_maps(given.data, held_out=True)
     rng = np.random.default_rng(0)
     scores: dict[str, list[float]] = {}

@@ -2,8 +2,8 @@
 
 A transposed convolution of stride 2 writes its even and its odd rows and columns by separate taps
 of its kernel: it is four small convolutions, one for each phase, whose results interleave (W. Shi
-et al., "Is the deconvolution layer the same as a convolutional layer?", arXiv:1609.07009). Multiplied
-and added are the same numbers, no more of them, and each of the four becomes a QLinearConv.
+et al., "Is the deconvolution layer the same as a convolutional layer?", arXiv:1609.07009). The same
+numbers are multiplied and added, no more of them, and each of the four becomes a QLinearConv.
 """
 
 from __future__ import annotations
