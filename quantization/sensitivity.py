@@ -29,7 +29,7 @@ Judge = Callable[[int, Tensor], float]
 
 @dataclass(frozen=True)
 class Operator:
-    """A weighted operator of which at least one tensor is integer.
+    """A weighted operator that computes on integers.
 
     Attributes:
         name: Node of the program: what recipes and ``keep_float`` call it.
@@ -97,7 +97,7 @@ def operators(program: Program, simulated: GraphModule) -> list[Operator]:
     found = []
     for node in simulated.graph.nodes:
         inputs = {_rounds(n) for n in node.all_input_nodes if _is_observer(n)}
-        if not is_weighted(node) or not inputs:
+        if not is_weighted(node) or not inputs or node.meta.get(Q_ANNOTATION_KEY) is None:
             continue
         output = _output(node)
         own = {t for t in inputs if t not in written and len(read[t]) <= 1}

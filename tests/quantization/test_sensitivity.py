@@ -18,7 +18,7 @@ from edgeexpo.quantization.sensitivity import (
     quality,
     quantization_costs,
 )
-from edgeexpo.quantization.simulation import observers, roundings, simulate
+from edgeexpo.quantization.simulation import observers, prepare, roundings, simulate
 
 
 class Planted(nn.Module):
@@ -79,6 +79,12 @@ def test_operators_know_their_module_line_and_tensors(simulated):
     assert all(o.source is not None and o.source.startswith("conftest.py:") for o in found)
     assert found[0].tensors == {"y0", "body_0_weight", "relu"}
     assert found[2].tensors == {"relu_1", "body_4_weight", "conv2d_2"}
+
+
+def test_what_is_float_anyway_has_no_row(simulated):
+    program, _, _ = simulated
+    prepared = prepare(ptq.separate(program), frozenset(["conv2d_1"]))
+    assert [o.name for o in operators(program, prepared)] == ["conv2d", "conv2d_2"]
 
 
 def test_sparing_an_operator_is_what_the_quantiser_does(simulated, residual, pictures):
