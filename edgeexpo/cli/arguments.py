@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.spec import PRECISIONS, TARGETS
+
+if TYPE_CHECKING:
+    from edgeexpo.training.run import Settings
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,4 +96,43 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), help="artefact to use: int8, fp16 or fp32"
+    )
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Add ``--input``, which describes the inputs of a foreign module."""
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=1x3xHxW",
+        help="an input of a foreign module; repeat it for each",
+    )
+
+
+def add_imitation(parser: argparse.ArgumentParser) -> None:
+    """Add where the training of a compressed network reads, writes and runs."""
+    parser.add_argument("--run", type=Path, metavar="DIR", help="the training's folder, resumable")
+    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+
+
+def imitation_settings(args: argparse.Namespace, run: Path) -> Settings | None:
+    """What :func:`add_imitation` and ``--data`` say; ``None`` without ``--data``.
+
+    Args:
+        args: The parsed arguments.
+        run: The training's folder unless ``--run`` names one.
+    """
+    from edgeexpo.training.run import Settings
+
+    if args.data is None:
+        return None
+    return Settings(
+        data=args.data,
+        output=args.run or run,
+        scenes=args.scenes_dir,
+        device=args.device,
+        threads=args.threads,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.artifact import Bundle
-from edgeexpo.cli.arguments import list_of, size
+from edgeexpo.cli.arguments import add_inputs, list_of, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
 from edgeexpo.spec import PRECISIONS, TARGETS
@@ -38,13 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RATIO",
         help="remove this share of the multiply-accumulates: by pruned weights that ship, else now",
     )
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="NAME=1x3xHxW",
-        help="an input of a foreign module; repeat it for each",
-    )
+    add_inputs(parser)
     parser.add_argument(
         "--target",
         type=list_of(TARGETS, everything="all"),

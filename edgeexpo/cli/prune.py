@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.cli.arguments import one_of, positive
+from edgeexpo.cli.arguments import add_imitation, imitation_settings, one_of, positive
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 
 OVERRIDES = ("steps", "batch", "crop", "scenes", "scene_size")
@@ -52,10 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights to write (NAME.pruned.safetensors)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="the training's folder, resumable")
-    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    add_imitation(parser)
     for name in OVERRIDES:
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=positive, help="instead of the recipe's")
@@ -75,25 +72,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
     from edgeexpo.pruned import pruned
-    from edgeexpo.training.run import Settings
 
     changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
-    settings = None
-    if args.data is not None:
-        settings = Settings(
-            data=args.data,
-            output=args.run or Path("runs") / f"{preset}.pruned",
-            scenes=args.scenes_dir,
-            device=args.device,
-            threads=args.threads,
-        )
     made = pruned(
         preset,
         output,
         ratio=args.ratio,
         importance=args.importance,
         scope=args.scope,
-        settings=settings,
+        settings=imitation_settings(args, Path("runs") / f"{preset}.pruned"),
         weights=args.weights,
         changes=changes,
         force=args.force,

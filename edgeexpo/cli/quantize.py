@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgeexpo.cli.arguments import add_imitation, imitation_settings
 from edgeexpo.cli.output import add_json_argument, emit
 from edgeexpo.errors import MissingDependencyError
 
@@ -28,10 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, help="file to write (NAME.int8.safetensors)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
-    parser.add_argument("--run", type=Path, help="qat: folder of checkpoints (runs/NAME-int8)")
-    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    add_imitation(parser)
     for name in OVERRIDES:
         kind = float if name == "learning_rate" else int
         option = "--" + name.replace("_", "-")
@@ -44,27 +42,17 @@ def run(args: argparse.Namespace) -> int:
     try:
         from edgeexpo.models import zoo
         from edgeexpo.quantized import quantize
-        from edgeexpo.training.run import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"quantize needs {error.name}, which is not installed; pip install "
             "'edgeexpo[export,train]'"
         ) from error
     preset = zoo.get(args.model).name
-    settings = None
-    if args.data is not None:
-        settings = Settings(
-            data=args.data,
-            output=args.run or Path("runs") / f"{preset}-int8",
-            scenes=args.scenes_dir,
-            device=args.device,
-            threads=args.threads,
-        )
     done = quantize(
         args.model,
         args.output or Path(f"{preset}.int8.safetensors"),
         method=args.method,
-        settings=settings,
+        settings=imitation_settings(args, Path("runs") / f"{preset}.int8"),
         weights=args.weights,
         calibration=args.calib,
         changes={n: v for n in OVERRIDES if (v := getattr(args, n)) is not None},

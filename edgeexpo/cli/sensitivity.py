@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import size
+from edgeexpo.cli.arguments import add_inputs, size
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
@@ -21,13 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", metavar="NAME", help="a network of the zoo, or path/to/net.py:factory"
     )
     parser.add_argument("--weights", metavar="FILE", help=".safetensors or .pth; else the shipped")
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="NAME=1x3xHxW",
-        help="an input of a foreign module; repeat it for each",
-    )
+    add_inputs(parser)
     parser.add_argument("--size", type=size, metavar="H,W", help="size of the network (512,512)")
     parser.add_argument(
         "--calib", metavar="DIR", help="photographs or brackets to calibrate on; else the embedded"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.artifact import Artifact, Bundle, Manifest, check_file
-from edgeexpo.cli.arguments import one_of, positive, size
+from edgeexpo.cli.arguments import add_inputs, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
 from edgeexpo.spec import TARGETS, ModelSpec, Recipe
@@ -39,13 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-bytes", type=positive, help="largest artefact")
     parser.add_argument("--size", type=size, metavar="H,W", help="size that is timed (512,512)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="unpruned; else the shipped")
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="NAME=1x3xHxW",
-        help="an input of a foreign module; repeat it for each",
-    )
+    add_inputs(parser)
     parser.add_argument(
         "--pruned", type=Path, nargs="+", default=[], metavar="FILE", help="pruned weights to try"
     )
