@@ -21,7 +21,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from edgeexpo.calibration import calibration_samples, network_inputs
-from edgeexpo.export.program import Program, capture
+from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
 from edgeexpo.networks import open_network
@@ -51,7 +51,7 @@ def compare(name: str) -> str:
     """A row of the table."""
     network = open_network(name, None, None, ())
     spec, size = network.spec, network.size
-    program = capture(network.module, spec.inputs, spec.outputs, size, spec.multiple)
+    program = network.capture()
     calibration = list(network_inputs(spec, calibration_samples(network, program, None)))
     shown = samples(len(spec.frames), None, (min(SIDE, size[0]), min(SIDE, size[1])), seed=0)
     pictures = ptq.tensors(program, network_inputs(spec, shown))

@@ -36,15 +36,22 @@ def calibration_samples(network: Network, program: Program, source: Path | None)
     Raises:
         UsageError: Every picture is a flat colour: that shows no range.
     """
+    size = picture_size(network, program)
+    frames = len(network.spec.frames)
+    photographs = representative(samples(frames, source, size, seed=1))
+    if network.spec.residual is not None:  # where features saturate, the picture itself remains
+        return photographs
+    return [*photographs, *extremes(frames, size)]
+
+
+def picture_size(network: Network, program: Program) -> tuple[int, int]:
+    """(height, width) of pictures to calibrate on: at most :data:`CALIBRATION_SIDE` where it may
+    vary."""
     height, width = network.size
     if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
         step = network.spec.multiple
         height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in network.size)
-    frames = len(network.spec.frames)
-    photographs = representative(samples(frames, source, (height, width), seed=1))
-    if network.spec.residual is not None:  # where features saturate, the picture itself remains
-        return photographs
-    return [*photographs, *extremes(frames, (height, width))]
+    return height, width
 
 
 def representative(found: Sequence[Sample], most: int = MOST) -> list[Sample]:

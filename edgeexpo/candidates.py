@@ -17,7 +17,7 @@ import torch
 from edgeexpo.artifact import Artifact, digest, write_file, writing
 from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.export.lowering import lower
-from edgeexpo.export.program import Program, capture
+from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.networks import Network
 from edgeexpo.parity.cases import seen
@@ -97,8 +97,7 @@ class Variant:
     @cached_property
     def program(self) -> Program:
         """The float program."""
-        n = self.network
-        return capture(n.module, n.spec.inputs, n.spec.outputs, n.size, n.spec.multiple)
+        return self.network.capture()
 
     @cached_property
     def digest(self) -> str:

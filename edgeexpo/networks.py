@@ -11,10 +11,12 @@ import torch
 
 from edgeexpo.artifact import digest
 from edgeexpo.errors import UsageError, WeightsError
+from edgeexpo.export.program import Program, capture
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.models.widths import load_checkpoint
+from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.quantization import trained
 from edgeexpo.spec import ModelSpec
 
@@ -41,6 +43,15 @@ class Network:
     weights: Path | None
     preset: str | None = None
     int8: Path | None = None
+
+    def capture(self) -> Program:
+        """The module as a program of at most ``size``.
+
+        Raises:
+            ModuleError: ``forward`` fails or cannot be traced.
+        """
+        spec = self.spec
+        return capture(self.module, spec.inputs, spec.outputs, self.size, spec.multiple)
 
 
 def open_network(
@@ -78,12 +89,7 @@ def open_network(
         return Network(module, spec, side, given)
     if inputs:
         raise UsageError(f"--input is for foreign modules; {model} takes --size H,W")
-    entry = zoo.get(model)
-    path = given or entry.weights
-    if path is None:
-        raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
-    module = entry.build()
-    load_checkpoint(module, path, entry.name)
+    entry, module, path = loaded(model, given)
     longest = entry.spec.longest or SIDE
     return Network(
         deployable(module),
@@ -95,8 +101,28 @@ def open_network(
     )
 
 
+def loaded(name: str, weights: Path | None) -> tuple[ModelEntry, torch.nn.Module, Path]:
+    """A network of the zoo as it is trained, with weights: its entry, the module, their file.
+
+    Args:
+        name: A name of the zoo.
+        weights: A checkpoint, perhaps pruned; the shipped one by default.
+
+    Raises:
+        UsageError: No network has this name, or it ships without weights and none were given.
+        WeightsError: The checkpoint does not fit.
+    """
+    entry = zoo.get(name)
+    path = weights or entry.weights
+    if path is None:
+        raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
+    module = entry.build()
+    load_checkpoint(module, path, entry.name)
+    return entry, module, path
+
+
 def _made_from(int8: Path | None, weights: Path) -> Path | None:
-    if int8 is not None and trained.read(int8).facts.get("float_sha256") != digest(weights):
+    if int8 is not None and trained.read_facts(int8).get("float_sha256") != digest(weights):
         raise WeightsError(
             f"{int8} was made from other float weights than {weights}; "
             "quantize those, or give the matching --weights"

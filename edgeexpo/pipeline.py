@@ -17,7 +17,7 @@ from edgeexpo.calibration import CALIBRATION_SIDE, calibration_samples, network_
 from edgeexpo.errors import UsageError
 from edgeexpo.export.half import half
 from edgeexpo.export.lowering import lower
-from edgeexpo.export.program import Program, capture
+from edgeexpo.export.program import Program
 from edgeexpo.export.source import graph_sources
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.networks import Network, open_network
@@ -109,13 +109,7 @@ def export_bundle(
     bundles.check_destination(destination, force)
     verification = _pictures(network, None if images is None else Path(images))
     with status("Capturing the network"):
-        program = capture(
-            network.module,
-            network.spec.inputs,
-            network.spec.outputs,
-            network.size,
-            network.spec.multiple,
-        )
+        program = network.capture()
     learnt = network.int8 if calibration is None and keep_float is None else None
     kept = frozenset(keep_float or ())
     pictures = (

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.artifact import check_file, writing
-from edgeexpo.errors import UsageError, WeightsError
+from edgeexpo.errors import UsageError
 from edgeexpo.models import foreign, zoo
-from edgeexpo.models.widths import PRUNED, load_checkpoint, read_metadata, save_pruned
-from edgeexpo.networks import Network, open_network
+from edgeexpo.models.widths import PRUNED, read_metadata, save_pruned
+from edgeexpo.networks import Network, loaded, open_network
 from edgeexpo.progress import note, status
 from edgeexpo.quantization.importance import Importance
 from edgeexpo.quantization.pruning import Pruned, prune
 from edgeexpo.quantization.schedule import Scope
 from edgeexpo.quantization.sparsity import Sparse, sparsify
 from edgeexpo.spec import ModelSpec
-from edgeexpo.training.batches import batch
+from edgeexpo.training import loop
 from edgeexpo.training.objectives import OBJECTIVES
 from edgeexpo.training.recipes import Recipe, recipe
 from edgeexpo.training.run import Settings, imitate, scenes
@@ -90,7 +90,8 @@ def pruned(
     if output.suffix != ".safetensors":
         raise UsageError(f"{output} must be a .safetensors file: only they say what was pruned")
     check_file(output, force)
-    preset, network = _whole(model, weights)
+    entry, network, _ = loaded(model, weights)
+    preset = entry.name
     plan = dataclasses.replace(pruning_recipe(preset), **(changes or {})) if settings else None
     if plan is not None and plan.crop > plan.scene_size:
         raise UsageError(
@@ -106,8 +107,8 @@ def pruned(
 
     with status("Pruning"):
         result = prune(
-            network,
-            examples(zoo.get(preset).spec),
+            network.eval(),
+            examples(entry.spec),
             ratio=ratio,
             importance=importance,
             scope=scope,
@@ -137,9 +138,9 @@ def sparse(
     from safetensors.torch import save_file
 
     check_file(output, force)
-    preset, network = _whole(model, weights)
+    entry, network, _ = loaded(model, weights)
     with status("Pruning"):
-        made = sparsify(network, examples(zoo.get(preset).spec), ratio)
+        made = sparsify(network.eval(), examples(entry.spec), ratio)
     with writing(output):
         partial = output.with_name(output.name + ".partial")
         save_file(made.module.state_dict(), partial)
@@ -200,28 +201,10 @@ def pruning_recipe(preset: str) -> Recipe:
     return dataclasses.replace(recipe(preset), steps=STEPS, learning_rate=RATE, weight_decay=0.0)
 
 
-def _whole(model: str, weights: Path | None) -> tuple[str, nn.Module]:
-    entry = zoo.get(model)
-    path = weights or entry.weights
-    if path is None:
-        raise WeightsError(f"{entry.name} ships without weights; give --weights, or train it first")
-    network = entry.build()
-    load_checkpoint(network, path, entry.name)
-    return entry.name, network.eval()
-
-
 def _losses(module: nn.Module, plan: Recipe, settings: Settings) -> Iterator[Tensor]:
     """The system's own error on some batches of what the network will be trained on."""
     objective = OBJECTIVES[plan.objective]
     store = scenes(plan, settings)
     for step in range(BATCHES):
-        sample = batch(
-            store,
-            objective.tensors,
-            step,
-            count=plan.batch,
-            crop=plan.crop,
-            seed=plan.seed,
-            color=objective.permute,
-        )
+        sample = loop.batch_at(step, store, plan, objective)
         yield objective.error(module(*objective.inputs(sample)), objective.truth(sample))

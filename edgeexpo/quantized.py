@@ -10,8 +10,7 @@ from typing import Any, cast
 from edgeexpo.artifact import check_file, digest
 from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.errors import UsageError
-from edgeexpo.export.program import Program, capture
-from edgeexpo.networks import Network, open_network
+from edgeexpo.networks import open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import calibrated, tensors
@@ -75,7 +74,7 @@ def quantize(
         raise UsageError(f"unknown method {method!r}; expected {' or '.join(METHODS)}")
     check_file(output, force)
     network = open_network(model, None, weights, ())
-    program = _captured(network)
+    program = network.capture()
     samples = track(calibration_samples(network, program, calibration), "Calibrating")
     pictures = list(network_inputs(network.spec, samples))
     _, graph = calibrated(program, pictures)
@@ -102,8 +101,3 @@ def qat_recipe(preset: str) -> Recipe:
     """The recipe of a preset's own training, shortened: the network has only to adapt."""
     own = recipe(preset)
     return dataclasses.replace(own, steps=QAT_STEPS, learning_rate=QAT_RATE, weight_decay=0.0)
-
-
-def _captured(network: Network) -> Program:
-    spec = network.spec
-    return capture(network.module, spec.inputs, spec.outputs, network.size, spec.multiple)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.calibration import CALIBRATION_SIDE, calibration_samples, network_inputs
+from edgeexpo.calibration import calibration_samples, network_inputs, picture_size
 from edgeexpo.errors import ExportError
-from edgeexpo.export.program import Program, capture
+from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import samples
 from edgeexpo.networks import Network, open_network
 from edgeexpo.parity.cases import seen
@@ -106,9 +106,9 @@ def measure(
     """:func:`sensitivities` of an opened network."""
     spec = network.spec
     with status("Capturing the network"):
-        program = capture(network.module, spec.inputs, spec.outputs, network.size, spec.multiple)
+        program = network.capture()
     shown = samples(
-        len(spec.frames), None if images is None else Path(images), _size(network, program)
+        len(spec.frames), None if images is None else Path(images), picture_size(network, program)
     )
     pictures = tensors(program, network_inputs(spec, shown))
     judge = _judge(spec, network.module, pictures)
@@ -130,7 +130,7 @@ def measure(
         layers.append(Layer(found, pruned, made if isinstance(made, str) else None))
     layers.sort(key=lambda row: (row.sensitivity.alone.worst, row.sensitivity.alone.mean))
     names = tuple(sample.name for sample in shown)
-    return Table(spec.name, tuple(layers), everything, names, _size(network, program))
+    return Table(spec.name, tuple(layers), everything, names, picture_size(network, program))
 
 
 def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Module | str]:
@@ -146,16 +146,6 @@ def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Mo
     for layer in track(list(weighted), "Pruning layers"):
         found |= pruned_alone(network.module, example, [layer], ratio)
     return found
-
-
-def _size(network: Network, program: Program) -> tuple[int, int]:
-    """Size of the pictures: the calibration's, where the network's may vary."""
-    height, width = network.size
-    if not program.dynamic and len(network.spec.fixed_inputs) != len(network.spec.inputs):
-        return height, width
-    step = network.spec.multiple
-    height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in (height, width))
-    return height, width
 
 
 def _judge(spec: ModelSpec, module: nn.Module, pictures: Sequence[Inputs]) -> Judge:

@@ -85,6 +85,16 @@ def is_trained(path: Path) -> bool:
     return path.suffix == ".safetensors" and path.is_file() and _metadata(path) is not None
 
 
+def read_facts(path: Path) -> Mapping[str, Any]:
+    """What a file of :func:`write` says it is, without its tensors.
+
+    Raises:
+        WeightsError: It is not one.
+    """
+    facts: Mapping[str, Any] = json.loads(_known(path)["facts"])
+    return facts
+
+
 def read(path: Path) -> Trained:
     """Read a file of :func:`write`.
 
@@ -93,9 +103,7 @@ def read(path: Path) -> Trained:
     """
     from safetensors.torch import load_file
 
-    metadata = _metadata(path)
-    if metadata is None:
-        raise WeightsError(f"{path} holds no INT8 weights; expected what 'edgeexpo quantize' wrote")
+    metadata = _known(path)
     stored = load_file(path)
     parameters = {
         name: value.float() * stored[name + SCALE] if name + SCALE in stored else value
@@ -153,6 +161,13 @@ def _parameter(node: Node) -> str:
     assert isinstance(source, Node)
     assert source.op == "get_attr"
     return str(source.target)
+
+
+def _known(path: Path) -> Mapping[str, str]:
+    metadata = _metadata(path)
+    if metadata is None:
+        raise WeightsError(f"{path} holds no INT8 weights; expected what 'edgeexpo quantize' wrote")
+    return metadata
 
 
 def _metadata(path: Path) -> Mapping[str, str] | None:

@@ -115,20 +115,12 @@ def train(
     Raises:
         TrainingError: The loss is not finite; the last good checkpoint stays.
     """
-    recipe, objective = training.recipe, training.objective
+    recipe = training.recipe
     folder.mkdir(parents=True, exist_ok=True)
     began, saved = time.perf_counter() - training.seconds, training.seconds
     steps = range(training.step, recipe.steps)
     for step in track(steps, f"Training {recipe.preset}", total=len(steps)):
-        sample = batch(
-            store,
-            objective.tensors,
-            step,
-            count=recipe.batch,
-            crop=recipe.crop,
-            seed=recipe.seed,
-            color=objective.permute,
-        )
+        sample = batch_at(step, store, recipe, training.objective)
         update(training, sample, helpers)
         if training.step % VALIDATE_STEPS == 0 or training.step == recipe.steps:
             validate(training, store, helpers)
@@ -138,6 +130,19 @@ def train(
             save(training, folder)
     save(training, folder)
     return training
+
+
+def batch_at(step: int, store: Store, recipe: Recipe, objective: Objective) -> dict[str, Tensor]:
+    """The batch of one step of a recipe; see :func:`edgeexpo.training.batches.batch`."""
+    return batch(
+        store,
+        objective.tensors,
+        step,
+        count=recipe.batch,
+        crop=recipe.crop,
+        seed=recipe.seed,
+        color=objective.permute,
+    )
 
 
 def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -> None:
