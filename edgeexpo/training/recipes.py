@@ -105,6 +105,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 _CORRECTION, preset="exponet-lab-mobile", objective="correction-lab"
             ),
             dataclasses.replace(_CORRECTION, preset="exponet-double-mobile", steps=1000),
+            dataclasses.replace(_CORRECTION, preset="exponet-double-nobypass-mobile", steps=1000),
+            dataclasses.replace(_CORRECTION, preset="exponet-double-plain-mobile", steps=1000),
             dataclasses.replace(
                 _CORRECTION,
                 preset="exponet-double-lab-mobile",
@@ -112,7 +114,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 steps=2500,
             ),
             dataclasses.replace(_EXPANSION, preset="expandnet-full"),
-            dataclasses.replace(_EXPANSION, preset="expandnet-mobile", steps=1500),
+            dataclasses.replace(_EXPANSION, preset="expandnet-mobile"),
+            dataclasses.replace(_EXPANSION, preset="expandnet-noglobal-mobile"),
+            dataclasses.replace(_EXPANSION, preset="expandnet-nodilated-mobile"),
+            dataclasses.replace(_EXPANSION, preset="expandnet-nolocal-mobile"),
             Recipe(
                 "lrl-mobile",
                 "interpolation",
