@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
     parser.add_argument("--start", type=Path, help="weights to start from")
     parser.add_argument("--teacher", type=Path, help="weights of the teacher, for students")
+    parser.add_argument(
+        "--low-level",
+        action="store_true",
+        help="students follow the teacher's low-level features too (the replies to reviewers)",
+    )
     parser.add_argument("--vgg", type=Path, help="VGG19 state_dict; without it perceptual is off")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
     parser.add_argument(
@@ -46,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from edgeexpo.training.run import run as train
 
     changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
-    recipe = dataclasses.replace(recipes.recipe(args.model), **changes)
+    recipe = recipes.recipe(args.model)
+    recipe = dataclasses.replace(recipe, low_level=args.low_level, **changes)
     folder = args.output or Path("runs") / recipe.preset
     if args.vgg is None and recipe.objective in ("two-phase", "distilled"):
         note("perceptual term: off (give a VGG19 state_dict with --vgg)")

@@ -83,9 +83,9 @@ class Teacher(nn.Module):
         initialise(self, 0.0, self.out)
 
     def features(self, picture: Tensor) -> list[Tensor]:
-        """Outputs of the blocks in :data:`TAPS`: NxCxH/4xW/4 each."""
-        x = torch.relu(self.down2(torch.relu(self.down1(_widen(picture)))))
-        return _trunk(self.trunk, x)
+        """Low-level features, NxCxH/2xW/2; outputs of the blocks in :data:`TAPS`, NxCxH/4xW/4."""
+        low = torch.relu(self.down1(_widen(picture)))
+        return [low, *_trunk(self.trunk, torch.relu(self.down2(low)))]
 
     def forward(self, picture: Tensor) -> Tensor:
         """Nx3xHxW, sRGB in [0,1], H and W multiples of 4, to the same picture."""
@@ -123,26 +123,19 @@ class Student(nn.Module):
         self.recon, self.out = conv3(2 * w, w), conv3(w, 3)
         initialise(self, 0.0, self.out)
 
-    def features(self, under: Tensor, over: Tensor) -> list[Tensor]:
-        """Outputs of the blocks in :data:`TAPS`: NxCxH/4xW/4 each."""
-        return self._encode(under, over)[2]
-
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
         """Fuse two frames: Nx3xHxW, sRGB in [0,1]; the same out."""
         return self.with_features(under, over)[0]
 
     def with_features(self, under: Tensor, over: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The fused picture and :meth:`features`, computed once."""
-        base, low, taps = self._encode(under, over)
-        x = torch.cat([torch.relu(self.up1(self.pooling(taps[-1]))), low], dim=1)
-        x = self.gate(torch.cat([torch.relu(self.up2(x)), base], dim=1))
-        return _narrow(self.out(torch.relu(self.recon(x)))), taps
-
-    def _encode(self, under: Tensor, over: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The fused picture, and features of the same kinds as :meth:`Teacher.features`."""
         pair = _widen(torch.cat([under, over], dim=1))
         base = torch.relu(self.base2(torch.relu(self.base1(pair))))
         low = torch.relu(self.down1(base))
-        return base, low, _trunk(self.trunk, torch.relu(self.down2(low)))
+        taps = _trunk(self.trunk, torch.relu(self.down2(low)))
+        x = torch.cat([torch.relu(self.up1(self.pooling(taps[-1]))), low], dim=1)
+        x = self.gate(torch.cat([torch.relu(self.up2(x)), base], dim=1))
+        return _narrow(self.out(torch.relu(self.recon(x)))), [low, *taps]
 
 
 class AttentionBlock(nn.Module):
@@ -193,11 +186,11 @@ class LumaStudent(nn.Module):
         return self.with_features(under_y, over_y)[0]
 
     def with_features(self, under_y: Tensor, over_y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The fused luminance and the outputs of the groups in :data:`TAPS`."""
-        pair = _widen(torch.cat([under_y, over_y], dim=1))
-        taps = _trunk(self.trunk, torch.relu(self.down2(torch.relu(self.down1(pair)))))
+        """The fused luminance, and features of the same kinds as :meth:`Teacher.features`."""
+        low = torch.relu(self.down1(_widen(torch.cat([under_y, over_y], dim=1))))
+        taps = _trunk(self.trunk, torch.relu(self.down2(low)))
         x = torch.relu(self.up2(torch.relu(self.up1(taps[-1]))))
-        return _narrow(self.out(x)), taps
+        return _narrow(self.out(x)), [low, *taps]
 
 
 def _trunk(blocks: nn.ModuleList, x: Tensor) -> list[Tensor]:

@@ -82,6 +82,8 @@ def _check(recipe: Recipe, network: nn.Module) -> None:
         raise UsageError(
             f"crops of {recipe.crop} do not fit scenes of {recipe.scene_size}; lower --crop"
         )
+    if recipe.low_level and recipe.teacher is None:
+        raise UsageError(f"{recipe.preset} has no teacher to follow; leave --low-level out")
     normalised = any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
     if min(recipe.batch, recipe.steps) < 1 or (normalised and recipe.batch < 2):
         raise UsageError(

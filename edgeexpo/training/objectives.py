@@ -35,10 +35,13 @@ class Helpers:
     Attributes:
         teacher: Auto-encoder whose features students follow.
         perceptual: VGG19 distance; without it the published perceptual terms are off.
+        low_level: Students follow the teacher's low-level features too. The published equation
+            has the trunk's only, the authors' replies to reviewers add these.
     """
 
     teacher: Any = None
     perceptual: Perceptual | None = None
+    low_level: bool = False
 
     def distance(self, predicted: Tensor, truth: Tensor, weight: float) -> Tensor | float:
         """``weight`` times the perceptual distance, or 0 without VGG19."""
@@ -308,9 +311,10 @@ def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]
 
 
 def _distance_of_features(taps: list[Tensor], truth: Tensor, helpers: Helpers) -> Tensor | float:
-    """0.1 times the distance of the taps from the teacher's; 0 without a teacher."""
+    """0.1 times the distance of the features from the teacher's; 0 without a teacher."""
     if helpers.teacher is None:
         return 0.0
     with torch.no_grad():
         wanted = helpers.teacher.features(truth)
-    return 0.1 * losses.distillation_loss(taps, wanted)
+    start = 0 if helpers.low_level else 1
+    return 0.1 * losses.distillation_loss(taps[start:], wanted[start:])

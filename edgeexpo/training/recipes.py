@@ -30,6 +30,7 @@ class Recipe:
         warm_up: Share of the steps in which the rate rises.
         clip: Norm that gradients are clipped to.
         teacher: Preset whose weights guide this one.
+        low_level: The teacher's low-level features guide too.
         start: Preset whose weights this one starts from, by the names they share.
         frozen: Prefix of the parameters that stay as they start.
         full: What a full recipe on a GPU would be, for the model card.
@@ -49,6 +50,7 @@ class Recipe:
     warm_up: float = 0.02
     clip: float = 1.0
     teacher: str | None = None
+    low_level: bool = False
     start: str | None = None
     frozen: str | None = None
     full: str = "Adam, batch 8, 256x256 crops, 200 epochs of a full data set on a GPU"

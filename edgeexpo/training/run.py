@@ -146,7 +146,8 @@ def _helpers(recipe: Recipe, settings: Settings, device: torch.device) -> Helper
         return Helpers(None, perceptual)
     teacher = zoo.get(recipe.teacher).build()
     load_weights(teacher, _state(recipe.teacher, settings.teacher, "--teacher"), recipe.teacher)
-    return Helpers(teacher.to(device).eval().requires_grad_(False), perceptual)
+    frozen = teacher.to(device).eval().requires_grad_(False)
+    return Helpers(frozen, perceptual, recipe.low_level)
 
 
 def _state(preset: str | None, given: Path | None, option: str) -> Mapping[str, Tensor]:

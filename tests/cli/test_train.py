@@ -48,6 +48,7 @@ def test_a_run_writes_weights_and_curves(photographs, tmp_path, capsys):
         (["exponet-full", "--data", "."], "exponet-full has no recipe"),
         (["exponet"], "required: --data"),
         (["exponet", "--data", ".", "--batch", "1"], "two crops where a network has batch norm"),
+        (["exponet", "--data", ".", "--low-level"], "has no teacher to follow"),
         (["exponet", "--data", ".", "--crop", "500"], "crops of 500 do not fit scenes of 128"),
     ],
 )

@@ -163,7 +163,7 @@ def test_teacher_and_students_tap_the_same_blocks():
     pair = torch.rand(2, 1, 3, 64, 64)
     _, taps = student.with_features(*pair)
     outputs = dict(seen)
-    assert all(torch.equal(outputs[n], t) for n, t in zip((2, 4, 6), taps, strict=True))
+    assert all(torch.equal(outputs[n], t) for n, t in zip((2, 4, 6), taps[1:], strict=True))
     assert [t.shape for t in taps] == [t.shape for t in teacher.features(pair[0])]
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from edgeexpo.imaging.color import rgb_to_lab
+from edgeexpo.models import kdfusion
 from edgeexpo.training import objectives
 
 
@@ -21,3 +22,17 @@ def test_lab_has_a_finite_gradient_at_black():
 def test_luma_is_bt_601():
     picture = torch.eye(3)[None, :, :, None]
     np.testing.assert_allclose(objectives.luma(picture)[0, 0, :, 0], (0.299, 0.587, 0.114))
+
+
+def test_low_level_features_are_followed_when_asked_for():
+    torch.manual_seed(0)
+    student, teacher = (kdfusion.build(f"kdfusion-{k}-mobile") for k in ("dense", "teacher"))
+    batch = {name: torch.rand(2, 3, 16, 16) for name in ("under", "over", "near", "far", "truth")}
+    objective = objectives.OBJECTIVES["distilled"]
+    losses = [
+        objective.loss(student, batch, objectives.Helpers(teacher, low_level=flag))
+        for flag in (False, True)
+    ]
+    _, (low, *_) = student.with_features(*objective.inputs(batch))
+    distance = torch.mean(torch.abs(low - teacher.features(batch["truth"])[0]))
+    torch.testing.assert_close(losses[1] - losses[0], 0.1 * distance)
