@@ -46,6 +46,7 @@ class Session:
         *frames: np.ndarray,
         ev: float | None = None,
         fuse: bool = True,
+        strength: float = 1.0,
         **named: np.ndarray,
     ) -> np.ndarray:
         """Run the model on one set of frames.
@@ -55,6 +56,8 @@ class Session:
                 ``spec.frames`` (darkest first): uint8, uint16, or float16/float32 in [0,1].
             ev: log2 of the exposure ratio of the last and the first frame; ``None`` if unknown.
             fuse: False gives the network's output without the back stage.
+            strength: How much of the correction is applied, 0 to 1: of what a residual network
+                adds, or of the way from the frame to a correcting network's picture.
             named: Frames by name instead.
 
         Returns:
@@ -64,21 +67,28 @@ class Session:
             :func:`edgeexpo.runtime.fitting.network_size` scaled the frames down.
 
         Raises:
-            UsageError: The number or the names of the frames are wrong.
+            UsageError: The number or the names of the frames are wrong, or ``strength`` is not
+                1 and the network corrects nothing.
             PictureError: A frame cannot be used, or is larger than the artefact and the network
                 looks at the whole picture.
             EngineError: The session is closed, or the engine failed.
         """
         ordered = self._ordered(frames, named)
         _check(self.spec.frames, ordered)
+        _check_strength(self.spec, strength, fuse)
         kind = ordered[0].dtype
         floats = [_to_float(frame) for frame in ordered]
         seen, size = floats, floats[0].shape[:2]
         fitting = network_size(self.spec, self.artifact.sizes, *size)
         if fitting != size:
             seen = [resize(frame, fitting) for frame in floats]
-        output = self._network(front(self.spec, seen, ev))
+        inputs = front(self.spec, seen, ev)
+        output = self._network(inputs)
+        if self.spec.residual is not None:
+            output = _blended(inputs[self.spec.residual], output, strength)
         picture = back(self.spec, output, floats, fuse)
+        if self.spec.kind == "correction" and fuse:
+            picture = _blended(floats[0], picture, strength)
         return _from_float(picture, kind) if gives_picture(self.spec, fuse) else picture
 
     def _network(self, inputs: Arrays) -> np.ndarray:
@@ -183,6 +193,21 @@ def _check(names: Sequence[str], frames: Sequence[np.ndarray]) -> None:
             raise PictureError(
                 f"{found} with values from {frame.min():g} to {frame.max():g}; expected [0,1]"
             )
+
+
+def _check_strength(spec: ModelSpec, strength: float, fuse: bool) -> None:
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength is {strength}; expected 0 to 1")
+    corrects = spec.residual is not None or (spec.kind == "correction" and fuse)
+    if strength != 1 and not corrects:
+        raise UsageError(
+            f"strength is {strength} and the output of {spec.name} is no correction of its input; "
+            "leave strength at 1"
+        )
+
+
+def _blended(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    return end if share == 1 else start + np.float32(share) * (end - start)
 
 
 def _to_float(frame: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeexpo.artifact import Bundle, writing
 from edgeexpo.cli.arguments import add_selection, positive
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from edgeexpo.runtime import Session
 
+TONEMAPS = ("reinhard", "drago", "mantiuk")
+"""Operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
+
 Frame = tuple[Path, "np.ndarray"]
 
 
@@ -32,7 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="folder that edgeexpo export wrote")
     parser.add_argument("input", nargs="+", type=Path, help="pictures, darkest first or with EXIF")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="picture to write: .png, .jpg or .tif"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="file to write: .png, .jpg or .tif; .hdr or .exr where the network gives radiance",
+    )
+    parser.add_argument(
+        "--tonemap",
+        choices=TONEMAPS,
+        help="write a picture where the network gives radiance",
+    )
+    parser.add_argument(
+        "--strength",
+        type=_share,
+        default=1.0,
+        metavar="0..1",
+        help="how much of the network's correction is applied (default: 1, all of it)",
     )
     parser.add_argument(
         "--ev",
@@ -59,21 +78,21 @@ def run(args: argparse.Namespace) -> int:
         EngineError: The engine failed.
         OutputError: The picture cannot be written.
     """
-    from edgeexpo.imaging.files import check_output, write_picture
-
     spec = Bundle.open(args.bundle).manifest.model
-    _check_request(spec, args.input, args.output, args.force, fuse=not args.no_fuse)
+    _check_request(spec, args)
     with status("Reading the pictures"):
         frames, ev = order(read(args.input))
-    check_output(args.output, frames[0][1].dtype)
+    _check_suffix(spec, args, frames[0][1].dtype)
     with open_session(args.bundle, args.target, args.precision, args.threads) as session:
         artifact, engine = session.artifact, session.engine_name
         start = time.perf_counter()
         with status(f"Running {artifact.file}"):
             pictures = [picture for _, picture in frames]
-            picture = session(*pictures, ev=args.ev or ev, fuse=not args.no_fuse)
+            picture = session(
+                *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
+            )
         seconds = time.perf_counter() - start
-    write_picture(args.output, picture)
+    _write(args.output, picture, args.tonemap)
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),
@@ -167,28 +186,67 @@ def open_session(
     return load(path, target=target, precision=precision, threads=threads)
 
 
-def _check_request(
-    spec: ModelSpec, inputs: Sequence[Path], output: Path, force: bool, fuse: bool
+def _write(path: Path, picture: np.ndarray, tonemap: str | None) -> None:
+    """Write a picture, radiance, or radiance mapped to a picture of 8 bits."""
+    from edgeexpo.imaging import tonemap as operators
+    from edgeexpo.imaging.files import write_picture
+    from edgeexpo.imaging.radiance import SUFFIXES, write_radiance
+
+    if tonemap is not None:
+        picture = (getattr(operators, tonemap)(picture) * 255).round().astype("uint8")
+    if path.suffix.lower() in SUFFIXES:
+        write_radiance(path, picture)
+    else:
+        write_picture(path, picture)
+
+
+def _check_suffix(
+    spec: ModelSpec, args: argparse.Namespace, kind: np.dtype[Any] | None = None
 ) -> None:
-    from edgeexpo.imaging.files import check_output
+    """Refuse an output whose suffix does not go with what the network gives.
+
+    ``kind`` is that of the frames once they are read: 8 or 16 bits.
+    """
+    from edgeexpo.imaging.files import WRITTEN, check_output
+    from edgeexpo.imaging.radiance import SUFFIXES
     from edgeexpo.runtime.stages import gives_picture
 
+    output, suffix = args.output, args.output.suffix.lower()
+    if spec.kind == "hdr" and not args.tonemap:
+        if suffix in WRITTEN:
+            raise UsageError(
+                f"{spec.name} gives radiance, which {suffix} cannot hold; name a "
+                f"{' or '.join(SUFFIXES)} file, or add --tonemap {TONEMAPS[0]} for a preview"
+            )
+        if suffix not in SUFFIXES:
+            check_output(output)
+        return
+    if args.tonemap and spec.kind != "hdr":
+        raise UsageError(f"--tonemap is for radiance; {spec.name} gives none: leave it out")
+    if spec.kind != "hdr" and not gives_picture(spec, not args.no_fuse):
+        raise UsageError(
+            f"{spec.name} gives {spec.outputs[0].name!r}, which is no sRGB picture; "
+            "use edgeexpo.runtime from Python"
+        )
+    if suffix in SUFFIXES:
+        what = "a tone-mapped picture" if args.tonemap else f"the picture of {spec.name}"
+        raise UsageError(f"{output} is for radiance, not for {what}; name a .png or .tif file")
+    check_output(output, None if args.tonemap else kind)
+
+
+def _check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
+    inputs, output = args.input, args.output
     if len(inputs) != len(spec.frames):
         advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""
         raise UsageError(
             f"{len(inputs)} pictures were given; {spec.name} takes {len(spec.frames)} "
             f"({', '.join(spec.frames)}){advice}"
         )
-    if not gives_picture(spec, fuse):
-        raise UsageError(
-            f"{spec.name} gives {spec.outputs[0].name!r}, which is no sRGB picture; "
-            "use edgeexpo.runtime from Python"
-        )
-    check_output(output)
+    _check_suffix(spec, args)
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
             raise UsageError(f"{output} is an input; choose another output with -o")
-    if output.is_dir() or (output.exists() and not force):
+    if output.is_dir() or (output.exists() and not args.force):
         way = "choose another with -o" if output.is_dir() else "use --force to replace it"
         raise UsageError(f"{output} exists; {way}")
     if not output.parent.is_dir():
@@ -197,6 +255,16 @@ def _check_request(
         handle, probe = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
         os.close(handle)
         os.unlink(probe)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1; found {text!r}")
+    return value
 
 
 def _exposure_value(text: str) -> float:

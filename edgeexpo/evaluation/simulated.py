@@ -15,9 +15,11 @@ from edgeexpo.imaging.camera import Camera, re_expose
 from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
 from edgeexpo.imaging.files import read_picture
 from edgeexpo.imaging.fusion import exposure_fusion
+from edgeexpo.imaging.radiance import SUFFIXES as MAPS
+from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.imaging.samples import to_float
 from edgeexpo.spec import ModelSpec
-from edgeexpo.training.synthesis import HELD_OUT, random_view, read_map
+from edgeexpo.training.synthesis import HELD_OUT, random_view
 
 ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
 """Exposure errors in EV, as in the Exposure-Errors data (Afifi et al., CVPR 2021)."""
@@ -31,9 +33,6 @@ PAIRS: Mapping[str, tuple[float, ...]] = {
 
 SPREAD = 2.0
 """Distance of the frames of a simulated bracket from the middle exposure, in EV."""
-
-MAPS = (".hdr", ".exr")
-"""Suffixes of radiance maps."""
 
 VIEW = 512
 """Height and width of a view of a radiance map, in pixels."""
@@ -155,7 +154,7 @@ def _maps(source: Path, skipped: Skipped) -> dict[str, Picture]:
     maps = {}
     for file in chosen:
         try:
-            maps[file.name] = read_map(file)
+            maps[file.name] = read_radiance(file)
         except PictureError as error:
             skipped(str(file), str(error))
     return maps

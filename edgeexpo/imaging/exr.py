@@ -1,7 +1,8 @@
-"""Reading OpenEXR pictures, all compressions (DWA too), through the OpenEXR package."""
+"""OpenEXR pictures, in (all compressions, DWA too) and out, through the OpenEXR package."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,7 @@ def read_exr(path: Path) -> npt.NDArray[np.float32]:
         PictureError: Missing, damaged, without those channels at full size, or not finite.
         MissingDependencyError: The OpenEXR package is not installed.
     """
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path} is OpenEXR and the OpenEXR package is not installed; "
-            "expected it to read .exr: pip install 'edgeexpo[train]'"
-        ) from error
+    OpenEXR = _package(str(path))
     if not path.is_file():
         raise PictureError(f"{path} does not exist; expected an OpenEXR picture")
     try:
@@ -41,6 +36,34 @@ def read_exr(path: Path) -> npt.NDArray[np.float32]:
             f"{path} is no readable OpenEXR picture; expected a whole, scan-line or tiled file"
         ) from error
     return _rgb(channels, path)
+
+
+def encode_exr(radiance: npt.NDArray[np.float32]) -> bytes:
+    """The bytes of an ``.exr`` file: R, G and B as 32-bit floats, ZIP compression.
+
+    Args:
+        radiance: HxWx3 linear radiance, RGB.
+
+    Raises:
+        MissingDependencyError: The OpenEXR package is not installed.
+    """
+    OpenEXR = _package("the output")
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.exr"
+        OpenEXR.File(header, {"RGB": np.ascontiguousarray(radiance)}).write(str(path))
+        return path.read_bytes()
+
+
+def _package(what: str) -> Any:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{what} is OpenEXR and the OpenEXR package is not installed; "
+            "expected it for .exr: pip install 'edgeexpo[camera]'"
+        ) from error
+    return OpenEXR
 
 
 def _rgb(channels: dict[str, Any], path: Path) -> npt.NDArray[np.float32]:

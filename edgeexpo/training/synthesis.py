@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging.camera import Camera
-from edgeexpo.imaging.exr import read_exr
 from edgeexpo.imaging.interpolation import intermediate
+from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.progress import note
-from edgeexpo.training.radiance import read_hdr
 
 Picture = npt.NDArray[np.float32]
 
@@ -55,7 +54,7 @@ def radiance_maps(folder: Path, *, held_out: bool) -> dict[str, Picture]:
     damaged = []
     for path in (p for p in files if (p.stem in HELD_OUT) == held_out):
         try:
-            maps[path.name if path.stem in maps else path.stem] = read_map(path)
+            maps[path.name if path.stem in maps else path.stem] = read_radiance(path)
         except PictureError as error:
             damaged.append(path.name)
             note(f"edgeexpo: skipped: {error}")
@@ -66,19 +65,6 @@ def radiance_maps(folder: Path, *, held_out: bool) -> dict[str, Picture]:
             f"{folder} has no radiance maps; expected equirectangular .hdr or .exr files"
         )
     return maps
-
-
-def read_map(path: Path) -> Picture:
-    """Read a ``.hdr`` or ``.exr`` file: HxWx3 float32 linear RGB radiance, >= 0.
-
-    Small negative values, which lossy EXR compression leaves in the dark, become 0.
-
-    Raises:
-        PictureError: The file cannot be read.
-        MissingDependencyError: It is ``.exr`` and the OpenEXR package is not installed.
-    """
-    radiance = read_exr(path) if path.suffix.lower() == ".exr" else read_hdr(path)
-    return np.maximum(radiance, np.float32(0))
 
 
 def perspective(

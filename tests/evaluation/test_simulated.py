@@ -15,8 +15,9 @@ from edgeexpo.evaluation.scene import Skipped
 from edgeexpo.evaluation.simulated import expose, radiance_scenes
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.imaging.fusion import exposure_fusion
+from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.spec import ModelSpec, TensorSpec
-from edgeexpo.training.synthesis import random_view, read_map, shoot_bracket
+from edgeexpo.training.synthesis import random_view, shoot_bracket
 
 
 def spec(kind: str, *frames: str) -> ModelSpec:
@@ -93,7 +94,7 @@ def test_a_damaged_photograph_is_skipped_and_named(photographs, capsys):
 def test_views_are_those_of_the_held_out_protocol(maps):
     views = list(radiance_scenes(maps, spec("interpolation", *TWO), Skipped(), views=3, size=40))
     rng = np.random.default_rng(0)
-    held_out = [read_map(maps / f"{name}.hdr") for name in ("hall", "lab")]
+    held_out = [read_radiance(maps / f"{name}.hdr") for name in ("hall", "lab")]
     for index, view in enumerate(views):
         bracket = shoot_bracket(random_view(held_out[index % 2], 40, rng), 4.0, rng)
         np.testing.assert_array_equal(view.frames[0], bracket.under)
@@ -110,7 +111,7 @@ def test_fusion_hdr_and_correction_of_radiance_maps(maps):
     np.testing.assert_array_equal(fusion.truth, exposure_fusion(fusion.stack))
     (hdr,) = views("hdr", ONE)
     assert hdr.truth_kind == "radiance"
-    first = random_view(read_map(maps / "hall.hdr"), 48, np.random.default_rng(0))
+    first = random_view(read_radiance(maps / "hall.hdr"), 48, np.random.default_rng(0))
     np.testing.assert_array_equal(hdr.truth, first)
     assert len(views("correction", ONE, 2)) == 10
 

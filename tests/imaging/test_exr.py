@@ -76,5 +76,5 @@ def test_a_missing_file_and_a_missing_package_are_named(tmp_path, monkeypatch):
     with pytest.raises(PictureError, match="does not exist"):
         read_exr(tmp_path / "none.exr")
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
-    with pytest.raises(MissingDependencyError, match=r"edgeexpo\[train\]"):
+    with pytest.raises(MissingDependencyError, match=r"edgeexpo\[camera\]"):
         read_exr(tmp_path / "none.exr")

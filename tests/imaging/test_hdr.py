@@ -1,9 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError
-from edgeexpo.training.radiance import read_hdr
+from edgeexpo.imaging.hdr import encode_hdr, read_hdr
 
 
 def write(path, radiance):
@@ -36,3 +38,28 @@ def test_damaged_files_are_refused(tmp_path):
     path.write_bytes(b"not a picture")
     with pytest.raises(PictureError, match="Radiance"):
         read_hdr(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 5),
+    width=st.integers(1, 300),
+    spread=st.floats(0, 12),
+    seed=st.integers(0, 2**16),
+)
+def test_what_is_encoded_is_what_opencv_reads(height, width, spread, seed):
+    rng = np.random.default_rng(seed)
+    radiance = np.exp(rng.normal(0, spread, (height, width, 3))).astype(np.float32)
+    radiance[rng.random((height, width)) < 0.1] = 0
+    data = np.frombuffer(encode_hdr(radiance), np.uint8)
+    read = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)[..., ::-1]
+    step = radiance.max(axis=2, keepdims=True) / 128
+    assert read.shape == radiance.shape
+    assert (np.abs(read - radiance) <= step).all()
+
+
+def test_ours_reads_what_ours_writes(tmp_path):
+    radiance = np.linspace(0, 900, 20 * 130 * 3, dtype=np.float32).reshape(20, 130, 3)
+    path = tmp_path / "a.hdr"
+    path.write_bytes(encode_hdr(radiance))
+    np.testing.assert_allclose(read_hdr(path), radiance, rtol=1 / 128, atol=1e-3)

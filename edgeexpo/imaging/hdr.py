@@ -1,4 +1,4 @@
-"""Radiance (.hdr) pictures: Greg Ward's RGBE format with run-length encoding."""
+"""Radiance (.hdr) pictures, in and out: Greg Ward's RGBE format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+
+_RUNS = range(8, 32768)
+"""Widths that the format run-length encodes."""
 
 
 def read_hdr(path: Path) -> npt.NDArray[np.float32]:
@@ -63,3 +66,31 @@ def _unpack(body: bytes, position: int, channel: npt.NDArray[np.uint8]) -> int:
             position += 1 + count
         filled += count
     return position
+
+
+def encode_hdr(radiance: npt.NDArray[np.float32]) -> bytes:
+    """The bytes of a ``.hdr`` file: 8 bits of mantissa a channel, one exponent for the three.
+
+    Args:
+        radiance: HxWx3 linear radiance, RGB, finite, >= 0; above about 1e38 it is cut there.
+    """
+    height, width = radiance.shape[:2]
+    largest = np.minimum(radiance.max(axis=2), 1e38)
+    _, exponent = np.frexp(largest)
+    codes = np.zeros((height, width, 4), np.uint8)
+    scaled = np.ldexp(np.minimum(radiance, 1e38), 8 - exponent[..., None])
+    codes[..., :3] = np.minimum(scaled, 255)
+    codes[..., 3] = np.clip(exponent + 128, 0, 255)
+    codes[largest < 1e-38] = 0
+    header = f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y {height} +X {width}\n".encode()
+    if width not in _RUNS:
+        return header + codes.tobytes()
+    start = bytes((2, 2, width >> 8, width & 255))
+    rows = (start + b"".join(map(_packed, row.T)) for row in codes)
+    return header + b"".join(rows)
+
+
+def _packed(channel: npt.NDArray[np.uint8]) -> bytes:
+    """One channel of a scan line as literal stretches: the format allows them everywhere."""
+    parts = (channel[i : i + 128].tobytes() for i in range(0, len(channel), 128))
+    return b"".join(bytes((len(part),)) + part for part in parts)

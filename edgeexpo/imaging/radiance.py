@@ -1,0 +1,62 @@
+"""Radiance files, in and out: linear RGB of any range, ``.hdr`` or ``.exr``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.artifact import write_file
+from edgeexpo.errors import PictureError
+from edgeexpo.imaging.exr import encode_exr, read_exr
+from edgeexpo.imaging.hdr import encode_hdr, read_hdr
+
+SUFFIXES = (".hdr", ".exr")
+"""Suffixes of radiance files."""
+
+
+def read_radiance(path: Path) -> npt.NDArray[np.float32]:
+    """Read a ``.hdr`` or ``.exr`` file.
+
+    Small negative values, which lossy EXR compression leaves in the dark, become 0.
+
+    Returns:
+        HxWx3 float32, linear radiance, RGB, >= 0.
+
+    Raises:
+        PictureError: The file cannot be read.
+        MissingDependencyError: It is ``.exr`` and the OpenEXR package is not installed.
+    """
+    radiance = read_exr(path) if path.suffix.lower() == ".exr" else read_hdr(path)
+    return np.maximum(radiance, np.float32(0))
+
+
+def write_radiance(path: str | os.PathLike[str], radiance: npt.NDArray[np.floating]) -> None:
+    """Write radiance in one step, in the format of its suffix.
+
+    Args:
+        path: Ends in one of :data:`SUFFIXES`.
+        radiance: HxWx3 linear radiance, RGB, finite, >= 0.
+
+    Raises:
+        PictureError: The array is no such picture, or the suffix is another.
+        OutputError: The file cannot be written; an existing one is untouched.
+        MissingDependencyError: It is ``.exr`` and the OpenEXR package is not installed.
+    """
+    path = Path(path)
+    picture = np.asarray(radiance, np.float32)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        shape = "x".join(map(str, picture.shape))
+        raise PictureError(f"{path}: found {shape}; expected HxWx3 linear radiance")
+    if not np.isfinite(picture).all() or picture.min() < 0:
+        raise PictureError(f"{path}: found NaN, infinite or negative values; expected radiance")
+    encoders = {".hdr": encode_hdr, ".exr": encode_exr}
+    encode = encoders.get(path.suffix.lower())
+    if encode is None:
+        raise PictureError(
+            f"{path} has the suffix {path.suffix or 'of no format'!r}; "
+            f"expected {' or '.join(SUFFIXES)} for radiance"
+        )
+    write_file(path, encode(picture))

@@ -1,0 +1,87 @@
+"""The verb run where the network gives radiance, and how strong a correction is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_bundle import write_bundle
+
+from edgeexpo.cli import main
+from edgeexpo.imaging.files import read_picture, write_picture
+from edgeexpo.imaging.radiance import read_radiance
+from edgeexpo.spec import TensorSpec
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A radiance network ``r``, a correcting one ``c``, a residual one ``f`` and two pictures."""
+    monkeypatch.chdir(tmp_path)
+    one = {"frames": ("picture",), "inputs": (TensorSpec("y0"),), "front": None, "back": None}
+    radiance = (TensorSpec("y_hat", transfer="linear"),)
+    write_bundle(tmp_path / "r", kind="hdr", outputs=radiance, **one)
+    write_bundle(tmp_path / "c", kind="correction", **one)
+    write_bundle(tmp_path / "f", residual="y0")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        write_picture(f"{name}.png", rng.integers(0, 255, (40, 50, 3), np.uint8))
+    return tmp_path
+
+
+@pytest.mark.parametrize("suffix", ["hdr", "exr"])
+def test_radiance_is_written_as_radiance(place, suffix):
+    assert main(["run", "r", "a.png", "-o", f"out.{suffix}"]) == 0
+    found = read_radiance(place / f"out.{suffix}")
+    kernel = np.pad(read_picture("a.png") / 255, ((1, 1), (1, 1), (0, 0)))
+    mean = sum(kernel[i : i + 40, j : j + 50] for i in range(3) for j in range(3)) / 9
+    np.testing.assert_allclose(found, mean, atol=1 / 128)
+
+
+@pytest.mark.parametrize("operator", ["reinhard", "drago", "mantiuk"])
+def test_radiance_can_be_seen(place, operator):
+    assert main(["run", "r", "a.png", "-o", "out.png", "--tonemap", operator]) == 0
+    assert read_picture("out.png").std() > 5
+
+
+def test_strength_goes_from_the_picture_to_the_correction(place):
+    pictures = {}
+    for strength in ("0", "0.5", "1"):
+        arguments = ["a.png", "-o", "out.png", "--force", "--strength", strength]
+        assert main(["run", "c", *arguments]) == 0
+        pictures[strength] = read_picture("out.png").astype(float)
+    np.testing.assert_array_equal(pictures["0"], read_picture("a.png"))
+    np.testing.assert_allclose(pictures["0.5"], (pictures["0"] + pictures["1"]) / 2, atol=1)
+    assert np.abs(pictures["1"] - pictures["0"]).mean() > 10
+
+
+def test_strength_scales_what_a_residual_network_adds(place):
+    frames = ["f", "a.png", "b.png", "--ev", "4", "--no-fuse", "--force", "-o", "out.png"]
+    pictures = []
+    for strength in ("0", "0.25", "1"):
+        assert main(["run", *frames, "--strength", strength]) == 0
+        pictures.append(read_picture("out.png").astype(float))
+    none, some, whole = pictures
+    np.testing.assert_allclose(some, none + (whole - none) / 4, atol=1)
+    assert np.abs(whole - none).mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["r", "a.png", "-o", "out.png"],
+            "name a .hdr or .exr file, or add --tonemap",
+        ),
+        (["r", "a.png", "-o", "out.heic"], "suffix '.heic'"),
+        (["r", "a.png", "-o", "out.hdr", "--tonemap", "drago"], "not for a tone-mapped picture"),
+        (["c", "a.png", "-o", "out.hdr"], "is for radiance, not for the picture of mean"),
+        (["c", "a.png", "-o", "out.png", "--tonemap", "drago"], "--tonemap is for radiance"),
+        (["c", "a.png", "-o", "out.png", "--strength", "2"], "expected a number from 0 to 1"),
+        (["r", "a.png", "-o", "out.hdr", "--strength", "0.5"], "is no correction of its input"),
+    ],
+)
+def test_bad_requests_are_one_line(place, capsys, arguments, words):
+    assert main(["run", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert words in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert not list(place.glob("out.*"))
