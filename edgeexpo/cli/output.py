@@ -137,6 +137,7 @@ def quiet_libraries() -> Iterator[None]:
     if sys.warnoptions:
         yield
         return
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

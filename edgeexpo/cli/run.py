@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edgeexpo.runtime import Session
 
-TONEMAPS = ("reinhard", "drago", "mantiuk")
+TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
 """Operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
 
 Frame = tuple[Path, "np.ndarray"]

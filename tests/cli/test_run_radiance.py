@@ -7,6 +7,7 @@ import pytest
 from tiny_bundle import write_bundle
 
 from edgeexpo.cli import main
+from edgeexpo.cli.run import TONEMAPS
 from edgeexpo.imaging.files import read_picture, write_picture
 from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.spec import TensorSpec
@@ -36,7 +37,7 @@ def test_radiance_is_written_as_radiance(place, suffix):
     np.testing.assert_allclose(found, mean, atol=1 / 128)
 
 
-@pytest.mark.parametrize("operator", ["reinhard", "drago", "mantiuk"])
+@pytest.mark.parametrize("operator", TONEMAPS)
 def test_radiance_can_be_seen(place, operator):
     assert main(["run", "r", "a.png", "-o", "out.png", "--tonemap", operator]) == 0
     assert read_picture("out.png").std() > 5
