@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.imaging.guided import encode
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, golden_cases, noise_floor, program_cases, seen
+from edgeexpo.parity.isolation import open_engine
 from edgeexpo.parity.metrics import BEST_PSNR, measure, psnr
-from edgeexpo.parity.mil import MilEngine
 from edgeexpo.parity.reference import choose_device
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.progress import track
-from edgeexpo.runtime.engine import Engine, open_engine
+from edgeexpo.runtime.engine import Engine
 from edgeexpo.runtime.stages import back, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec
@@ -86,7 +85,7 @@ def _check(
     blank = ArtifactParity(artifact.file, artifact.target, artifact.precision, "unverified")
     path = bundle.file(artifact.file)
     try:
-        engine = _open(artifact, path, spec)
+        engine = open_engine(artifact.target, path, spec)
     except MissingDependencyError as error:
         return dataclasses.replace(blank, error=str(error))
     except EngineError as error:
@@ -114,16 +113,6 @@ def _check(
         psnr_picture=_picture_psnr(spec, cases, outputs),
         outputs={c.name: outputs[c.name] for c in cases if c.kind == PHOTOGRAPH},
     )
-
-
-def _open(artifact: Artifact, path: Path, spec: ModelSpec) -> Engine:
-    import sys
-
-    if artifact.target == "coreml" and sys.platform != "darwin":
-        engine: Engine = MilEngine(spec)
-        engine.load(path)
-        return engine
-    return open_engine(artifact.target, path, spec)
 
 
 def _outputs(
