@@ -8,7 +8,7 @@ nothing about the kernels of Apple's CPU, GPU or Neural Engine.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class MilEngine:
     Attributes:
         operators: Number of operators of each type in the program, constants left out.
         nonfinite: Operators whose fp16 result was not finite, by the number of runs since load.
+        observer: Called with every operator, result variable and result while the program runs;
+            the result may be overwritten afterwards.
     """
 
     name = "mil-interpreter"
@@ -37,6 +39,7 @@ class MilEngine:
     def __init__(self, spec: ModelSpec | None = None, threads: int | None = None) -> None:
         self.operators: Counter[str] = Counter()
         self.nonfinite: Counter[str] = Counter()
+        self.observer: Callable[[Any, Any, Value], None] | None = None
         self._function: Any = None
         self._operations: list[Any] = []
         self._constants: dict[Any, Value] = {}
@@ -144,6 +147,8 @@ class MilEngine:
             environment[variable] = _round(result, variable, own=op.op_type not in SHARING)
             if _is_half(variable) and not _finite(environment[variable]):
                 self.nonfinite[f"{op.op_type} {op.name}"] += 1
+        if self.observer is not None and variable in environment:
+            self.observer(op, variable, environment[variable])
 
     def _value(self, variable: Any, environment: dict[Any, Value]) -> Value:
         if isinstance(variable, (list, tuple)):

@@ -47,7 +47,7 @@ class ProgramReference:
 
     def __init__(self, bundle: Bundle, file: str, device: str) -> None:
         self._device = torch.device(device)
-        self._module = _load(bundle, file).module().to(self._device)
+        self._module = load_program(bundle, file).module().to(self._device)
         self._spec = bundle.manifest.model
         sizes = bundle.manifest.artifacts[0].sizes
         # Core ML enumerates its sizes; the program itself takes everything between the bounds.
@@ -68,7 +68,12 @@ class ProgramReference:
         return output
 
 
-def _load(bundle: Bundle, file: str) -> Any:
+def load_program(bundle: Bundle, file: str) -> Any:
+    """The ``torch.export`` program of a bundle's ``reference.pt2`` or ``quantized.pt2``.
+
+    Raises:
+        BundleError: The file is missing, was changed, or is no program that this torch reads.
+    """
     # A process that has not quantised anything lacks the operators of quantized.pt2 (torch 2.13).
     import torch.ao.quantization.fx._decomposed
 

@@ -1,0 +1,90 @@
+"""Intermediate values of an ``.onnx`` file: a copy in memory whose every value is an output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import EngineError
+from edgeexpo.parity.trace import COPY, Arrays, Grid, Traced, kind
+from edgeexpo.runtime.engine import first_line
+
+_COPIES = frozenset(("Cast", "Identity"))
+
+
+class OnnxTracer:
+    """Runs a copy of the graph in which every value is an output, without optimisations."""
+
+    engine = "onnxruntime, graph optimisations off"
+    caveat = (
+        "graph optimisations are off in the copy that is traced; "
+        "what ONNX Runtime fuses is judged by the final output alone"
+    )
+
+    def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
+        """Run the copy once; see :class:`edgeexpo.parity.trace.Tracer`."""
+        import onnx
+        import onnxruntime
+
+        model = onnx.load(path)
+        graph = model.graph
+        constants = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+        nodes = [n for n in graph.node if not _is_constant(n, constants)]
+        declared = {o.name for o in graph.output}
+        wanted = [name for node in nodes for name in node.output if name]
+        for name in wanted:
+            if name not in declared:
+                graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+            found = dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"ONNX Runtime cannot trace {path.name}: {first_line(error)}"
+            ) from error
+        return list(_traced(nodes, found, constants))
+
+
+def _is_constant(node: Any, constants: dict[str, np.ndarray]) -> bool:
+    """Whether all that ``node`` reads is stored; its results are then stored as well."""
+    if all(not name or name in constants for name in node.input):
+        constants.update({name: np.zeros(0) for name in node.output})
+        return True
+    return False
+
+
+def _traced(
+    nodes: list[Any], found: dict[str, np.ndarray], constants: dict[str, np.ndarray]
+) -> Any:
+    """Floating-point values; what lies between two of them (integer codes) is looked through."""
+    sources: dict[str, tuple[str, ...]] = {}
+    for node in nodes:
+        read = [n for n in node.input if n and n not in constants]
+        inputs = tuple(dict.fromkeys(s for name in read for s in sources.get(name, (name,))))
+        for name in node.output:
+            value = found.get(name)
+            if value is None or value.dtype.kind != "f":
+                sources[name] = inputs
+                continue
+            sources[name] = (name,)
+            grid = None
+            if node.op_type == "DequantizeLinear":
+                grid = _grid(node, constants, found[node.input[0]].dtype)
+            word = COPY if node.op_type in _COPIES else kind(node.op_type)
+            yield Traced(name, node.op_type, (word,), inputs, value.astype(np.float32), grid)
+
+
+def _grid(node: Any, constants: dict[str, np.ndarray], dtype: Any) -> Grid | None:
+    stored = [constants.get(name) for name in node.input[1:3]]
+    if any(part is None or part.size != 1 for part in stored):
+        return None
+    limits = np.iinfo(dtype)
+    scale, zero_point = (part.reshape(-1)[0] for part in stored if part is not None)
+    return Grid(float(scale), int(zero_point), int(limits.min), int(limits.max))
