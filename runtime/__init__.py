@@ -3,6 +3,8 @@
 from edgeexpo.runtime.engine import Engine
 from edgeexpo.runtime.fake_engine import FakeEngine
 from edgeexpo.runtime.frames import FrameFormat
+from edgeexpo.runtime.observation import Summary
+from edgeexpo.runtime.result import Result
 from edgeexpo.runtime.session import Session, load
 
-__all__ = ["Engine", "FakeEngine", "FrameFormat", "Session", "load"]
+__all__ = ["Engine", "FakeEngine", "FrameFormat", "Result", "Session", "Summary", "load"]

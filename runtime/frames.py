@@ -4,34 +4,23 @@ Everything becomes HxWx3 RGB in [0,1], display-encoded, upright; and back. Matri
 those of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance); the transfer is not touched:
 what a camera encodes for the display is what networks were trained on, and BT.2020's primaries
 stay.
-
-Work is done in strips of rows: nothing but the result has the size of the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
 from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.runtime.yuv import MATRICES, ROWS, SITINGS, Coding, Planes, rgb_to_yuv, yuv_to_rgb
 
 LAYOUTS = ("rgb", "bgr", "planar", "nv12", "nv21", "i420", "p010")
-MATRICES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
-)
-"""Weights of red and blue in luma."""
-
-SITINGS: Mapping[str, tuple[bool, bool]] = MappingProxyType(
-    {"left": (False, True), "center": (False, False), "topleft": (True, True)}
-)
-"""Where a chroma sample lies: on a luma sample's row, on its column; else half way to the next."""
+SMALLEST_SIDE = 16
+"""Smallest height and width of a picture, in pixels."""
 
 KINDS = ("uint8", "uint16", "float16", "float32")
-_ROWS = 64
-_Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -80,6 +69,12 @@ class FrameFormat:
         return self.layout in ("nv12", "nv21", "i420", "p010")
 
     @property
+    def coding(self) -> Coding:
+        """What the codes of a YUV frame stand for."""
+        bits = 10 if self.layout == "p010" else 8
+        return Coding(self.matrix, self.full_range, self.siting, bits)
+
+    @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
         """Kind of a YUV frame's numbers."""
         return np.dtype(np.uint16 if self.layout == "p010" else np.uint8)
@@ -106,7 +101,7 @@ def to_rgb(frame: Frame, frame_format: FrameFormat) -> np.ndarray:
             size where chroma has half of it.
     """
     if frame_format.is_yuv:
-        picture = _from_yuv(_planes(frame, frame_format), frame_format)
+        picture = yuv_to_rgb(_planes(frame, frame_format), frame_format.coding)
     else:
         picture = _from_rgb(_array(frame), frame_format.layout)
     turned = np.rot90(picture, -frame_format.rotation // 90)
@@ -129,15 +124,15 @@ def from_rgb(picture: np.ndarray, frame_format: FrameFormat, out: Frame) -> None
     if frame_format.is_yuv:
         planes = _planes(out, frame_format)
         _check_writable(planes, turned.shape[:2], planes[0].shape)
-        _write_yuv(turned, planes, frame_format)
+        rgb_to_yuv(turned, planes, frame_format.coding)
         return
     target = _array(out)
     axes = target.transpose(1, 2, 0) if frame_format.layout == "planar" else target
     _check_rgb(target, axes)
     _check_writable((axes,), turned.shape[:2], axes.shape[:2])
     channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
-    for top in range(0, len(turned), _ROWS):
-        rows = slice(top, top + _ROWS)
+    for top in range(0, len(turned), ROWS):
+        rows = slice(top, top + ROWS)
         channels[rows] = _codes(np.clip(turned[rows], 0, 1), target.dtype)
 
 
@@ -171,7 +166,7 @@ def _from_rgb(frame: np.ndarray, layout: str) -> np.ndarray:
 
 
 def _check_rgb(frame: np.ndarray, axes: np.ndarray) -> None:
-    found = f"found {_shape(frame)} {frame.dtype}"
+    found = f"found {_shape(frame.shape)} {frame.dtype}"
     if axes.ndim != 3 or axes.shape[2] != 3 or frame.size == 0:
         hint = " (drop the alpha channel)" if axes.ndim == 3 and axes.shape[2] == 4 else ""
         expected = "3xHxW" if axes is not frame else "HxWx3"
@@ -189,8 +184,8 @@ def _floats(frame: np.ndarray) -> np.ndarray:
     return frame.astype(np.float32) / np.float32(np.iinfo(frame.dtype).max)
 
 
-def _shape(frame: np.ndarray) -> str:
-    return "x".join(map(str, frame.shape)) or "a scalar"
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"
 
 
 def _codes(picture: np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -200,7 +195,7 @@ def _codes(picture: np.ndarray, kind: np.dtype) -> np.ndarray:
     return codes.astype(kind)
 
 
-def _planes(frame: Frame, frame_format: FrameFormat) -> _Planes:
+def _planes(frame: Frame, frame_format: FrameFormat) -> Planes:
     """Y, U and V as views into the frame's memory."""
     parts = _split(frame, frame_format) if isinstance(frame, np.ndarray) else list(frame)
     expected = 3 if frame_format.layout == "i420" else 2
@@ -214,7 +209,7 @@ def _planes(frame: Frame, frame_format: FrameFormat) -> _Planes:
         )
     luma, *rest = parts
     if luma.ndim != 2 or 0 in luma.shape or luma.shape[0] % 2 or luma.shape[1] % 2:
-        raise PictureError(f"found {_shape(luma)} for Y; expected HxW with even height and width")
+        raise PictureError(f"found {_shape(luma.shape)} for Y; expected HxW, both even")
     half = (luma.shape[0] // 2, luma.shape[1] // 2)
     if expected == 2:
         rest = _pair(rest[0], half)
@@ -222,7 +217,8 @@ def _planes(frame: Frame, frame_format: FrameFormat) -> _Planes:
     for plane in rest:
         if plane.shape != half:
             raise PictureError(
-                f"found {_shape(plane)} for a chroma plane; expected {half[0]}x{half[1]}: half of Y"
+                f"found {_shape(plane.shape)} for a chroma plane; "
+                f"expected {_shape(half)}: half of Y"
             )
     return luma, rest[0], rest[1]
 
@@ -231,7 +227,8 @@ def _split(frame: np.ndarray, frame_format: FrameFormat) -> list[np.ndarray]:
     layout = frame_format.layout
     if frame.ndim != 2 or frame.shape[0] % 3 or frame.shape[1] % 2 or frame.size == 0:
         raise PictureError(
-            f"found {_shape(frame)}; expected 3H/2 rows of W numbers for {layout}, H and W even"
+            f"found {_shape(frame.shape)}; "
+            f"expected 3H/2 rows of W numbers for {layout}, H and W even"
         )
     height, width = frame.shape[0] * 2 // 3, frame.shape[1]
     if layout != "i420":
@@ -250,7 +247,7 @@ def _pair(plane: np.ndarray, half: tuple[int, int]) -> list[np.ndarray]:
     if plane.ndim == 3 and plane.shape == (*half, 2):
         return [plane[..., 0], plane[..., 1]]
     raise PictureError(
-        f"found {_shape(plane)} for UV; expected {half[0]}x{half[1]}x2 or {half[0]}x{2 * half[1]}"
+        f"found {_shape(plane.shape)} for UV; expected {_shape(half)}x2 or {half[0]}x{2 * half[1]}"
     )
 
 
@@ -266,110 +263,40 @@ def _check_writable(
         )
 
 
-def _scale(frame_format: FrameFormat) -> tuple[float, float, float, float, int]:
-    """Black and span of Y, zero and span of chroma, in codes; and bits to shift codes by."""
-    bits, shift = (10, 6) if frame_format.layout == "p010" else (8, 0)
-    if frame_format.full_range:
-        top = float(2**bits - 1)
-        return 0.0, top, float(2 ** (bits - 1)), top, shift
-    unit = float(2 ** (bits - 8))
-    return 16 * unit, 219 * unit, 128 * unit, 224 * unit, shift
+def check_same(names: Sequence[str], frames: Sequence[Frame]) -> None:
+    """Raise :class:`PictureError` when frames differ in size or kind."""
+    found = [[(part.shape, part.dtype) for part in _parts(frame)] for frame in frames]
+    for name, parts in zip(names, found, strict=True):
+        if parts != found[0]:
+            raise PictureError(
+                f"frame {name!r} is {_shape(parts[0][0])} {parts[0][1]}, frame {names[0]!r} is "
+                f"{_shape(found[0][0][0])} {found[0][0][1]}; expected frames of one size and kind"
+            )
 
 
-def _from_yuv(planes: _Planes, frame_format: FrameFormat) -> np.ndarray:
-    red, blue = MATRICES[frame_format.matrix]
-    green = 1 - red - blue
-    black, span, zero, chroma_span, shift = _scale(frame_format)
-    luma, *chroma = planes
-    height, width = luma.shape
-    picture = np.empty((height, width, 3), np.float32)
-    for top in range(0, height, _ROWS):
-        rows = slice(top, min(top + _ROWS, height))
-        y = ((luma[rows] >> shift).astype(np.float32) - np.float32(black)) / np.float32(span)
-        u, v = (
-            _doubled(plane, rows, shift, zero, chroma_span, SITINGS[frame_format.siting])
-            for plane in chroma
+def upright(name: str, frame: Frame, frame_format: FrameFormat) -> np.ndarray:
+    """As :func:`to_rgb`; errors name the frame, and tiny frames are refused."""
+    try:
+        picture = to_rgb(frame, frame_format)
+    except PictureError as error:
+        raise PictureError(f"frame {name!r}: {error}") from error
+    if min(picture.shape[:2]) < SMALLEST_SIDE:
+        raise PictureError(
+            f"frame {name!r}: found {_shape(picture.shape[:2])} pixels; "
+            f"expected at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
         )
-        strip = picture[rows]
-        strip[..., 0] = y + np.float32(2 * (1 - red)) * v
-        strip[..., 2] = y + np.float32(2 * (1 - blue)) * u
-        strip[..., 1] = (
-            y
-            - np.float32(2 * blue * (1 - blue) / green) * u
-            - np.float32(2 * red * (1 - red) / green) * v
-        )
-        np.clip(strip, 0, 1, out=strip)
     return picture
 
 
-def _doubled(
-    plane: np.ndarray,
-    rows: slice,
-    shift: int,
-    zero: float,
-    span: float,
-    sited: tuple[bool, bool],
-) -> np.ndarray:
-    """Chroma of ``rows`` of the picture, centred on 0, at the picture's size: bilinear."""
-    indices = np.arange(rows.start // 2 - 1, rows.stop // 2 + 1)
-    part = plane[np.clip(indices, 0, len(plane) - 1)] >> shift
-    centred = (part.astype(np.float32) - np.float32(zero)) / np.float32(span)
-    tall = _interpolated(centred, 0, sited[0])
-    wide = np.concatenate([tall[:, :1], tall, tall[:, -1:]], axis=1)
-    return _interpolated(wide, 1, sited[1])
+def depth(frame: Frame, frame_format: FrameFormat) -> str:
+    """Kind of the numbers of an RGB picture that is as deep as ``frame``."""
+    return (frame_format.dtype if frame_format.is_yuv else _parts(frame)[0].dtype).name
 
 
-def _interpolated(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
-    """Twice as many samples along ``axis``; the first and the last only have neighbours."""
-    moved = samples.swapaxes(0, axis)
-    before, middle, after = moved[:-2], moved[1:-1], moved[2:]
-    out = np.empty((2 * len(middle), *middle.shape[1:]), np.float32)
-    if on_sample:
-        out[0::2] = middle
-        out[1::2] = (middle + after) * np.float32(0.5)
-    else:
-        out[0::2] = middle * np.float32(0.75) + before * np.float32(0.25)
-        out[1::2] = middle * np.float32(0.75) + after * np.float32(0.25)
-    return out.swapaxes(0, axis)
+def size_in_bytes(frame: Frame) -> int:
+    """Bytes of a frame's numbers."""
+    return sum(part.nbytes for part in _parts(frame))
 
 
-def _write_yuv(picture: np.ndarray, planes: _Planes, frame_format: FrameFormat) -> None:
-    red, blue = MATRICES[frame_format.matrix]
-    weights = np.array([red, 1 - red - blue, blue], np.float32)
-    black, span, zero, chroma_span, shift = _scale(frame_format)
-    top_code = 1023 if frame_format.layout == "p010" else 255
-    on_row, on_column = SITINGS[frame_format.siting]
-
-    def write(plane: np.ndarray, values: np.ndarray) -> None:
-        codes = np.clip(np.rint(values), 0, top_code).astype(plane.dtype)
-        plane[...] = codes << shift if shift else codes
-
-    height = len(picture)
-    for top in range(0, height, _ROWS):
-        bottom = min(top + _ROWS, height)
-        # One row more above, for chroma that lies on rows.
-        rgb = np.clip(picture[max(top - 1, 0) : bottom], 0, 1)
-        y = rgb @ weights
-        rows = slice(top, bottom)
-        own = y[-(bottom - top) :]
-        write(planes[0][rows], own * np.float32(span) + np.float32(black))
-        for channel, share, plane in ((2, blue, planes[1]), (0, red, planes[2])):
-            full = (rgb[..., channel] - y) * np.float32(0.5 / (1 - share))
-            if top == 0:
-                full = np.concatenate([full[:1], full])
-            low = _halved(full, 0, on_row)
-            small = _halved(np.concatenate([low[:, :1], low], axis=1), 1, on_column)
-            part = plane[top // 2 : bottom // 2]
-            write(part, small * np.float32(chroma_span) + np.float32(zero))
-
-
-def _halved(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
-    """Half as many samples along ``axis``: (1 2 1)/4 on samples, else means of two.
-
-    The first of ``samples`` lies before the stretch.
-    """
-    moved = samples.swapaxes(0, axis)
-    before, even, odd = moved[0:-1:2], moved[1::2], moved[2::2]
-    half, quarter = np.float32(0.5), np.float32(0.25)
-    out = before * quarter + even * half + odd * quarter if on_sample else (even + odd) * half
-    return np.asarray(out.swapaxes(0, axis))
+def _parts(frame: Frame) -> list[np.ndarray]:
+    return [frame] if isinstance(frame, np.ndarray) else [np.asarray(part) for part in frame]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.runtime.frames import LAYOUTS, MATRICES, SITINGS, FrameFormat, empty, from_rgb, to_rgb
+from edgeexpo.runtime.frames import LAYOUTS, FrameFormat, empty, from_rgb, to_rgb
+from edgeexpo.runtime.yuv import MATRICES, SITINGS
 
 YUV = [layout for layout in LAYOUTS if FrameFormat(layout).is_yuv]
 
@@ -185,7 +186,7 @@ def test_rgb_in_any_order(layout, kind):
         (np.zeros((9, 8), np.uint8), FrameFormat("p010"), "found uint8; expected uint16 for p010"),
         (np.zeros((4, 8, 3), np.uint8), FrameFormat("nv21"), "found 4x8x3"),
         ([np.zeros((4, 8), np.uint8)], FrameFormat("nv12"), "found 1 planes; expected 2"),
-        ([np.zeros((5, 8), np.uint8)] * 2, FrameFormat("nv12"), "even height and width"),
+        ([np.zeros((5, 8), np.uint8)] * 2, FrameFormat("nv12"), "expected HxW, both even"),
         (
             [np.zeros((4, 8), np.uint8), np.zeros((2, 6), np.uint8)],
             FrameFormat("nv12"),

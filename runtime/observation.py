@@ -1,0 +1,73 @@
+"""What a session and its streams report: numbers with OpenTelemetry's names, to a callback.
+
+An observer is called with a metric's name, a value and attributes, from whichever thread the number
+comes from; it should return at once. Names, units and kinds follow OpenTelemetry's conventions, so
+that a callback of three lines hands them to an OpenTelemetry meter:
+
+=============================== ========= ====== =============================================
+name                            kind      unit   attributes
+=============================== ========= ====== =============================================
+edgeexpo.frame.duration         histogram s      ``stage``: front, network, back, total
+edgeexpo.frame.count            counter   1
+edgeexpo.frame.bytes            counter   By     bytes of the frames taken in
+edgeexpo.frame.dropped          counter   1      ``reason``: oldest, newest, deadline
+=============================== ========= ====== =============================================
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+DURATION, COUNT = "edgeexpo.frame.duration", "edgeexpo.frame.count"
+BYTES, DROPPED = "edgeexpo.frame.bytes", "edgeexpo.frame.dropped"
+
+Observer = Callable[[str, float, Mapping[str, str]], None]
+
+BOUNDS = tuple(10 ** (-5 + i / 40) for i in range(281))
+"""Upper bounds of the histogram's buckets, in seconds: 10 us to 100 s, 6 % apart."""
+
+
+def ignore(name: str, value: float, attributes: Mapping[str, str]) -> None:
+    """The observer of those who do not ask."""
+
+
+class Summary:
+    """An observer that keeps totals and histograms of bounded size; safe from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._totals: Counter[tuple[str, str]] = Counter()
+        self._buckets: dict[str, list[int]] = {}
+
+    def __call__(self, name: str, value: float, attributes: Mapping[str, str]) -> None:
+        """Take one number."""
+        with self._lock:
+            if name == DURATION:
+                counts = self._buckets.setdefault(attributes["stage"], [0] * (len(BOUNDS) + 1))
+                counts[bisect.bisect_left(BOUNDS, value)] += 1
+            else:
+                self._totals[name, attributes.get("reason", "")] += value  # type: ignore[assignment]
+
+    def percentile(self, share: float, stage: str = "total") -> float | None:
+        """Duration in seconds that ``share`` (0 to 1) of the frames did not exceed.
+
+        It is the upper bound of its bucket, so at most 6 % too much; ``None`` before any frame.
+        """
+        with self._lock:
+            counts = list(self._buckets.get(stage, ()))
+        if not sum(counts):
+            return None
+        wanted, seen = share * sum(counts), 0
+        for bound, count in zip((*BOUNDS, float("inf")), counts, strict=True):
+            seen += count
+            if seen >= wanted:
+                return bound
+        return float("inf")
+
+    def total(self, name: str, reason: str = "") -> float:
+        """Sum of a counter; of drops, for one ``reason``."""
+        with self._lock:
+            return float(self._totals[name, reason])
