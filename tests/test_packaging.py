@@ -63,6 +63,7 @@ def expected_names() -> set[str]:
                 ".json",
                 ".md",
             )
+            wanted |= file.parent.name == "page"
             if wanted:
                 names.add(f"{place}/{file.relative_to(ROOT / folder).as_posix()}")
     return names

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgeexpo.artifact import Bundle, check_file
 from edgeexpo.cli.arguments import add_selection, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
-from edgeexpo.errors import GateError, MissingDependencyError
+from edgeexpo.errors import GateError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
     from edgeexpo.parity import ParityReport
 
-REFERENCES = ("auto", "cuda", "cpu", "golden")
+REFERENCES = ("auto", "cuda", "mps", "xpu", "cpu", "golden")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference",
         type=one_of(REFERENCES),
         default="auto",
-        help="where the float reference runs: auto (default), cuda, cpu, or golden (recorded)",
+        help="where the float reference runs: auto (default), cuda, mps, xpu, cpu, "
+        "or golden (recorded)",
     )
     parser.add_argument(
         "--images", metavar="DIR", help="photographs or brackets; else the embedded photographs"
     )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="keep inputs and reference outputs in the bundle, for --reference golden elsewhere",
+    )
     parser.add_argument("--report", metavar="FILE.html", help="write a report with pictures")
+    parser.add_argument("--junit", metavar="FILE.xml", help="write the verdict for a CI")
     parser.add_argument(
         "--gate",
         action="append",
@@ -45,13 +55,22 @@ def run(args: argparse.Namespace) -> int:
     try:
         from edgeexpo.parity.check import check_parity
         from edgeexpo.parity.gates import parse_gate
+        from edgeexpo.parity.junit import write_junit
         from edgeexpo.parity.report import write_report
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"parity needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
+    if args.record and args.reference == "golden":
+        raise UsageError(
+            "--reference golden is what --record writes; record with --reference cuda or cpu"
+        )
+    pages = [Path(file) for file in (args.report, args.junit) if file]
+    for page in pages:
+        check_file(page, force=True)  # before the work, not after it
+    bundle = Bundle.open(args.bundle)
     report = check_parity(
-        args.bundle,
+        bundle,
         reference=args.reference,
         images=args.images,
         target=args.target,
@@ -59,15 +78,52 @@ def run(args: argparse.Namespace) -> int:
         gates=[parse_gate(text) for text in args.gate],
     )
     if args.report:
-        write_report(report, Path(args.report))
-    emit(args, report.to_dict(), _text(report))
+        write_report(report, Path(args.report), bundle, _command(args))
+    if args.junit:
+        write_junit(report, Path(args.junit))
+    recorded = _record(args, bundle) if args.record else None
+    document = report.to_dict() | ({} if recorded is None else {"recorded": recorded})
+    emit(args, document, _text(report, recorded))
     if not report:
         failed = ", ".join(a.file for a in report.artifacts if a.status == "failed")
         raise GateError(f"{args.bundle} does not show what the reference shows: {failed}")
     return 0
 
 
-def _text(report: ParityReport) -> str:
+def _command(args: argparse.Namespace) -> list[str]:
+    """The arguments that repeat this check."""
+    words = ["parity", args.bundle, "--reference", args.reference]
+    for option in ("images", "target", "precision", "report"):
+        value = getattr(args, option)
+        words += [f"--{option}", value] if value else []
+    for gate in args.gate:
+        words += ["--gate", gate]
+    return words
+
+
+def _record(args: argparse.Namespace, bundle: Bundle) -> dict[str, Any]:
+    """Keep the reference on the photographs and the probes in the bundle; what was kept."""
+    from edgeexpo.imaging.samples import samples
+    from edgeexpo.parity.golden import replace_golden
+    from edgeexpo.parity.recording import compared_with_cpu, record, recorded_probes
+    from edgeexpo.parity.reference import choose_device
+
+    manifest = bundle.manifest
+    images = None if args.images is None else Path(args.images)
+    photographs = samples(len(manifest.model.frames), images, manifest.recipe.size)
+    device = choose_device(args.reference)
+    golden = record(bundle, device, photographs, recorded_probes(bundle))
+    if device != "cpu":
+        golden, _ = compared_with_cpu(bundle, golden)
+    replace_golden(bundle, golden)
+    return {
+        "device": dataclasses.asdict(golden.device),
+        "photographs": len(photographs),
+        "probes": len(golden.probes),
+    }
+
+
+def _text(report: ParityReport, recorded: Mapping[str, Any] | None) -> str:
     rows = [
         {
             "file": a.file,
@@ -88,8 +144,15 @@ def _text(report: ParityReport) -> str:
         table(rows, list(rows[0])),
         *(f"{a.file}: {a.error}" for a in report.artifacts if a.error),
         *(
-            f"{' and '.join(row['files'])} agree at {row['psnr']:.1f} dB"
+            f"{' and '.join(row['files'])} agree at {row['psnr']:.1f} dB, "
+            f"{row['steps_max']:.2g} steps at most"
             for row in report.agreement
         ),
     ]
+    if recorded is not None:
+        facts = "; ".join(f"{k} {v}" for k, v in recorded["device"]["details"].items())
+        lines.append(
+            f"recorded {recorded['photographs']} photographs and {recorded['probes']} probes on "
+            f"{recorded['device']['device']} ({facts})"
+        )
     return "\n".join(lines)

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import platform
+import shutil
+import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from edgeexpo.artifact import Bundle, digest, write_file
+from edgeexpo.artifact import Bundle
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.export.noise import quiet
+from edgeexpo.parity.golden import Device
+from edgeexpo.parity.provenance import processor
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import SizeRange
 
-REFERENCES = ("auto", "cuda", "cpu", "golden")
-GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden/inputs.safetensors", "golden/outputs.safetensors"
-GOLDEN_DEVICE = "golden/device.json"
+DEVICES = ("cuda", "mps", "xpu", "cpu")
+"""Kinds of device that run a reference, as torch names them."""
+
+REFERENCES = ("auto", *DEVICES, "golden")
 
 Arrays = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where a reference was computed."""
-
-    device: str
-    name: str
-    dtype: str = "float32"
 
 
 class ProgramReference:
@@ -39,15 +33,19 @@ class ProgramReference:
     Args:
         bundle: Its ``reference.pt2`` or ``quantized.pt2`` is run.
         file: Which of them.
-        device: ``cpu`` or ``cuda``.
+        device: One of :data:`DEVICES`.
+        dtype: The program's weights and pictures are converted to it.
 
     Raises:
         BundleError: The file is missing, was changed, or is no program that this torch reads.
     """
 
-    def __init__(self, bundle: Bundle, file: str, device: str) -> None:
+    def __init__(
+        self, bundle: Bundle, file: str, device: str, dtype: torch.dtype = torch.float32
+    ) -> None:
         self._device = torch.device(device)
-        self._module = load_program(bundle, file).module().to(self._device)
+        self._dtype = dtype
+        self._module = load_program(bundle, file).module().to(self._device, dtype)
         self._spec = bundle.manifest.model
         sizes = bundle.manifest.artifacts[0].sizes
         # Core ML enumerates its sizes; the program itself takes everything between the bounds.
@@ -60,7 +58,9 @@ class ProgramReference:
 
     def _run(self, inputs: Arrays) -> np.ndarray:
         tensors = [
-            torch.from_numpy(inputs[t.name]).to(self._device, memory_format=torch.channels_last)
+            torch.from_numpy(inputs[t.name]).to(
+                self._device, self._dtype, memory_format=torch.channels_last
+            )
             for t in self._spec.inputs
         ]
         with torch.no_grad(), deterministic():
@@ -88,6 +88,10 @@ def load_program(bundle: Bundle, file: str) -> Any:
         ) from error
 
 
+FLAGS = "deterministic algorithms, no TF32, no autotuning"
+"""What :class:`deterministic` sets, in words."""
+
+
 class deterministic:  # noqa: N801 - used as a context manager, like torch.no_grad
     """Deterministic algorithms, no TF32, no autotuning, inside the block."""
 
@@ -112,78 +116,46 @@ class deterministic:  # noqa: N801 - used as a context manager, like torch.no_gr
 
 
 def choose_device(reference: str) -> str:
-    """``cuda`` or ``cpu`` for one of :data:`REFERENCES`.
+    """One of :data:`DEVICES` for one of :data:`REFERENCES`; ``auto`` is the accelerator, if any.
 
     Raises:
         UsageError: Another name.
-        MissingDependencyError: ``cuda`` was asked for and there is none.
+        MissingDependencyError: The device was asked for and there is none.
     """
     if reference not in REFERENCES:
         raise UsageError(f"unknown reference {reference!r}; expected {', '.join(REFERENCES)}")
-    if reference == "cuda" and not torch.cuda.is_available():
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    found = accelerator.type if accelerator is not None else "cpu"
+    if reference in ("auto", "golden"):
+        return found if found in DEVICES else "cpu"
+    if reference not in ("cpu", found):
         raise MissingDependencyError(
-            "no CUDA device was found; use --reference cpu, or golden for a recorded reference"
+            f"no {reference} device was found; use --reference cpu, or golden for a recorded "
+            "reference"
         )
-    return "cuda" if reference != "cpu" and torch.cuda.is_available() else "cpu"
+    return reference
 
 
 def describe(device: str) -> Device:
-    """The device's name as a parity record gives it."""
+    """The device, and what decides its numbers, as a parity record gives them."""
+    details = {"torch": torch.__version__, "flags": FLAGS}
     if device == "cuda":
-        return Device("cuda", torch.cuda.get_device_name())
-    name = "CPU"
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
-        name = next((line.partition(":")[2].strip() for line in lines), name)
-    return Device("cpu", f"{name}, torch {torch.__version__}")
+        details |= {
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+            "driver": _driver(),
+        }
+        return Device("cuda", torch.cuda.get_device_name(), details=details)
+    if device == "xpu":
+        return Device("xpu", torch.xpu.get_device_name(), details=details)
+    details["os"] = platform.platform()
+    return Device(device, f"{processor()}, torch {torch.__version__}", details=details)
 
 
-def record_golden(
-    folder: Path, samples: Mapping[str, Arrays], outputs: Mapping[str, np.ndarray], device: Device
-) -> dict[str, str]:
-    """Write golden inputs and reference outputs into a bundle.
-
-    Args:
-        folder: The bundle's folder.
-        samples: Network inputs (HxWxC float32 by input name) by sample name.
-        outputs: Reference output (HxWxC float32) by sample name.
-        device: What computed them.
-
-    Returns:
-        SHA-256 by relative path, for the manifest.
-    """
-    from safetensors.numpy import save
-
-    (folder / "golden").mkdir(exist_ok=True)
-    inputs = {f"{name}/{key}": a for name, sample in samples.items() for key, a in sample.items()}
-    content = {
-        GOLDEN_INPUTS: save({k: np.ascontiguousarray(v) for k, v in inputs.items()}),
-        GOLDEN_OUTPUTS: save({k: np.ascontiguousarray(v) for k, v in outputs.items()}),
-        GOLDEN_DEVICE: json.dumps(vars(device), indent=1).encode(),
-    }
-    for name, data in content.items():
-        write_file(folder / name, data)
-    return {name: digest(folder / name) for name in content}
-
-
-def read_golden(bundle: Bundle) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any], Device]:
-    """Golden inputs by sample and input name, outputs by sample name, and their device.
-
-    Raises:
-        BundleError: The bundle has none, or they do not belong to its model.
-    """
-    from safetensors.numpy import load_file
-
-    if GOLDEN_OUTPUTS not in bundle.manifest.files:
-        raise BundleError(f"{bundle.path} has no golden outputs; use --reference cpu")
-    outputs = load_file(bundle.file(GOLDEN_OUTPUTS))
-    inputs: dict[str, dict[str, np.ndarray]] = {}
-    for key, value in load_file(bundle.file(GOLDEN_INPUTS)).items():
-        sample, _, name = key.rpartition("/")
-        inputs.setdefault(sample, {})[name] = value
-    names = {t.name for t in bundle.manifest.model.inputs}
-    if set(inputs) != set(outputs) or any(set(v) != names for v in inputs.values()):
-        raise BundleError(f"{bundle.path} has golden pictures of another model; export it again")
-    device = Device(**json.loads(bundle.file(GOLDEN_DEVICE).read_text("utf-8")))
-    return inputs, outputs, device
+def _driver() -> str:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return "unknown"
+    query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    return (done.stdout.split() or ["unknown"])[0]

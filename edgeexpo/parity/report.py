@@ -3,145 +3,284 @@
 from __future__ import annotations
 
 import base64
-import html
-import io
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgeexpo.artifact import write_file
-from edgeexpo.parity.cases import PHOTOGRAPH, Case
+from edgeexpo.artifact import STATUSES, Bundle, write_file
+from edgeexpo.errors import MissingDependencyError
+from edgeexpo.parity.cases import PHOTOGRAPH, PROBE
+from edgeexpo.parity.provenance import Provenance, provenance
+from edgeexpo.parity.report_pictures import Shrink, picture_facts
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport
+from edgeexpo.parity.words import ENGINES, figure, heading, in_words, number
 
 REPORT = "report.html"
-AMPLIFICATION = 16
-"""Error maps show |artefact - reference| times this."""
+LARGEST = 5_000_000
+"""Bytes that a report never exceeds."""
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
-th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: right }
-th:first-child, td:first-child { text-align: left }
-.verified { color: #087f23 } .unverified { color: #8a6100 }
-.failed { color: #b00020; font-weight: 600 }
-figure { display: inline-block; margin: .3rem; width: min(100%, 21rem); vertical-align: top }
-img { width: 100%; height: auto } figcaption { font-size: .85rem; color: #555 }
-"""
+SHRINKS = (Shrink(768, 85), Shrink(512, 80), Shrink(384, 75), Shrink(256, 60))
+"""Sizes of the pictures, tried in turn until the page is under :data:`LARGEST`."""
 
-_COLUMNS = (
-    ("psnr", "PSNR dB"),
-    ("ssim", "SSIM"),
-    ("max_abs", "max abs"),
-    ("delta_e_p99", "dE2000 p99"),
-    ("correction_snr", "correction SNR dB"),
-    ("psnr_quantized", "PSNR dB to the quantised program"),
-)
-_ENGINES = {
-    "mil-interpreter": "the saved package, interpreted operator by operator; "
-    "not Apple's CPU, GPU or Neural Engine",
-    "onnxruntime": "ONNX Runtime on this host's CPU",
-    "executorch": "ExecuTorch and XNNPACK on this host's CPU; not a phone's",
-    "coreml": "Apple's Core ML runtime on this Mac; not a phone's",
-}
+_MOST_PICTURES = 24
+_VERDICT_COLUMNS = ("psnr", "ssim", "delta_e_p99", "max_abs", "psnr_quantized")
+_KINDS = {PHOTOGRAPH: "Photographs", PROBE: "Probes"}
+_NOT_METRICS = ("name", "kind")
 
 
-def write_report(report: ParityReport, path: Path) -> None:
-    """Write ``report`` as one self-contained HTML file.
+def write_report(
+    report: ParityReport, path: Path, bundle: Bundle, command: Sequence[str] | None = None
+) -> None:
+    """Write ``report`` as one self-contained HTML file of at most 5 MB.
+
+    Args:
+        report: What was found.
+        path: The file.
+        bundle: What was checked, for digests, versions and bounds.
+        command: The arguments of ``edgeexpo`` that were given, if they were.
 
     Raises:
         OutputError: The file cannot be written.
+        MissingDependencyError: Jinja2 is not installed.
     """
-    write_file(path, "\n".join(_lines(report)).encode())
+    facts = _context(report, provenance(bundle, command))
+    for shrink in SHRINKS:
+        page = _render({**facts, "pictures": list(_pictures(report, shrink))}).encode()
+        if len(page) <= LARGEST:
+            break
+    write_file(path, page)
 
 
-def _lines(report: ParityReport) -> Iterator[str]:
-    verdict = "passed" if report.passed else "failed"
-    title = f"{report.model}: parity {verdict}"
-    yield '<!doctype html><html lang="en"><meta charset="utf-8">'
-    yield f"<title>{html.escape(title)}</title>"
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>"
+def _render(context: Mapping[str, Any]) -> str:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the report needs jinja2, which is not installed; pip install 'edgeexpo[export]'"
+        ) from error
+    page = resources.files("edgeexpo.parity") / "page"
+    css, js = (page.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.globals |= {
+        "css": _Raw(css),
+        "js": _Raw(js),
+        "css_hash": _hash(css),
+        "js_hash": _hash(js),
+    }
+    template = environment.from_string(page.joinpath("report.html").read_text("utf-8"))
+    return template.render(context).lstrip()
+
+
+class _Raw(str):
+    """Text of ours that the template takes as it is."""
+
+    def __html__(self) -> str:
+        return self
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _context(report: ParityReport, origin: Provenance) -> dict[str, Any]:
+    ordered = _worst_first(report.artifacts)
+    columns = [c for c in _VERDICT_COLUMNS if any(c in a.worst for a in ordered)]
+    engines = sorted({a.verified_by for a in ordered if a.verified_by})
+    floor = report.noise_floor
+    return {
+        "model": report.model,
+        "verdict": _verdict(report),
+        "summary": _summary(report),
+        "reference": _reference(report),
+        "photographs": sum(row["kind"] == PHOTOGRAPH for row in _most_rows(ordered)),
+        "noise_floor": None if floor is None else number(floor),
+        "verdict_columns": [heading(c) for c in columns],
+        "artifacts": [_artifact(a, columns) for a in ordered],
+        "failures": [
+            {"file": a.file, "lines": _failure(a)} for a in ordered if a.status == "failed"
+        ],
+        "agreement": _agreement(report),
+        "engines": [*_engines(engines), *_not_run(ordered)],
+        "command": origin.command,
+        "facts": origin.facts,
+        "versions": _plain("library", ("exported with", "checked with"), origin.versions),
+        "digests": origin.digests,
+        "bounds": _plain("precision", ("gate",), origin.bounds),
+    }
+
+
+def _verdict(report: ParityReport) -> str:
+    if not report.passed:
+        return "failed"
+    return "unverified" if any(a.status == "unverified" for a in report.artifacts) else "passed"
+
+
+def _summary(report: ParityReport) -> str:
+    found = [a.status for a in report.artifacts]
+    counts = [f"{found.count(s)} {s}" for s in reversed(STATUSES) if s in found]
+    return f"{len(found)} artefacts: {', '.join(counts)}."
+
+
+def _reference(report: ParityReport) -> str:
     device = report.reference
-    yield (
-        f"<p>Reference: float program on {html.escape(device.device)} "
-        f"({html.escape(device.name)}), {device.dtype}. "
-        "Each number is the worst over the photographs.</p>"
+    details = "".join(f"; {name} {value}" for name, value in device.details.items())
+    place = f"{device.device} ({device.name}){details}"
+    return f"Reference: the float program, {device.dtype}, on {place}."
+
+
+def _worst_first(artifacts: Sequence[ArtifactParity]) -> list[ArtifactParity]:
+    return sorted(artifacts, key=lambda a: (STATUSES.index(a.status), a.worst.get("psnr", 0.0)))
+
+
+def _most_rows(artifacts: Sequence[ArtifactParity]) -> Sequence[Mapping[str, Any]]:
+    return max((a.per_input for a in artifacts), key=len, default=())
+
+
+def _failure(artifact: ArtifactParity) -> list[dict[str, str]]:
+    lines = [in_words(gate) for gate in artifact.failed_gates]
+    said: set[str] = set()
+    for line in lines:  # what a metric means is said once
+        if line["meaning"] in said:
+            line["meaning"] = ""
+        said.add(line["meaning"])
+    return lines or [{"words": artifact.error or "no reason was given", "meaning": ""}]
+
+
+def _artifact(artifact: ArtifactParity, columns: Sequence[str]) -> dict[str, Any]:
+    failed = _failed_metrics(artifact)
+    return {
+        "file": artifact.file,
+        "id": "".join(c if c.isalnum() else "-" for c in artifact.file),
+        "status": artifact.status,
+        "error": artifact.error,
+        "engine": artifact.verified_by or "not run on this host",
+        "cells": [
+            {"text": number(artifact.worst.get(c)), "bad": (PHOTOGRAPH, c) in failed}
+            for c in columns
+        ],
+        "tables": [
+            _table(artifact, kind, failed)
+            for kind in _KINDS
+            if any(row["kind"] == kind for row in artifact.per_input)
+        ],
+    }
+
+
+def _failed_metrics(artifact: ArtifactParity) -> set[tuple[str, str]]:
+    """(kind of picture, metric) of every gate that does not hold."""
+    found = set()
+    for gate in artifact.failed_gates:
+        kind = PROBE if " on a probe" in gate else PHOTOGRAPH
+        metric = gate.replace("<", ">").partition(">")[0]
+        suffix = "_quantized" if "against the quantized program" in gate else ""
+        found.add((kind, metric + suffix))
+    return found
+
+
+def _table(artifact: ArtifactParity, kind: str, failed: set[tuple[str, str]]) -> dict[str, Any]:
+    rows = [row for row in artifact.per_input if row["kind"] == kind]
+    rows.sort(key=lambda row: float(row.get("psnr", 0.0)))
+    found = dict.fromkeys(k for row in rows for k in row if k not in _NOT_METRICS)
+    columns = sorted(
+        found,
+        key=lambda c: (
+            (kind, c) not in failed,
+            c not in _VERDICT_COLUMNS,
+            not any(row.get(c) for row in rows),
+        ),
     )
-    yield _table(report)
-    if report.noise_floor is not None:
-        yield (
-            f"<p>Noise floor: quantising alone costs {report.noise_floor:.1f} dB PSNR at worst; "
-            "an INT8 artefact must be at least as near to the quantised program.</p>"
-        )
-    yield from _agreement(report)
-    cases = {c.name: c for c in report.cases if c.kind == PHOTOGRAPH}
-    for artifact in report.artifacts:
-        yield from _worst_picture(artifact, cases)
-    yield "<h2>Probes</h2><p>Worst over generated pictures.</p>" + _table(report, probes=True)
-    yield "</html>"
+    extreme = artifact.worst_probe if kind == PROBE else artifact.worst
+    return {
+        "title": f"{_KINDS[kind]}, worst first",
+        "heading": "picture",
+        "columns": [heading(c) for c in columns],
+        "rows": [
+            {
+                "name": row["name"],
+                "cells": [
+                    {
+                        "text": number(row.get(c)),
+                        "bad": (kind, c) in failed and row.get(c) == extreme.get(c),
+                    }
+                    for c in columns
+                ],
+            }
+            for row in rows
+        ],
+    }
 
 
-def _table(report: ParityReport, probes: bool = False) -> str:
-    head = "".join(f"<th>{name}</th>" for _, name in _COLUMNS)
-    rows = []
-    for a in report.artifacts:
-        found = a.worst_probe if probes else a.worst
-        cells = "".join(f"<td>{_number(found.get(key))}</td>" for key, _ in _COLUMNS)
-        by = html.escape(_ENGINES.get(a.verified_by or "", a.verified_by or "not run on this host"))
-        reason = f"<br>{html.escape(a.error)}" if a.error else ""
-        rows.append(
-            f"<tr><td>{html.escape(a.file)}</td>{cells}"
-            f'<td class="{a.status}">{a.status}{reason}</td><td>{by}</td></tr>'
-        )
-    return (
-        f"<table><tr><th>artefact</th>{head}<th>verdict</th><th>run by</th></tr>"
-        + "".join(rows)
-        + "</table>"
-    )
+def _agreement(report: ParityReport) -> dict[str, Any]:
+    keys = dict.fromkeys(k for row in report.agreement for k in row if k != "files")
+    columns = [k for k in keys if k != "precision"]
+    rows = [
+        (" and ".join(row["files"]), *(number(row.get(c)) for c in columns))
+        for row in report.agreement
+    ]
+    return _plain("artefacts", [heading(c) for c in columns], rows)
 
 
-def _agreement(report: ParityReport) -> Iterator[str]:
-    if not report.agreement:
-        return
-    yield "<h2>Agreement between targets</h2><table><tr><th>artefacts</th><th>PSNR dB</th></tr>"
-    for row in report.agreement:
-        files = " and ".join(html.escape(f) for f in row["files"])
-        yield f"<tr><td>{files}</td><td>{row['psnr']:.1f}</td></tr>"
-    yield "</table>"
+def _plain(first: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    return {
+        "heading": first,
+        "columns": list(columns),
+        "rows": [
+            {
+                "name": row[0],
+                "cells": [{"text": t or "\N{EN DASH}", "bad": False} for t in row[1:]],
+            }
+            for row in rows
+        ],
+    }
 
 
-def _worst_picture(artifact: ArtifactParity, cases: Mapping[str, Case]) -> Iterator[str]:
-    rows = [r for r in artifact.per_input if r["name"] in cases and r["name"] in artifact.outputs]
-    if not rows:
-        return
-    row = min(rows, key=lambda r: r["psnr"])
-    reference, candidate = cases[row["name"]].reference, artifact.outputs[row["name"]]
-    if reference.shape[2] != 3:
-        return
-    error = np.abs(candidate - reference) * AMPLIFICATION
-    yield (
-        f"<h2>{html.escape(artifact.file)}: worst photograph</h2>"
-        f"<p>{html.escape(str(row['name']))}, {row['psnr']:.1f} dB</p>"
-    )
-    for picture, caption in (
-        (reference, "reference"),
-        (candidate, "artefact"),
-        (error, f"difference, {AMPLIFICATION} times"),
-    ):
-        yield f'<figure><img alt="{caption}" src="{_data(picture)}"><figcaption>{caption}'
-        yield "</figcaption></figure>"
+def _engines(names: Sequence[str]) -> Iterator[dict[str, str]]:
+    for name in names:
+        yield {
+            "name": name,
+            "words": ENGINES.get(name, "An engine that this page has no words for."),
+        }
 
 
-def _data(picture: np.ndarray) -> str:
-    from PIL import Image
+def _not_run(artifacts: Sequence[ArtifactParity]) -> Iterator[dict[str, str]]:
+    for artifact in artifacts:
+        if artifact.verified_by is None:
+            yield {
+                "name": f"{artifact.file}: not run",
+                "words": artifact.error or "No engine for it was found on this host.",
+            }
 
-    codes = (np.nan_to_num(np.clip(picture, 0, 1)) * 255).round().astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(codes).save(stream, "JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+def _pictures(report: ParityReport, shrink: Shrink) -> Iterator[dict[str, Any]]:
+    cases = {case.name: case for case in report.cases}
+    count = 0
+    for artifact in _worst_first(report.artifacts):
+        for row in _worth_showing(artifact):
+            case, output = cases.get(row["name"]), artifact.outputs.get(row["name"])
+            if case is None or output is None or output.shape[2] not in (1, 3):
+                continue
+            if count == _MOST_PICTURES:
+                return
+            count += 1
+            yield {
+                "file": artifact.file,
+                "status": artifact.status,
+                "name": row["name"],
+                "kind": row["kind"].capitalize(),
+                "facts": ", ".join(figure(c, row[c]) for c in _VERDICT_COLUMNS if c in row),
+                **picture_facts(case.reference, output, shrink),
+            }
 
 
-def _number(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _worth_showing(artifact: ArtifactParity) -> list[Mapping[str, Any]]:
+    """Of a failed artefact its two worst photographs and its worst probe, of others the worst."""
+    failed = artifact.status == "failed"
+    chosen: list[Mapping[str, Any]] = []
+    for kind, count in ((PHOTOGRAPH, 2 if failed else 1), (PROBE, 1 if failed else 0)):
+        rows = [
+            r for r in artifact.per_input if r["kind"] == kind and r["name"] in artifact.outputs
+        ]
+        chosen += sorted(rows, key=lambda row: float(row["psnr"]))[:count]
+    return sorted(chosen, key=lambda row: float(row["psnr"]))

@@ -27,7 +27,7 @@ def test_a_process_that_exported_nothing_reads_the_quantised_program(exported, p
     assert done.stderr == ""
     record = json.loads(done.stdout)
     assert record["passed"] is True
-    assert set(record["reference"]) == {"device", "name", "dtype"}
+    assert set(record["reference"]) >= {"device", "name", "dtype"}
     (row,) = record["artifacts"]
     assert set(row) >= KEYS
     assert row["worst"]["psnr_quantized"] >= record["noise_floor"]

@@ -1,0 +1,48 @@
+"""How far the artefacts of one precision lie from each other, whatever the reference says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.parity.cases import PHOTOGRAPH
+from edgeexpo.parity.metrics import BEST_PSNR, psnr
+from edgeexpo.parity.verdict import ArtifactParity
+
+STEPS = 255.0
+"""8-bit steps in the range of a picture."""
+
+
+def agreement(results: Sequence[ArtifactParity]) -> tuple[Mapping[str, Any], ...]:
+    """Differences over photographs between artefacts of one precision and different targets.
+
+    Returns:
+        One row per pair: ``files``, ``precision``, ``psnr`` (worst, dB), ``steps_max`` (largest
+        difference of a value, in 8-bit steps) and ``steps_p99`` (99th percentile over the values of
+        a photograph, worst one). Without finite values ``psnr`` is 0 and the steps are 255.
+    """
+    return tuple(
+        {"files": [first.file, second.file], "precision": first.precision, **_worst(first, second)}
+        for first, second in combinations(results, 2)
+        if first.precision == second.precision and first.outputs and second.outputs
+    )
+
+
+def _worst(first: ArtifactParity, second: ArtifactParity) -> dict[str, float]:
+    names = [row["name"] for row in first.per_input if row["kind"] == PHOTOGRAPH]
+    found = [_difference(first.outputs[name], second.outputs[name]) for name in names]
+    return {
+        "psnr": min((psnr for psnr, _, _ in found), default=BEST_PSNR),
+        "steps_max": max((largest for _, largest, _ in found), default=0.0),
+        "steps_p99": max((most for _, _, most in found), default=0.0),
+    }
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return 0.0, STEPS, STEPS
+    steps = np.abs(first - second) * STEPS
+    return psnr(first, second), float(steps.max()), float(np.percentile(steps, 99))

@@ -1,0 +1,80 @@
+"""Recording a reference on the host that has the device, for hosts that have none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgeexpo.artifact import Bundle
+from edgeexpo.imaging.samples import Sample
+from edgeexpo.parity.golden import Golden
+from edgeexpo.parity.probes import SIDE, probes
+from edgeexpo.parity.referee import Ruling, referee
+from edgeexpo.parity.reference import ProgramReference, describe
+from edgeexpo.progress import track
+from edgeexpo.runtime.stages import front
+from edgeexpo.runtime.tiling import fits_whole
+
+
+def record(
+    bundle: Bundle, device: str, photographs: Sequence[Sample], generated: Sequence[Sample] = ()
+) -> Golden:
+    """Run the float program on the middle of every picture and keep what went in and came out.
+
+    Args:
+        bundle: Its ``reference.pt2`` is run.
+        device: One of :data:`edgeexpo.parity.reference.DEVICES`.
+        photographs: Frames to record; the middle 256x256 pixels of them, or all of a frame where
+            an artefact does not take that size whole.
+        generated: Probes, likewise.
+    """
+    spec = bundle.manifest.model
+    run = ProgramReference(bundle, "reference.pt2", device)
+    inputs: dict[str, Mapping[str, np.ndarray]] = {}
+    outputs = {}
+    for sample in track([*photographs, *generated], "Recording"):
+        frames = [_middle(frame, bundle) for frame in sample.frames]
+        inputs[sample.name] = front(spec, frames, sample.ev)
+        outputs[sample.name] = run(inputs[sample.name])
+    return Golden(inputs, outputs, describe(device), tuple(s.name for s in generated))
+
+
+def recorded_probes(bundle: Bundle) -> list[Sample]:
+    """The probes at a size that every artefact takes."""
+    spec, size = bundle.manifest.model, bundle.manifest.recipe.size
+    if spec.halo is not None and min(size) > 2 * spec.halo:
+        return probes(len(spec.frames), SIDE)
+    return [
+        dataclasses.replace(p, frames=tuple(f[: size[0], : size[1]] for f in p.frames))
+        for p in probes(len(spec.frames), max(size))
+    ]
+
+
+def compared_with_cpu(bundle: Bundle, golden: Golden) -> tuple[Golden, Ruling]:
+    """A recording with the CPU's own reference measured against it, and that measurement.
+
+    The device's details say how far the two are apart and, by float64, which is nearer.
+    """
+    run = ProgramReference(bundle, "reference.pt2", "cpu")
+    here = {name: run(sample) for name, sample in golden.inputs.items()}
+    ruling = referee(bundle, golden.inputs, golden.outputs, here)
+    device = golden.device
+    nearer = {"first": device.device, "second": "cpu"}.get(ruling.nearer, "neither")
+    details = {
+        **device.details,
+        "difference_to_cpu": f"{ruling.difference:.2e}",
+        "nearer_to_float64": nearer,
+    }
+    described = dataclasses.replace(device, details=details)
+    return dataclasses.replace(golden, device=described), ruling
+
+
+def _middle(frame: np.ndarray, bundle: Bundle) -> np.ndarray:
+    manifest = bundle.manifest
+    whole = (fits_whole(SIDE, SIDE, a.sizes) for a in manifest.artifacts)
+    if manifest.model.halo is None and (SIDE % manifest.model.multiple or not all(whole)):
+        return frame
+    top, left = (max(0, (side - SIDE) // 2) for side in frame.shape[:2])
+    return frame[top : top + SIDE, left : left + SIDE]

@@ -1,0 +1,68 @@
+"""Which of two references is right, by the float program in float64 on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from edgeexpo.artifact import Bundle
+from edgeexpo.parity.reference import ProgramReference
+
+AGREEMENT = 1e-4
+"""Largest absolute difference, in [0,1], of two references that agree: a fortieth of an 8-bit step.
+Devices add in another order, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """How far two references lie from each other and from the program in float64.
+
+    Attributes:
+        difference: Largest absolute difference between the two, over all pictures.
+        first: Largest absolute error of the first, against float64.
+        second: The same of the second.
+    """
+
+    difference: float
+    first: float
+    second: float
+
+    @property
+    def agree(self) -> bool:
+        """True when the two differ by :data:`AGREEMENT` at most; NaN never agrees."""
+        return self.difference <= AGREEMENT
+
+    @property
+    def nearer(self) -> str:
+        """``first``, ``second`` or, when both are as far, ``neither``; NaN is further than all."""
+        errors = [e if e == e else float("inf") for e in (self.first, self.second)]
+        if errors[0] == errors[1]:
+            return "neither"
+        return "first" if errors[0] < errors[1] else "second"
+
+
+def referee(
+    bundle: Bundle,
+    inputs: Mapping[str, Mapping[str, np.ndarray]],
+    first: Mapping[str, np.ndarray],
+    second: Mapping[str, np.ndarray],
+) -> Ruling:
+    """Run the float program in float64 and measure two references against it.
+
+    Args:
+        bundle: Its ``reference.pt2`` is run.
+        inputs: Network inputs, HxWxC float32, by sample and input name.
+        first: Outputs, HxWxC float32, by sample name.
+        second: Likewise.
+    """
+    exact = ProgramReference(bundle, "reference.pt2", "cpu", torch.float64)
+    truth = {name: exact(sample) for name, sample in inputs.items()}
+    return Ruling(*(_largest(a, b) for a, b in ((first, second), (first, truth), (second, truth))))
+
+
+def _largest(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> float:
+    # NumPy's max, not Python's, keeps a NaN wherever it stands.
+    return float(np.max([np.abs(first[name] - second[name]).max() for name in second]))

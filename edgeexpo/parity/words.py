@@ -1,0 +1,149 @@
+"""Metrics, gates, engines and verdicts in words, as people read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeexpo.parity.verdict import ParityReport
+
+ENGINES: Mapping[str, str] = {
+    "mil-interpreter": "The saved Core ML package, weights read from disk, was executed operator "
+    "by operator, with fp16 rounding where the package asks for it. Not verified: Apple's CPU, GPU "
+    "or Neural Engine; run edgeexpo parity on a Mac for its runtime.",
+    "onnxruntime": "The file was run by ONNX Runtime's CPU provider on this host. "
+    "Not verified: other execution providers.",
+    "executorch": "The file was run by ExecuTorch with its XNNPACK kernels on this host's CPU. "
+    "Not verified: a phone's CPU, and other delegates.",
+    "coreml": "The package was run by Apple's Core ML runtime on this Mac. "
+    "Not verified: a phone, whose compute units may round otherwise.",
+}
+"""What a run by each engine proves, and what it does not."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A metric for people: its name, its unit, and what a person sees when it is bad."""
+
+    label: str
+    unit: str = ""
+    meaning: str = ""
+
+
+METRICS: Mapping[str, Words] = {
+    "psnr": Words("PSNR", "dB", "The whole picture is off by more than the precision explains."),
+    "ssim": Words("SSIM", "", "Fine structure is lost or invented."),
+    "ms_ssim": Words("MS-SSIM", "", "Coarse structure, such as halos, is lost or invented."),
+    "max_abs": Words("largest error", "", "At least one pixel is off by more than rounding."),
+    "delta_e_mean": Words("dE2000 mean", "", "The picture as a whole is tinted."),
+    "delta_e_p95": Words("dE2000 p95", "", "One pixel in twenty has another colour."),
+    "delta_e_p99": Words("dE2000 p99", "", "One pixel in a hundred has visibly another colour."),
+    "correction_snr": Words(
+        "correction SNR", "dB", "What the network adds to its input is drowned in error."
+    ),
+    "pu21_psnr": Words("PU21-PSNR", "dB", "On an HDR display the difference shows."),
+    "luminance_shift": Words("mean luminance shift", "steps", "The picture is brighter or darker."),
+    "contrast_change": Words("contrast change", "%", "Range or gain is another: 16-235 has -14%."),
+    "clipped_change": Words("clipped pixels", "%", "Highlights or shadows are lost."),
+    "overshoot": Words("overshoot", "steps", "Values leave the range: a clamp is missing."),
+    "banding": Words("banding", "steps", "Smooth tones show stairs that the reference lacks."),
+    "pixel_shift": Words("pixel shift", "px", "The picture is displaced; merging doubles edges."),
+    "orientation": Words("orientation", "", "The picture is mirrored, rotated or transposed."),
+    "channel_order": Words("channel order", "", "Red, green and blue are swapped."),
+    "border_excess": Words("border error", "steps", "The border was padded in another way."),
+    "nonfinite": Words("not finite", "%", "NaN or infinite values: an overflow, or worse."),
+    "frame_order": Words("frame order", "", "The dark and the bright frame are swapped."),
+    "seam": Words("seams", "steps", "Tile borders show."),
+    "equal_frames": Words("equal frames", "steps", "Equal frames do not give the frame back."),
+    "asymmetry": Words("asymmetry", "steps", "A mirrored picture gives another result."),
+    "steps_max": Words("largest difference", "steps"),
+    "steps_p99": Words("99% differ by at most", "steps"),
+    "flicker": Words("flicker", "steps", "Brightness changes from frame to frame of a sequence."),
+}
+"""Metrics by the name that gates and records use."""
+
+_QUANTIZED = "_quantized"
+_AGAINST, _FLOOR = " against the quantized program", " by the noise floor"
+_LOWERING = "Lowering to this target damaged it: quantising alone does not explain the difference."
+_LINE = re.compile(
+    r"^(?P<metric>\w+)(?P<sign>>=|<=)(?P<bound>\S+)(?P<where>.*), found (?P<value>\S+)(?P<more>.*)$"
+)
+
+
+def words_for(metric: str) -> Words:
+    """Words for ``metric``; with the suffix ``_quantized`` it is against the quantised program."""
+    name = metric.removesuffix(_QUANTIZED)
+    words = METRICS.get(name, Words(name.replace("_", " ")))
+    if name == metric:
+        return words
+    return Words(f"{words.label} to the quantised program", words.unit, _LOWERING)
+
+
+def heading(metric: str) -> str:
+    """A column's heading: label and unit of ``metric``."""
+    words = words_for(metric)
+    return f"{words.label} ({words.unit})" if words.unit else words.label
+
+
+def figure(metric: str, value: object) -> str:
+    """Label, value and unit: ``PSNR 41.2 dB``."""
+    words = words_for(metric)
+    return f"{words.label} {number(value)} {words.unit}".rstrip()
+
+
+def in_words(gate: str) -> dict[str, str]:
+    """A failed gate's line as a sentence, and what it means for the picture.
+
+    Lines of another form than ``METRIC>=BOUND..., found VALUE...`` are kept as they are.
+    """
+    match = _LINE.match(gate)
+    if not match:
+        return {"words": gate, "meaning": ""}
+    metric, where = match["metric"], match["where"]
+    if _AGAINST in where:
+        metric, where = metric + _QUANTIZED, where.replace(_AGAINST, "")
+    floor = _FLOOR if _FLOOR in where else ""
+    place = where.replace(_FLOOR, "") or " on the worst photograph"
+    words = words_for(metric)
+    unit = f" {words.unit}" if words.unit else ""
+    sign = "at least" if match["sign"] == ">=" else "at most"
+    label = words.label if words.label[1].isupper() else words.label[0].upper() + words.label[1:]
+    found = f"{label}{place}: found {match['value']}{unit}{match['more']}"
+    bound = f"{sign} {match['bound']}{unit} is required{floor}"
+    return {"words": f"{found}; {bound}.", "meaning": words.meaning}
+
+
+def number(value: object) -> str:
+    """A figure as tables show it; an en dash for none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "\N{EN DASH}"
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-3 or abs(value) >= 1e5:
+        return f"{value:.1e}"
+    return f"{value:.4g}"
+
+
+def verdict(report: ParityReport) -> str:
+    """The verdict over a bundle in plain text: a line per artefact, below it what failed."""
+    word = "passed" if report.passed else "failed"
+    device = report.reference
+    return "\n".join(
+        (f"{report.model}: parity {word} ({device.device}: {device.name})", *_verdict_lines(report))
+    )
+
+
+def _verdict_lines(report: ParityReport) -> Iterator[str]:
+    for artifact in report.artifacts:
+        by = f" by {artifact.verified_by}" if artifact.verified_by else ""
+        worst = (
+            f", worst photograph {figure('psnr', artifact.worst['psnr'])}" if artifact.worst else ""
+        )
+        yield f"  {artifact.file}: {artifact.status}{by}{worst}"
+        reasons = [in_words(gate)["words"] for gate in artifact.failed_gates]
+        if not reasons and artifact.error:
+            reasons = [artifact.error]
+        yield from (f"    {reason}" for reason in reasons)
