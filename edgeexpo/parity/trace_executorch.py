@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -179,7 +180,7 @@ def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
     if delegate.id != XNNPACK:
         raise EngineError(f"the delegate {delegate.id} cannot be looked into; expected {XNNPACK}")
     payload = program.backend_delegate_data[delegate.processed.index]
-    graph, rest = _read_graph(bytes(payload.data))
+    graph, rest = read_graph(bytes(payload.data))
     tensors = {_tensor(v).idOut: (v, _tensor(v)) for v in graph.xvalues}
     places = {
         i: call.args[t.externalId] for i, (_, t) in tensors.items() if t.externalId != _NOT_EXTERNAL
@@ -253,7 +254,7 @@ def _tensor(value: Any) -> Any:
 
 
 def _output(node: Any) -> int:
-    return int(getattr(node, "outputId", None) or getattr(node, "outputValueId", 0))
+    return int(node.outputId if hasattr(node, "outputId") else node.outputValueId)
 
 
 def _inputs(node: Any) -> list[int]:
@@ -303,9 +304,9 @@ def _xnnpack_schema() -> _Schema:
     return _Schema(module, {v: k.removeprefix("XNN") for k, v in kinds if isinstance(v, int)})
 
 
-def _read_graph(data: bytes) -> tuple[Any, Any]:
+def read_graph(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
     """The payload's graph, and the function that writes a changed one with the same constants."""
-    import flatbuffers
+    import flatbuffers  # type: ignore[import-untyped]
     from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
 
     header = XNNHeader.from_bytes(data[: XNNHeader.EXPECTED_LENGTH])
@@ -321,6 +322,7 @@ def _read_graph(data: bytes) -> tuple[Any, Any]:
         padded = packed + bytes(-len(packed) % 16)
         place = -(-XNNHeader.EXPECTED_LENGTH // 16) * 16
         fresh = XNNHeader(place, len(packed), place + len(padded), len(constants))
-        return fresh.to_bytes().ljust(place, b"\0") + padded + constants
+        header_bytes: bytes = fresh.to_bytes()
+        return header_bytes.ljust(place, b"\0") + padded + constants
 
     return graph, write

@@ -1,0 +1,202 @@
+"""The first layer where an artefact leaves its program by more than its share.
+
+Every layer is judged on what the artefact itself fed it: the program's operator is applied to the
+artefact's own values above it, and what it gives is compared with the artefact's own value. Errors
+of earlier layers do not count again, so that the share of a layer is what its own rounding
+explains: part of a step where its result is quantised, units in the last place where it is float.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.fx import GraphModule, Node
+
+from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.errors import MissingDependencyError
+from edgeexpo.imaging.samples import samples as pictures
+from edgeexpo.parity.alignment import align
+from edgeexpo.parity.layers import Judge, Layer
+from edgeexpo.parity.reference import load_program
+from edgeexpo.parity.trace import Arrays, Tracer
+from edgeexpo.parity.trace_program import run_program
+from edgeexpo.progress import track
+from edgeexpo.runtime.stages import front
+from edgeexpo.spec import ModelSpec, SizeRange
+
+SIDE = 128
+"""Side in pixels of the pictures that are traced, where the artefact takes it."""
+
+PICTURES = 2
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """What was found in one artefact; true when every layer keeps its share.
+
+    Attributes:
+        file: The artefact.
+        target: Its target.
+        precision: Its precision.
+        engine: What ran it.
+        caveat: What this way of looking cannot see.
+        picture: The picture that ``layers`` were judged on: that of the first fault, if any.
+        size: Its height and width in pixels.
+        coverage: Share of the artefact's values that were aligned with the program.
+        layers: In the order of the program.
+    """
+
+    file: str
+    target: str
+    precision: str
+    engine: str
+    caveat: str
+    picture: str
+    size: tuple[int, int]
+    coverage: float
+    layers: tuple[Layer, ...]
+
+    @property
+    def first(self) -> Layer | None:
+        """The first layer that leaves its share."""
+        return next((layer for layer in self.layers if layer.fault), None)
+
+    def __bool__(self) -> bool:
+        return self.first is None
+
+
+def localise(
+    bundle: Bundle | str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    precision: str | None = None,
+    images: str | os.PathLike[str] | None = None,
+) -> Localisation:
+    """Find the first layer where an artefact of ``bundle`` leaves its program.
+
+    The program is ``quantized.pt2`` for an INT8 artefact, else ``reference.pt2``.
+
+    Args:
+        bundle: A bundle or its folder.
+        target: Artefact to look into; by default the one that ``run`` would take.
+        precision: Likewise.
+        images: Folder of photographs or brackets, of which two are traced; embedded photographs by
+            default.
+
+    Raises:
+        BundleError: A file is missing or was changed, or no artefact matches.
+        EngineError: The artefact cannot be traced.
+        MissingDependencyError: The engine is not installed.
+        UsageError: The images cannot be used.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    artifact = opened.select(target, precision)
+    spec = opened.manifest.model
+    path = opened.file(artifact.file)
+    tracer = _tracer(artifact, spec)
+    modules = _Programs(opened)
+    module = modules["quantized.pt2" if artifact.precision == "int8" else "reference.pt2"]
+    names = tuple(t.name for t in spec.inputs)
+    size = traced_size(artifact.sizes)
+    results = []
+    for name, inputs in track(_inputs(spec, size, images), f"Tracing {artifact.file}"):
+        trace = tracer(path, inputs)
+        alignment = align(module, names, inputs, trace)
+        floats = _values(modules["reference.pt2"], inputs, names)
+        judge = Judge(module, artifact.target, artifact.precision, opened.manifest.sources, floats)
+        results.append(
+            Localisation(
+                artifact.file,
+                artifact.target,
+                artifact.precision,
+                tracer.engine,
+                tracer.caveat,
+                name,
+                size,
+                alignment.coverage,
+                tuple(judge(pair) for pair in alignment.pairs),
+            )
+        )
+    return min(results, key=_order)
+
+
+def traced_size(sizes: SizeRange) -> tuple[int, int]:
+    """The largest (height, width) up to :data:`SIDE` that an artefact takes, else its smallest."""
+    if sizes.enumerated:
+        small = [s for s in sizes.enumerated if max(s) <= SIDE]
+        return max(small, default=min(sizes.enumerated))
+    if sizes.smallest == sizes.largest:
+        return sizes.largest
+    height, width = (
+        max(low, min(high, SIDE) // sizes.multiple * sizes.multiple)
+        for low, high in zip(sizes.smallest, sizes.largest, strict=True)
+    )
+    return height, width
+
+
+class _Programs(dict[str, GraphModule]):
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__()
+        self._bundle = bundle
+
+    def __missing__(self, file: str) -> GraphModule:
+        self[file] = load_program(self._bundle, file).module()
+        return self[file]
+
+
+def _order(found: Localisation) -> tuple[int, float]:
+    """By the place of the first fault; where there is none, by the nearest to its share."""
+    for index, layer in enumerate(found.layers):
+        if layer.fault:
+            return index, 0.0
+    return len(found.layers), -max((r.error / r.share for r in found.layers if r.share), default=0)
+
+
+def _tracer(artifact: Artifact, spec: ModelSpec) -> Tracer:
+    try:
+        if artifact.target == "onnx":
+            from edgeexpo.parity.trace_onnx import OnnxTracer
+
+            return OnnxTracer()
+        if artifact.target == "coreml":
+            from edgeexpo.parity.trace_coreml import CoremlTracer
+
+            return CoremlTracer()
+        from edgeexpo.parity.trace_executorch import ExecutorchTracer
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"debug needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
+        ) from error
+    return ExecutorchTracer(tuple(t.name for t in spec.inputs), artifact.sizes.largest)
+
+
+def _inputs(
+    spec: ModelSpec, size: tuple[int, int], images: str | os.PathLike[str] | None
+) -> list[tuple[str, Arrays]]:
+    source = None if images is None else Path(images)
+    return [
+        (
+            sample.name,
+            {
+                name: np.ascontiguousarray(value.transpose(2, 0, 1)[None], np.float32)
+                for name, value in front(spec, sample.frames, sample.ev).items()
+            },
+        )
+        for sample in pictures(len(spec.frames), source, size)[:PICTURES]
+    ]
+
+
+def _values(
+    module: GraphModule, inputs: Arrays, names: tuple[str, ...]
+) -> Mapping[str, np.ndarray]:
+    values: dict[str, np.ndarray] = {}
+
+    def keep(node: Node, value: np.ndarray) -> None:
+        values[node.name] = value
+
+    run_program(module, inputs, names, keep)
+    return values
