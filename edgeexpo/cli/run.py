@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgeexpo.artifact import Bundle, writing
+from edgeexpo.artifact import Bundle
 from edgeexpo.cli.arguments import add_selection, positive
-from edgeexpo.cli.output import add_json_argument, emit, human_ms
-from edgeexpo.errors import MissingDependencyError, OutputError, PictureError, UsageError
+from edgeexpo.cli.output import add_json_argument, emit, human_ms, table
+from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write
+from edgeexpo.errors import MissingDependencyError, PictureError, UsageError
 from edgeexpo.progress import status
 from edgeexpo.spec import ModelSpec
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgeexpo.runtime import Session
-
-TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
-"""Operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
 
 Frame = tuple[Path, "np.ndarray"]
 
@@ -35,11 +31,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="folder that edgeexpo export wrote")
     parser.add_argument("input", nargs="+", type=Path, help="pictures, darkest first or with EXIF")
     parser.add_argument(
+        "--brackets",
+        action="store_true",
+        help="INPUT is a folder of bracketed shots, grouped by EXIF time and exposure, or with a "
+        "sub-folder for each bracket; aligned, fused, written into the folder -o",
+    )
+    parser.add_argument(
+        "--no-align",
+        dest="align",
+        action="store_false",
+        help="with --brackets: shots from a tripod, leave them as they are",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
-        help="file to write: .png, .jpg or .tif; .hdr or .exr where the network gives radiance",
+        help="file to write: .png, .jpg or .tif; .hdr or .exr where the network gives radiance; "
+        "a folder with --brackets",
     )
     parser.add_argument(
         "--tonemap",
@@ -69,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the bundle on the pictures and write one picture.
+    """Run the bundle on the pictures and write one picture, or one for each bracket.
 
     Raises:
         UsageError: The number of pictures is wrong, one of them cannot be used, the bundle has no
@@ -79,10 +88,12 @@ def run(args: argparse.Namespace) -> int:
         OutputError: The picture cannot be written.
     """
     spec = Bundle.open(args.bundle).manifest.model
-    _check_request(spec, args)
+    if args.brackets:
+        return _run_folder(args, spec)
+    check_request(spec, args)
     with status("Reading the pictures"):
         frames, ev = order(read(args.input))
-    _check_suffix(spec, args, frames[0][1].dtype)
+    check_suffix(spec, args, frames[0][1].dtype)
     with open_session(args.bundle, args.target, args.precision, args.threads) as session:
         artifact, engine = session.artifact, session.engine_name
         start = time.perf_counter()
@@ -92,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
-    _write(args.output, picture, args.tonemap)
+    write(args.output, picture, args.tonemap, args.input[-1])
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),
@@ -133,11 +144,12 @@ def read(paths: Sequence[Path]) -> list[Frame]:
     return frames
 
 
-def order(frames: Sequence[Frame]) -> tuple[list[Frame], float | None]:
+def order(frames: Sequence[Frame], *, quiet: bool = False) -> tuple[list[Frame], float | None]:
     """Put a bracket in order, darkest first, and tell its EV.
 
     EXIF exposures decide when all pictures have one and they differ; else the order is the
-    caller's, unless the mean luminance contradicts it.
+    caller's, unless the mean luminance contradicts it. A change of the order is noted on stderr,
+    unless ``quiet``.
 
     Returns:
         The frames, and log2 of the exposure ratio of the last and the first (``None``: unknown).
@@ -152,7 +164,7 @@ def order(frames: Sequence[Frame]) -> tuple[list[Frame], float | None]:
     else:
         ranks, ev = [_luminance(picture) for _, picture in frames], None
     by_rank = sorted(range(len(frames)), key=lambda i: ranks[i])
-    if by_rank != list(range(len(frames))):
+    if by_rank != list(range(len(frames))) and not quiet:
         names = ", ".join(str(frames[i][0]) for i in by_rank)
         reason = "mean luminance" if ev is None else "EXIF exposure"
         _note(f"the pictures were put in order of their {reason}: {names}")
@@ -186,75 +198,32 @@ def open_session(
     return load(path, target=target, precision=precision, threads=threads)
 
 
-def _write(path: Path, picture: np.ndarray, tonemap: str | None) -> None:
-    """Write a picture, radiance, or radiance mapped to a picture of 8 bits."""
-    from edgeexpo.imaging import tonemap as operators
-    from edgeexpo.imaging.files import write_picture
-    from edgeexpo.imaging.radiance import SUFFIXES, write_radiance
-
-    if tonemap is not None:
-        picture = (getattr(operators, tonemap)(picture) * 255).round().astype("uint8")
-    if path.suffix.lower() in SUFFIXES:
-        write_radiance(path, picture)
-    else:
-        write_picture(path, picture)
-
-
-def _check_suffix(
-    spec: ModelSpec, args: argparse.Namespace, kind: np.dtype[Any] | None = None
-) -> None:
-    """Refuse an output whose suffix does not go with what the network gives.
-
-    ``kind`` is that of the frames once they are read: 8 or 16 bits.
-    """
-    from edgeexpo.imaging.files import WRITTEN, check_output
-    from edgeexpo.imaging.radiance import SUFFIXES
+def _run_folder(args: argparse.Namespace, spec: ModelSpec) -> int:
+    from edgeexpo.cli.brackets import run_folder
     from edgeexpo.runtime.stages import gives_picture
 
-    output, suffix = args.output, args.output.suffix.lower()
-    if spec.kind == "hdr" and not args.tonemap:
-        if suffix in WRITTEN:
-            raise UsageError(
-                f"{spec.name} gives radiance, which {suffix} cannot hold; name a "
-                f"{' or '.join(SUFFIXES)} file, or add --tonemap {TONEMAPS[0]} for a preview"
-            )
-        if suffix not in SUFFIXES:
-            check_output(output)
-        return
-    if args.tonemap and spec.kind != "hdr":
-        raise UsageError(f"--tonemap is for radiance; {spec.name} gives none: leave it out")
-    if spec.kind != "hdr" and not gives_picture(spec, not args.no_fuse):
-        raise UsageError(
-            f"{spec.name} gives {spec.outputs[0].name!r}, which is no sRGB picture; "
-            "use edgeexpo.runtime from Python"
-        )
-    if suffix in SUFFIXES:
-        what = "a tone-mapped picture" if args.tonemap else f"the picture of {spec.name}"
-        raise UsageError(f"{output} is for radiance, not for {what}; name a .png or .tif file")
-    check_output(output, None if args.tonemap else kind)
-
-
-def _check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
-    inputs, output = args.input, args.output
-    if len(inputs) != len(spec.frames):
-        advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""
-        raise UsageError(
-            f"{len(inputs)} pictures were given; {spec.name} takes {len(spec.frames)} "
-            f"({', '.join(spec.frames)}){advice}"
-        )
-    _check_suffix(spec, args)
-    for path in inputs:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise UsageError(f"{output} is an input; choose another output with -o")
-    if output.is_dir() or (output.exists() and not args.force):
-        way = "choose another with -o" if output.is_dir() else "use --force to replace it"
-        raise UsageError(f"{output} exists; {way}")
-    if not output.parent.is_dir():
-        raise OutputError(f"cannot write {output}: there is no folder {output.parent}; make it")
-    with writing(output):
-        handle, probe = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-        os.close(handle)
-        os.unlink(probe)
+    if len(args.input) != 1:
+        raise UsageError(f"--brackets takes one folder; found {len(args.input)} inputs")
+    if args.tonemap or args.no_fuse or not gives_picture(spec):
+        raise UsageError("--brackets writes fused pictures; leave out --tonemap and --no-fuse")
+    start = time.perf_counter()
+    with open_session(args.bundle, args.target, args.precision, args.threads) as session:
+        rows = run_folder(args, spec, session)
+        artifact, engine = session.artifact, session.engine_name
+    seconds = time.perf_counter() - start
+    document = {
+        "brackets": rows,
+        "target": artifact.target,
+        "precision": artifact.precision,
+        "status": artifact.status,
+        "engine": engine,
+        "seconds": round(seconds, 4),
+    }
+    columns = ["bracket", "shots", "ev", "alignment", "output"]
+    text = table([{c: row.get(c) for c in columns} for row in rows], columns)
+    text += f"\n{artifact.file} ({artifact.status}) in {engine}, {human_ms(seconds * 1000)}"
+    emit(args, document, text)
+    return 0
 
 
 def _share(text: str) -> float:

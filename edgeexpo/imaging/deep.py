@@ -34,8 +34,13 @@ def read_png(data: bytes) -> np.ndarray:
     return np.ascontiguousarray(codes).view(">u2").astype(np.uint16)
 
 
-def write_png(picture: np.ndarray) -> bytes:
-    """Encode HxWx3 uint16 as PNG, every row as its difference from the one above."""
+def write_png(picture: np.ndarray, exif: bytes | None = None) -> bytes:
+    """Encode HxWx3 uint16 as PNG, every row as its difference from the one above.
+
+    Args:
+        picture: HxWx3 uint16, sRGB-encoded.
+        exif: EXIF data, with or without the prefix that JPEG puts before it.
+    """
     height, width, _ = picture.shape
     codes = np.ascontiguousarray(picture, ">u2").view(np.uint8).reshape(height, -1)
     rows = np.full((height, codes.shape[1] + 1), 2, np.uint8)
@@ -43,6 +48,7 @@ def write_png(picture: np.ndarray) -> bytes:
     chunks = {
         b"IHDR": struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0),
         b"sRGB": b"\0",
+        **({} if exif is None else {b"eXIf": exif.removeprefix(b"Exif\0\0")}),
         b"IDAT": zlib.compress(rows.tobytes(), 6),
         b"IEND": b"",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import math
 import os
@@ -30,6 +31,7 @@ WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tif
 
 RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
 _ORIENTATION, _EXIF = 0x0112, 0x8769
+_TIME, _FRACTION = 36867, 37521
 _EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
 _DNG_VERSION = 50706
 _MODES = {
@@ -91,6 +93,38 @@ def read_exposure(path: str | os.PathLike[str]) -> float | None:
     return math.log2(time * iso / 100 / aperture**2)
 
 
+def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
+    """When a picture was taken, by its EXIF data: local time, to the fraction that they have.
+
+    Raises:
+        PictureError: The file is missing or is no picture.
+    """
+    with _opened(Path(path)) as (image, _):
+        exif = image.getexif().get_ifd(_EXIF)
+        text, fraction = str(exif.get(_TIME, "")), str(exif.get(_FRACTION, "")).strip("\0 ")
+    try:
+        time = datetime.datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        return None
+    digits = fraction if fraction.isdigit() else "0"
+    return time + datetime.timedelta(seconds=float(f"0.{digits}"))
+
+
+def read_exif(path: str | os.PathLike[str]) -> bytes | None:
+    """The EXIF data of a picture, for :func:`write_picture`; the picture is said to be upright.
+
+    Raises:
+        PictureError: The file is missing or is no picture.
+    """
+    with _opened(Path(path)) as (image, _):
+        exif = image.getexif()
+        if not exif:
+            return None
+        if _ORIENTATION in exif:
+            exif[_ORIENTATION] = 1
+        return bytes(exif.tobytes())
+
+
 def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None) -> None:
     """Refuse a path that :func:`write_picture` would refuse for its suffix.
 
@@ -110,12 +144,17 @@ def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None
         raise PictureError(f"{path}: JPEG holds 8 bits a channel, the picture has 16; use .png")
 
 
-def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+def write_picture(
+    path: str | os.PathLike[str], picture: np.ndarray, exif: bytes | None = None
+) -> None:
     """Write a picture in one step, in the format of its suffix (JPEG with quality 95).
+
+    The file says that it is sRGB.
 
     Args:
         path: Ends in one of :data:`WRITTEN`.
         picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded.
+        exif: EXIF data (:func:`read_exif`); a TIFF with 16 bits a channel goes without.
 
     Raises:
         PictureError: The array is no such picture, or the suffix does not fit it.
@@ -128,12 +167,16 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     check_output(path, picture.dtype)
     kind = WRITTEN[path.suffix.lower()]
     if picture.dtype == np.uint16:
-        write_file(path, {"PNG": deep.write_png, "TIFF": deep.write_tiff}[kind](picture))
+        deeply = deep.write_png(picture, exif) if kind == "PNG" else deep.write_tiff(picture)
+        write_file(path, deeply)
         return
-    from PIL import Image
+    from PIL import Image, ImageCms
 
     stream = io.BytesIO()
     options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}}.get(kind, {})
+    options["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    if exif is not None:
+        options["exif"] = exif
     Image.fromarray(picture).save(stream, kind, **options)
     write_file(path, stream.getvalue())
 

@@ -1,0 +1,103 @@
+"""``edgeexpo run BUNDLE --brackets DIR``: every bracket of a folder, grouped, aligned and fused."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.progress import note, track
+from edgeexpo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgeexpo.imaging.shots import Shots
+    from edgeexpo.runtime import Session
+
+SUFFIX = ".jpg"
+DEEP_SUFFIX = ".png"
+"""Of pictures with 16 bits a channel."""
+
+
+def run_folder(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[dict[str, Any]]:
+    """Write one picture for every bracket; a damaged one is named and left out.
+
+    Args:
+        args: ``input`` (the folder), ``output`` (a folder, made here), ``force``, ``ev``,
+            ``align`` and ``strength``.
+        spec: The bundle's model, of two frames or more.
+        session: The bundle, opened.
+
+    Returns:
+        A row for each bracket, for the table and ``--json``.
+
+    Raises:
+        UsageError: No bracket, or pictures that exist already.
+    """
+    from edgeexpo.imaging.shots import brackets, names_are_unique
+
+    if len(spec.frames) < 2:
+        raise UsageError(
+            f"{spec.name} takes one picture, not a bracket; name the pictures without --brackets"
+        )
+    found = brackets(args.input[0])
+    names_are_unique(found)
+    args.output.mkdir(parents=True, exist_ok=True)
+    if not args.force:
+        for shots in found:
+            for suffix in (SUFFIX, DEEP_SUFFIX):
+                if (path := args.output / f"{shots.name}{suffix}").exists():
+                    raise UsageError(f"{path} exists; use --force to replace it")
+    rows = []
+    for shots in track(found, "Fusing brackets"):
+        try:
+            rows.append(_fuse(shots, args, len(spec.frames), session))
+        except PictureError as error:
+            note(f"edgeexpo: {shots.name} left out: {error}")
+            rows.append({"bracket": shots.name, "output": None, "error": str(error)})
+    if all(row["output"] is None for row in rows):
+        raise PictureError(f"no bracket of {args.input[0]} could be fused; mend the pictures")
+    return rows
+
+
+def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) -> dict[str, Any]:
+    from edgeexpo.cli.run import order, read
+    from edgeexpo.imaging.files import read_exif, write_picture
+    from edgeexpo.imaging.shots import spread
+
+    ordered, ev = order(read(shots.files), quiet=True)
+    if len(ordered) < count:
+        raise PictureError(f"it has {len(ordered)} shots; expected {count} or more")
+    chosen = [ordered[i] for i in spread(len(ordered), count)]
+    frames, confidence = [picture for _, picture in chosen], None
+    if args.align:
+        frames, confidence = _aligned(frames)
+    picture = session(*frames, ev=args.ev or ev, fuse=True, strength=args.strength)
+    suffix = DEEP_SUFFIX if picture.dtype.itemsize == 2 else SUFFIX
+    path = args.output / f"{shots.name}{suffix}"
+    write_picture(path, picture, read_exif(chosen[-1][0]))
+    return {
+        "bracket": shots.name,
+        "shots": len(shots.files),
+        "inputs": [str(file) for file, _ in chosen],
+        "ev": args.ev or ev,
+        "alignment": confidence,
+        "output": str(path),
+    }
+
+
+def _aligned(frames: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
+    """Frames on the brightest but one that is not blown, in their own codes; worst ECC."""
+    import numpy as np
+
+    from edgeexpo.imaging.alignment import align
+    from edgeexpo.imaging.samples import to_float
+
+    pictures = [to_float(frame) for frame in frames]
+    exposed = [float(np.mean((p > 0.05) & (p < 0.95))) for p in pictures]
+    moved, found = align(pictures, reference=int(np.argmax(exposed)))
+    top = np.iinfo(frames[0].dtype).max
+    codes = [np.rint(np.clip(p, 0, 1) * top).astype(frames[0].dtype) for p in moved]
+    return codes, round(min(found.confidences), 4)

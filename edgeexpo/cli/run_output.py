@@ -1,0 +1,93 @@
+"""What ``edgeexpo run`` writes, and whether it may."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeexpo.artifact import writing
+from edgeexpo.errors import OutputError, UsageError
+from edgeexpo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
+"""Operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
+
+
+def write(path: Path, picture: np.ndarray, tonemap: str | None, source: Path) -> None:
+    """Write a picture, radiance, or radiance mapped to a picture of 8 bits.
+
+    Pictures keep the EXIF data of ``source``.
+    """
+    from edgeexpo.imaging import tonemap as operators
+    from edgeexpo.imaging.files import read_exif, write_picture
+    from edgeexpo.imaging.radiance import SUFFIXES, write_radiance
+
+    if tonemap is not None:
+        picture = (getattr(operators, tonemap)(picture) * 255).round().astype("uint8")
+    if path.suffix.lower() in SUFFIXES:
+        write_radiance(path, picture)
+    else:
+        write_picture(path, picture, read_exif(source))
+
+
+def check_suffix(
+    spec: ModelSpec, args: argparse.Namespace, kind: np.dtype[Any] | None = None
+) -> None:
+    """Refuse an output whose suffix does not go with what the network gives.
+
+    ``kind`` is that of the frames once they are read: 8 or 16 bits.
+    """
+    from edgeexpo.imaging.files import WRITTEN, check_output
+    from edgeexpo.imaging.radiance import SUFFIXES
+    from edgeexpo.runtime.stages import gives_picture
+
+    output, suffix = args.output, args.output.suffix.lower()
+    if spec.kind == "hdr" and not args.tonemap:
+        if suffix in WRITTEN:
+            raise UsageError(
+                f"{spec.name} gives radiance, which {suffix} cannot hold; name a "
+                f"{' or '.join(SUFFIXES)} file, or add --tonemap {TONEMAPS[0]} for a preview"
+            )
+        if suffix not in SUFFIXES:
+            check_output(output)
+        return
+    if args.tonemap and spec.kind != "hdr":
+        raise UsageError(f"--tonemap is for radiance; {spec.name} gives none: leave it out")
+    if spec.kind != "hdr" and not gives_picture(spec, not args.no_fuse):
+        raise UsageError(
+            f"{spec.name} gives {spec.outputs[0].name!r}, which is no sRGB picture; "
+            "use edgeexpo.runtime from Python"
+        )
+    if suffix in SUFFIXES:
+        what = "a tone-mapped picture" if args.tonemap else f"the picture of {spec.name}"
+        raise UsageError(f"{output} is for radiance, not for {what}; name a .png or .tif file")
+    check_output(output, None if args.tonemap else kind)
+
+
+def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
+    inputs, output = args.input, args.output
+    if len(inputs) != len(spec.frames):
+        advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""
+        raise UsageError(
+            f"{len(inputs)} pictures were given; {spec.name} takes {len(spec.frames)} "
+            f"({', '.join(spec.frames)}){advice}"
+        )
+    check_suffix(spec, args)
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UsageError(f"{output} is an input; choose another output with -o")
+    if output.is_dir() or (output.exists() and not args.force):
+        way = "choose another with -o" if output.is_dir() else "use --force to replace it"
+        raise UsageError(f"{output} exists; {way}")
+    if not output.parent.is_dir():
+        raise OutputError(f"cannot write {output}: there is no folder {output.parent}; make it")
+    with writing(output):
+        handle, probe = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        os.close(handle)
+        os.unlink(probe)

@@ -1,0 +1,113 @@
+"""A folder of shots as a camera leaves it: which of them are one bracket."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexpo.errors import UsageError
+from edgeexpo.imaging.files import read_exposure, read_time
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+PAUSE = 3.0
+"""Seconds between two shots after which the next one belongs to another bracket."""
+
+SAME = 0.1
+"""Exposures nearer than this, in EV, are a repetition: the next bracket has begun."""
+
+
+@dataclass(frozen=True)
+class Shots:
+    """One bracket: a name for its picture, and its files in the order of their names or times."""
+
+    name: str
+    files: tuple[Path, ...]
+
+
+def brackets(folder: Path) -> list[Shots]:
+    """The brackets in a folder.
+
+    Every sub-folder with pictures is one (``reference.*`` is none of its shots). Pictures directly
+    in the folder are put in order of their EXIF times; a bracket ends where the camera paused for
+    more than :data:`PAUSE` seconds, or where an exposure returns. Single shots are left out.
+
+    Raises:
+        UsageError: No folder, no bracket in it, or pictures without EXIF times.
+        PictureError: A picture is damaged.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"no folder {folder}; expected one of bracketed shots")
+    found = [
+        Shots(inner.name, tuple(f for f in _pictures(inner) if f.stem.lower() != "reference"))
+        for inner in sorted(folder.iterdir())
+        if inner.is_dir()
+    ]
+    found += _grouped(_pictures(folder))
+    several = [shots for shots in found if len(shots.files) > 1]
+    if not several:
+        raise UsageError(
+            f"{folder} has no bracket; expected sub-folders of two pictures or more, or pictures "
+            "with EXIF times and exposures"
+        )
+    return several
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")
+    )
+
+
+@dataclass(frozen=True, order=True)
+class _Shot:
+    time: datetime.datetime
+    exposure: float
+    file: Path
+
+
+def _grouped(files: Sequence[Path]) -> Iterator[Shots]:
+    group: list[_Shot] = []
+    for shot in sorted(_shot(file) for file in files):
+        if group and _begins(shot, group):
+            yield _named(group)
+            group = []
+        group.append(shot)
+    if group:
+        yield _named(group)
+
+
+def _shot(file: Path) -> _Shot:
+    time, exposure = read_time(file), read_exposure(file)
+    if time is None or exposure is None:
+        raise UsageError(
+            f"{file} has no EXIF {'time' if time is None else 'exposure'}, so its bracket is "
+            "unknown; put every bracket into a sub-folder of its own"
+        )
+    return _Shot(time, exposure, file)
+
+
+def _begins(shot: _Shot, group: Sequence[_Shot]) -> bool:
+    """True when ``shot`` is not of ``group`` but the first of the next one."""
+    pause = (shot.time - group[-1].time).total_seconds()
+    return pause > PAUSE or any(abs(shot.exposure - other.exposure) < SAME for other in group)
+
+
+def _named(group: Sequence[_Shot]) -> Shots:
+    return Shots(group[0].file.stem, tuple(shot.file for shot in group))
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Indices of ``wanted`` of ``count`` frames: first, last, and evenly between."""
+    if wanted == 1:
+        return [count // 2]
+    return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]
+
+
+def names_are_unique(found: Sequence[Shots]) -> None:
+    """Raise :class:`UsageError` when two brackets would have pictures of one name."""
+    for name, same in itertools.groupby(sorted(shots.name for shots in found)):
+        if len(list(same)) > 1:
+            raise UsageError(f"two brackets are called {name!r}; rename a folder or a file")

@@ -1,0 +1,121 @@
+"""``edgeexpo run --brackets``: folders of brackets."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+from skimage import data
+from tiny_bundle import write_bundle
+
+from edgeexpo.cli import main
+from edgeexpo.imaging.files import read_picture
+
+
+def scene(shift=0.0):
+    """Linear light of a photograph, 160x200, moved by ``shift`` pixels along the rows."""
+    linear = (data.coffee()[::2, ::2] / 255) ** 2.2
+    moved = ndimage.shift(linear, (0, shift, 0), order=1, mode="nearest")
+    return moved[20:180, 50:250] / 2
+
+
+def shoot(path, ev, shift=0.0, minute=0, kind=np.uint8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    top = np.iinfo(kind).max
+    codes = np.rint(np.clip(scene(shift) * 2.0**ev, 0, 1) ** (1 / 2.2) * top).astype(kind)
+    exif = Image.Exif()
+    exif[0x8769] = {
+        36867: f"2024:05:04 12:{minute:02d}:00",
+        33434: 2.0**ev / 64,
+        33437: 8.0,
+        34855: 100,
+    }
+    Image.fromarray(codes).save(path, exif=exif, quality=98)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_bundle(tmp_path / "b")
+    return tmp_path
+
+
+def test_every_bracket_becomes_a_picture(place, capsys):
+    for minute in (1, 5):
+        for ev in (1.5, -1.5, 0.0):
+            shoot(place / "shots" / f"{minute}{ev:+}.jpg", ev, minute=minute)
+    assert main(["run", "b", "--brackets", "shots", "-o", "out", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = document["brackets"]
+    assert [row["shots"] for row in rows] == [3, 3]
+    assert all(row["ev"] == pytest.approx(3, abs=0.01) for row in rows)
+    assert all(row["inputs"][0].endswith("-1.5.jpg") for row in rows)
+    assert all(row["alignment"] > 0.9 for row in rows)
+    for row in rows:
+        assert read_picture(row["output"]).shape == (160, 200, 3)
+        with Image.open(row["output"]) as image:
+            assert image.getexif().get_ifd(0x8769)[33437] == 8.0
+
+
+def test_hand_held_shots_are_aligned_first(place, capsys):
+    for name, shift in (("moved", 4.0), ("still", 0.0)):
+        shoot(place / "shots" / name / "1.jpg", -1.0)
+        shoot(place / "shots" / name / "2.jpg", 1.0, shift)
+    errors = {}
+    for options in ((), ("--no-align",)):
+        arguments = ["--brackets", "shots", "-o", "out", "--force", *options]
+        assert main(["run", "b", *arguments]) == 0
+        moved, still = (
+            read_picture(f"out/{n}.jpg")[10:-10, 10:-20].astype(float) for n in ("moved", "still")
+        )
+        errors[options] = min(
+            np.abs(np.roll(moved, -s, axis=1) - still)[:, 8:-8].mean() for s in range(-1, 6)
+        )
+    assert errors[()] < 0.5 * errors["--no-align",]
+    assert "moved" in capsys.readouterr().out
+
+
+def test_a_damaged_bracket_is_named_and_the_others_are_done(place, capsys):
+    for name in ("bad", "good"):
+        for index, ev in enumerate((-1.0, 1.0)):
+            shoot(place / "shots" / name / f"{index}.jpg", ev)
+    (place / "shots" / "bad" / "1.jpg").write_bytes(b"nothing")
+    assert main(["run", "b", "--brackets", "shots", "-o", "out", "--json"]) == 0
+    out, err = capsys.readouterr()
+    bad, good = json.loads(out)["brackets"]
+    assert bad["output"] is None
+    assert "is not a picture" in bad["error"]
+    assert "bad left out" in err
+    assert read_picture(good["output"]).shape == (160, 200, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--brackets", "none", "-o", "out"], "no folder none"),
+        (["--brackets", "shots", "shots", "-o", "out"], "takes one folder; found 2"),
+        (["--brackets", "shots", "-o", "out", "--no-fuse"], "leave out --tonemap and --no-fuse"),
+        (["--brackets", "shots", "-o", "done"], "done/one.jpg exists; use --force"),
+    ],
+)
+def test_bad_requests_are_one_line(place, capsys, arguments, words):
+    for index, ev in enumerate((-1.0, 1.0)):
+        shoot(place / "shots" / "one" / f"{index}.jpg", ev)
+    (place / "done").mkdir()
+    (place / "done" / "one.jpg").write_bytes(b"mine")
+    assert main(["run", "b", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert words in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert (place / "done" / "one.jpg").read_bytes() == b"mine"
+
+
+def test_a_network_of_one_frame_is_told(place, capsys):
+    write_bundle(place / "one", frames=("picture",), front=None, back=None)
+    for index, ev in enumerate((-1.0, 1.0)):
+        shoot(place / "shots" / "x" / f"{index}.jpg", ev)
+    assert main(["run", "one", "--brackets", "shots", "-o", "out"]) == 2
+    assert "takes one picture, not a bracket" in capsys.readouterr().err
