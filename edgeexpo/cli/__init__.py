@@ -19,6 +19,7 @@ from edgeexpo.errors import EdgeexpoError, OutputError, UsageError
 VERBS: Mapping[str, tuple[str, str]] = {
     "export": ("edgeexpo.cli.export", "export a network, verify every artefact, write a bundle"),
     "parity": ("edgeexpo.cli.parity", "compare every artefact of a bundle with the reference"),
+    "debug": ("edgeexpo.cli.debug", "name the first layer where an artefact leaves the reference"),
     "run": ("edgeexpo.cli.run", "run a bundle on a bracket: pictures in, picture out"),
     "evaluate": ("edgeexpo.cli.evaluate", "measure quality against ground truth and baselines"),
     "bench": ("edgeexpo.cli.bench", "time every artefact next to torch: latency, memory, size"),

@@ -64,6 +64,8 @@ def _grid(op: Any) -> Grid | None:
     if any(np.size(part) != 1 for part in stored):
         return None
     scale, zero_point = (np.asarray(part).reshape(-1)[0] for part in stored)
-    unsigned = getattr(op.inputs["input"].dtype, "__name__", "") == "uint8"
+    from coremltools.converters.mil.mil.types import builtin_to_string
+
+    unsigned = builtin_to_string(op.inputs["input"].dtype) == "uint8"
     low, high = (0, 255) if unsigned else (-128, 127)
     return Grid(float(scale), int(zero_point), low, high)

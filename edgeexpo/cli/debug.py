@@ -1,0 +1,159 @@
+"""``edgeexpo debug``: the first layer where an artefact leaves the reference."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeexpo.cli.arguments import add_selection
+from edgeexpo.cli.output import add_json_argument, emit, table
+from edgeexpo.errors import GateError, MissingDependencyError, UsageError
+
+if TYPE_CHECKING:
+    from edgeexpo.parity.layers import Layer
+    from edgeexpo.parity.localisation import Localisation
+
+BEFORE, AFTER = 4, 3
+"""Layers shown before and after the first faulty one."""
+
+COLUMNS = ("", "node", "operator", "module", "source", "error", "allowed", "range", "program's")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="a folder made by edgeexpo export")
+    add_selection(parser)
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument("--image", metavar="FILE", help="one photograph to trace")
+    pictures.add_argument(
+        "--images", metavar="DIR", help="photographs or brackets; else two embedded photographs"
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", help="write error maps as PNG here")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trace, print the layers around the first fault, and answer for it."""
+    try:
+        from edgeexpo.parity.localisation import localise
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"debug needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        found = localise(
+            args.bundle,
+            target=args.target,
+            precision=args.precision,
+            images=_folder_of(args.image, Path(folder)) if args.image else args.images,
+        )
+    files = []
+    if args.output and found.first is not None:
+        from edgeexpo.parity.error_map import write_error_map
+
+        files = [str(write_error_map(found, Path(args.output)))]
+    emit(args, document(found, files), "\n".join([describe(found), *files]))
+    if found.first is not None:
+        raise GateError(f"{found.file} leaves the program at {found.first.node}")
+    return 0
+
+
+def document(found: Localisation, files: list[str]) -> dict[str, Any]:
+    """What ``--json`` prints: the artefact, the first fault or ``None``, every layer in order."""
+    first = found.first
+    return {
+        "passed": bool(found),
+        "file": found.file,
+        "target": found.target,
+        "precision": found.precision,
+        "engine": found.engine,
+        "caveat": found.caveat,
+        "picture": found.picture,
+        "size": list(found.size),
+        "coverage": found.coverage,
+        "first": None if first is None else _row(first),
+        "layers": [_row(layer) for layer in found.layers],
+        "files": files,
+    }
+
+
+def describe(found: Localisation) -> str:
+    """What a person reads: the layers around the first fault, then one sentence."""
+    layers, first = found.layers, found.first
+    heading = (
+        f"{found.file} in {found.engine}, on {found.picture} at "
+        f"{found.size[0]}x{found.size[1]}; {len(layers)} values aligned with the program, "
+        f"{found.coverage:.0%} of the artefact's"
+    )
+    if first is None:
+        nearest = max(layers, key=_ratio, default=None)
+        near = (
+            f"; nearest is {nearest.node} with {_ratio(nearest):.0%} of what it is allowed"
+            if nearest is not None
+            else ""
+        )
+        return "\n".join([heading, f"no layer leaves its share{near}", f"({found.caveat})"])
+    index = layers.index(first)
+    shown = layers[max(0, index - BEFORE) : index + AFTER + 1]
+    rows = [_cells(layer, layer is first) for layer in shown]
+    where = f" ({first.source})" if first.source else ""
+    module = f" of {first.module}" if first.module else ""
+    others = sum(layer.fault is not None for layer in layers) - 1
+    more = f"; {others} later value(s) leave theirs too" if others else ""
+    return "\n".join(
+        [
+            heading,
+            table(rows, COLUMNS),
+            f"{first.node}{module}{where}: {first.fault}{more}",
+            f"({found.caveat})",
+        ]
+    )
+
+
+def _cells(layer: Layer, is_first: bool) -> list[Any]:
+    mark = ">" if is_first else "!" if layer.fault else ""
+    low, high = layer.found
+    wanted = layer.expected
+    return [
+        mark,
+        layer.node,
+        layer.operator,
+        layer.module or None,
+        layer.source or None,
+        layer.error,
+        layer.share,
+        f"{low:.3g}..{high:.3g}",
+        f"{wanted[0]:.3g}..{wanted[1]:.3g}",
+    ]
+
+
+def _row(layer: Layer) -> dict[str, Any]:
+    finite = layer.error == layer.error and abs(layer.error) != float("inf")
+    return {
+        "node": layer.node,
+        "operator": layer.operator,
+        "module": layer.module,
+        "source": layer.source,
+        "value": layer.value,
+        "error": layer.error if finite else None,
+        "share": layer.share,
+        "drift": layer.drift,
+        "range": list(layer.found),
+        "expected_range": list(layer.expected),
+        "fault": layer.fault,
+    }
+
+
+def _ratio(layer: Layer) -> float:
+    return layer.error / layer.share if layer.share else 0.0
+
+
+def _folder_of(image: str, folder: Path) -> str:
+    """A folder with nothing but ``image``."""
+    path = Path(image)
+    if not path.is_file():
+        raise UsageError(f"no picture at {path}; expected a photograph, or --images DIR")
+    (folder / path.name).symlink_to(path.resolve())
+    return str(folder)
