@@ -70,10 +70,11 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
     ordered, ev = order(read(shots.files), quiet=True)
     if len(ordered) < count:
         raise PictureError(f"it has {len(ordered)} shots; expected {count} or more")
-    chosen = [ordered[i] for i in spread(len(ordered), count)]
+    indices = spread(len(ordered), count)
+    chosen = [ordered[i] for i in indices]
     frames, confidence = [picture for _, picture in chosen], None
     if args.align:
-        frames, confidence = _aligned(frames)
+        frames, confidence = _aligned([picture for _, picture in ordered], indices)
     picture = session(*frames, ev=args.ev or ev, fuse=True, strength=args.strength)
     suffix = DEEP_SUFFIX if picture.dtype.itemsize == 2 else SUFFIX
     path = args.output / f"{shots.name}{suffix}"
@@ -88,8 +89,10 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
     }
 
 
-def _aligned(frames: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
-    """Frames on the brightest but one that is not blown, in their own codes; worst ECC."""
+def _aligned(
+    frames: Sequence[np.ndarray], indices: Sequence[int]
+) -> tuple[list[np.ndarray], float]:
+    """Some frames of a bracket on its best exposed one, in their own codes; least ECC."""
     import numpy as np
 
     from edgeexpo.imaging.alignment import align
@@ -97,7 +100,7 @@ def _aligned(frames: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
 
     pictures = [to_float(frame) for frame in frames]
     exposed = [float(np.mean((p > 0.05) & (p < 0.95))) for p in pictures]
-    moved, found = align(pictures, reference=int(np.argmax(exposed)))
+    moved, found = align(pictures, reference=int(np.argmax(exposed)), in_order=True)
     top = np.iinfo(frames[0].dtype).max
-    codes = [np.rint(np.clip(p, 0, 1) * top).astype(frames[0].dtype) for p in moved]
-    return codes, round(min(found.confidences), 4)
+    codes = [np.rint(np.clip(moved[i], 0, 1) * top).astype(frames[0].dtype) for i in indices]
+    return codes, round(min(found.confidences[i] for i in indices), 4)

@@ -54,7 +54,11 @@ class Alignment:
 
 
 def align(
-    frames: Sequence[Picture], *, reference: int = 0, largest: int = 768
+    frames: Sequence[Picture],
+    *,
+    reference: int = 0,
+    largest: int = 768,
+    in_order: bool = False,
 ) -> tuple[list[Picture], Alignment]:
     """Warp the frames of a bracket onto one of them.
 
@@ -65,6 +69,8 @@ def align(
         frames: HxWx3 float32 in [0, 1], encoded, of any exposures.
         reference: Index of the frame that stays; best a well-exposed one.
         largest: Longer side at which frames are registered, pixels.
+        in_order: The frames are in order of exposure, and each is registered on its neighbour
+            towards the reference: those two show more of the same than the ends of a bracket.
 
     Returns:
         The frames as seen from the reference (bilinear, borders repeated), and the alignment.
@@ -82,10 +88,8 @@ def align(
     cv2 = opencv.load()
     valid = np.ones(frames[0].shape[:2], bool)
     aligned, matrices, confidences = [], [], []
-    for index, frame in enumerate(frames):
-        matrix, confidence = np.eye(3), 1.0
-        if index != reference:
-            matrix, confidence = _register(cv2, frame, frames[reference], largest)
+    found = _registered(cv2, frames, reference, largest, in_order)
+    for index, (frame, (matrix, confidence)) in enumerate(zip(frames, found, strict=True)):
         if confidence < MINIMUM_ECC:
             note(
                 f"edgeexpo: frame {index} does not align (ECC {confidence:.2f}, expected "
@@ -100,6 +104,22 @@ def align(
         confidences.append(confidence)
     accepted = min(confidences) >= MINIMUM_ECC
     return aligned, Alignment(reference, tuple(matrices), tuple(confidences), valid, accepted)
+
+
+def _registered(
+    cv2: Any, frames: Sequence[Picture], reference: int, largest: int, in_order: bool
+) -> list[tuple[Matrix, float]]:
+    """Homography from the reference to each frame, and the least coefficient on the way there."""
+    found = {reference: (np.eye(3), 1.0)}
+    for index in sorted(range(len(frames)), key=lambda i: abs(i - reference)):
+        if index == reference:
+            continue
+        nearer = index - int(np.sign(index - reference)) if in_order else reference
+        matrix, confidence = _register(cv2, frames[index], frames[nearer], largest)
+        before, least = found[nearer]
+        whole = matrix @ before
+        found[index] = whole / whole[2, 2], min(confidence, least)
+    return [found[i] for i in range(len(frames))]
 
 
 def _register(cv2: Any, frame: Picture, target: Picture, largest: int) -> tuple[Matrix, float]:

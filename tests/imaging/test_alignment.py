@@ -101,3 +101,22 @@ def test_bad_input_is_named():
         align(frames, reference=2)
     with pytest.raises(PictureError, match="one size"):
         align([frames[0], frames[1][:-1]])
+
+
+def test_a_bracket_in_order_is_aligned_from_neighbour_to_neighbour():
+    rng = np.random.default_rng(3)
+    camera = Camera(response.random_response(rng))
+    steps, frames = [], []
+    for index, ev in enumerate((-4.5, -3.0, -1.0, 0.5)):
+        step = rotation(1.5 * (index - 2))
+        step[:2, 2] += (1.5 * (index - 2), -0.8 * (index - 2))
+        moved = cv2.warpPerspective(
+            light(), step, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        )
+        steps.append(step)
+        frames.append(camera.shoot(np.maximum(moved, 0), ev, rng))
+    _, found = align(frames, reference=2, in_order=True)
+    assert found.accepted
+    assert found.matrices[2].tolist() == np.eye(3).tolist()
+    for matrix, true in zip(found.matrices, steps, strict=True):
+        assert largest_error(matrix, true) < 1
