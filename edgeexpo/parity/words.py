@@ -65,7 +65,7 @@ METRICS: Mapping[str, Words] = {
 }
 """Metrics by the name that gates and records use."""
 
-_QUANTIZED = "_quantized"
+_QUANTIZED, _TO_QUANTIZED = "_quantized", " to the quantised program"
 _AGAINST, _FLOOR = " against the quantized program", " by the noise floor"
 _LOWERING = "Lowering to this target damaged it: quantising alone does not explain the difference."
 _LINE = re.compile(
@@ -79,13 +79,14 @@ def words_for(metric: str) -> Words:
     words = METRICS.get(name, Words(name.replace("_", " ")))
     if name == metric:
         return words
-    return Words(f"{words.label} to the quantised program", words.unit, _LOWERING)
+    return Words(words.label + _TO_QUANTIZED, words.unit, _LOWERING)
 
 
 def heading(metric: str) -> str:
     """A column's heading: label and unit of ``metric``."""
     words = words_for(metric)
-    return f"{words.label} ({words.unit})" if words.unit else words.label
+    label = words.label.replace(_TO_QUANTIZED, " to quantised")
+    return f"{label} ({words.unit})" if words.unit else label
 
 
 def figure(metric: str, value: object) -> str:
