@@ -8,12 +8,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from edgeexpo import artifact as bundles
 from edgeexpo.artifact import Bundle, Manifest
-from edgeexpo.calibration import CALIBRATION_SIDE, calibration_samples, network_inputs
+from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.errors import UsageError
 from edgeexpo.export.half import half
 from edgeexpo.export.lowering import lower
@@ -23,18 +22,13 @@ from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.networks import Network, open_network
 from edgeexpo.parity.check import check_parity
 from edgeexpo.parity.gates import default_gates
-from edgeexpo.parity.reference import (
-    ProgramReference,
-    choose_device,
-    describe,
-    record_golden,
-)
+from edgeexpo.parity.golden import write_golden
+from edgeexpo.parity.recording import record
+from edgeexpo.parity.reference import choose_device
 from edgeexpo.parity.report import REPORT, write_report
 from edgeexpo.progress import status, track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize
-from edgeexpo.runtime.stages import front
-from edgeexpo.runtime.tiling import fits_whole
 from edgeexpo.spec import PRECISIONS, TARGETS, Gate, ModelSpec, Recipe
 
 TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
@@ -207,7 +201,9 @@ def _gates(
         precision: (
             *(
                 gate
-                for gate in default_gates(precision, residual=spec.residual is not None)
+                for gate in default_gates(
+                    precision, residual=spec.residual is not None, hdr=spec.kind == "hdr"
+                )
                 if (gate.metric, gate.reference) not in replaced
             ),
             *overrides,
@@ -216,34 +212,13 @@ def _gates(
     }
 
 
-def _record_golden(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> dict[str, str]:
-    """Reference outputs on a few crops, for hosts that cannot run the reference."""
-    device = choose_device("auto")
-    run = ProgramReference(Bundle(staging, manifest), "reference.pt2", device)
-    crops = {
-        sample.name: front(manifest.model, [_crop(f, manifest) for f in sample.frames], sample.ev)
-        for sample in pictures[:GOLDEN_PICTURES]
-    }
-    outputs = {name: run(inputs) for name, inputs in crops.items()}
-    return record_golden(staging, crops, outputs, describe(device))
-
-
-def _crop(frame: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """The middle of a frame, or all of it where an artefact does not take the crop whole."""
-    whole = (fits_whole(CALIBRATION_SIDE, CALIBRATION_SIDE, a.sizes) for a in manifest.artifacts)
-    if manifest.model.halo is None and (
-        CALIBRATION_SIDE % manifest.model.multiple or not all(whole)
-    ):
-        return frame
-    top, left = (max(0, (side - CALIBRATION_SIDE) // 2) for side in frame.shape[:2])
-    return frame[top : top + CALIBRATION_SIDE, left : left + CALIBRATION_SIDE]
-
-
 def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> None:
     """Run the parity lab on the staged bundle and write what it found into the manifest."""
-    report = check_parity(Bundle(staging, manifest), samples=pictures)
-    golden = _record_golden(staging, manifest, pictures)
-    write_report(report, staging / REPORT)
+    bundle = Bundle(staging, manifest)
+    report = check_parity(bundle, samples=pictures)
+    golden = record(bundle, choose_device("auto"), pictures[:GOLDEN_PICTURES])
+    recorded = write_golden(staging, golden)
+    write_report(report, staging / REPORT, bundle)
     results = {row.file: row for row in report.artifacts}
     judged = tuple(
         dataclasses.replace(
@@ -254,7 +229,7 @@ def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> No
         )
         for a in manifest.artifacts
     )
-    files = {**manifest.files, **golden, REPORT: bundles.digest(staging / REPORT)}
+    files = {**manifest.files, **recorded, REPORT: bundles.digest(staging / REPORT)}
     bundles.write_manifest(
         staging,
         dataclasses.replace(

@@ -140,13 +140,13 @@ class Gate:
 
     Attributes:
         metric: A metric's name (``psnr``, ``max_abs``, ``delta_e_p99``...).
-        bound: The bound, in the metric's unit; relative to the noise floor unless ``reference`` is
-            ``"float"``.
+        bound: The bound, in the metric's unit, on the magnitude of signed metrics; of ``psnr``
+            relative to the noise floor unless ``reference`` is ``"float"``.
         at_least: ``True`` when larger is better.
         statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"``:
             over the pixels of all photographs together.
         reference: ``"float"``; ``"floor"``: the same, with a bound relative to the noise floor; or
-            ``"quantized"`` (the same integer program run in torch), likewise relative.
+            ``"quantized"`` (the same integer program run in torch).
     """
 
     metric: str

@@ -11,18 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo.artifact import Bundle
+from edgeexpo.errors import BundleError, UsageError
 from edgeexpo.imaging.color import linear_to_srgb
 from edgeexpo.imaging.guided import decode
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
+from edgeexpo.parity.golden import Device, read_golden
 from edgeexpo.parity.metrics import psnr
-from edgeexpo.parity.probes import SIDE, probes
-from edgeexpo.parity.reference import Device, ProgramReference, describe, read_golden
+from edgeexpo.parity.probes import SIDE, SWAPPED, brackets, is_noise, larger, probes
 from edgeexpo.progress import track
 from edgeexpo.runtime.stages import front
 from edgeexpo.spec import ModelSpec
 
-PHOTOGRAPH, PROBE = "photograph", "probe"
+PHOTOGRAPH, PROBE, RELATION = "photograph", "probe", "relation"
+"""Kinds of cases. A relation is there for what it says about another case and is not judged by
+itself: no network has to be good at frames in the wrong order."""
+
+
+_SLACK, _LEAST_USED = 1e-3, 1 / 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Case:
 
     Attributes:
         name: Name of the photograph or probe.
-        kind: ``photograph`` or ``probe``.
+        kind: ``photograph``, ``probe`` or ``relation``.
         inputs: HxWxC float32 by input name.
         reference: Output of the float program as it is seen (:func:`seen`), HxWxC float32.
         quantized: Output of the quantised program in torch, likewise; ``None`` without one.
@@ -66,11 +72,13 @@ def program_cases(
     frames = len(spec.frames)
     if samples is None:
         samples = pictures(frames, None if images is None else Path(images), recipe.size)
-    if spec.halo is not None and min(recipe.size) > 2 * spec.halo:
-        generated = probes(frames, SIDE)
-    else:
-        generated = [_cropped(probe, recipe.size) for probe in probes(frames, max(recipe.size))]
-    work = [(PHOTOGRAPH, s) for s in samples] + [(PROBE, s) for s in generated]
+    refuse_noise(samples)
+    generated = _generated(spec, recipe.size)
+    work = [(PHOTOGRAPH, s) for s in samples] + [
+        (RELATION if s.name == SWAPPED else PROBE, s) for s in generated
+    ]
+    from edgeexpo.parity.reference import ProgramReference, describe  # brings torch
+
     run = ProgramReference(bundle, "reference.pt2", device)
     quantized = None
     if integer and "quantized.pt2" in bundle.manifest.files:
@@ -81,17 +89,65 @@ def program_cases(
         expected = seen(spec, run(inputs))
         expected_integer = None if quantized is None else seen(spec, quantized(inputs))
         cases.append(Case(sample.name, kind, inputs, expected, expected_integer, sample))
+    check_ranges(spec, cases)
     return cases, describe(device)
+
+
+def refuse_noise(samples: Sequence[Sample]) -> None:
+    """Raise :class:`UsageError` when there is nothing but random noise to judge on.
+
+    Errors average out on noise: artefacts that break photographs pass on it.
+    """
+    if samples and all(is_noise(frame) for s in samples for frame in s.frames):
+        raise UsageError(
+            f"all {len(samples)} pictures are random noise, on which a broken network looks like a "
+            "good one; expected photographs: name a folder of them with --images"
+        )
+
+
+def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
+    frames = len(spec.frames)
+    between = frames > 1 and sum(t.size is None for t in spec.inputs) == frames
+    tiled = spec.halo is not None and min(size) > 2 * spec.halo
+    side = SIDE if tiled else max(size)
+    found = probes(frames, side) + (brackets(frames, side) if between else [])
+    if not tiled:
+        return [_cropped(probe, size) for probe in found]
+    return [*found, larger(frames, size)]
 
 
 def golden_cases(bundle: Bundle) -> tuple[list[Case], Device]:
     """The recorded inputs and reference outputs of a bundle, and what computed them."""
-    inputs, outputs, device = read_golden(bundle)
-    spec = bundle.manifest.model
+    golden, spec = read_golden(bundle), bundle.manifest.model
     cases = [
-        Case(name, PHOTOGRAPH, inputs[name], seen(spec, outputs[name])) for name in sorted(outputs)
+        Case(
+            name,
+            PROBE if name in golden.probes else PHOTOGRAPH,
+            golden.inputs[name],
+            seen(spec, golden.outputs[name]),
+        )
+        for name in sorted(golden.outputs)
     ]
-    return cases, device
+    check_ranges(spec, cases)
+    return cases, golden.device
+
+
+def check_ranges(spec: ModelSpec, cases: Sequence[Case]) -> None:
+    """Raise :class:`BundleError` where the inputs are not what the manifest says of their range.
+
+    Over all cases together they have to lie in it and to use :data:`_LEAST_USED` of it: an app that
+    scales its pictures to another range than the network's shows something else.
+    """
+    for tensor in spec.inputs:
+        low, high = tensor.value_range
+        values = [case.inputs[tensor.name] for case in cases]
+        found = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+        within = found[0] >= low - _SLACK and found[1] <= high + _SLACK
+        if not within or found[1] - found[0] < _LEAST_USED * (high - low):
+            raise BundleError(
+                f"the manifest says that input {tensor.name!r} has values of {low:g} to {high:g}; "
+                f"the pictures have {found[0]:.4g} to {found[1]:.4g}: export the bundle again"
+            )
 
 
 def seen(spec: ModelSpec, output: np.ndarray) -> np.ndarray:

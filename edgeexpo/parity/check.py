@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,27 @@ from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.imaging.guided import encode
 from edgeexpo.imaging.samples import Sample
-from edgeexpo.parity.cases import PHOTOGRAPH, Case, golden_cases, noise_floor, program_cases, seen
+from edgeexpo.parity.agreement import agreement
+from edgeexpo.parity.cases import (
+    PHOTOGRAPH,
+    Case,
+    golden_cases,
+    noise_floor,
+    program_cases,
+    seen,
+)
 from edgeexpo.parity.isolation import open_engine
-from edgeexpo.parity.metrics import BEST_PSNR, measure, psnr
-from edgeexpo.parity.reference import choose_device
+from edgeexpo.parity.metrics import MOVING_LIGHT, measure, psnr, tones
+from edgeexpo.parity.relations import relations, seam, tile_borders
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.progress import track
 from edgeexpo.runtime.engine import Engine
 from edgeexpo.runtime.stages import back, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec
+
+FLAT = 1 / 255
+"""Range of values, over all channels, within which a network's inputs are constant frames."""
 
 
 def check_parity(
@@ -40,7 +50,8 @@ def check_parity(
 
     Args:
         bundle: A bundle or its folder.
-        reference: ``cuda``, ``cpu``, ``auto`` (CUDA when there is one) or ``golden``.
+        reference: ``cuda``, ``mps``, ``xpu``, ``cpu``, ``auto`` (the accelerator when there is
+            one) or ``golden``.
         images: Folder of photographs or brackets; the embedded photographs by default.
         samples: Frames to use instead of ``images``.
         target: Only artefacts of this target.
@@ -60,6 +71,8 @@ def check_parity(
             raise UsageError("--reference golden has its own pictures; leave --images out")
         cases, device = golden_cases(opened)
     else:
+        from edgeexpo.parity.reference import choose_device  # brings torch
+
         integer = any(a.precision == "int8" for a in wanted)
         cases, device = program_cases(opened, choose_device(reference), images, samples, integer)
     floor = noise_floor(cases)
@@ -69,7 +82,7 @@ def check_parity(
         reference=device,
         artifacts=results,
         noise_floor=floor if floor is not None else opened.manifest.noise_floor,
-        agreement=_agreement(results),
+        agreement=agreement(results),
         cases=tuple(cases),
     )
 
@@ -97,10 +110,10 @@ def _check(
         return dataclasses.replace(blank, status="failed", error=str(error))
     finally:
         engine.close()
-    rows = [_row(spec, artifact.precision, case, outputs[case.name]) for case in cases]
+    rows = _rows(spec, artifact, cases, outputs)
     found = statistics(rows)
     gates = _gates(bundle, artifact.precision, overrides)
-    failed = tuple(failed_gates(gates, found, floor))
+    failed = tuple(failed_gates(gates, found, floor, rows))
     return dataclasses.replace(
         blank,
         status="failed" if failed else "verified",
@@ -121,7 +134,7 @@ def _outputs(
     name = spec.outputs[0].name
     for case in track(cases, f"Checking {artifact.file}"):
         output = run_tiled(
-            lambda x: engine.run(x)[name],
+            lambda x: _whole(spec, artifact, x, engine.run(x)[name]),
             case.inputs,
             spec.halo,
             artifact.sizes,
@@ -130,14 +143,66 @@ def _outputs(
         yield case.name, seen(spec, output)
 
 
-def _row(spec: ModelSpec, precision: str, case: Case, output: np.ndarray) -> dict[str, Any]:
+def _whole(
+    spec: ModelSpec, artifact: Artifact, inputs: Mapping[str, np.ndarray], output: np.ndarray
+) -> np.ndarray:
+    """``output``, if it has the height and width of the inputs that have the picture's."""
+    sides = [inputs[t.name].shape[2:] for t in spec.inputs if t.size is None]
+    if sides and output.shape[2:] != sides[0]:
+        found, expected = ("x".join(map(str, s)) for s in (output.shape[2:], sides[0]))
+        raise EngineError(
+            f"{artifact.file} gave a picture of {found} (HxW) for inputs of {expected}; "
+            "its height and width are exchanged, or it scales: export it again"
+        )
+    return output
+
+
+def _rows(
+    spec: ModelSpec, artifact: Artifact, cases: Sequence[Case], outputs: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    rows = [_row(spec, artifact, case, outputs[case.name]) for case in cases]
+    generated = {c.name: c for c in cases if c.kind != PHOTOGRAPH}
+    between = relations(
+        {name: case.reference for name, case in generated.items()},
+        {name: outputs[name] for name in generated},
+        {
+            name: frame
+            for name, case in generated.items()
+            if (frame := _frame(spec, case)) is not None
+        },
+    )
+    return [
+        row | between.get(row["name"], {}) if row["kind"] != PHOTOGRAPH else row for row in rows
+    ]
+
+
+def _row(spec: ModelSpec, artifact: Artifact, case: Case, output: np.ndarray) -> dict[str, Any]:
     identity = case.inputs[spec.residual] if spec.residual is not None else None
     row: dict[str, Any] = {"name": case.name, "kind": case.kind}
-    row |= measure(case.reference, output, identity)
-    if precision == "int8" and case.quantized is not None:
-        finite = bool(np.isfinite(output).all())
+    row |= measure(case.reference, output, identity, hdr=spec.kind == "hdr")
+    finite = bool(np.isfinite(output).all())
+    if all(np.ptp(value) < FLAT for value in case.inputs.values()):
+        row = {name: value for name, value in row.items() if name not in MOVING_LIGHT}
+    borders = tile_borders(output.shape, spec, artifact.sizes)
+    if finite and any(borders):
+        row["seam"] = seam(case.reference, output, *borders)
+    if artifact.precision == "int8" and case.quantized is not None:
         row["psnr_quantized"] = psnr(case.quantized, output) if finite else 0.0
+        changes = tones(case.quantized, output) if finite else {}
+        row |= {f"{name}_quantized": value for name, value in changes.items()}
     return row
+
+
+def _frame(spec: ModelSpec, case: Case) -> np.ndarray | None:
+    """The network's first input, where it is a picture as the output is."""
+    tensor, output = spec.inputs[0], spec.outputs[0]
+    same = (tensor.color, tensor.transfer, tensor.channels) == (
+        output.color,
+        output.transfer,
+        output.channels,
+    )
+    frame = seen(spec, case.inputs[tensor.name])
+    return frame if same and frame.shape == case.reference.shape else None
 
 
 def _gates(bundle: Bundle, precision: str, overrides: Sequence[Gate]) -> list[Gate]:
@@ -159,20 +224,3 @@ def _picture_psnr(
         pair = (encode(pair[0], "lab"), encode(pair[1], "lab"))
     final = [back(spec, output, case.sample.frames) for output in pair]
     return psnr(final[0], final[1])
-
-
-def _agreement(results: Sequence[ArtifactParity]) -> tuple[Mapping[str, Any], ...]:
-    """Worst PSNR over photographs between artefacts of one precision and different targets."""
-    rows = []
-    for first, second in combinations(results, 2):
-        if first.precision != second.precision or not first.outputs or not second.outputs:
-            continue
-        found = min(
-            (psnr(first.outputs[name], second.outputs[name]) for name in first.outputs),
-            default=BEST_PSNR,
-        )
-        value = found if np.isfinite(found) else 0.0
-        rows.append(
-            {"files": [first.file, second.file], "precision": first.precision, "psnr": value}
-        )
-    return tuple(rows)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from edgeexpo.errors import UsageError
 from edgeexpo.parity.metrics import LARGER_IS_BETTER
@@ -23,15 +25,62 @@ TWO_DRAWS = 10 * math.log10(1 + 10 ** (SAME_POWER / 10))
 is :data:`SAME_POWER` stronger: the powers add."""
 
 
-def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
+ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
+    {
+        "nonfinite": 0.0,
+        "orientation": 0.0,
+        "channel_order": 0.0,
+        "pixel_shift": 0.1,
+        "overshoot": 1.0,
+        "banding": 0.75,
+        "seam": 1.0,
+        "border_excess": 4.0,
+        "color_cast": 3.0,
+        "clipped_change": 1.0,
+        "contrast_change": 3.0,
+        "luminance_shift": 2.5,
+    }
+)
+"""Bounds of the metrics that name a fault, for every precision; the reasons are in docs/gates.md.
+
+They are where a fault becomes visible, not where an engine's rounding ends."""
+
+OF_PHOTOGRAPHS = ("clipped_change", "contrast_change", "color_cast")
+"""Metrics that say nothing on probes: whole areas lie at the border of clipping or have one colour,
+and a gain of such areas is no gain of a picture."""
+
+BETWEEN_PICTURES: Mapping[str, float] = MappingProxyType(
+    {"frame_order": 0.0, "flicker": 1.0, "equal_frames": 2.5, "asymmetry": 2.5}
+)
+"""The same of metrics that need probes made for them."""
+
+FLAT_SHIFT = 2.55 * 3
+"""Steps of luma by which a flat area may be off whose bound in colour is a CIEDE2000 of 3."""
+
+EXACT: Mapping[str, float] = MappingProxyType(
+    {"border_excess": 0.25, "color_cast": 0.25, "contrast_change": 0.25, "luminance_shift": 0.25}
+)
+"""Bounds on what rounding does not move, for precisions that do not quantise: a quarter
+of a step, which nobody sees."""
+
+LOWERED: Mapping[str, float] = MappingProxyType({"contrast_change": 0.5, "luminance_shift": 0.5})
+"""The same for INT8 against the quantised program on photographs: lowering adds rounding noise, of
+which most averages out, and nothing systematic."""
+
+
+def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Gate, ...]:
     """The bounds that an artefact of ``precision`` has to respect.
+
+    First those that name a fault (:data:`ON_PHOTOGRAPHS`, :data:`BETWEEN_PICTURES`), alike for
+    every precision, then those that measure any.
 
     fp32 differs from the reference by the order of its sums alone: 1e-4 of the range is a fortieth
     of an 8-bit step. fp16 keeps 11 bits: 60 dB is a quarter of an 8-bit step, root mean square.
     INT8 is judged by what is seen: 40 dB and SSIM 0.98 are the borders at which a careful viewer
-    finds a difference, a CIEDE2000 of 3 the one at which a tint is noticed side by side. On probes
-    a network that makes its picture from features alone gets :data:`FLAT_PSNR` instead of 40 dB: in
-    a flat area every pixel is rounded alike, which is a tint and no noise, so colour is to decide.
+    finds a difference, a CIEDE2000 of 3 the one at which a tint is noticed side by side, 1 on the
+    mean. On probes a network that makes its picture from features alone gets :data:`FLAT_PSNR`
+    instead of 40 dB: in a flat area every pixel is rounded alike, which is a tint and no noise, so
+    colour is to decide (and :data:`FLAT_SHIFT` for its brightness).
 
     Lowering is judged by the manifest's noise floor, the distance of the quantised program from the
     float one, both in torch. An engine that adds in another order rounds a few values to the next
@@ -39,7 +88,8 @@ def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
     draw of the same distribution. So an artefact may lie no further from the float reference than
     the floor (reference ``floor``, :data:`SAME_POWER` for the chance in the draw), and, since two
     independent draws differ by the power of both, at most :data:`TWO_DRAWS` further from the
-    quantised program itself (reference ``quantized``).
+    quantised program itself (reference ``quantized``). Brightness and contrast, which noise does
+    not move, are :data:`LOWERED` to the quantised program's.
 
     A residual network's correction is judged by itself (``correction_snr``, over all photographs
     together), so that a correction of nearly zero cannot pass. It is no bound on single
@@ -49,25 +99,32 @@ def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
     Args:
         precision: ``fp32``, ``fp16`` or ``int8``.
         residual: True when the model has an exact identity path.
+        hdr: True when its output is radiance; PSNR is then also taken in the PU21 encoding.
     """
-    if precision == "fp32":
+    if precision == "int8":
         return (
-            Gate("max_abs", 1e-4, at_least=False),
-            Gate("max_abs", 1e-4, at_least=False, statistic="worst_probe"),
+            *_naming({}, {} if residual else {"luminance_shift": FLAT_SHIFT}),
+            *_int8(residual, hdr),
         )
-    if precision == "fp16":
-        return (
-            Gate("psnr", 60.0, at_least=True),
-            Gate("psnr", 60.0, at_least=True, statistic="worst_probe"),
-        )
-    gates = tuple(
-        Gate(metric, bound, at_least, statistic)
-        for statistic, least in (("worst", 40.0), ("worst_probe", 40.0 if residual else FLAT_PSNR))
-        for metric, bound, at_least in (
-            ("psnr", least, True),
-            ("ssim", 0.98, True),
-            ("delta_e_p99", 3.0, False),
-        )
+    metric, bound = ("max_abs", 1e-4) if precision == "fp32" else ("psnr", 60.0)
+    probes = {name: bound for name, bound in EXACT.items() if name not in OF_PHOTOGRAPHS}
+    return (*_naming(EXACT, probes), *_both({metric: bound}, {metric: bound}))
+
+
+def _naming(photographs: Mapping[str, float], generated: Mapping[str, float]) -> tuple[Gate, ...]:
+    probes = {k: v for k, v in ON_PHOTOGRAPHS.items() if k not in OF_PHOTOGRAPHS}
+    return _both({**ON_PHOTOGRAPHS, **photographs}, {**probes, **generated, **BETWEEN_PICTURES})
+
+
+def _int8(residual: bool, hdr: bool) -> tuple[Gate, ...]:
+    seen = {"psnr": 40.0, "ssim": 0.98, "ms_ssim": 0.98, "delta_e_mean": 1.5, "delta_e_p99": 3.0}
+    generated = {"psnr": 40.0 if residual else FLAT_PSNR, "ssim": 0.98, "delta_e_p99": 3.0}
+    if hdr:
+        seen["pu21_psnr"] = 35.0
+    gates = _both(seen, generated)
+    gates += tuple(
+        Gate(metric, bound, at_least=False, reference="quantized")
+        for metric, bound in LOWERED.items()
     )
     gates += (
         Gate("psnr", -SAME_POWER, at_least=True, reference="floor"),
@@ -76,6 +133,14 @@ def default_gates(precision: str, residual: bool) -> tuple[Gate, ...]:
     if residual:
         gates += (Gate("correction_snr", 20.0, at_least=True, statistic="total"),)
     return gates
+
+
+def _both(photographs: Mapping[str, float], generated: Mapping[str, float]) -> tuple[Gate, ...]:
+    return tuple(
+        Gate(metric, bound, LARGER_IS_BETTER[metric], statistic)
+        for statistic, bounds in (("worst", photographs), ("worst_probe", generated))
+        for metric, bound in bounds.items()
+    )
 
 
 def parse_gate(text: str) -> Gate:

@@ -10,15 +10,58 @@ from edgeexpo.imaging.samples import SPREAD, Sample
 SIDE = 256
 """Height and width of a probe, in pixels."""
 
+_FEWEST_BLOCKS, _FLAT, _UNRELATED = 24, 1e-6, 0.2
+
+
+MOVING, SWAPPED, EQUAL = "moving-bracket", "swapped-frames", "equal-frames"
+"""Probes of several frames: an object moves between them; the same in the other order; one picture
+in the place of every frame."""
+
+PAN, PAN_FRAMES, PAN_STEP = "pan", 3, 8
+"""Prefix, number, and distance in pixels of the pictures of one scene that the camera pans over."""
+
+LARGER = "larger-and-odd"
+"""Probe of a size above the artefact's largest, and odd, so that tiles and reflection take part."""
+
 
 def probes(frame_count: int, side: int = SIDE) -> list[Sample]:
-    """Every probe, re-exposed without noise into ``frame_count`` frames, 8-bit codes.
+    """Every probe of one exposure's picture, re-exposed without noise into frames, 8-bit codes.
 
     Args:
         frame_count: Frames per sample, from -2 to +2 EV around the probe; one means the probe.
         side: Height and width in pixels.
     """
-    return [_sample(name, picture, frame_count) for name, picture in _pictures(side).items()]
+    pictures = _pictures(side) | _panned(side)
+    return [_sample(name, picture, frame_count) for name, picture in pictures.items()]
+
+
+def brackets(frame_count: int, side: int = SIDE) -> list[Sample]:
+    """Probes of what is between frames: :data:`MOVING`, :data:`SWAPPED` and :data:`EQUAL`.
+
+    Args:
+        frame_count: Frames per sample, at least two.
+        side: Height and width in pixels.
+    """
+    scene = _scene(side, side, seed=1)
+    frames = []
+    for index, ev in enumerate(np.linspace(-SPREAD, SPREAD, frame_count)):
+        picture = scene.copy()
+        left = side // 8 + index * side // (4 * frame_count)
+        picture[side // 4 : side // 2, left : left + side // 4] = (0.7, 0.3, 0.2)
+        linear = srgb_to_linear(picture.astype(np.float32))
+        frames.append(_codes(linear_to_srgb(np.clip(linear * 2.0**ev, 0, 1))))
+    still = (_codes(scene),) * frame_count
+    return [
+        Sample(MOVING, tuple(frames), 2 * SPREAD),
+        Sample(SWAPPED, tuple(reversed(frames)), -2 * SPREAD),
+        Sample(EQUAL, still, 0.0),
+    ]
+
+
+def larger(frame_count: int, size: tuple[int, int]) -> Sample:
+    """:data:`LARGER`: a scene of about 1.25 times ``size``, both sides odd."""
+    height, width = (side + side // 4 + 1 - side // 4 % 2 + side % 2 for side in size)
+    return _sample(LARGER, _scene(height, width, seed=2), frame_count)
 
 
 def extremes(frame_count: int, size: tuple[int, int]) -> list[Sample]:
@@ -77,6 +120,9 @@ def _pictures(side: int) -> dict[str, np.ndarray]:
         primaries[:, left:right] = np.array(colour) * down
     blown = np.clip(full * (0.6 + 0.8 * np.exp(-radius * 12)), 0, 1)
     blown[side // 8 : side // 4, side // 8 : side // 4] = 0.05
+    checks = (np.indices((side, side)) // 4).sum(axis=0)[..., None] % 2
+    impulses = full * 0.1
+    impulses[side // 16 :: side // 8, side // 16 :: side // 8] = 1
     return {
         "ramps": ramps,
         "near-black": full * across * down * 0.06 + random.random((side, side, 3)) * 0.01,
@@ -84,4 +130,65 @@ def _pictures(side: int) -> dict[str, np.ndarray]:
         "zone-plate": full * zone,
         "saturated-primaries": primaries,
         "constant-grey": full * 0.5,
+        "constant-black": full * 0,
+        "constant-white": full,
+        "checkerboard": full * (0.2 + 0.6 * checks),
+        "impulses": impulses,
+        "text": _text(side),
+        "noise": np.clip(0.5 + 0.15 * random.standard_normal((side, side, 3)), 0, 1),
     }
+
+
+def _panned(side: int) -> dict[str, np.ndarray]:
+    scene = _scene(side, side + (PAN_FRAMES - 1) * PAN_STEP, seed=0)
+    return {f"{PAN}-{i}": scene[:, i * PAN_STEP :][:, :side] for i in range(PAN_FRAMES)}
+
+
+def _scene(height: int, width: int, seed: int) -> np.ndarray:
+    """A picture with about the spectrum of photographs, in muted colours: HxWx3 in [0.1,0.9]."""
+    random = np.random.default_rng(seed)
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = 1
+    waves = np.fft.rfft2(random.standard_normal((3, height, width))) / frequency**1.4
+    light, red, blue = np.fft.irfft2(waves, (height, width))
+    picture = np.stack([light + 0.3 * red, light, light + 0.3 * blue], axis=2)
+    low, high = picture.min(), picture.max()
+    return np.asarray(0.1 + 0.8 * (picture - low) / (high - low))
+
+
+def _text(side: int) -> np.ndarray:
+    """Dark letters on paper, and light ones on black in the lower half: HxWx3."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.new("L", (side, side), 235)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, side // 2, side, side), fill=10)
+    font = ImageFont.load_default_imagefont()
+    for top in range(2, side - 10, 12):
+        ink = 20 if top < side // 2 - 12 else 245
+        draw.text((2, top), "Sphinx of black quartz, judge my vow 0123456789 " * 3, ink, font)
+    return np.repeat(np.asarray(image, np.float64)[..., None] / 255, 3, axis=2)
+
+
+def is_noise(picture: np.ndarray) -> bool:
+    """Whether a picture is random: pixels, or blocks of 2, 4, 8 or 16, say nothing of the next.
+
+    Photographs are alike from pixel to neighbour at every scale; scaled-up noise is random at the
+    scale that it had.
+
+    Args:
+        picture: HxWx3 float, [0,1].
+    """
+    grey = picture.mean(axis=2)
+    while min(grey.shape) >= _FEWEST_BLOCKS:
+        centred = grey - grey.mean()
+        power = float((centred**2).mean())
+        if power < _FLAT:
+            return False
+        across = float((centred[:, 1:] * centred[:, :-1]).mean())
+        down = float((centred[1:] * centred[:-1]).mean())
+        if max(across, down) < _UNRELATED * power:
+            return True
+        height, width = (side // 2 * 2 for side in grey.shape)
+        grey = grey[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+    return False

@@ -10,9 +10,19 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
-from edgeexpo.parity.metrics import total_correction_snr, worst
-from edgeexpo.parity.reference import Device
+from edgeexpo.parity.geometry import CHANNEL_ORDERS, ORIENTATIONS
+from edgeexpo.parity.golden import Device
+from edgeexpo.parity.metrics import ALL, total_correction_snr, worst
 from edgeexpo.spec import Gate
+
+MEANINGS: Mapping[str, Mapping[float, str]] = {
+    "orientation": {float(i): words for i, words in enumerate(ORIENTATIONS)},
+    "channel_order": {
+        float(i): "".join("RGB"[c] for c in order) for i, order in enumerate(CHANNEL_ORDERS)
+    },
+    "frame_order": {1.0: "the frames are in the other order"},
+}
+"""What the values of metrics that count kinds stand for."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +30,15 @@ class ArtifactParity:
     """How one artefact compares with the reference; false when it did not pass.
 
     Attributes:
-        worst: Worst value of every metric over photographs; ``psnr_quantized`` is against the
-            quantised program.
+        failed_gates: A line for every gate that does not hold; the first names the fault best.
+        worst: Worst value of every metric over photographs (:data:`edgeexpo.parity.metrics.ALL`);
+            ``X_quantized`` is ``X`` against the quantised program.
         worst_probe: The same over probes.
         total: ``correction_snr`` over all photographs together, for residual networks.
         per_input: One row of metrics per picture.
         psnr_picture: PSNR in dB of the final pictures (front stage, network, back stage) for the
             first photograph.
-        outputs: The artefact's output per photograph, for reports; not part of the record.
+        outputs: The artefact's output per picture, for reports; not part of the record.
     """
 
     file: str
@@ -72,7 +83,7 @@ class ParityReport:
         return {
             "passed": self.passed,
             "model": self.model,
-            "reference": vars(self.reference),
+            "reference": dataclasses.asdict(self.reference),
             "noise_floor": self.noise_floor,
             "agreement": [dict(a) for a in self.agreement],
             "artifacts": [
@@ -96,16 +107,13 @@ class ParityReport:
         }
 
 
+Found = Mapping[str, Mapping[str, float]]
+"""Metrics by statistic, under the names that gates use."""
+
+
 def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Metrics by statistic, under the names that gates use."""
-    photographs, generated = (
-        [
-            {k: v for k, v in row.items() if isinstance(v, float)}
-            for row in rows
-            if row["kind"] == kind
-        ]
-        for kind in (PHOTOGRAPH, PROBE)
-    )
+    photographs, generated = (_numbers(rows, kind) for kind in (PHOTOGRAPH, PROBE))
     total = total_correction_snr(photographs)
     return {
         "worst": worst(photographs),
@@ -115,23 +123,52 @@ def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]
 
 
 def failed_gates(
-    gates: Sequence[Gate], found: Mapping[str, Mapping[str, float]], floor: float | None
+    gates: Sequence[Gate],
+    found: Found,
+    floor: float | None,
+    rows: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[str]:
-    """A line for every gate that does not hold.
+    """A line for every gate that does not hold, those that name a fault before the general ones.
 
     Args:
         gates: The gates.
         found: Metrics by statistic, as :func:`statistics` gives them.
-        floor: The noise floor in dB; gates relative to it are left out without one.
+        floor: The noise floor in dB; bounds on PSNR relative to it are left out without one.
+        rows: The metrics of every picture, to say on which one.
     """
     where = {"worst": "", "worst_probe": " on a probe", "total": " over all photographs"}
+    for gate, key, value in sorted(_broken(gates, found, floor), key=_telling):
+        kind = {"worst": PHOTOGRAPH, "worst_probe": PROBE}.get(gate.statistic)
+        pictures = [r["name"] for r in rows if r["kind"] == kind and r.get(key) == value]
+        picture = f" in {pictures[0]}" if pictures else ""
+        words = MEANINGS.get(gate.metric, {}).get(value, "")
+        yield (
+            f"{gate}{where[gate.statistic]}, found {value:.4g}{picture}"
+            f"{f' ({words})' if words else ''}"
+        )
+
+
+def _broken(
+    gates: Sequence[Gate], found: Found, floor: float | None
+) -> Iterator[tuple[Gate, str, float]]:
     for gate in gates:
-        metric = gate.metric
-        if gate.reference != "float":
+        key = f"{gate.metric}_quantized" if gate.reference == "quantized" else gate.metric
+        if gate.metric == "psnr" and gate.reference != "float":
             if floor is None:
                 continue
             gate = dataclasses.replace(gate, bound=floor + gate.bound)
-            metric = f"{metric}_quantized" if gate.reference == "quantized" else metric
-        value = found[gate.statistic].get(metric)
-        if value is not None and not gate.holds(value):
-            yield f"{gate}{where[gate.statistic]}, found {value:.4g}"
+        value = found[gate.statistic].get(key)
+        if value is not None and not gate.holds(abs(value) if ALL[gate.metric].signed else value):
+            yield gate, key, value
+
+
+def _telling(broken: tuple[Gate, str, float]) -> int:
+    return list(ALL).index(broken[0].metric)
+
+
+def _numbers(rows: Sequence[Mapping[str, Any]], kind: str) -> list[dict[str, float]]:
+    return [
+        {k: v for k, v in row.items() if isinstance(v, float)}
+        for row in rows
+        if row["kind"] == kind
+    ]

@@ -2,23 +2,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+from edgeexpo.imaging.color import srgb_to_linear
+from edgeexpo.imaging.pu21 import pu21_psnr as pu21_psnr_of_luminance
 from edgeexpo.parity.metrics import (
+    ALL,
     BEST_PSNR,
-    LARGER_IS_BETTER,
+    METRICS,
     WORST,
     correction_snr,
+    delta_e,
     delta_e_p99,
     measure,
     psnr,
-    ssim,
+    pu21_psnr,
     total_correction_snr,
     worst,
 )
+from edgeexpo.parity.structure import ms_ssim, ssim
 
 
 def pair(seed, noise=0.02, shape=(40, 50, 3)):
@@ -39,18 +46,42 @@ def test_psnr_and_ssim_equal_scikit_image(seed, noise):
     assert ssim(a, b) == pytest.approx(expected, abs=2e-4)
 
 
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 1000), st.floats(1e-3, 0.3))
+def test_multiscale_ssim_equals_torchmetrics(seed, noise):
+    a, b = pair(seed, noise, (180, 190, 3))
+    tensors = [torch.from_numpy(p.transpose(2, 0, 1)[None].copy()) for p in (b, a)]
+    expected = multiscale_structural_similarity_index_measure(*tensors, data_range=1.0)
+    # torchmetrics pads the finest scales; the difference is at the border.
+    assert ms_ssim(a, b) == pytest.approx(float(expected), abs=5e-3)
+    assert ms_ssim(a[:160], b[:160]) is None
+
+
 def test_colour_difference_equals_scikit_image():
     a, b = pair(3)
-    expected = np.percentile(deltaE_ciede2000(rgb2lab(a), rgb2lab(b)), 99)
-    assert delta_e_p99(a, b) == pytest.approx(expected, rel=1e-3)
+    expected = deltaE_ciede2000(rgb2lab(a), rgb2lab(b))
+    found = delta_e(a, b)
+    assert found["delta_e_mean"] == pytest.approx(expected.mean(), rel=1e-3)
+    assert found["delta_e_p95"] == pytest.approx(np.percentile(expected, 95), rel=1e-3)
+    assert found["delta_e_p99"] == pytest.approx(np.percentile(expected, 99), rel=1e-3)
+    assert delta_e_p99(a, b) == found["delta_e_p99"]
+
+
+def test_radiance_is_judged_as_a_display_shows_it():
+    a, b = pair(5)
+    luminance = [1000 * srgb_to_linear(p) for p in (a, b)]
+    assert pu21_psnr(a, b) == pytest.approx(pu21_psnr_of_luminance(*luminance))
+    assert "pu21_psnr" in measure(a, b, None, hdr=True)
+    assert "pu21_psnr" not in measure(a, b, None)
 
 
 def test_equal_pictures_have_the_best_values():
     a, _ = pair(1)
     found = measure(a, a, identity=a * 0.5)
-    assert found["psnr"] == found["correction_snr"] == BEST_PSNR
-    assert found["ssim"] == pytest.approx(1)
-    assert found["max_abs"] == found["delta_e_p99"] == 0
+    assert found.pop("psnr") == found.pop("correction_snr") == BEST_PSNR
+    assert found.pop("ssim") == pytest.approx(1)
+    assert found == pytest.approx(dict.fromkeys(found, 0), abs=1e-4)
+    assert set(found) < set(METRICS)
 
 
 def test_a_correction_of_nothing_scores_zero():
@@ -64,12 +95,24 @@ def test_a_correction_of_nothing_scores_zero():
 def test_a_candidate_that_is_not_finite_has_the_worst_values(bad):
     a, b = pair(4)
     b[3, 4, 1] = bad
-    assert measure(a, b, identity=a) == dict(WORST)
+    found = measure(a, b, identity=a)
+    assert found.pop("nonfinite") == pytest.approx(100 / (40 * 50))
+    assert found == {name: WORST[name] for name in found}
+    assert {"psnr", "ssim", "delta_e_p99", "correction_snr", "banding"} <= set(found)
+
+
+def test_a_constant_frame_has_no_structure():
+    black = np.zeros((32, 32, 3), np.float32)
+    assert "ssim" not in measure(black, black + 2 / 255, None)
+    assert "ssim" in measure(pair(1)[0], pair(1)[1], None)
 
 
 def test_worst_looks_the_right_way():
-    rows = [dict.fromkeys(LARGER_IS_BETTER, 1.0), dict.fromkeys(LARGER_IS_BETTER, 2.0)]
-    assert worst(rows) == {k: 1.0 if larger else 2.0 for k, larger in LARGER_IS_BETTER.items()}
+    rows = [dict.fromkeys(ALL, 1.0), dict.fromkeys(ALL, 2.0)]
+    assert worst(rows) == {k: 1.0 if m.larger_is_better else 2.0 for k, m in ALL.items()}
+    signed = [{"luminance_shift": v, "luminance_shift_quantized": -v} for v in (1.0, -3.0, 2.0)]
+    assert worst(signed) == {"luminance_shift": -3.0, "luminance_shift_quantized": 3.0}
+    assert np.isnan(worst([{"psnr": 40.0}, {"psnr": float("nan")}])["psnr"])
 
 
 def test_the_total_weighs_pictures_by_their_energy():

@@ -1,0 +1,196 @@
+"""Faults of tone: brightness, contrast, clipping, values out of range, banding.
+
+Pictures are HxWxC float32, sRGB-encoded, [0,1], not rounded. A step is 1/255, an 8-bit code.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+STEPS = 255.0
+"""8-bit steps in the range of a picture."""
+
+_LUMA_709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_LEVELS = 4 * 255
+_SMOOTH = 3 / STEPS
+_WINDOW = 6 * 4
+_FEWEST_PIXELS, _FEWEST_LEVELS = 8, 32
+_OCCUPIED = 0.05
+_FLAT = 8 / STEPS
+_SAMPLES = 256 * 256
+
+Floats = npt.NDArray[np.float64]
+
+
+def sampled(picture: np.ndarray) -> np.ndarray:
+    """A regular grid of about 256x256 pixels at most of a picture, for metrics of distributions.
+
+    The grid's step is odd, so that no phase of a pixel shuffle or of a stride is left out.
+    """
+    step = int((picture.shape[0] * picture.shape[1] / _SAMPLES) ** 0.5)
+    step += step > 1 and step % 2 == 0
+    return picture[:: max(1, step), :: max(1, step)]
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    """HxW: BT.709 luma of the encoded values; of one channel, the channel itself."""
+    result: np.ndarray = picture @ _LUMA_709 if picture.shape[2] == 3 else picture[..., 0]
+    return result
+
+
+def luminance_shift(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Mean luma of the candidate minus the reference's, in 8-bit steps, signed.
+
+    Noise averages out, so a systematic error of a fraction of a step is measured. 2.5 steps are one
+    unit of L*, about what is seen side by side.
+    """
+    difference = (candidate - reference).reshape(-1, reference.shape[2])
+    mean = np.full(len(difference), 1 / len(difference), np.float32) @ difference
+    return float(luma(mean[None, None])[0, 0]) * STEPS
+
+
+def contrast_change(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Slope of the candidate's luma over the reference's, less one, in percent, signed.
+
+    Least squares with an offset, on the pixels of :func:`sampled`: a gain, a narrowed range (16-235
+    gives -14) or a second normalisation shows as such whatever the noise. 0 where the reference has
+    no contrast (standard deviation under 8 steps).
+    """
+    x, y = (luma(sampled(p)).astype(np.float64) for p in (reference, candidate))
+    spread = float(x.std())
+    if spread < _FLAT:
+        return 0.0
+    x -= x.mean()
+    return 100 * (float((x * y).mean()) / spread**2 - 1)
+
+
+def clipped_change(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Share of the pixels, in percent, that are clipped and clearly were not in the reference.
+
+    Clipped is what shows as code 0 or 255 in a channel; clearly not, two codes away from that, so
+    that rounding noise at the border does not count. Lost highlights and shadows are not to be had
+    back by any later edit. On the pixels of :func:`sampled`.
+    """
+    x, y = (sampled(p) for p in (reference, candidate))
+    changed = (y <= 0.5 / STEPS) & (x > 2.5 / STEPS)
+    changed |= (y >= 1 - 0.5 / STEPS) & (x < 1 - 2.5 / STEPS)
+    return 100 * float(changed.any(axis=2).mean())
+
+
+def color_cast(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """How far the colour matrix that explains the candidate is from grey, in percent.
+
+    The 3x3 matrix with offset that maps the reference's RGB to the candidate's, by least squares on
+    the pixels of :func:`sampled`, drawn to the identity by a variance of 4 steps where the picture
+    has little colour. The largest element off the diagonal, or difference of one on it from their
+    mean: a gain of all channels has none, BT.601 for BT.709 about 10, a white balance off by 3 % 3.
+    """
+    x, y = (sampled(p).reshape(-1, 3).astype(np.float64) for p in (reference, candidate))
+    x -= x.mean(axis=0)
+    change = y - y.mean(axis=0) - x
+    moments = x.T @ x / len(x) + np.eye(3) * (4 / STEPS) ** 2
+    matrix = np.linalg.solve(moments, x.T @ change / len(x))
+    matrix -= np.eye(3) * np.trace(matrix) / 3
+    return 100 * float(np.abs(matrix).max())
+
+
+def overshoot(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """How far values leave [0,1] (or the reference's range, if wider), at most, in 8-bit steps.
+
+    A missing clamp: later stages fold such values over into black or a false colour.
+    """
+    low, high = min(0.0, float(reference.min())), max(1.0, float(reference.max()))
+    return max(0.0, low - float(candidate.min()), float(candidate.max()) - high) * STEPS
+
+
+def banding(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Steps of tone that the reference does not have: their RMS, in 8-bit steps.
+
+    In the smooth parts of the reference (neighbours within 3 steps, on :func:`sampled` pixels) two
+    signs are looked for, channel by channel, and the larger one counts. *Staircase*: the mean error
+    per quarter step of the reference's value, of which any quantisation of tones is a sawtooth;
+    what a straight line through the levels within 6 steps leaves of it, less the remainder of
+    noise. *Gaps*: where the candidate skips codes that the reference uses and leaves a distance of
+    ``g`` codes, ``sqrt((g^2 - 1) / 12)``. A picture of 6 bits has 1.1, of 7 bits 0.5, of 8 none;
+    noise alone has none. 0 where the smooth parts have too few levels (32) to tell.
+    """
+    x, y = sampled(reference), sampled(candidate)
+    smooth = _smooth(x)
+    values, shown = x[smooth].T, y[smooth].T
+    return max(
+        (max(_staircase(v, s), _gaps(v, s)) for v, s in zip(values, shown, strict=True)),
+        default=0.0,
+    )
+
+
+def _smooth(picture: np.ndarray) -> np.ndarray:
+    smooth = np.ones(picture.shape[:2], bool)
+    for axis in (0, 1):
+        calm = (np.abs(np.diff(picture, axis=axis)) <= _SMOOTH).all(axis=2)
+        index = (slice(None),) * axis
+        smooth[(*index, slice(1, None))] &= calm
+        smooth[(*index, slice(None, -1))] &= calm
+    return smooth
+
+
+def _staircase(values: np.ndarray, shown: np.ndarray) -> float:
+    levels = np.rint(np.clip(values, 0, 1) * _LEVELS).astype(np.int64)
+    errors = (shown - values).astype(np.float64) * STEPS
+    count = np.bincount(levels, minlength=_LEVELS + 1).astype(np.float64)
+    known = count >= _FEWEST_PIXELS
+    if known.sum() < _FEWEST_LEVELS:
+        return 0.0
+    mean, square = (
+        np.divide(np.bincount(levels, e, _LEVELS + 1), count, out=np.zeros_like(count), where=known)
+        for e in (errors, errors**2)
+    )
+    noise = np.divide(square - mean**2, count, out=np.zeros_like(count), where=known)
+    weight = np.where(known, np.minimum(count, 100), 0)  # a blown sky does not outweigh the rest
+    left = mean - _local_line(weight, mean)
+    power = float((weight * (left**2 - noise)).sum() / weight.sum())
+    return float(np.sqrt(max(0.0, power)))
+
+
+def _gaps(values: np.ndarray, shown: np.ndarray) -> float:
+    expected, _ = _used(values)
+    used, count = _used(shown)
+    levels = np.flatnonzero(used)
+    if expected.sum() < _FEWEST_LEVELS or len(levels) < 3:
+        return 0.0
+    # Codes that neither picture uses are no gap of the candidate's.
+    position = np.cumsum(expected | used)[levels]
+    weight = count[levels[1:]]
+    power = float((weight * (np.diff(position) ** 2 - 1)).sum() / weight.sum() / 12)
+    return float(np.sqrt(power))
+
+
+def _used(values: np.ndarray) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Which codes but black and white a picture uses, and how often."""
+    count = np.bincount(np.rint(np.clip(values, 0, 1) * STEPS).astype(np.int64), minlength=256)
+    inner = count[1:-1].astype(np.float64)
+    around = _box(inner, 6) / _box(np.ones_like(inner), 6)
+    return (inner > _OCCUPIED * around) & (around >= _FEWEST_PIXELS / 2), inner
+
+
+def _local_line(weight: Floats, mean: Floats) -> Floats:
+    """Weighted least-squares line over the levels within the window, at its centre."""
+    x = np.arange(len(mean), dtype=np.float64) - len(mean) / 2
+    w, wx, wxx, wy, wxy = (
+        _box(weight * term, _WINDOW) for term in (np.ones_like(x), x, x * x, mean, x * mean)
+    )
+    safe = np.maximum(w, 1e-12)
+    middle, height = wx / safe, wy / safe
+    spread = wxx / safe - middle**2
+    slope = np.divide(
+        wxy / safe - middle * height, spread, out=np.zeros_like(x), where=spread > 1e-6
+    )
+    return np.asarray(height + slope * (x - middle))
+
+
+def _box(values: Floats, radius: int) -> Floats:
+    """Sums over the neighbours within ``radius``."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    stop = np.minimum(index + radius + 1, len(values))
+    return np.asarray(total[stop] - total[np.maximum(index - radius, 0)])
