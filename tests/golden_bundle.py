@@ -9,16 +9,22 @@ from tiny_bundle import write_bundle
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.parity.golden import Device, Golden, replace_golden
+from edgeexpo.spec import TensorSpec
 
 
-def write_golden_bundle(folder: Path, offset: float = 0.0) -> Path:
-    """A bundle whose network gives the 3x3 mean; its recorded outputs are off by ``offset``."""
-    bundle = Bundle.open(write_bundle(folder, front=None, back=None, frames=("photo",)))
+def write_golden_bundle(folder: Path, offset: float = 0.0, name: str = "y0") -> Path:
+    """A bundle whose network gives the 3x3 mean; its recorded outputs are off by ``offset``.
+
+    ``name`` is the input's, as the manifest has it; the network's is ``y0``.
+    """
+    facts = {"front": None, "back": None, "frames": ("photo",), "inputs": (TensorSpec(name),)}
+    bundle = Bundle.open(write_bundle(folder, **facts))
     random = np.random.default_rng(0)
-    inputs = {name: random.random((48, 40, 3), dtype=np.float32) for name in ("sea", "house")}
-    outputs = {name: mean(picture) + np.float32(offset) for name, picture in inputs.items()}
+    pictures = {n: random.random((48, 40, 3), dtype=np.float32) for n in ("sea", "house")}
+    inputs = {n: {name: picture} for n, picture in pictures.items()}
+    outputs = {n: mean(picture) + np.float32(offset) for n, picture in pictures.items()}
     device = Device("cuda", "NVIDIA GPU", details={"driver": "570.1"})
-    replace_golden(bundle, Golden({n: {"y0": p} for n, p in inputs.items()}, outputs, device))
+    replace_golden(bundle, Golden(inputs, outputs, device))
     return folder
 
 

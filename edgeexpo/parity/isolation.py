@@ -195,6 +195,7 @@ def serve(descriptor: int) -> None:
     """Answer requests until the other end is closed: what the process runs."""
     connection = Connection(descriptor)
     engine: Engine | None = None
+    spec: ModelSpec | None = None
     while True:
         try:
             verb, facts = connection.recv()
@@ -208,8 +209,8 @@ def serve(descriptor: int) -> None:
                 target, path, spec, threads = facts
                 engine = verification_engine(target, Path(path), spec, threads)
                 answer = engine.name
-            elif verb == "run" and engine is not None:
-                outputs = engine.run(inputs)
+            elif verb == "run" and engine is not None and spec is not None:
+                outputs = as_promised(engine.run(inputs), spec)
             elif verb == "close" and engine is not None:
                 engine.close()
                 engine = None
@@ -219,6 +220,28 @@ def serve(descriptor: int) -> None:
         connection.send((None, answer))
         if verb == "run":
             send_arrays(connection, outputs)
+
+
+def as_promised(outputs: Arrays, spec: ModelSpec) -> Arrays:
+    """``outputs``, if they have the names and the shapes that the manifest promises.
+
+    Raises:
+        EngineError: An output is missing, or is not 1xCxHxW with the channels of its spec.
+    """
+    for tensor in spec.outputs:
+        if tensor.name not in outputs:
+            found = ", ".join(outputs) or "none"
+            raise EngineError(
+                f"the artefact has no output {tensor.name!r}, which its manifest promises; found "
+                f"{found}: export the bundle again"
+            )
+        shape = outputs[tensor.name].shape
+        if len(shape) != 4 or shape[:2] != (1, tensor.channels):
+            raise EngineError(
+                f"output {tensor.name!r} is {'x'.join(map(str, shape))}; its manifest promises "
+                f"1x{tensor.channels}xHxW: export the bundle again"
+            )
+    return outputs
 
 
 @atexit.register
