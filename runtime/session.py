@@ -17,8 +17,6 @@ from edgeexpo.runtime.result import Result, Source
 from edgeexpo.runtime.steps import Formats, Job, Steps, in_order
 from edgeexpo.spec import ModelSpec
 
-RGB = FrameFormat()
-
 
 class Session:
     """One artefact with its front and back stage: frames in, a picture out.
@@ -30,7 +28,7 @@ class Session:
         spec: The model.
         artifact: What the engine has loaded.
         engine: What runs it.
-        frames: How frames are to be read.
+        frames: How frames are to be read; HxWx3 RGB by default.
         output: How pictures are to be written; as ``frames`` by default.
         observe: Is told durations and counts (:mod:`edgeexpo.runtime.observation`).
     """
@@ -40,16 +38,16 @@ class Session:
         spec: ModelSpec,
         artifact: Artifact,
         engine: Engine,
-        frames: FrameFormat = RGB,
+        frames: FrameFormat | None = None,
         output: FrameFormat | None = None,
         observe: Observer = ignore,
     ) -> None:
         self.spec = spec
         self.artifact = artifact
         self._observe = observe
-        self._steps = Steps(
-            spec, artifact.sizes, engine, Formats(frames, output or frames), observe
-        )
+        read = frames or FrameFormat()
+        formats = Formats(read, output or read)
+        self._steps = Steps(spec, artifact.sizes, engine, formats, observe)
 
     @property
     def engine_name(self) -> str:
@@ -185,7 +183,7 @@ def load(
     precision: str | None = None,
     threads: int | None = None,
     engine: Engine | None = None,
-    frames: FrameFormat = RGB,
+    frames: FrameFormat | None = None,
     output: FrameFormat | None = None,
     observe: Observer = ignore,
 ) -> Session:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgeexpo.cli.output import emit, human_ms, table
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.progress import note, track
 from edgeexpo.spec import ModelSpec
@@ -21,7 +23,39 @@ DEEP_SUFFIX = ".png"
 """Of pictures with 16 bits a channel."""
 
 
-def run_folder(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[dict[str, Any]]:
+def run(args: argparse.Namespace, spec: ModelSpec) -> int:
+    """Fuse every bracket of a folder; exit code 0.
+
+    Raises: as :func:`fused`; also UsageError for options that do not go with folders.
+    """
+    from edgeexpo.cli.run import open_session
+    from edgeexpo.runtime.stages import gives_picture
+
+    if len(args.input) != 1:
+        raise UsageError(f"--brackets takes one folder; found {len(args.input)} inputs")
+    if args.tonemap or args.no_fuse or not gives_picture(spec):
+        raise UsageError("--brackets writes fused pictures; leave out --tonemap and --no-fuse")
+    start = time.perf_counter()
+    with open_session(args.bundle, args.target, args.precision, args.threads) as session:
+        rows = fused(args, spec, session)
+        artifact, engine = session.artifact, session.engine_name
+    seconds = time.perf_counter() - start
+    document = {
+        "brackets": rows,
+        "target": artifact.target,
+        "precision": artifact.precision,
+        "status": artifact.status,
+        "engine": engine,
+        "seconds": round(seconds, 4),
+    }
+    columns = ["bracket", "shots", "ev", "alignment", "output"]
+    text = table([{c: row.get(c) for c in columns} for row in rows], columns)
+    text += f"\n{artifact.file} ({artifact.status}) in {engine}, {human_ms(seconds * 1000)}"
+    emit(args, document, text)
+    return 0
+
+
+def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[dict[str, Any]]:
     """Write one picture for every bracket; a damaged one is named and left out.
 
     Args:

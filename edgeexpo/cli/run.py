@@ -1,4 +1,4 @@
-"""``edgeexpo run``: a bundle on a bracket, pictures in, picture out."""
+"""``edgeexpo run``: a bundle on pictures, on folders of brackets, or on a video."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.cli.arguments import add_selection, positive
-from edgeexpo.cli.output import add_json_argument, emit, human_ms, table
+from edgeexpo.cli.output import add_json_argument, emit, human_ms
 from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write
-from edgeexpo.errors import MissingDependencyError, PictureError, UsageError
+from edgeexpo.errors import MissingDependencyError, PictureError
 from edgeexpo.progress import status
-from edgeexpo.spec import ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgeexpo.runtime import Session
+    from edgeexpo.runtime import FrameFormat, Session
+
+VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
+"""Suffixes of videos."""
 
 Frame = tuple[Path, "np.ndarray"]
 
@@ -29,7 +31,9 @@ Frame = tuple[Path, "np.ndarray"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("bundle", type=Path, help="folder that edgeexpo export wrote")
-    parser.add_argument("input", nargs="+", type=Path, help="pictures, darkest first or with EXIF")
+    parser.add_argument(
+        "input", nargs="+", type=Path, help="pictures, darkest first or with EXIF; or a video"
+    )
     parser.add_argument(
         "--brackets",
         action="store_true",
@@ -89,7 +93,13 @@ def run(args: argparse.Namespace) -> int:
     """
     spec = Bundle.open(args.bundle).manifest.model
     if args.brackets:
-        return _run_folder(args, spec)
+        from edgeexpo.cli import brackets
+
+        return brackets.run(args, spec)
+    if any(path.suffix.lower() in VIDEOS for path in args.input):
+        from edgeexpo.cli import video
+
+        return video.run(args, spec)
     check_request(spec, args)
     with status("Reading the pictures"):
         frames, ev = order(read(args.input))
@@ -172,9 +182,16 @@ def order(frames: Sequence[Frame], *, quiet: bool = False) -> tuple[list[Frame],
 
 
 def open_session(
-    path: Path, target: str | None, precision: str | None, threads: int | None
+    path: Path,
+    target: str | None,
+    precision: str | None,
+    threads: int | None,
+    frames: FrameFormat | None = None,
+    output: FrameFormat | None = None,
 ) -> Session:
     """Open the artefact that the options select, Core ML's in the interpreter off macOS.
+
+    ``frames`` and ``output`` are those of :func:`edgeexpo.runtime.load`.
 
     Raises:
         BundleError: The bundle has no such artefact, or a file differs from its digest.
@@ -194,36 +211,13 @@ def open_session(
                 "pip install 'edgeexpo[export]', or choose another --target"
             ) from error
         _note("Core ML artefact runs in the MIL interpreter on this host (slow, for checking)")
-        return load(path, target="coreml", precision=candidates[0].precision, engine=MilEngine())
-    return load(path, target=target, precision=precision, threads=threads)
-
-
-def _run_folder(args: argparse.Namespace, spec: ModelSpec) -> int:
-    from edgeexpo.cli.brackets import run_folder
-    from edgeexpo.runtime.stages import gives_picture
-
-    if len(args.input) != 1:
-        raise UsageError(f"--brackets takes one folder; found {len(args.input)} inputs")
-    if args.tonemap or args.no_fuse or not gives_picture(spec):
-        raise UsageError("--brackets writes fused pictures; leave out --tonemap and --no-fuse")
-    start = time.perf_counter()
-    with open_session(args.bundle, args.target, args.precision, args.threads) as session:
-        rows = run_folder(args, spec, session)
-        artifact, engine = session.artifact, session.engine_name
-    seconds = time.perf_counter() - start
-    document = {
-        "brackets": rows,
-        "target": artifact.target,
-        "precision": artifact.precision,
-        "status": artifact.status,
-        "engine": engine,
-        "seconds": round(seconds, 4),
-    }
-    columns = ["bracket", "shots", "ev", "alignment", "output"]
-    text = table([{c: row.get(c) for c in columns} for row in rows], columns)
-    text += f"\n{artifact.file} ({artifact.status}) in {engine}, {human_ms(seconds * 1000)}"
-    emit(args, document, text)
-    return 0
+        chosen, engine = candidates[0].precision, MilEngine()
+        return load(
+            path, target="coreml", precision=chosen, engine=engine, frames=frames, output=output
+        )
+    return load(
+        path, target=target, precision=precision, threads=threads, frames=frames, output=output
+    )
 
 
 def _share(text: str) -> float:
