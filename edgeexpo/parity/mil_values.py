@@ -36,6 +36,22 @@ def real(value: Any) -> torch.Tensor:
     return torch.tensor(float(value))
 
 
+def whole(value: Any) -> bool:
+    """True for integers and booleans; false for real numbers."""
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point()
+    return isinstance(value, int)
+
+
+def along(value: Any, axis: Any, like: torch.Tensor) -> torch.Tensor:
+    """A scale or zero point as float32, shaped to broadcast over ``like`` along ``axis``."""
+    tensor = real(value)
+    if tensor.numel() == 1:
+        return tensor.reshape(())
+    place = int(number(axis)) % like.dim()
+    return tensor.reshape([-1 if i == place else 1 for i in range(like.dim())])
+
+
 def pad_last(
     x: torch.Tensor, padding: list[int], value: float = 0.0, mode: str = "constant"
 ) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -95,9 +96,16 @@ def _pool(a: Arguments, average: bool) -> torch.Tensor:
     return result
 
 
+def _l2_pool(a: Arguments) -> torch.Tensor:
+    count = float(np.prod(numbers(a["kernel_sizes"])))
+    squares = {**a, "x": real(a["x"]).square(), "exclude_padding_from_average": False}
+    return (_pool(squares, average=True) * count).sqrt()
+
+
 WINDOWS: dict[str, Operator] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "max_pool": lambda a: _pool(a, average=False),
     "avg_pool": lambda a: _pool(a, average=True),
+    "l2_pool": _l2_pool,
 }
