@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeexpo.artifact import writing
 from edgeexpo.errors import ExportError
+from edgeexpo.export.coreml_operators import converted
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program
 from edgeexpo.export.source import blame
@@ -42,7 +43,7 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
     with quiet():
         import coremltools as ct
 
-        exported = program.exported.run_decompositions({})
+        exported = converted(program.exported)
         try:
             model = ct.convert(
                 exported,

@@ -14,7 +14,9 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
+from edgeexpo.export.contractions import matrix_contractions
 from edgeexpo.export.identities import remove_identities
+from edgeexpo.export.scalars import real_bounds
 from edgeexpo.export.source import find_source
 from edgeexpo.spec import SizeRange, TensorSpec
 
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 
 SMALLEST_SIDE = 16
 """Smallest height or width of a dynamic program, in pixels (rounded up to the multiple)."""
+
+_REWRITES = (remove_identities, real_bounds, matrix_contractions)
+"""What is done to every program before anything else sees it."""
 
 CAPTURE_ERRORS = (
     torch._dynamo.exc.TorchDynamoException,
@@ -112,11 +117,8 @@ def capture(
             continue
         program = Program(exported, tuple(inputs), labels, candidate, precision)
         graph_module = exported.module()
-        return (
-            recapture(program, graph_module, precision)
-            if remove_identities(graph_module)
-            else program
-        )
+        changed = [step(graph_module) for step in _REWRITES]
+        return recapture(program, graph_module, precision) if any(changed) else program
     raise AssertionError("the fixed size either returns or raises")
 
 

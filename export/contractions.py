@@ -1,0 +1,70 @@
+"""Tensor contractions as the matrix products that every engine has kernels for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+
+_ATEN = torch.ops.aten
+
+
+def matrix_contractions(module: GraphModule) -> bool:
+    """Write ``tensordot`` over the last axis and one of a matrix as ``linear`` or ``bmm``.
+
+    Core ML's converter has no ``tensordot``, and XNNPACK takes a product with a constant matrix as
+    ``linear`` only, one with a computed matrix (a colour matrix that the network predicts) as
+    ``bmm`` only. Other contractions stay.
+
+    Returns:
+        True when ``module`` was changed.
+    """
+    found = [n for n in module.graph.nodes if n.target == _ATEN.tensordot.default and _fits(n)]
+    for node in found:
+        x, matrix, _, (axis,) = _arguments(node)
+        with module.graph.inserting_before(node):
+            outputs_first = matrix if axis % 2 else _call(module.graph, _ATEN.t.default, matrix)
+            if matrix.op == "get_attr":
+                new = _call(module.graph, _ATEN.linear.default, x, outputs_first)
+            else:
+                outputs = int(_value(matrix).shape[1 - axis % 2])
+                new = _bmm(module.graph, x, outputs_first, outputs)
+        new.meta = dict(node.meta)
+        node.replace_all_uses_with(new)
+        module.graph.erase_node(node)
+    if found:
+        module.graph.lint()
+        module.recompile()
+    return bool(found)
+
+
+def _fits(node: Node) -> bool:
+    x, matrix, x_axes, _ = _arguments(node)
+    rank = _value(x).dim()
+    return _value(matrix).dim() == 2 and [axis % rank for axis in x_axes] == [rank - 1]
+
+
+def _arguments(node: Node) -> Any:
+    return node.args
+
+
+def _value(node: Node) -> torch.Tensor:
+    value = node.meta["val"]
+    assert isinstance(value, torch.Tensor)
+    return value
+
+
+def _bmm(graph: Graph, x: Node, matrix: Node, outputs: int) -> Node:
+    """``x`` as one matrix with a row for every pixel, times the (outputs, inputs) matrix."""
+    leading = range(_value(x).dim() - 1)
+    lengths = [_call(graph, _ATEN.sym_size.int, x, axis) for axis in leading]
+    channels = int(_value(x).shape[-1])
+    rows = _call(graph, _ATEN.reshape.default, x, [1, -1, channels])
+    columns = _call(graph, _ATEN.unsqueeze.default, _call(graph, _ATEN.t.default, matrix), 0)
+    product = _call(graph, _ATEN.bmm.default, rows, columns)
+    return _call(graph, _ATEN.reshape.default, product, [*lengths, outputs])
+
+
+def _call(graph: Graph, target: Any, *args: Any) -> Node:
+    return graph.call_function(target, args)
