@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             images=_folder_of(args.image, Path(folder)) if args.image else args.images,
         )
     files = []
-    if args.output and found.first is not None:
+    if args.output and found.first is not None and found.first.error_map is not None:
         from edgeexpo.parity.error_map import write_error_map
 
         files = [str(write_error_map(found, Path(args.output)))]

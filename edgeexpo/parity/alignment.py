@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch.fx import GraphModule, Node
 
-from edgeexpo.parity.trace import COPY, Arrays, Traced, ancestors
-from edgeexpo.parity.trace_program import computed, node_grid, node_kind, run_program
-
-CLOSE = 0.02
-"""Share of a value's own spread that an error may have and the value still be recognised."""
+from edgeexpo.parity.shares import Share, channel_error
+from edgeexpo.parity.trace import COPY, WEIGHTED, Arrays, Traced, ancestors
+from edgeexpo.parity.trace_program import computed, node_kind, run_program
 
 KIND_WEIGHT = 0.3
 """What another operator counts, in shares of spread, where place alone decides."""
@@ -54,7 +52,11 @@ class Alignment:
 
 
 def align(
-    module: GraphModule, names: tuple[str, ...], inputs: Arrays, trace: Sequence[Traced]
+    module: GraphModule,
+    names: tuple[str, ...],
+    inputs: Arrays,
+    trace: Sequence[Traced],
+    share: Share,
 ) -> Alignment:
     """Pair the values of ``trace`` with the nodes of ``module``.
 
@@ -63,11 +65,12 @@ def align(
         names: Its inputs, in order.
         inputs: NCHW float32 by name: those that ``trace`` was made with.
         trace: The artefact's values.
+        share: The error that a value may have and still be recognised.
     """
-    aligner = _Aligner(module, names, inputs, trace)
+    aligner = _Aligner(module, names, inputs, trace, share)
     for _ in range(ROUNDS):
         aligner.run()
-        if not aligner.place_next():
+        if not aligner.skip_next() and not aligner.place_next():
             break
     values = [t for t in trace if t.kinds != (COPY,)]
     covered = sum(t.name in aligner.known for t in values)
@@ -76,8 +79,14 @@ def align(
 
 class _Aligner:
     def __init__(
-        self, module: GraphModule, names: tuple[str, ...], inputs: Arrays, trace: Sequence[Traced]
+        self,
+        module: GraphModule,
+        names: tuple[str, ...],
+        inputs: Arrays,
+        trace: Sequence[Traced],
+        share: Share,
     ) -> None:
+        self._share = share
         self._module, self._names, self._inputs, self._trace = module, names, inputs, trace
         self._nodes = [n for n in module.graph.nodes if n in computed(module)]
         self._above = {
@@ -89,6 +98,7 @@ class _Aligner:
             if traced.kinds != (COPY,):
                 self._by_shape.setdefault(traced.value.shape, []).append(traced)
         self._placed: dict[str, Traced] = {}
+        self._skipped: set[str] = set()
         self._free: dict[str, np.ndarray] = {}
         self.pairs: dict[str, Pair] = {}
         self.known: dict[str, str] = {}
@@ -100,6 +110,26 @@ class _Aligner:
         for traced in self._trace:
             self._follow_copy(traced, self.known)
         run_program(self._module, self._inputs, self._names, self._visit)
+
+    def skip_next(self) -> bool:
+        """Take an activation for missing where what follows is then recognised."""
+        first = next(iter(self._lost()), None)
+        if first is None or first.name in self._skipped or len(first.all_input_nodes) != 1:
+            return False
+        source = self.pairs.get(first.all_input_nodes[0].name)
+        if source is None or source.expected.shape != self._free[first.name].shape:
+            return False
+        if node_kind(first) in WEIGHTED:
+            return False
+        self._skipped.add(first.name)
+        before = (self.pairs, self.known, self._free)
+        self._placed[first.name] = source.traced
+        self.run()
+        if len(self.pairs) > len(before[0]) + 1:
+            return True
+        del self._placed[first.name]
+        self.pairs, self.known, self._free = before
+        return False
 
     def place_next(self) -> bool:
         """Pair the first value that has a place but wrong numbers; ``False`` when there is none."""
@@ -142,14 +172,15 @@ class _Aligner:
         return traced.value
 
     def _recognise(self, node: Node, value: np.ndarray) -> Traced | None:
-        limit = _tolerance(node, value)
+        limit = self._share(node, value)
         taken = {t.name for t in self._placed.values()}
         close = []
         for order, traced in enumerate(self._by_shape.get(value.shape, ())):
             if ("dequantize" in traced.kinds) != (node_kind(node) == "dequantize"):
                 continue
-            error = _rms(traced.value, value)
-            if error <= limit and traced.name not in taken:
+            errors = channel_error(traced.value, value)
+            error = float(errors.max())
+            if bool(np.all(errors <= limit)) and traced.name not in taken:
                 kinds = traced.kinds[-1] != node_kind(node)
                 used = self.known.get(traced.name) is not None
                 close.append((used, not _same_name(node, traced), kinds, error, order, traced))
@@ -181,14 +212,6 @@ class _Aligner:
         spread = float(value.std()) or 1.0
         error = min(_rms(traced.value, value) / spread, 2.0)
         return error + KIND_WEIGHT * (traced.kinds[-1] != node_kind(node))
-
-
-def _tolerance(node: Node, value: np.ndarray) -> float:
-    grid = node_grid(node)
-    step = grid.scale if grid is not None else 0.0
-    finite = value[np.isfinite(value)]
-    spread = float(finite.std()) if finite.size else 0.0
-    return max(CLOSE * spread, 0.6 * step, 1e-6 * float(np.abs(finite).max(initial=0.0)))
 
 
 def _rms(first: np.ndarray, second: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from torch.fx import GraphModule, Node
 
 from edgeexpo.parity.alignment import Pair
 from edgeexpo.parity.diagnosis import Evidence, diagnose, same_range
-from edgeexpo.parity.trace import Grid
+from edgeexpo.parity.shares import Share, channel_error
 from edgeexpo.parity.trace_program import (
     is_quantizer,
     is_weighted,
@@ -20,21 +20,6 @@ from edgeexpo.parity.trace_program import (
     place,
     unquantized,
 )
-
-MARGIN = 4.0
-"""How many times its share the error of a layer may be."""
-
-STEP_SHARE = {"onnx": 0.05, "executorch": 0.05, "coreml": 0.25}
-"""RMS that rounding explains in a quantised value, in steps. Core ML computes in fp16 what it then
-quantises: up to a quarter of the values fall to the other side of a step."""
-
-FLIP = 0.5
-"""One value that falls to the other side, in steps, in a channel of one value."""
-
-EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
-ROUNDINGS = {"fp32": 60.0, "fp16": 1.0, "int8": 500.0}
-"""RMS that rounding explains in a float value, in units of :data:`EPSILON` of its RMS: summation in
-another order; in an INT8 artefact also the rounding of a bias to the accumulator's step."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +33,7 @@ class Layer:
         source: ``file:line`` of the user's statement.
         value: The artefact's own name of the value.
         error: RMS of the artefact's value minus the program's, in the worst channel.
-        share: RMS that is allowed there: :data:`MARGIN` times what rounding explains.
+        share: RMS that is allowed there (:class:`edgeexpo.parity.shares.Share`).
         drift: RMS against the float program, relative to its spread; ``None`` without a twin there.
         found: Smallest and largest value in the artefact.
         expected: The same in the program.
@@ -76,25 +61,21 @@ class Judge:
 
     Attributes:
         module: The program that it was lowered from.
-        target: The artefact's target.
-        precision: The artefact's precision.
+        share: What rounding explains.
         sources: ``file:line`` by node name, from the manifest.
         floats: Values of the float program by node name.
     """
 
     module: GraphModule
-    target: str
-    precision: str
+    share: Share
     sources: Mapping[str, str]
     floats: Mapping[str, np.ndarray]
 
     def __call__(self, pair: Pair) -> Layer:
         """The layer of ``pair``, with its fault in words if it leaves its share."""
         found, expected = pair.traced.value, pair.expected
-        channels = (0, 2, 3) if found.ndim == 4 else None
-        with np.errstate(all="ignore"):
-            error = np.atleast_1d(np.sqrt(np.mean(np.square(found - expected), axis=channels)))
-        allowed = np.broadcast_to(self._allowed(pair), error.shape)
+        error = channel_error(found, expected)
+        allowed = np.broadcast_to(self.share(pair.node, expected), error.shape)
         worst = int(np.argmax(np.where(np.isfinite(error), error, np.inf) - allowed))
         culprit = _culprit(pair)
         weighted = is_weighted(culprit)
@@ -121,20 +102,6 @@ class Judge:
             error_map=_error_map(found, expected) if left else None,
         )
 
-    def _allowed(self, pair: Pair) -> np.ndarray:
-        """Allowed RMS error per channel."""
-        value = pair.expected
-        count = value[:, 0].size if value.ndim == 4 else value.size
-        grid = node_grid(pair.node) or _next_grid(pair.node)
-        size = float(np.sqrt(np.mean(np.square(value, dtype=np.float64))))
-        half = self.precision == "fp16" or (self.precision == "int8" and self.target == "coreml")
-        kind = "fp16" if half else self.precision
-        rounding = ROUNDINGS[kind] * EPSILON["fp16" if half else "fp32"] * size
-        if grid is not None and (not half or is_quantizer(pair.node)):
-            steps = STEP_SHARE[self.target] + FLIP / np.sqrt(count)
-            rounding = max(rounding, grid.scale * steps)
-        return np.asarray(MARGIN * rounding)
-
     def _drift(self, pair: Pair) -> float | None:
         twin = self.floats.get(unquantized(pair.node).name)
         if twin is None or twin.shape != pair.traced.value.shape:
@@ -158,16 +125,6 @@ def _culprit(pair: Pair) -> Node:
     if is_weighted(pair.node):
         return pair.node
     return next((n for n in pair.above if is_weighted(n)), unquantized(pair.node))
-
-
-def _next_grid(node: Node) -> Grid | None:
-    """The grid of the quantiser that reads ``node``, through activations at most."""
-    for user in node.users:
-        if operator(user) == "quantize_per_tensor":
-            return next((g for u in user.users if (g := node_grid(u)) is not None), None)
-        if operator(user) in ("relu", "relu_", "clamp", "leaky_relu", "hardtanh"):
-            return _next_grid(user)
-    return None
 
 
 def _range(value: np.ndarray) -> tuple[float, float]:

@@ -9,7 +9,7 @@ explains: part of a step where its result is quantised, units in the last place 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from torch.fx import GraphModule, Node
 
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.alignment import align
 from edgeexpo.parity.layers import Judge, Layer
 from edgeexpo.parity.reference import load_program
+from edgeexpo.parity.shares import Share
 from edgeexpo.parity.trace import Arrays, Tracer
 from edgeexpo.parity.trace_program import run_program
 from edgeexpo.progress import track
@@ -75,6 +77,7 @@ def localise(
     target: str | None = None,
     precision: str | None = None,
     images: str | os.PathLike[str] | None = None,
+    samples: Sequence[Sample] | None = None,
 ) -> Localisation:
     """Find the first layer where an artefact of ``bundle`` leaves its program.
 
@@ -86,6 +89,7 @@ def localise(
         precision: Likewise.
         images: Folder of photographs or brackets, of which two are traced; embedded photographs by
             default.
+        samples: Frames to use instead of ``images``, of a size that the artefact takes.
 
     Raises:
         BundleError: A file is missing or was changed, or no artefact matches.
@@ -100,14 +104,17 @@ def localise(
     tracer = _tracer(artifact, spec)
     modules = _Programs(opened)
     module = modules["quantized.pt2" if artifact.precision == "int8" else "reference.pt2"]
+    share = Share(artifact.target, artifact.precision)
     names = tuple(t.name for t in spec.inputs)
     size = traced_size(artifact.sizes)
     results = []
-    for name, inputs in track(_inputs(spec, size, images), f"Tracing {artifact.file}"):
+    if samples is None:
+        samples = pictures(len(spec.frames), None if images is None else Path(images), size)
+    for name, inputs in track(_inputs(spec, samples), f"Tracing {artifact.file}"):
         trace = tracer(path, inputs)
-        alignment = align(module, names, inputs, trace)
+        alignment = align(module, names, inputs, trace, share)
         floats = _values(modules["reference.pt2"], inputs, names)
-        judge = Judge(module, artifact.target, artifact.precision, opened.manifest.sources, floats)
+        judge = Judge(module, share, opened.manifest.sources, floats)
         results.append(
             Localisation(
                 artifact.file,
@@ -116,7 +123,7 @@ def localise(
                 tracer.engine,
                 tracer.caveat,
                 name,
-                size,
+                next(iter(inputs.values())).shape[2:],
                 alignment.coverage,
                 tuple(judge(pair) for pair in alignment.pairs),
             )
@@ -174,10 +181,7 @@ def _tracer(artifact: Artifact, spec: ModelSpec) -> Tracer:
     return ExecutorchTracer(tuple(t.name for t in spec.inputs), artifact.sizes.largest)
 
 
-def _inputs(
-    spec: ModelSpec, size: tuple[int, int], images: str | os.PathLike[str] | None
-) -> list[tuple[str, Arrays]]:
-    source = None if images is None else Path(images)
+def _inputs(spec: ModelSpec, samples: Sequence[Sample]) -> list[tuple[str, Arrays]]:
     return [
         (
             sample.name,
@@ -186,7 +190,7 @@ def _inputs(
                 for name, value in front(spec, sample.frames, sample.ev).items()
             },
         )
-        for sample in pictures(len(spec.frames), source, size)[:PICTURES]
+        for sample in samples[:PICTURES]
     ]
 
 

@@ -11,7 +11,7 @@ import torch
 from edgeexpo.parity.mil import MilEngine
 from edgeexpo.parity.trace import COPY, Arrays, Grid, Traced, kind
 
-_COPIES = frozenset(("cast", "identity"))
+_COPIES = frozenset(("cast",))
 
 
 class CoremlTracer:

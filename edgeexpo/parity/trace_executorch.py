@@ -181,7 +181,7 @@ def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
         raise EngineError(f"the delegate {delegate.id} cannot be looked into; expected {XNNPACK}")
     payload = program.backend_delegate_data[delegate.processed.index]
     graph, rest = read_graph(bytes(payload.data))
-    tensors = {_tensor(v).idOut: (v, _tensor(v)) for v in graph.xvalues}
+    tensors = {tensor_of(v).idOut: (v, tensor_of(v)) for v in graph.xvalues}
     places = {
         i: call.args[t.externalId] for i, (_, t) in tensors.items() if t.externalId != _NOT_EXTERNAL
     }
@@ -190,9 +190,9 @@ def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
         for i, p in places.items()
         if plan.is_tensor(p)
     }
-    schema = _xnnpack_schema()
+    names = node_names()
     for node in graph.xnodes:
-        output = _output(node.xnodeUnion)
+        output = output_of(node.xnodeUnion)
         value, tensor = tensors[output]
         if output not in places and tensor.datatype in _SCALARS:
             dims = [int(d) for d in tensor.dims]
@@ -204,9 +204,9 @@ def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
         read = [i for i in _inputs(node.xnodeUnion) if i in tensors]
         layouts[output] = _is_channels_last(node, [layouts[i] for i in read if i in layouts])
         if output in places:
-            word = kind(schema.names[node.xnodeUnionType])
+            word = kind(names[node.xnodeUnionType])
             plan.values[places[output]] = _Value(
-                schema.names[node.xnodeUnionType],
+                names[node.xnodeUnionType],
                 _kinds(word, node, tensor.datatype),
                 tuple(places[i] for i in read if i in places),
                 _grid(value, tensor.datatype),
@@ -249,11 +249,13 @@ def _real(tensor: Any, value: _Value) -> np.ndarray:
     return np.array(array, np.float32, copy=True, order="C")
 
 
-def _tensor(value: Any) -> Any:
+def tensor_of(value: Any) -> Any:
+    """The tensor of one of the graph's values, quantised or not."""
     return getattr(value.xvalueUnion, "tensorValue", value.xvalueUnion)
 
 
-def _output(node: Any) -> int:
+def output_of(node: Any) -> int:
+    """Number of the value that a node makes."""
     return int(node.outputId if hasattr(node, "outputId") else node.outputValueId)
 
 
@@ -271,14 +273,14 @@ def _inputs(node: Any) -> list[int]:
     return [int(getattr(node, n)) for n in names if hasattr(node, n)]
 
 
-@dataclass(frozen=True)
-class _Schema:
-    module: ModuleType
-    names: dict[int, str]
+def node_names() -> dict[int, str]:
+    """XNNPACK's operators by the number that a graph's nodes give."""
+    kinds = vars(_xnnpack_schema().XNodeUnion).items()
+    return {v: k.removeprefix("XNN") for k, v in kinds if isinstance(v, int)}
 
 
 @functools.cache
-def _xnnpack_schema() -> _Schema:
+def _xnnpack_schema() -> ModuleType:
     """Readers and writers of XNNPACK payloads, generated from the schema that the wheel ships.
 
     flatc's own JSON is no way there and back: it prints numbers with six decimals, and a scale
@@ -300,8 +302,7 @@ def _xnnpack_schema() -> _Schema:
     readers = {k.lower(): v for k, v in vars(module).items() if k.endswith("Creator")}
     for name in ("XNodeUnionCreator", "XValueUnionCreator", "XNNQuantParamsCreator"):
         setattr(module, name, readers[name.lower()])
-    kinds = vars(module.XNodeUnion).items()
-    return _Schema(module, {v: k.removeprefix("XNN") for k, v in kinds if isinstance(v, int)})
+    return module
 
 
 def read_graph(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
@@ -313,7 +314,7 @@ def read_graph(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
     start = header.flatbuffer_offset
     body = data[start : start + header.flatbuffer_size]
     constants = data[header.constant_data_offset :][: header.constant_data_size]
-    graph = _xnnpack_schema().module.XNNGraphT.InitFromPackedBuf(bytearray(body))
+    graph = _xnnpack_schema().XNNGraphT.InitFromPackedBuf(bytearray(body))
 
     def write(changed: Any) -> bytes:
         builder = flatbuffers.Builder(len(body) * 2)

@@ -11,7 +11,7 @@ from edgeexpo.errors import EngineError
 from edgeexpo.parity.trace import COPY, Arrays, Grid, Traced, kind
 from edgeexpo.runtime.engine import first_line
 
-_COPIES = frozenset(("Cast", "Identity"))
+_COPIES = frozenset(("Cast",))
 
 
 class OnnxTracer:
