@@ -1,0 +1,87 @@
+"""What the runtime adds to the bare engine: time and memory a frame.
+
+    python benchmarks/wrapper_cost.py BUNDLE [--side 512] [--runs 40]
+
+The bundle's ONNX artefact, the same inputs, taking turns: ONNX Runtime's own session on the
+network's inputs, and the steps around it (front stage, tiles, back stage, conversion) by themselves,
+p50 in ms. `run_into` on uint8 frames is timed as a whole, and what Python allocates in it after
+warm-up is counted by tracemalloc: the largest block that is still there or was there at the peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgeexpo import runtime
+from edgeexpo.artifact import Bundle
+from edgeexpo.runtime.stages import front
+
+
+def median_ms(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
+    """Median milliseconds of each call; the calls take turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(runs):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append((time.perf_counter() - start) * 1000)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    import onnxruntime
+
+    bundle = Bundle.open(given.bundle)
+    spec, artifact = bundle.manifest.model, bundle.by_preference("onnx", None)[0]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = given.threads
+    bare = onnxruntime.InferenceSession(str(bundle.file(artifact.file)), options)
+    rng = np.random.default_rng(0)
+    shape = (given.side, given.side, 3)
+    frames = [rng.integers(0, 256, shape, np.uint8) for _ in spec.frames]
+    floats = [frame.astype(np.float32) / 255 for frame in frames]
+    inputs = {
+        name: np.ascontiguousarray(value.transpose(2, 0, 1)[None])
+        for name, value in front(spec, floats, 4.0).items()
+    }
+    out = np.empty(shape, np.uint8)
+    seen = runtime.Summary()
+    with runtime.load(given.bundle, target="onnx", threads=given.threads, observe=seen) as session:
+        calls = {
+            "engine": lambda: bare.run(None, inputs),
+            "run_into": lambda: session.run_into(out, *frames, ev=4.0),
+        }
+        median_ms(calls, 3)
+        found = median_ms(calls, given.runs)
+        tracemalloc.start()
+        session.run_into(out, *frames, ev=4.0)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    print(
+        f"{artifact.file} at {given.side}x{given.side}, {given.threads} threads, p50 of {given.runs}"
+    )
+    print(f"  bare engine {found['engine']:8.2f} ms")
+    print(f"  run_into    {found['run_into']:8.2f} ms")
+    for stage in ("front", "network", "back"):
+        print(f"    {stage:9}{(seen.percentile(0.5, stage) or 0) * 1000:8.2f} ms")
+    print(f"  Python's peak inside run_into {peak / 2**20:.2f} MiB")
+
+
+if __name__ == "__main__":
+    main()
