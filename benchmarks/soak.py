@@ -72,9 +72,8 @@ def soak(session: Session, frames: int, side: int) -> None:
     assert start is not None  # there are a hundred frames or more
     p50, p99 = (1000 * (seen.percentile(share) or 0) for share in (0.5, 0.99))
     print(f"{session.engine_name}: {frames} frames of {side}x{side}")
-    print(
-        f"  RSS {start[0]:.1f} MiB after warm-up, {resident_mib() - start[0]:+.2f} MiB at the end"
-    )
+    grown = resident_mib() - start[0]
+    print(f"  RSS {start[0]:.1f} MiB after warm-up, {grown:+.2f} MiB at the end")
     print(f"  open files {start[1]}, {len(os.listdir('/proc/self/fd')) - start[1]:+d} at the end")
     print(f"  p50 {p50:.3f} ms, p99 {p99:.3f} ms, {p99 / p50:.2f} times")
 

@@ -3,9 +3,8 @@
     python benchmarks/wrapper_cost.py BUNDLE [--side 512] [--runs 40]
 
 The bundle's ONNX artefact, the same inputs, taking turns: ONNX Runtime's own session on the
-network's inputs, and the steps around it (front stage, tiles, back stage, conversion) by themselves,
-p50 in ms. `run_into` on uint8 frames is timed as a whole, and what Python allocates in it after
-warm-up is counted by tracemalloc: the largest block that is still there or was there at the peak.
+network's inputs, and `run_into` on uint8 frames with its steps (front stage, network in tiles, back
+stage); p50 in ms. Python's peak inside one `run_into` after warm-up is counted by tracemalloc.
 """
 
 from __future__ import annotations
@@ -73,9 +72,7 @@ def main() -> None:
         session.run_into(out, *frames, ev=4.0)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    print(
-        f"{artifact.file} at {given.side}x{given.side}, {given.threads} threads, p50 of {given.runs}"
-    )
+    print(f"{artifact.file} at {given.side}x{given.side}, {given.threads} threads, p50 in ms")
     print(f"  bare engine {found['engine']:8.2f} ms")
     print(f"  run_into    {found['run_into']:8.2f} ms")
     for stage in ("front", "network", "back"):
