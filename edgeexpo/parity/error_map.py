@@ -36,7 +36,7 @@ def write_error_map(found: Localisation, folder: Path) -> Path:
     if first is None or first.error_map is None:
         raise UsageError(f"{found.file} has no error map: no faulty layer with rows and columns")
     top = float(first.error_map.max()) or 1.0
-    plane = first.error_map / top
+    plane: np.ndarray = first.error_map / top
     times = max(1, SCALE_TO // max(plane.shape))
     plane = np.kron(plane, np.ones((times, times), np.float32))
     bar = np.repeat(np.linspace(1, 0, plane.shape[0])[:, None], BAR, axis=1)

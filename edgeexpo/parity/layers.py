@@ -9,7 +9,7 @@ import numpy as np
 from torch.fx import GraphModule, Node
 
 from edgeexpo.parity.alignment import Pair
-from edgeexpo.parity.diagnosis import Evidence, diagnose, same_range
+from edgeexpo.parity.layer_faults import Evidence, diagnose, same_range
 from edgeexpo.parity.shares import Share, channel_error
 from edgeexpo.parity.trace_program import (
     is_quantizer,

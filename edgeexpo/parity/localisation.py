@@ -101,7 +101,7 @@ def localise(
     artifact = opened.select(target, precision)
     spec = opened.manifest.model
     path = opened.file(artifact.file)
-    tracer = _tracer(artifact, spec)
+    tracer = tracer_of(artifact, spec)
     modules = _Programs(opened)
     module = modules["quantized.pt2" if artifact.precision == "int8" else "reference.pt2"]
     share = Share(artifact.target, artifact.precision)
@@ -163,7 +163,12 @@ def _order(found: Localisation) -> tuple[int, float]:
     return len(found.layers), -max((r.error / r.share for r in found.layers if r.share), default=0)
 
 
-def _tracer(artifact: Artifact, spec: ModelSpec) -> Tracer:
+def tracer_of(artifact: Artifact, spec: ModelSpec) -> Tracer:
+    """What runs and looks into ``artifact``.
+
+    Raises:
+        MissingDependencyError: Its engine is not installed.
+    """
     try:
         if artifact.target == "onnx":
             from edgeexpo.parity.trace_onnx import OnnxTracer
