@@ -120,12 +120,15 @@ def _verdict(report: ParityReport) -> str:
 def _summary(report: ParityReport) -> str:
     found = [a.status for a in report.artifacts]
     counts = [f"{found.count(s)} {s}" for s in reversed(STATUSES) if s in found]
-    return f"{len(found)} artefacts: {', '.join(counts)}."
+    artefacts = "artefact" if len(found) == 1 else "artefacts"
+    return f"{len(found)} {artefacts}: {', '.join(counts)}."
 
 
 def _reference(report: ParityReport) -> str:
     device = report.reference
-    details = "".join(f"; {name} {value}" for name, value in device.details.items())
+    details = "".join(
+        f"; {name} {value}" for name, value in device.details.items() if value not in device.name
+    )
     place = f"{device.device} ({device.name}){details}"
     return f"Reference: the float program, {device.dtype}, on {place}."
 
@@ -139,13 +142,16 @@ def _most_rows(artifacts: Sequence[ArtifactParity]) -> Sequence[Mapping[str, Any
 
 
 def _failure(artifact: ArtifactParity) -> list[dict[str, str]]:
+    if not artifact.failed_gates:
+        reason = artifact.error or "no reason was given"
+        return [{"words": reason, "short": reason, "meaning": ""}]
     lines = [in_words(gate) for gate in artifact.failed_gates]
     said: set[str] = set()
     for line in lines:  # what a metric means is said once
         if line["meaning"] in said:
             line["meaning"] = ""
         said.add(line["meaning"])
-    return lines or [{"words": artifact.error or "no reason was given", "meaning": ""}]
+    return lines
 
 
 def _artifact(artifact: ArtifactParity, columns: Sequence[str]) -> dict[str, Any]:
@@ -155,6 +161,7 @@ def _artifact(artifact: ArtifactParity, columns: Sequence[str]) -> dict[str, Any
         "id": "".join(c if c.isalnum() else "-" for c in artifact.file),
         "status": artifact.status,
         "error": artifact.error,
+        "reason": _failure(artifact)[0]["short"] if artifact.status == "failed" else "",
         "engine": artifact.verified_by or "not run on this host",
         "cells": [
             {"text": number(artifact.worst.get(c)), "bad": (PHOTOGRAPH, c) in failed}

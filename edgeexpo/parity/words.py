@@ -47,6 +47,7 @@ METRICS: Mapping[str, Words] = {
     "pu21_psnr": Words("PU21-PSNR", "dB", "On an HDR display the difference shows."),
     "luminance_shift": Words("mean luminance shift", "steps", "The picture is brighter or darker."),
     "contrast_change": Words("contrast change", "%", "Range or gain is another: 16-235 has -14%."),
+    "color_cast": Words("colour cast", "%", "Neutral tones are tinted."),
     "clipped_change": Words("clipped pixels", "%", "Highlights or shadows are lost."),
     "overshoot": Words("overshoot", "steps", "Values leave the range: a clamp is missing."),
     "banding": Words("banding", "steps", "Smooth tones show stairs that the reference lacks."),
@@ -96,13 +97,13 @@ def figure(metric: str, value: object) -> str:
 
 
 def in_words(gate: str) -> dict[str, str]:
-    """A failed gate's line as a sentence, and what it means for the picture.
+    """A failed gate's line as a sentence, in short, and what it means for the picture.
 
     Lines of another form than ``METRIC>=BOUND..., found VALUE...`` are kept as they are.
     """
     match = _LINE.match(gate)
     if not match:
-        return {"words": gate, "meaning": ""}
+        return {"words": gate, "short": gate, "meaning": ""}
     metric, where = match["metric"], match["where"]
     if _AGAINST in where:
         metric, where = metric + _QUANTIZED, where.replace(_AGAINST, "")
@@ -114,7 +115,11 @@ def in_words(gate: str) -> dict[str, str]:
     label = words.label if words.label[1].isupper() else words.label[0].upper() + words.label[1:]
     found = f"{label}{place}: found {match['value']}{unit}{match['more']}"
     bound = f"{sign} {match['bound']}{unit} is required{floor}"
-    return {"words": f"{found}; {bound}.", "meaning": words.meaning}
+    return {
+        "words": f"{found}; {bound}.",
+        "short": f"{label} {match['value']}{unit}",
+        "meaning": words.meaning,
+    }
 
 
 def number(value: object) -> str:

@@ -134,3 +134,22 @@ def test_the_report_and_junit_are_written_for_a_failed_artefact(tmp_path, capsys
     assert "at least 60 dB is required" in pages[1].read_text("utf-8")
     command = f"edgeexpo parity {folder} --reference golden --report {pages[0]} --gate"
     assert command in pages[0].read_text("utf-8")
+
+
+FOLDERS = {
+    "nothing": ({}, "has no picture"),
+    "no picture": ({"notes.txt": b"sea"}, "has no picture"),
+    "a torn picture": ({"sea.jpg": b"\xff\xd8\xff\xe0torn"}, "sea.jpg"),
+    "a file of another kind": ({"sea.png": b"GIF89a"}, "sea.png"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_that_holds_no_pictures_is_refused(folder, tmp_path, capsys, name):
+    files, words = FOLDERS[name]
+    images = tmp_path / "images"
+    images.mkdir()
+    for file, content in files.items():
+        (images / file).write_bytes(content)
+    assert main(["parity", str(folder), "--reference", "cpu", "--images", str(images)]) == 2
+    assert words in one_line(capsys)

@@ -68,7 +68,7 @@ def make_report(side, tint=0.9):
         judged("net.int8.onnx", cases, lambda y: y * np.array([1, tint, 1])),
         ArtifactParity("net.int8.pte", "executorch", "int8", "unverified", error="no engine here"),
     )
-    device = Device("cuda", "GPU <1>", details={"driver": "1"})
+    device = Device("cuda", "GPU <1>", details={"driver": "570.1"})
     agreement = ({"files": ["a", "b"], "precision": "int8", "psnr": 50.0, "steps_max": 1.5},)
     return ParityReport("net", device, artifacts, 46.0, agreement, tuple(cases))
 
@@ -174,7 +174,7 @@ def test_it_says_what_ran_what_did_not_and_how_to_repeat_it(page, bundle):
     assert "net.int8.pte: not run no engine here" in text
     assert "edgeexpo parity 'dist/my net' --gate 'psnr>=40'" in text
     assert bundle.manifest.artifacts[0].sha256 in text
-    assert "on cuda (GPU <1>); driver 1" in text
+    assert "on cuda (GPU <1>); driver 570.1" in text
 
 
 def test_a_passed_report_has_no_failures(bundle, tmp_path):

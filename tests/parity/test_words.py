@@ -44,6 +44,9 @@ def test_a_gate_that_does_not_hold_is_a_sentence(gate):
     (line,) = failed_gates([gate], found, 46.0)
     assert in_words(line)["words"] == SENTENCES[gate]
     assert in_words(line)["meaning"]
+    assert in_words(line)["short"] in SENTENCES[gate].replace(": found", "").replace(
+        " on the worst photograph", ""
+    ).replace(" on a probe", "").replace(" over all photographs", "")
 
 
 def test_what_follows_the_value_is_kept():
@@ -52,7 +55,8 @@ def test_what_follows_the_value_is_kept():
 
 
 def test_a_line_that_is_no_gate_is_kept():
-    assert in_words("the engine died") == {"words": "the engine died", "meaning": ""}
+    line = "the engine died"
+    assert in_words(line) == {"words": line, "short": line, "meaning": ""}
 
 
 @pytest.mark.parametrize(
