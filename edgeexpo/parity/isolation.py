@@ -7,6 +7,7 @@ import of the engine. One that failed is thrown away. Arrays travel as raw bytes
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import multiprocessing
 import os
@@ -60,10 +61,18 @@ def open_engine(
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact, crashes or hangs.
     """
-    worker = _idle.pop() if _idle else Worker()
-    engine = IsolatedEngine(worker, path.name, TIME_LIMIT if limit is None else limit)
+    engine = IsolatedEngine(_worker(), path.name, TIME_LIMIT if limit is None else limit)
     engine.open(target, path, spec, threads)
     return engine
+
+
+def _worker() -> Worker:
+    while _idle:
+        worker = _idle.pop()
+        if worker.alive:
+            return worker
+        worker.end()
+    return Worker()
 
 
 def verification_engine(
@@ -105,16 +114,18 @@ class IsolatedEngine:
         """Free the engine and leave its process to the next one."""
         if self._worker is not None:
             worker = self._worker
-            self._ask("close", None)
+            # What it computed stands, even where it does not survive the end of it.
+            with contextlib.suppress(EngineError):
+                self._ask("close", None)
+                _idle.append(worker)
             self._worker = None
-            _idle.append(worker)
 
     def _ask(self, verb: str, facts: Any, arrays: Arrays | None = None) -> Any:
         if self._worker is None:
             raise engines.closed(self.name)
         try:
             return self._worker.ask(verb, facts, arrays, self._limit, self._file)
-        except (EngineError, MissingDependencyError):
+        except BaseException:  # an interrupt, too, leaves an engine that may hang
             self._worker.end()
             self._worker = None
             raise
@@ -134,6 +145,11 @@ class Worker:
             stderr=self._said,
         )
         theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can still be asked."""
+        return self._process.poll() is None
 
     def ask(self, verb: str, facts: Any, arrays: Arrays | None, limit: float, file: str) -> Any:
         """Send one request and wait for its answer.

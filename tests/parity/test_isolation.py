@@ -102,6 +102,42 @@ def test_a_process_serves_the_next_engine_too(bundle):
     second.close()
 
 
+def test_an_idle_process_that_was_ended_is_not_used(bundle, picture):
+    spec, path = bundle.manifest.model, bundle.path / "mean.fp32.onnx"
+    first = isolation.open_engine("onnx", path, spec)
+    worker = first._worker
+    first.close()
+    worker._process.kill()
+    worker._process.wait()
+    second = isolation.open_engine("onnx", path, spec)
+    assert second._worker is not worker
+    assert second.run(picture)["y_hat"].shape == (1, 3, 48, 40)
+    second.close()
+
+
+def test_an_interrupt_ends_the_process(bundle, endless, picture, monkeypatch):
+    engine = isolation.open_engine("onnx", endless, bundle.manifest.model)
+    process = engine._worker._process
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine._worker._connection, "poll", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(picture)
+    assert process.poll() is not None
+
+
+def test_a_crash_at_the_end_leaves_what_was_computed(bundle, picture):
+    engine = isolation.open_engine("onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
+    worker = engine._worker
+    engine.run(picture)
+    worker._process.kill()
+    worker._process.wait()
+    engine.close()
+    assert worker not in isolation._idle
+
+
 def test_two_engines_have_a_process_each(bundle, picture):
     spec, path = bundle.manifest.model, bundle.path / "mean.fp32.onnx"
     pair = [isolation.open_engine("onnx", path, spec) for _ in range(2)]
