@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import BundleError, UsageError
 from edgeexpo.imaging.color import linear_to_srgb
 from edgeexpo.imaging.guided import decode
@@ -27,6 +27,9 @@ PHOTOGRAPH, PROBE, RELATION = "photograph", "probe", "relation"
 """Kinds of cases. A relation is there for what it says about another case and is not judged by
 itself: no network has to be good at frames in the wrong order."""
 
+
+SECOND_SIZE = "second-size"
+"""Name of the probe of another size than the artefacts' largest."""
 
 _SLACK, _LEAST_USED = 1e-3, 1 / 16
 
@@ -73,7 +76,7 @@ def program_cases(
     if samples is None:
         samples = pictures(frames, None if images is None else Path(images), recipe.size)
     refuse_noise(samples)
-    generated = _generated(spec, recipe.size)
+    generated = [*_generated(spec, recipe.size), *_second_size(bundle)]
     work = [(PHOTOGRAPH, s) for s in samples] + [
         (RELATION if s.name == SWAPPED else PROBE, s) for s in generated
     ]
@@ -84,11 +87,18 @@ def program_cases(
     if integer and "quantized.pt2" in bundle.manifest.files:
         quantized = ProgramReference(bundle, "quantized.pt2", "cpu")
     cases = []
+    taken = {s.name for s in generated}
     for kind, sample in track(work, "Reference pictures"):
+        # A user may have called a picture "noise".
+        name = (
+            f"{sample.name} ({kind})"
+            if kind == PHOTOGRAPH and sample.name in taken
+            else sample.name
+        )
         inputs = front(spec, sample.frames, sample.ev)
         expected = seen(spec, run(inputs))
         expected_integer = None if quantized is None else seen(spec, quantized(inputs))
-        cases.append(Case(sample.name, kind, inputs, expected, expected_integer, sample))
+        cases.append(Case(name, kind, inputs, expected, expected_integer, sample))
     check_ranges(spec, cases)
     return cases, describe(device)
 
@@ -108,12 +118,44 @@ def refuse_noise(samples: Sequence[Sample]) -> None:
 def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
     frames = len(spec.frames)
     between = frames > 1 and sum(t.size is None for t in spec.inputs) == frames
-    tiled = spec.halo is not None and min(size) > 2 * spec.halo
+    tiled = _tiled(spec, size)
     side = SIDE if tiled else max(size)
     found = probes(frames, side) + (brackets(frames, side) if between else [])
     if not tiled:
         return [_cropped(probe, size) for probe in found]
     return [*found, larger(frames, size)]
+
+
+def _second_size(bundle: Bundle) -> list[Sample]:
+    """A scene with odd sides under the largest size, for networks that tiles do not bring there.
+
+    An exporter that bakes a size in (an adaptive pool's kernel) is right at the exported one alone.
+    """
+    spec, (height, width) = bundle.manifest.model, bundle.manifest.recipe.size
+    if _tiled(spec, (height, width)) or not any(map(_flexible, bundle.manifest.artifacts)):
+        return []
+    least = max(min(a.sizes.smallest) for a in bundle.manifest.artifacts if _flexible(a))
+    side = [max(least, n * 3 // 5) for n in (height, width)]
+    scene = larger(len(spec.frames), (side[0], side[1]))
+    return [dataclasses.replace(_cropped(scene, (height, width)), name=SECOND_SIZE)]
+
+
+def accepted(artifact: Artifact, cases: Sequence[Case]) -> list[Case]:
+    """``cases`` without :data:`SECOND_SIZE`, unless ``artifact`` takes any size.
+
+    INT8 artefacts share their float program's sizes, and were calibrated at the largest one: what
+    they make of another is no matter of export.
+    """
+    takes = _flexible(artifact) and artifact.precision != "int8"
+    return [case for case in cases if takes or case.name != SECOND_SIZE]
+
+
+def _flexible(artifact: Artifact) -> bool:
+    return not artifact.sizes.enumerated and artifact.sizes.smallest != artifact.sizes.largest
+
+
+def _tiled(spec: ModelSpec, size: tuple[int, int]) -> bool:
+    return spec.halo is not None and min(size) > 2 * spec.halo
 
 
 def golden_cases(bundle: Bundle) -> tuple[list[Case], Device]:

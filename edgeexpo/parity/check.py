@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from edgeexpo.parity.agreement import agreement
 from edgeexpo.parity.cases import (
     PHOTOGRAPH,
     Case,
+    accepted,
     golden_cases,
     noise_floor,
     program_cases,
     seen,
 )
+from edgeexpo.parity.diagnosis import NAMES_IT, explained
 from edgeexpo.parity.isolation import open_engine
 from edgeexpo.parity.metrics import MOVING_LIGHT, measure, psnr, tones
 from edgeexpo.parity.relations import relations, seam, tile_borders
@@ -94,7 +96,7 @@ def _check(
     overrides: Sequence[Gate],
     floor: float | None,
 ) -> ArtifactParity:
-    spec = bundle.manifest.model
+    spec, cases = bundle.manifest.model, accepted(artifact, cases)
     blank = ArtifactParity(artifact.file, artifact.target, artifact.precision, "unverified")
     path = bundle.file(artifact.file)
     try:
@@ -110,10 +112,10 @@ def _check(
         return dataclasses.replace(blank, status="failed", error=str(error))
     finally:
         engine.close()
-    rows = _rows(spec, artifact, cases, outputs)
+    rows = rows_of(spec, artifact, cases, outputs)
     found = statistics(rows)
     gates = _gates(bundle, artifact.precision, overrides)
-    failed = tuple(failed_gates(gates, found, floor, rows))
+    failed = tuple(failed_gates(gates, found, floor, rows, naming(cases, outputs)))
     return dataclasses.replace(
         blank,
         status="failed" if failed else "verified",
@@ -124,7 +126,7 @@ def _check(
         total=found["total"],
         per_input=tuple(rows),
         psnr_picture=_picture_psnr(spec, cases, outputs),
-        outputs={c.name: outputs[c.name] for c in cases if c.kind == PHOTOGRAPH},
+        outputs=outputs,
     )
 
 
@@ -157,9 +159,32 @@ def _whole(
     return output
 
 
-def _rows(
+def naming(
+    cases: Sequence[Case], outputs: Mapping[str, np.ndarray]
+) -> Callable[[str, str, float], bool]:
+    """Whether a metric with a value explains what is wrong with a picture, given its name."""
+    references = {case.name: case.reference for case in cases}
+
+    def names(metric: str, picture: str, value: float) -> bool:
+        candidate = outputs[picture]
+        if not np.isfinite(candidate).all():
+            return True
+        return explained(metric, references[picture], candidate, value) >= NAMES_IT
+
+    return names
+
+
+def rows_of(
     spec: ModelSpec, artifact: Artifact, cases: Sequence[Case], outputs: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
+    """One row of metrics per case.
+
+    Args:
+        spec: The model.
+        artifact: What gave the outputs.
+        cases: The pictures with their references.
+        outputs: HxWxC float32 by the case's name, as they are seen.
+    """
     rows = [_row(spec, artifact, case, outputs[case.name]) for case in cases]
     generated = {c.name: c for c in cases if c.kind != PHOTOGRAPH}
     between = relations(

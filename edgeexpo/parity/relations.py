@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgeexpo.parity.probes import EQUAL, MOVING, PAN, PAN_FRAMES, PAN_STEP, SWAPPED
-from edgeexpo.parity.tones import STEPS, luma
+from edgeexpo.parity.tones import SMOOTH, STEPS, luma
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
 from edgeexpo.spec import ModelSpec, SizeRange
 
@@ -22,7 +22,7 @@ SYMMETRIC = 0.5
 BLOCK = 16
 """Side in pixels of the blocks whose brightness :func:`flicker` follows."""
 
-_NEIGHBOURS = 4
+_NEIGHBOURS, _CALM_SHARE = 4, 0.1
 
 Pictures = Mapping[str, np.ndarray]
 
@@ -80,7 +80,8 @@ def seam(
     """How much more the error jumps across tile borders than beside them, in 8-bit steps.
 
     RMS jump between the two pixels at a border less that at the distances 2 to 4 of it on both
-    sides, the worst border. Tiles whose halo is too small, or that lie a pixel off, meet in a line.
+    sides, where the reference is smooth (neighbours within 3 steps), the worst border. Tiles whose
+    halo is too small, or that lie a pixel off, meet in a line.
 
     Args:
         reference: The reference.
@@ -90,8 +91,14 @@ def seam(
     """
     error = candidate - reference
     found = [0.0]
-    for cuts, lines in ((rows, error), (columns, error.swapaxes(0, 1))):
-        jumps = np.sqrt(np.square(np.diff(lines, axis=0)).mean(axis=(1, 2), dtype=np.float64))
+    for cuts, axis in ((rows, 0), (columns, 1)):
+        square, calm = (
+            np.moveaxis(change(np.diff(picture, axis=axis)), axis, 0)
+            for picture, change in ((error, np.square), (reference, _calm))
+        )
+        weight = np.maximum(calm.sum(axis=(1, 2)), 1)
+        jumps = np.sqrt((square * calm).sum(axis=(1, 2), dtype=np.float64) / weight)
+        jumps[calm.mean(axis=(1, 2)) < _CALM_SHARE] = 0
         for cut in cuts:
             beside = [
                 float(jumps[cut - 1 + offset])
@@ -102,6 +109,10 @@ def seam(
             if beside:
                 found.append(float(jumps[cut - 1]) - max(beside))
     return max(found) * STEPS
+
+
+def _calm(jump: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(jump) <= SMOOTH)
 
 
 def tile_borders(
@@ -132,7 +143,7 @@ def relations(
     if {MOVING, SWAPPED} <= known:
         pair = [references[MOVING], references[SWAPPED]]
         found[MOVING] = {
-            "frame_order": frame_order(*pair, candidates[MOVING]),
+            "frame_order": frame_order(pair[0], pair[1], candidates[MOVING]),
             "asymmetry": asymmetry(pair, [candidates[MOVING], candidates[SWAPPED]]),
         }
     if EQUAL in known and EQUAL in frames:

@@ -11,11 +11,13 @@ import numpy.typing as npt
 STEPS = 255.0
 """8-bit steps in the range of a picture."""
 
+SMOOTH = 3 / STEPS
+"""Difference of neighbours up to which a picture is smooth."""
+
 _LUMA_709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _LEVELS = 4 * 255
-_SMOOTH = 3 / STEPS
 _WINDOW = 6 * 4
-_FEWEST_PIXELS, _FEWEST_LEVELS = 8, 32
+_FEWEST_PIXELS, _FEWEST_LEVELS, _FEWEST_SMOOTH = 8, 32, 2000
 _OCCUPIED = 0.05
 _FLAT = 8 / STEPS
 _SAMPLES = 256 * 256
@@ -83,16 +85,21 @@ def color_cast(reference: np.ndarray, candidate: np.ndarray) -> float:
 
     The 3x3 matrix with offset that maps the reference's RGB to the candidate's, by least squares on
     the pixels of :func:`sampled`, drawn to the identity by a variance of 4 steps where the picture
-    has little colour. The largest element off the diagonal, or difference of one on it from their
-    mean: a gain of all channels has none, BT.601 for BT.709 about 10, a white balance off by 3 % 3.
+    has little colour. The largest element off the diagonal, difference of one on it from their
+    mean, or difference of a channel's offset from the others': a gain and offset of all channels
+    has none, BT.601 for BT.709 about 10, a white balance off by 3 % 3.
     """
     x, y = (sampled(p).reshape(-1, 3).astype(np.float64) for p in (reference, candidate))
-    x -= x.mean(axis=0)
-    change = y - y.mean(axis=0) - x
+    mean = x.mean(axis=0)
+    shift = y.mean(axis=0) - mean
+    x -= mean
+    change = y - mean - shift - x
     moments = x.T @ x / len(x) + np.eye(3) * (4 / STEPS) ** 2
     matrix = np.linalg.solve(moments, x.T @ change / len(x))
-    matrix -= np.eye(3) * np.trace(matrix) / 3
-    return 100 * float(np.abs(matrix).max())
+    gain = np.trace(matrix) / 3
+    matrix -= np.eye(3) * gain
+    shift -= gain * mean
+    return 100 * max(float(np.abs(matrix).max()), float(np.abs(shift - shift.mean()).max()))
 
 
 def overshoot(reference: np.ndarray, candidate: np.ndarray) -> float:
@@ -113,7 +120,7 @@ def banding(reference: np.ndarray, candidate: np.ndarray) -> float:
     what a straight line through the levels within 6 steps leaves of it, less the remainder of
     noise. *Gaps*: where the candidate skips codes that the reference uses and leaves a distance of
     ``g`` codes, ``sqrt((g^2 - 1) / 12)``. A picture of 6 bits has 1.1, of 7 bits 0.5, of 8 none;
-    noise alone has none. 0 where the smooth parts have too few levels (32) to tell.
+    noise alone has none. 0 where the smooth parts have too few levels (32) or pixels to tell.
     """
     x, y = sampled(reference), sampled(candidate)
     smooth = _smooth(x)
@@ -127,7 +134,7 @@ def banding(reference: np.ndarray, candidate: np.ndarray) -> float:
 def _smooth(picture: np.ndarray) -> np.ndarray:
     smooth = np.ones(picture.shape[:2], bool)
     for axis in (0, 1):
-        calm = (np.abs(np.diff(picture, axis=axis)) <= _SMOOTH).all(axis=2)
+        calm = (np.abs(np.diff(picture, axis=axis)) <= SMOOTH).all(axis=2)
         index = (slice(None),) * axis
         smooth[(*index, slice(1, None))] &= calm
         smooth[(*index, slice(None, -1))] &= calm
@@ -156,7 +163,7 @@ def _gaps(values: np.ndarray, shown: np.ndarray) -> float:
     expected, _ = _used(values)
     used, count = _used(shown)
     levels = np.flatnonzero(used)
-    if expected.sum() < _FEWEST_LEVELS or len(levels) < 3:
+    if len(values) < _FEWEST_SMOOTH or expected.sum() < _FEWEST_LEVELS or len(levels) < 3:
         return 0.0
     # Codes that neither picture uses are no gap of the candidate's.
     position = np.cumsum(expected | used)[levels]
@@ -170,7 +177,7 @@ def _used(values: np.ndarray) -> tuple[npt.NDArray[np.bool_], Floats]:
     count = np.bincount(np.rint(np.clip(values, 0, 1) * STEPS).astype(np.int64), minlength=256)
     inner = count[1:-1].astype(np.float64)
     around = _box(inner, 6) / _box(np.ones_like(inner), 6)
-    return (inner > _OCCUPIED * around) & (around >= _FEWEST_PIXELS / 2), inner
+    return (inner > _OCCUPIED * around) & (around >= _FEWEST_PIXELS), inner
 
 
 def _local_line(weight: Floats, mean: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,25 +127,36 @@ def failed_gates(
     found: Found,
     floor: float | None,
     rows: Sequence[Mapping[str, Any]] = (),
+    names: Callable[[str, str, float], bool] = lambda *_: True,
 ) -> Iterator[str]:
-    """A line for every gate that does not hold, those that name a fault before the general ones.
+    """A line for every gate that does not hold; the first one names the fault best.
+
+    First the metrics that explain the error, those of one kind of fault before those of any, then
+    those that fire along with it.
 
     Args:
         gates: The gates.
         found: Metrics by statistic, as :func:`statistics` gives them.
         floor: The noise floor in dB; bounds on PSNR relative to it are left out without one.
         rows: The metrics of every picture, to say on which one.
+        names: Whether a metric explains the error, given its name, the picture's and the value.
     """
     where = {"worst": "", "worst_probe": " on a probe", "total": " over all photographs"}
-    for gate, key, value in sorted(_broken(gates, found, floor), key=_telling):
+    order = list(ALL)
+    lines = []
+    for gate, key, value in _broken(gates, found, floor):
         kind = {"worst": PHOTOGRAPH, "worst_probe": PROBE}.get(gate.statistic)
         pictures = [r["name"] for r in rows if r["kind"] == kind and r.get(key) == value]
         picture = f" in {pictures[0]}" if pictures else ""
         words = MEANINGS.get(gate.metric, {}).get(value, "")
-        yield (
+        along = bool(pictures) and not names(gate.metric, pictures[0], value)
+        line = (
             f"{gate}{where[gate.statistic]}, found {value:.4g}{picture}"
             f"{f' ({words})' if words else ''}"
         )
+        lines.append((along, order.index(gate.metric), line))
+    # Of one kind, in the order of the gates.
+    yield from (line for *_, line in sorted(lines, key=lambda entry: entry[:2]))
 
 
 def _broken(
@@ -160,10 +171,6 @@ def _broken(
         value = found[gate.statistic].get(key)
         if value is not None and not gate.holds(abs(value) if ALL[gate.metric].signed else value):
             yield gate, key, value
-
-
-def _telling(broken: tuple[Gate, str, float]) -> int:
-    return list(ALL).index(broken[0].metric)
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], kind: str) -> list[dict[str, float]]:

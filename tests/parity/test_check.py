@@ -68,7 +68,10 @@ def test_the_record_is_json_with_the_promised_keys(exported, samples):
 FAULTS = {
     "channels swapped": (lambda y: y[:, ::-1].copy(), "channel_order"),
     "shifted by a pixel": (lambda y: np.roll(y, 1, axis=3), "pixel_shift"),
-    "tinted": (lambda y: y * np.array([1.05, 1, 0.95], np.float32)[:, None, None], "delta_e_p99"),
+    "tinted": (
+        lambda y: np.clip(y * np.array([1.08, 1, 0.92], np.float32)[:, None, None], 0, 1),
+        "color_cast",
+    ),
     "banded": (lambda y: np.rint(y * 63) / 63, "banding"),
     "not a number": (lambda y: np.where(y > y.max() * 0.999, np.nan, y), "nonfinite"),
     "flipped": (lambda y: y[:, :, :, ::-1].copy(), "orientation"),

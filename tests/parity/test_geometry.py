@@ -29,7 +29,7 @@ def test_a_displacement_is_measured_below_the_pixel(dy, dx, noise):
     random = np.random.default_rng(0).standard_normal((128, 128, 3))
     candidate = moved(scene(), dy, dx) + (noise * random).astype(np.float32)
     expected = float(np.hypot(dy, dx))
-    assert geometry.pixel_shift(scene(), candidate) == pytest.approx(expected, abs=0.2)
+    assert geometry.pixel_shift(scene(), candidate) == pytest.approx(expected, abs=0.1, rel=0.1)
 
 
 def test_noise_moves_no_probe():

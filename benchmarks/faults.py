@@ -1,0 +1,130 @@
+"""Faults in real artefacts, and the gates that name them: the table of docs/gates.md.
+
+    python benchmarks/faults.py dist/kdfusion dist/expandnet
+
+Every fault of `edgeexpo.parity.faults` is put into every artefact of the bundles (made by
+`edgeexpo export NAME --target all --precision fp32,int8`) as it runs in its engine, and the default
+gates judge what comes out, on embedded photographs and probes of --size pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.imaging.samples import samples
+from edgeexpo.parity.cases import PHOTOGRAPH, Case, program_cases
+from edgeexpo.parity.faults import FAULTS, Fault
+from edgeexpo.parity.faults_judge import Remembering, judge, named
+from edgeexpo.parity.gates import default_gates
+from edgeexpo.parity.isolation import verification_engine
+from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, PAN, SWAPPED
+
+PHOTOGRAPHS = 2
+PROBES = ("ramps", "saturated-primaries", PAN, MOVING, SWAPPED, EQUAL, LARGER)
+
+
+def reduced(bundle: Bundle, side: int) -> Bundle:
+    """The bundle with its artefacts restricted to pictures of ``side``, so that tiles take part."""
+    manifest = bundle.manifest
+    artifacts = tuple(
+        dataclasses.replace(
+            a,
+            sizes=dataclasses.replace(
+                a.sizes,
+                largest=(side, side),
+                enumerated=tuple(s for s in a.sizes.enumerated if max(s) <= side),
+            ),
+        )
+        for a in manifest.artifacts
+    )
+    recipe = dataclasses.replace(manifest.recipe, size=(side, side))
+    return dataclasses.replace(
+        bundle, manifest=dataclasses.replace(manifest, artifacts=artifacts, recipe=recipe)
+    )
+
+
+def pictures(bundle: Bundle) -> list[Case]:
+    """Photographs, and the probes on which faults show."""
+    spec, size = bundle.manifest.model, bundle.manifest.recipe.size
+    chosen = samples(len(spec.frames), None, size)[:PHOTOGRAPHS]
+    cases, _ = program_cases(bundle, "cpu", None, chosen, integer=True)
+    return [c for c in cases if c.kind == PHOTOGRAPH or c.name.startswith(PROBES)]
+
+
+def tested(
+    bundle: Bundle, artifact: Artifact, cases: Sequence[Case], faults: Sequence[Fault | None]
+) -> list[dict[str, object]]:
+    """One row a fault: the failed gates, the first one first."""
+    spec = bundle.manifest.model
+    engine = verification_engine(artifact.target, bundle.file(artifact.file), spec)
+    gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
+    remembering, rows = Remembering(engine), []
+    for fault in faults:
+        if fault is not None and not fault.concerns(spec):
+            continue
+        failed = judge(bundle, artifact, remembering, cases, gates, fault)
+        rows.append(
+            {
+                "artefact": artifact.file,
+                "fault": None if fault is None else fault.name,
+                "level": None if fault is None else fault.level,
+                "caught": bool(failed),
+                "named": fault is not None and named(fault, failed),
+                "failed": failed,
+            }
+        )
+        print(".", end="", file=sys.stderr, flush=True)
+    engine.close()
+    return rows
+
+
+def main() -> None:
+    """Print the table, or write the rows as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundles", nargs="+")
+    parser.add_argument("--size", type=int, default=128, help="pixels a side")
+    parser.add_argument("--target", default=None)
+    parser.add_argument("--json", type=Path, default=None)
+    args = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    for path in args.bundles:
+        bundle = reduced(Bundle.open(path), args.size)
+        cases = pictures(bundle)
+        for artifact in bundle.by_preference(args.target):
+            rows += tested(bundle, artifact, cases, [None, *FAULTS])
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1), "utf-8")
+    print_table(rows)
+
+
+def print_table(rows: Sequence[dict[str, object]]) -> None:
+    """Per fault, over the artefacts: how often caught, how often named, and by what."""
+    faulty = [r for r in rows if r["fault"] is not None]
+    clean = [r for r in rows if r["fault"] is None]
+    print(
+        "| fault | put into | artefacts | caught | named | first failed gate |\n|---|---|--:|--:|--:|---|"
+    )
+    for fault in FAULTS:
+        found = [r for r in faulty if r["fault"] == fault.name]
+        firsts = {str(r["failed"][0]).split("=")[0].rstrip("<>") for r in found if r["failed"]}  # type: ignore[index]
+        caught, by_name = (sum(bool(r[key]) for r in found) for key in ("caught", "named"))
+        print(
+            f"| {fault.name} | {fault.level} | {len(found)} | {caught} | {by_name} | "
+            f"{', '.join(sorted(firsts))} |"
+        )
+    caught, by_name = (sum(bool(r[key]) for r in faulty) for key in ("caught", "named"))
+    alarms = [r for r in clean if r["caught"]]
+    print(f"\n{len(faulty)} faults: {caught} caught, {by_name} named.", end=" ")
+    print(f"{len(clean)} artefacts as they are: {len(alarms)} false alarms.")
+    for row in alarms:
+        print(f"- {row['artefact']}: {'; '.join(row['failed'])}")  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
