@@ -261,7 +261,8 @@ def as_promised(outputs: Arrays, spec: ModelSpec) -> Arrays:
 
 
 @atexit.register
-def _end_idle() -> None:
+def end_idle() -> None:
+    """End the processes that wait for the next engine; done at exit."""
     while _idle:
         _idle.pop().end()
 
