@@ -73,7 +73,10 @@ class MilEngine:
         self.operators = Counter(op.op_type for op in operations)
         unknown = sorted(set(self.operators) - set(OPERATORS))
         if unknown:
-            raise EngineError(f"the MIL interpreter does not know {', '.join(unknown)}")
+            raise EngineError(
+                f"{path.name} has operators that the MIL interpreter does not know: "
+                f"{', '.join(unknown)}; verify it on macOS, where Apple's runtime takes its place"
+            )
         self.nonfinite.clear()
         self._constants.clear()
         self._last_use = {v: i for i, op in enumerate(operations) for v in _inputs(op)}
