@@ -41,7 +41,8 @@ def main() -> None:
     probes = len(report.cases) - len(pictures)
     height, width = bundle.manifest.recipe.size
     print(
-        f"{bundle.manifest.model.name}: {wall:.1f} s ({cpu_seconds() - used:.1f} s CPU) for {len(report.artifacts)} artefacts, "
+        f"{bundle.manifest.model.name}: {wall:.1f} s ({cpu_seconds() - used:.1f} s CPU) for "
+        f"{len(report.artifacts)} artefacts, "
         f"{len(pictures)} photographs of {height}x{width} and {probes} generated pictures, "
         f"{os.cpu_count()} cores, load {load:.1f} before; {'passed' if report else 'failed'}"
     )
