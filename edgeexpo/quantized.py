@@ -1,22 +1,27 @@
-"""INT8 weights of a network of the zoo, trained to show what the float one shows."""
+"""INT8 weights of a network of the zoo that show what the float one shows."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from edgeexpo.artifact import check_file, digest
-from edgeexpo.calibration import calibration_samples, network_inputs
+from edgeexpo.calibration import calibration_samples, network_inputs, picture_size
 from edgeexpo.errors import UsageError
-from edgeexpo.networks import open_network
+from edgeexpo.export.program import Program
+from edgeexpo.imaging.samples import Sample, samples, unseen
+from edgeexpo.networks import Network, open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.simulation import PerPicture, simulate
+from edgeexpo.quantization.variants import Calibration, parse
 from edgeexpo.training.recipes import Recipe, recipe
 from edgeexpo.training.run import Settings, imitate
+from edgeexpo.variants import Comparison, Judge, compare
 
 METHODS = ("ptq", "qat")
 
@@ -30,11 +35,14 @@ class Quantized:
 
     Attributes:
         path: The INT8 weights; ``export --int8`` takes them.
-        facts: Preset, method, steps, digest of the float weights, loss on scenes kept back.
+        facts: Preset, method, digest of the float weights; steps and loss on scenes kept back of
+            training, the variant of calibration.
+        comparison: Every variant of calibration that was tried; ``None`` after training.
     """
 
     path: Path
     facts: dict[str, Any]
+    comparison: Comparison | None = None
 
 
 def quantize(
@@ -46,9 +54,13 @@ def quantize(
     weights: Path | None = None,
     calibration: Path | None = None,
     changes: dict[str, Any] | None = None,
+    variants: Sequence[str] = (),
     force: bool = False,
 ) -> Quantized:
     """INT8 weights of a network of the zoo, calibrated, or trained from there (QAT).
+
+    Calibration tries several variants (:mod:`edgeexpo.quantization.variants`) and keeps the one
+    whose pictures are nearest to the float network's, on photographs that it was not calibrated on.
 
     Training goes on from the calibrated, equalised program with its ranges frozen: each step sees
     the rounding that the artefacts will have (straight-through gradients), and learns from the
@@ -63,38 +75,65 @@ def quantize(
         weights: Float weights; the shipped ones by default.
         calibration: Photographs or brackets to calibrate on; the embedded ones by default.
         changes: Fields of the recipe to replace, such as ``{"steps": 100}``.
+        variants: PTQ: names of the variants to try; a choice by default.
         force: Replace an existing file.
 
     Raises:
-        UsageError: Unknown method or model, no data, bad weights.
+        UsageError: Unknown method, variant or model, no data, bad weights.
+        ExportError: No variant could be made.
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
     """
-    if method not in METHODS:
-        raise UsageError(f"unknown method {method!r}; expected {' or '.join(METHODS)}")
+    _check(method, settings, variants)
     check_file(output, force)
     network = open_network(model, None, weights, ())
     program = network.capture()
-    samples = track(calibration_samples(network, program, calibration), "Calibrating")
-    pictures = list(network_inputs(network.spec, samples))
-    _, graph = calibrated(program, pictures)
-    simulate(graph)
+    drawn = track(calibration_samples(network, program, calibration), "Calibrating")
+    pictures = list(network_inputs(network.spec, drawn))
     facts: dict[str, Any] = {
         "preset": network.preset,
         "method": method,
         "float_sha256": None if network.weights is None else digest(network.weights),
     }
-    if method == "qat":
-        if settings is None:
-            raise UsageError("QAT needs pictures to train on; give --data DIR")
-        plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
-        others = tensors(program, pictures)
-        student = PerPicture(graph)
-        training = imitate(network.module, student, plan, settings, others, exact=True)
-        graph = cast(PerPicture, training.mean).graph
-        facts |= {"steps": training.step, "validation_loss": training.validated[-1][1]}
-    trained.write(output, graph, facts)
+    if method == "ptq":
+        judge = Judge(network, program, judged(network, program, calibration))
+        found = compare(Calibration(program, pictures), judge, variants)
+        facts |= {"variant": found.best.variant}
+        trained.write(output, found.graph, facts)
+        return Quantized(output, facts, found)
+    _, graph = calibrated(program, pictures)
+    simulate(graph)
+    plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
+    others = tensors(program, pictures)
+    assert settings is not None
+    training = imitate(network.module, PerPicture(graph), plan, settings, others, exact=True)
+    facts |= {"steps": training.step, "validation_loss": training.validated[-1][1]}
+    trained.write(output, cast(PerPicture, training.mean).graph, facts)
     return Quantized(output, facts)
+
+
+def _check(method: str, settings: Settings | None, variants: Sequence[str]) -> None:
+    if method not in METHODS:
+        raise UsageError(f"unknown method {method!r}; expected {' or '.join(METHODS)}")
+    if method == "qat" and settings is None:
+        raise UsageError("QAT needs pictures to train on; give --data DIR")
+    if method == "qat" and variants:
+        raise UsageError("--variants are of calibration; give --method ptq with them")
+    for name in variants:
+        parse(name)
+
+
+def judged(network: Network, program: Program, calibration: Path | None) -> list[Sample]:
+    """Photographs to judge on that calibration has not seen.
+
+    Args:
+        network: Gives the frames and the size.
+        program: Its captured form.
+        calibration: The user's folder: then these are the embedded photographs; without one those
+            are calibrated on, and :data:`edgeexpo.imaging.samples.UNSEEN` remain.
+    """
+    frames, size = len(network.spec.frames), picture_size(network, program)
+    return unseen(frames, size) if calibration is None else samples(frames, None, size)
 
 
 def qat_recipe(preset: str) -> Recipe:

@@ -51,6 +51,7 @@ def calibrated(
     calibration: Iterable[Mapping[str, np.ndarray]],
     keep_float: frozenset[str] = frozenset(),
     observer: str = DEFAULT,
+    equalized: bool = True,
 ) -> tuple[Program, GraphModule]:
     """The equalised float program, and its graph with observers that have seen the pictures.
 
@@ -59,6 +60,7 @@ def calibrated(
         calibration: Network inputs by name, each HxWxC float32.
         keep_float: Operators of the equalised program that stay in float.
         observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
+        equalized: Whether channels are equalised first.
 
     Raises:
         UsageError: No calibration input, one that is not finite or makes something that is not, or
@@ -69,7 +71,8 @@ def calibrated(
         warnings.simplefilter("ignore")
         pictures = tensors(program, calibration)
         _check_finite(program, pictures)
-        equal = equalize(separate(program), pictures)
+        own = separate(program)
+        equal = equalize(own, pictures) if equalized else own
         prepared = prepare(equal, keep_float, observer)
         for picture in pictures:
             prepared(*picture)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgeexpo.cli.arguments import add_imitation, imitation_settings
-from edgeexpo.cli.output import add_json_argument, emit
+from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from edgeexpo.variants import Comparison
 
 OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
 """Fields of the QAT recipe that an option of the same name replaces."""
@@ -21,6 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("ptq", "qat"),
         default="qat",
         help="calibrate (ptq), or train under the rounding from there (qat, the default)",
+    )
+    parser.add_argument(
+        "--variants",
+        type=_names,
+        default=(),
+        metavar="A,B,C",
+        help="ptq: ways to calibrate, of which the best is kept, as plain,bias,minmax+adaround "
+        "(parts: plain unequalized mse minmax percentile adaround bias nncf smoothquant)",
     )
     parser.add_argument("--data", type=Path, help="qat: radiance maps and photographs, as train's")
     parser.add_argument("--weights", type=Path, help="float weights; else the shipped")
@@ -56,8 +68,52 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
         calibration=args.calib,
         changes={n: v for n in OVERRIDES if (v := getattr(args, n)) is not None},
+        variants=args.variants,
         force=args.force,
     )
     document = {"weights": str(done.path), **done.facts}
-    emit(args, document, f"{done.path}: {args.method} of {preset}; edgeexpo export --int8 takes it")
+    text = f"{done.path}: {args.method} of {preset}; edgeexpo export --int8 takes it"
+    if done.comparison is not None:
+        document |= _document(done.comparison)
+        text = f"{_text(done.comparison)}\n{text}"
+    emit(args, document, text)
     return 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _document(found: Comparison) -> dict[str, Any]:
+    return {
+        "judged_on": found.pictures,
+        "variants": found.rows,
+        "gain_over_next": found.margin(),
+        "gain_over_plain": found.margin("plain"),
+    }
+
+
+def _text(found: Comparison) -> str:
+    rows = [
+        {
+            "variant": row.variant,
+            "worst dB": None if row.score is None else f"{row.score.worst:.2f}",
+            "mean dB": None if row.score is None else f"{row.score.mean:.2f}",
+            "dE2000 p99": None if row.score is None else f"{row.score.delta_e:.2f}",
+            "s": f"{row.seconds:.0f}",
+            "": row.skipped or ("best" if row is found.best else ""),
+        }
+        for row in found.rows
+    ]
+    gains = [
+        f"{gain:+.2f} dB over {other}"
+        for other, gain in (("the next", found.margin()), ("plain", found.margin("plain")))
+        if gain is not None
+    ]
+    return "\n".join(
+        [
+            table(rows, list(rows[0])),
+            f"INT8 in torch against float on {', '.join(found.pictures)}, none calibrated on.",
+            f"{found.best.variant} is best by (worst + mean) / 2: {', '.join(gains) or 'alone'}.",
+        ]
+    )

@@ -18,6 +18,10 @@ EMBEDDED = ("astronaut", "chelsea", "coffee", "motorcycle", "rocket", "retina", 
 
 _FILES = {"motorcycle": "motorcycle_left.png", "hubble": "hubble_deep_field.jpg"}
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+UNSEEN = ("china", "flower", "ihc", "camera", "coins", "moon")
+"""More photographs that wheels carry, for measuring on pictures that calibration has not seen: two
+of scikit-learn, a stained section and three greyscale ones of scikit-image."""
+
 SPREAD = 2.0
 """Distance of the darkest and the brightest frame from the photograph, in EV."""
 
@@ -78,6 +82,31 @@ def samples(
         else _bracket(name, pictures, frame_count, size)
         for name, pictures in _folder(source)
     ]
+
+
+def unseen(frame_count: int, size: tuple[int, int], seed: int = 0) -> list[Sample]:
+    """Frames of :data:`UNSEEN`, as :func:`samples` makes them of the embedded photographs.
+
+    Raises:
+        MissingDependencyError: scikit-image or scikit-learn is not installed.
+    """
+    import importlib.util
+
+    from PIL import Image
+
+    folders = {"skimage": "data", "sklearn": "datasets/images"}
+    found = {name: importlib.util.find_spec(name) for name in folders}
+    files: dict[str, Path] = {}
+    for name, spec in found.items():
+        if spec is None or spec.origin is None:
+            raise MissingDependencyError(
+                f"the photographs for judging come with {name}, which is not installed; "
+                "pip install 'edgeexpo[export]'"
+            )
+        folder = Path(spec.origin).parent / folders[name]
+        files |= {f.stem: f for f in sorted(folder.iterdir()) if f.suffix in _SUFFIXES}
+    pictures = {name: np.asarray(Image.open(files[name]).convert("RGB")) for name in UNSEEN}
+    return [_re_exposed(name, p, frame_count, size, seed) for name, p in pictures.items()]
 
 
 def embedded() -> Iterator[tuple[str, np.ndarray]]:

@@ -1,0 +1,87 @@
+"""Every variant of calibration, judged by its pictures: the table of docs/compression.md.
+
+    python benchmarks/ptq_variants.py [NAME ...] [--variants A,B] [--keep DIR]
+
+For each network with weights, INT8 in torch against the float network: worst photograph, mean and
+largest 99th percentile of CIEDE2000, on photographs that calibration has not seen, by which the
+best is chosen. Of the best and of what ships today also the worst of the embedded photographs, at
+other exposures than calibration had: those that bundles are judged by. ``--keep`` writes the best
+as ``DIR/ptq-NAME.int8.safetensors``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeexpo.artifact import digest
+from edgeexpo.calibration import calibration_samples, network_inputs, picture_size
+from edgeexpo.imaging.samples import samples
+from edgeexpo.models import zoo
+from edgeexpo.networks import open_network
+from edgeexpo.progress import track
+from edgeexpo.quantization import trained
+from edgeexpo.quantization.variants import Calibration, parse
+from edgeexpo.quantized import judged
+from edgeexpo.variants import Judge, Score, compare
+
+
+def rows(name: str, variants: Sequence[str], keep: Path | None) -> list[str]:
+    """The lines of one network, the best variant's and the shipped state's last."""
+    network = open_network(name, None, None, ())
+    program = network.capture()
+    pictures = network_inputs(network.spec, calibration_samples(network, program, None))
+    calibration = Calibration(program, pictures)
+    unseen = Judge(network, program, judged(network, program, None))
+    size = picture_size(network, program)
+    embedded = Judge(network, program, samples(len(network.spec.frames), None, size))
+    found = compare(calibration, unseen, variants)
+    if keep is not None:
+        facts = {"preset": network.preset, "method": "ptq", "variant": found.best.variant}
+        facts["float_sha256"] = digest(network.weights)
+        trained.write(keep / f"ptq-{network.preset}.int8.safetensors", found.graph, facts)
+    if network.int8 is None:
+        how, today = "plain", calibration.make(parse("plain"))
+    else:
+        learnt = trained.read(network.int8)
+        how = learnt.facts["method"]
+        today = trained.quantized_by(program, learnt).exported.module()
+    return [
+        *(line(name, r.variant, r.score, None, r.skipped) for r in found.rows),
+        line(name, f"best: {found.best.variant}", found.best.score, embedded(found.graph)),
+        line(name, f"ships: {how}", unseen(today), embedded(today)),
+    ]
+
+
+def line(
+    name: str, what: str, score: Score | None, embedded: Score | None, skipped: str | None = None
+) -> str:
+    """One line of the table."""
+    if score is None:
+        return f"| `{name}` | {what} | {skipped} | | | |"
+    worst = "" if embedded is None else f"{embedded.worst:.1f}"
+    values = f"{score.worst:.1f} | {score.mean:.1f} | {score.delta_e:.2f} | {worst}"
+    return f"| `{name}` | {what} | {values} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--variants", default="", help="instead of the default choice")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="write the best ones there")
+    given = parser.parse_args()
+    names = given.names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
+    variants = [name for name in given.variants.split(",") if name]
+    warnings.simplefilter("ignore")
+    print("| network | variant | worst, dB | mean, dB | dE2000 p99 | worst embedded, dB |")
+    print("|---|---|---|---|---|---|")
+    for name in track(names, "Calibrating"):
+        print("\n".join(rows(name, variants, given.keep)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

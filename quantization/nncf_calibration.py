@@ -1,0 +1,123 @@
+"""NNCF's calibration and fast bias correction, taken over into our own simulated program."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Interpreter, Node
+
+from edgeexpo.errors import ExportError, MissingDependencyError
+from edgeexpo.export.noise import quiet
+from edgeexpo.export.program import Program
+from edgeexpo.quantization.equalization import equalize
+from edgeexpo.quantization.exact import is_weighted
+from edgeexpo.quantization.ptq import separate
+from edgeexpo.quantization.quantizer import ImageQuantizer
+from edgeexpo.quantization.simulation import Range, fix_ranges, observers, prepare, simulate
+
+_QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
+
+
+def calibrated_by_nncf(
+    program: Program, pictures: Sequence[tuple[Tensor, ...]], smooth: bool = False
+) -> GraphModule:
+    """The simulated program with the ranges and the corrected biases that NNCF finds.
+
+    NNCF 3.4 ``quantize_pt2e`` annotates with the same quantiser, so both graphs round the same
+    tensors; weights get the scales that their own largest values give, in both.
+
+    Args:
+        program: The float program; channels are equalised first.
+        pictures: Inputs of the program, NCHW, batch size 1.
+        smooth: Also SmoothQuant (G. Xiao et al., ICML 2023) on convolutions.
+
+    Raises:
+        ExportError: NNCF fails, or its graph rounds other tensors than ours.
+        MissingDependencyError: NNCF is not installed.
+    """
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        equal = equalize(separate(program), pictures)
+        converted = _converted(equal, pictures, smooth)
+        prepared = copy.deepcopy(prepare(equal))  # whose parameters are the program's
+        ranges = _ranges(converted)
+        rounded = {
+            name: name.partition(":")[0]
+            for name, node in observers(prepared)
+            if not hasattr(prepared.get_submodule(str(node.target)), "ch_axis")
+        }
+        if other := sorted(set(rounded.values()) ^ ranges.keys()):
+            raise ExportError(
+                f"NNCF rounds other tensors than this program: {len(other)} differ, "
+                f"{other[0]} first"
+            )
+        fix_ranges(prepared, {name: ranges[tensor] for name, tensor in rounded.items()})
+        _take_biases(prepared, converted)
+        simulate(prepared)
+    return prepared
+
+
+def _converted(
+    program: Program, pictures: Sequence[tuple[Tensor, ...]], smooth: bool
+) -> GraphModule:
+    try:
+        import nncf
+        from nncf.experimental.torch.fx import quantize_pt2e
+        from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "the nncf variant needs nncf; pip install 'edgeexpo[export]'"
+        ) from error
+
+    def fed(picture: tuple[Tensor, ...]) -> Any:
+        return picture if len(picture) > 1 else picture[0]
+
+    errors = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError)
+    try:
+        with quiet():
+            return cast(
+                GraphModule,
+                quantize_pt2e(
+                    program.exported.module(),
+                    ImageQuantizer(),
+                    nncf.Dataset(list(pictures), fed),
+                    smooth_quant=smooth,
+                    smooth_quant_params=AdvancedSmoothQuantParameters(convolution=0.5),
+                    fold_quantize=False,
+                ),
+            )
+    except (*errors, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"NNCF cannot calibrate this network: {first[:160]}") from error
+
+
+def _ranges(converted: GraphModule) -> dict[str, Range]:
+    """Range of every rounded activation by the name of its tensor."""
+    return {
+        cast(Node, node.args[0]).name: Range(float(cast(float, node.args[1])), int(node.args[2]))  # type: ignore[arg-type]
+        for node in converted.graph.nodes
+        if str(node.target) == _QUANTIZE
+    }
+
+
+def _take_biases(prepared: GraphModule, converted: GraphModule) -> None:
+    """Copy the biases of operators of the same name."""
+    theirs = dict(_biases(converted))
+    for name, bias in _biases(prepared):
+        if name not in theirs or theirs[name].shape != bias.shape:
+            raise ExportError(f"NNCF has no bias for {name}: it changed the program")
+        bias.copy_(theirs[name])
+
+
+def _biases(module: GraphModule) -> Iterator[tuple[str, Tensor]]:
+    """(name of the operator, its bias) of every operator that has one."""
+    run = Interpreter(module)
+    for node in module.graph.nodes:
+        source = node.args[2] if is_weighted(node) and len(node.args) > 2 else None
+        if isinstance(source, Node) and source.op == "get_attr":
+            yield node.name, run.get_attr(str(source.target), (), {}).data
