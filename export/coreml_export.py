@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,24 @@ from edgeexpo.artifact import writing
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import converted
 from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program
+from edgeexpo.export.program import Program, recapture
 from edgeexpo.export.source import blame
 from edgeexpo.spec import SizeRange
 
+log = logging.getLogger(__name__)
+
 SIDES = (64, 128, 256)
 """Square sizes offered beside the exported one: Core ML plans memory per enumerated size."""
+
+_CONVERSION_ERRORS = (
+    NotImplementedError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    KeyError,
+    AssertionError,
+)
+"""What coremltools raises for a network that it cannot express."""
 
 _ELEMENTWISE = "add sub mul real_div clip minimum maximum relu sigmoid tanh softmax"
 _TAIL_OPS = frozenset(f"{_ELEMENTWISE} concat cast slice_by_index split const dequantize".split())
@@ -32,6 +46,9 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
     as ``constexpr_affine_dequantize`` (W8A8). iOS 17 is enough for networks with one input of the
     picture's size; Core ML enumerates the sizes of several inputs from iOS 18 on only.
 
+    A network that the converter takes at one size only (coremltools 9.0 loses the factor of a
+    bilinear resize to a size that varies) gets that size alone, with a warning.
+
     Returns:
         The sizes that the artefact accepts, enumerated.
 
@@ -39,29 +56,48 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
         ExportError: An operator cannot be converted; the message names it and the user's line.
         OutputError: The package cannot be written.
     """
-    sizes = enumerate_sizes(program)
     with quiet():
-        import coremltools as ct
-
-        exported = converted(program.exported)
         try:
-            model = ct.convert(
-                exported,
-                convert_to="mlprogram",
-                minimum_deployment_target=_deployment_target(ct, program, sizes),
-                compute_precision=_precision(ct, program.precision),
-                inputs=_inputs(ct, program, sizes),
-                outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
-                skip_model_load=True,
-            )
-        except (NotImplementedError, ValueError, RuntimeError, TypeError, KeyError) as error:
-            raise ExportError(
-                f"Core ML cannot convert the network: {_reason(error, program)}"
-            ) from error
+            model, sizes = _convert(program)
+        except _CONVERSION_ERRORS as error:
+            if not program.dynamic:
+                raise _refusal(error, program) from error
+            log.warning("Core ML takes one size only: %s", _reason(error, program))
+            try:
+                model, sizes = _convert(_at_one_size(program))
+            except _CONVERSION_ERRORS as second:
+                raise _refusal(second, program) from second
         with writing(path):
             shutil.rmtree(path, ignore_errors=True)
             model.save(str(path))
     return sizes
+
+
+def _convert(program: Program) -> tuple[Any, SizeRange]:
+    import coremltools as ct
+
+    sizes = enumerate_sizes(program)
+    model = ct.convert(
+        converted(program.exported),
+        convert_to="mlprogram",
+        minimum_deployment_target=_deployment_target(ct, program, sizes),
+        compute_precision=_precision(ct, program.precision),
+        inputs=_inputs(ct, program, sizes),
+        outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
+        skip_model_load=True,
+    )
+    return model, sizes
+
+
+def _at_one_size(program: Program) -> Program:
+    only = program.sizes.largest
+    sizes = SizeRange(largest=only, smallest=only, multiple=program.sizes.multiple)
+    fixed = dataclasses.replace(program, sizes=sizes)
+    return recapture(fixed, program.exported.module(), program.precision)
+
+
+def _refusal(error: BaseException, program: Program) -> ExportError:
+    return ExportError(f"Core ML cannot convert the network: {_reason(error, program)}")
 
 
 def enumerate_sizes(program: Program) -> SizeRange:
@@ -105,6 +141,7 @@ def _in_tail(op: Any) -> bool:
 
 
 def _reason(error: BaseException, program: Program) -> str:
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    lines = (line.strip() for line in str(error).splitlines() if line.strip())
+    text = next(lines, f"its own check failed ({type(error).__name__})")
     culprit = blame(text, program.exported.graph_module)
     return f"{text[:240]}{f' ({culprit})' if culprit else ''}"
