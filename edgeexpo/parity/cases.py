@@ -118,11 +118,10 @@ def refuse_noise(samples: Sequence[Sample]) -> None:
 def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
     frames = len(spec.frames)
     between = frames > 1 and sum(t.size is None for t in spec.inputs) == frames
-    tiled = _tiled(spec, size)
-    side = SIDE if tiled else max(size)
+    side = SIDE if tiled(spec, size) else max(size)
     found = probes(frames, side) + (brackets(frames, side) if between else [])
-    if not tiled:
-        return [_cropped(probe, size) for probe in found]
+    if not tiled(spec, size):
+        return [cropped(probe, size) for probe in found]
     return [*found, larger(frames, size)]
 
 
@@ -132,12 +131,12 @@ def _second_size(bundle: Bundle) -> list[Sample]:
     An exporter that bakes a size in (an adaptive pool's kernel) is right at the exported one alone.
     """
     spec, (height, width) = bundle.manifest.model, bundle.manifest.recipe.size
-    if _tiled(spec, (height, width)) or not any(map(_flexible, bundle.manifest.artifacts)):
+    if tiled(spec, (height, width)) or not any(map(_flexible, bundle.manifest.artifacts)):
         return []
     least = max(min(a.sizes.smallest) for a in bundle.manifest.artifacts if _flexible(a))
     side = [max(least, n * 3 // 5) for n in (height, width)]
     scene = larger(len(spec.frames), (side[0], side[1]))
-    return [dataclasses.replace(_cropped(scene, (height, width)), name=SECOND_SIZE)]
+    return [dataclasses.replace(cropped(scene, (height, width)), name=SECOND_SIZE)]
 
 
 def accepted(artifact: Artifact, cases: Sequence[Case]) -> list[Case]:
@@ -154,7 +153,8 @@ def _flexible(artifact: Artifact) -> bool:
     return not artifact.sizes.enumerated and artifact.sizes.smallest != artifact.sizes.largest
 
 
-def _tiled(spec: ModelSpec, size: tuple[int, int]) -> bool:
+def tiled(spec: ModelSpec, size: tuple[int, int]) -> bool:
+    """True when tiles bring pictures of any size to a network exported at ``size``."""
     return spec.halo is not None and min(size) > 2 * spec.halo
 
 
@@ -214,6 +214,7 @@ def noise_floor(cases: Sequence[Case]) -> float | None:
     return min(found) if found else None
 
 
-def _cropped(probe: Sample, size: tuple[int, int]) -> Sample:
+def cropped(probe: Sample, size: tuple[int, int]) -> Sample:
+    """The top left (height, width) of every frame of ``probe``."""
     frames = tuple(frame[: size[0], : size[1]] for frame in probe.frames)
     return dataclasses.replace(probe, frames=frames)

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.imaging.samples import Sample
+from edgeexpo.parity.cases import cropped, tiled
 from edgeexpo.parity.golden import Golden
 from edgeexpo.parity.probes import SIDE, probes
 from edgeexpo.parity.referee import Ruling, referee
@@ -34,22 +35,21 @@ def record(
     run = ProgramReference(bundle, "reference.pt2", device)
     inputs: dict[str, Mapping[str, np.ndarray]] = {}
     outputs = {}
-    for sample in track([*photographs, *generated], "Recording"):
+    for sample in track([*generated, *photographs], "Recording"):
+        # A user may have called a photograph "noise".
+        name = f"{sample.name} (photograph)" if sample.name in inputs else sample.name
         frames = [_middle(frame, bundle) for frame in sample.frames]
-        inputs[sample.name] = front(spec, frames, sample.ev)
-        outputs[sample.name] = run(inputs[sample.name])
+        inputs[name] = front(spec, frames, sample.ev)
+        outputs[name] = run(inputs[name])
     return Golden(inputs, outputs, describe(device), tuple(s.name for s in generated))
 
 
 def recorded_probes(bundle: Bundle) -> list[Sample]:
     """The probes at a size that every artefact takes."""
     spec, size = bundle.manifest.model, bundle.manifest.recipe.size
-    if spec.halo is not None and min(size) > 2 * spec.halo:
+    if tiled(spec, size):
         return probes(len(spec.frames), SIDE)
-    return [
-        dataclasses.replace(p, frames=tuple(f[: size[0], : size[1]] for f in p.frames))
-        for p in probes(len(spec.frames), max(size))
-    ]
+    return [cropped(probe, size) for probe in probes(len(spec.frames), max(size))]
 
 
 def compared_with_cpu(bundle: Bundle, golden: Golden) -> tuple[Golden, Ruling]:

@@ -94,6 +94,13 @@ def test_a_recording_keeps_the_middle_of_every_picture(bundle):
     assert golden.device == describe("cpu")
 
 
+def test_a_photograph_may_have_the_name_of_a_probe(bundle):
+    pictures = [Sample("ramps", (smooth_picture(48, 40),), None)]
+    golden = recording.record(bundle, "cpu", pictures, recording.recorded_probes(bundle)[:1])
+    assert golden.probes == ("ramps",)
+    assert golden.inputs["ramps (photograph)"]["y0"].shape == (48, 40, 3)
+
+
 def test_another_device_is_compared_with_the_cpu(bundle):
     pictures = [Sample("p", (smooth_picture(48, 40),), None)]
     golden = recording.record(bundle, "cpu", pictures)
