@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,16 @@ REPORT = "report.html"
 LARGEST = 5_000_000
 """Bytes that a report never exceeds."""
 
-SHRINKS = (Shrink(768, 85), Shrink(512, 80), Shrink(384, 75), Shrink(256, 60))
-"""Sizes of the pictures, tried in turn until the page is under :data:`LARGEST`."""
+SHRINKS = (
+    (24, Shrink(768, 85)),
+    (24, Shrink(512, 80)),
+    (24, Shrink(384, 75)),
+    (12, Shrink(256, 60)),
+    (4, Shrink(192, 50)),
+)
+"""Number and size of the pictures, tried in turn until the page is under :data:`LARGEST`."""
 
-_MOST_PICTURES = 24
+_MOST_ROWS = 50
 _VERDICT_COLUMNS = ("psnr", "ssim", "delta_e_p99", "max_abs", "psnr_quantized")
 _KINDS = {PHOTOGRAPH: "Photographs", PROBE: "Probes"}
 _NOT_METRICS = ("name", "kind")
@@ -46,8 +53,9 @@ def write_report(
         MissingDependencyError: Jinja2 is not installed.
     """
     facts = _context(report, provenance(bundle, command))
-    for shrink in SHRINKS:
-        page = _render({**facts, "pictures": list(_pictures(report, shrink))}).encode()
+    for most, shrink in SHRINKS:
+        pictures = list(islice(_pictures(report, shrink), most))
+        page = _render({**facts, "pictures": pictures}).encode()
         if len(page) <= LARGEST:
             break
     write_file(path, page)
@@ -198,9 +206,10 @@ def _table(artifact: ArtifactParity, kind: str, failed: set[tuple[str, str]]) ->
             not any(row.get(c) for row in rows),
         ),
     )
+    shown = f": {_MOST_ROWS} of {len(rows)}" if len(rows) > _MOST_ROWS else ""
     extreme = artifact.worst_probe if kind == PROBE else artifact.worst
     return {
-        "title": f"{_KINDS[kind]}, worst first",
+        "title": f"{_KINDS[kind]}, worst first{shown}",
         "heading": "picture",
         "columns": [heading(c) for c in columns],
         "rows": [
@@ -214,7 +223,7 @@ def _table(artifact: ArtifactParity, kind: str, failed: set[tuple[str, str]]) ->
                     for c in columns
                 ],
             }
-            for row in rows
+            for row in rows[:_MOST_ROWS]
         ],
     }
 
@@ -262,15 +271,11 @@ def _not_run(artifacts: Sequence[ArtifactParity]) -> Iterator[dict[str, str]]:
 
 def _pictures(report: ParityReport, shrink: Shrink) -> Iterator[dict[str, Any]]:
     cases = {case.name: case for case in report.cases}
-    count = 0
     for artifact in _worst_first(report.artifacts):
         for row in _worth_showing(artifact):
             case, output = cases.get(row["name"]), artifact.outputs.get(row["name"])
             if case is None or output is None or output.shape[2] not in (1, 3):
                 continue
-            if count == _MOST_PICTURES:
-                return
-            count += 1
             yield {
                 "file": artifact.file,
                 "status": artifact.status,
