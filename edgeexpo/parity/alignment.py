@@ -173,7 +173,7 @@ class _Aligner:
         return traced.value
 
     def _recognise(self, node: Node, value: np.ndarray) -> Traced | None:
-        limit = self._share(node, value)
+        limits = {half: self._share(node, value, half) for half in (False, True)}
         taken = {t.name for t in self._placed.values()}
         close = []
         for order, traced in enumerate(self._by_shape.get(value.shape, ())):
@@ -181,7 +181,7 @@ class _Aligner:
                 continue
             errors = channel_error(traced.value, value)
             error = float(errors.max())
-            if bool(np.all(errors <= limit)) and traced.name not in taken:
+            if bool(np.all(errors <= limits[traced.half])) and traced.name not in taken:
                 kinds = traced.kinds[-1] != node_kind(node)
                 used = self.known.get(traced.name) is not None
                 close.append((used, not _same_name(node, traced), kinds, error, order, traced))

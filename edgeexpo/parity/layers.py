@@ -75,7 +75,7 @@ class Judge:
         """The layer of ``pair``, with its fault in words if it leaves its share."""
         found, expected = pair.traced.value, pair.expected
         error = channel_error(found, expected)
-        allowed = np.broadcast_to(self.share(pair.node, expected), error.shape)
+        allowed = np.broadcast_to(self.share(pair.node, expected, pair.traced.half), error.shape)
         worst = int(np.argmax(np.where(np.isfinite(error), error, np.inf) - allowed))
         culprit = _culprit(pair)
         weighted = is_weighted(culprit)
@@ -86,7 +86,7 @@ class Judge:
         fault = None
         if left:
             fault = diagnose(Evidence(found, expected, allowed, stored, grid, bias))
-        rounding = is_quantizer(pair.node) and not weighted
+        rounding = is_quantizer(pair.node) and culprit not in pair.above
         return Layer(
             node=culprit.name,
             operator="quantize" if rounding else operator(culprit),

@@ -56,9 +56,16 @@ class ExecutorchFile:
     def change_grid(self, layer: int, factor: float, steps: int) -> None:
         """Scale and zero point of the layer's result."""
         graph, node = self._layers[layer]
-        stored = self._value(graph, output_of(node.xnodeUnion)).xvalueUnion.quantParams
-        stored.scale *= factor
-        stored.zeroPoint += steps
+        changed = {output_of(node.xnodeUnion)}
+        for reader in graph.xnodes:
+            # A transposition has to have one grid on both sides, or XNNPACK refuses the graph.
+            moved = node_names()[reader.xnodeUnionType] == "StaticTranspose"
+            if moved and reader.xnodeUnion.inputId in changed:
+                changed.add(output_of(reader.xnodeUnion))
+        for index in changed:
+            stored = self._value(graph, index).xvalueUnion.quantParams
+            stored.scale *= factor
+            stored.zeroPoint += steps
 
     def drop_activation(self, layer: int) -> None:
         """The limits of the fused activation."""

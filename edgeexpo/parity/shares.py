@@ -38,13 +38,18 @@ class Share:
     target: str
     precision: str
 
-    def __call__(self, node: Node, value: np.ndarray) -> np.ndarray:
-        """Allowed RMS error of each channel of ``node``, whose value should be ``value``."""
+    def __call__(self, node: Node, value: np.ndarray, half: bool) -> np.ndarray:
+        """Allowed RMS error of each channel.
+
+        Args:
+            node: The program's node.
+            value: What it should give.
+            half: Whether the artefact holds it in fp16.
+        """
         count = value[:, 0].size if value.ndim == 4 else value.size
         grid = node_grid(node) or _next_grid(node)
         size = float(np.sqrt(np.mean(np.square(value, dtype=np.float64))))
-        half = self.precision == "fp16" or (self.precision == "int8" and self.target == "coreml")
-        kind = "fp16" if half else self.precision
+        kind = "fp16" if half else "int8" if self.precision == "int8" else "fp32"
         rounding = ROUNDINGS[kind] * EPSILON["fp16" if half else "fp32"] * size
         if grid is not None and (not half or is_quantizer(node)):
             steps = STEP_SHARE[self.target] + FLIP / np.sqrt(count)

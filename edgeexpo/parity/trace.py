@@ -39,6 +39,7 @@ class Traced:
         inputs: Names of the traced values that it was computed from.
         value: Real numbers, float32, dequantised; NCHW where it has four axes.
         grid: How it is stored, for quantised values.
+        half: Whether it is an fp16 number.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Traced:
     inputs: tuple[str, ...]
     value: np.ndarray = field(repr=False)
     grid: Grid | None = None
+    half: bool = False
 
 
 class Tracer(Protocol):
@@ -54,7 +56,7 @@ class Tracer(Protocol):
 
     engine: str
     caveat: str
-    """What this way of looking cannot see, in one sentence."""
+    """What this way of looking cannot see, in one clause; read it after a run."""
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
         """Values in the order of computation, the output last; NCHW float32 inputs by name."""

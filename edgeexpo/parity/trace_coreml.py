@@ -35,7 +35,10 @@ class CoremlTracer:
             sources[variable.name] = (variable.name,)
             word = COPY if op.op_type in _COPIES else kind(op.op_type)
             array = np.array(result.numpy(), np.float32, copy=True, order="C")
-            traced.append(Traced(variable.name, op.op_type, (word,), through, array, _grid(op)))
+            half = getattr(variable.dtype, "__name__", "") == "fp16"
+            traced.append(
+                Traced(variable.name, op.op_type, (word,), through, array, _grid(op), half)
+            )
 
         engine = MilEngine()
         engine.load(path)

@@ -137,6 +137,7 @@ class ExecutorchTracer:
                 inputs=tuple(names.get(i, f"value{i}") for i in value.inputs),
                 value=_real(tensor, value),
                 grid=value.grid,
+                half=tensor.dtype == torch.float16,
             )
             for (index, value), tensor in zip(values.items(), found, strict=True)
         ]

@@ -18,15 +18,15 @@ class OnnxTracer:
     """Runs a copy of the graph in which every value is an output, without optimisations."""
 
     engine = "onnxruntime, graph optimisations off"
-    caveat = (
-        "graph optimisations are off in the copy that is traced; "
-        "what ONNX Runtime fuses is judged by the final output alone"
-    )
+
+    def __init__(self) -> None:
+        self.caveat = "graph optimisations are off in the copy that is traced"
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
-        """Run the copy once; see :class:`edgeexpo.parity.trace.Tracer`."""
+        """Run the copy once, and the file itself as ``run`` does, for what fusing changes."""
         import onnx
         import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
 
         model = onnx.load(path)
         graph = model.graph
@@ -40,15 +40,31 @@ class OnnxTracer:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        providers = ["CPUExecutionProvider"]
+        output = graph.output[0].name
         try:
             session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                model.SerializeToString(), options, providers=providers
             )
             found = dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
-        except (RuntimeError, ValueError) as error:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+            session = onnxruntime.InferenceSession(path, options, providers=providers)
+            fused = session.run([output], dict(inputs))[0]
+        except (
+            RuntimeError,
+            ValueError,
+            state.Fail,
+            state.InvalidArgument,
+            state.InvalidGraph,
+        ) as error:
             raise EngineError(
                 f"ONNX Runtime cannot trace {path.name}: {first_line(error)}"
             ) from error
+        gap = float(np.abs(fused - found[output]).max())
+        self.caveat = (
+            "graph optimisations are off in the copy that is traced; "
+            f"with them on the output differs by at most {gap:.2g}"
+        )
         return list(_traced(nodes, found, constants))
 
 
@@ -78,7 +94,9 @@ def _traced(
             if node.op_type == "DequantizeLinear":
                 grid = _grid(node, constants, found[node.input[0]].dtype)
             word = COPY if node.op_type in _COPIES else kind(node.op_type)
-            yield Traced(name, node.op_type, (word,), inputs, value.astype(np.float32), grid)
+            half = value.dtype == np.float16
+            real = value.astype(np.float32)
+            yield Traced(name, node.op_type, (word,), inputs, real, grid, half)
 
 
 def _grid(node: Any, constants: dict[str, np.ndarray], dtype: Any) -> Grid | None:

@@ -38,7 +38,7 @@ PLANTED = [
     ("fp32", "one weight's sign", 0, {"conv2d"}, "output channel 0 alone"),
     ("fp32", "output channels swapped", 0, {"conv2d"}, "channels 0 and 1 are swapped"),
     ("fp32", "bias dropped", 1, {"conv2d_1"}, "the bias is missing"),
-    ("fp32", "activation dropped", 0, {"relu"}, "the activation is missing"),
+    ("fp32", "activation dropped", 0, {"relu", "conv2d"}, "the activation is missing"),
     ("fp32", "padding moved", 0, {"conv2d"}, "shifted by a pixel"),
     ("int8", "output channels swapped", 2, {"conv2d_2"}, "channels 0 and 1 are swapped"),
     ("int8", "bias dropped", 2, {"conv2d_2"}, "the bias is missing"),
