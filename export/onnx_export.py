@@ -14,6 +14,7 @@ from edgeexpo.artifact import write_file
 from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.onnx_qdq import unsign
+from edgeexpo.export.onnx_relu import clip_codes
 from edgeexpo.export.onnx_transposed import split_transposed
 from edgeexpo.export.program import Program, example_inputs
 from edgeexpo.export.source import blame
@@ -21,7 +22,7 @@ from edgeexpo.spec import SizeRange
 
 OPSET = 18
 
-_NODE = re.compile(r"translating node %(\w+)")
+_NODE = re.compile(r"(?:translating node|While executing) %(\w+)")
 
 
 def export_onnx(program: Program, path: Path) -> SizeRange:
@@ -39,6 +40,7 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
     if program.precision == "int8":
         split_transposed(model)
         unsign(model)
+        clip_codes(model)
     _strip(model)
     _name_dimensions(model)
     try:

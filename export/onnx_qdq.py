@@ -20,6 +20,10 @@ def unsign(model: onnx.ModelProto) -> None:
     CPUs with AVX2 and no VNNI saturate their 16-bit sums (12 dB lost on an ``lrl``) unless every
     application sets ``session.x64quantprecision``; UINT8 weights are exact everywhere by default.
     Biases become INT32 at scale ``input * weight``, as the integer kernels add them.
+
+    Operators with float weights between codes read their tensor through a ``Max`` of it alone,
+    which changes nothing: without, ONNX Runtime (since its pull request 22969) quantises those
+    weights by itself, and what was left in float for the picture's sake is not.
     """
     graph = model.graph
     _fold_constants(graph)
@@ -27,6 +31,7 @@ def unsign(model: onnx.ModelProto) -> None:
     _to_uint8(graph, values)
     _one_dequantize_per_consumer(graph)
     _integer_biases(graph, values)
+    _guard_float_weights(graph, values)
     _drop_unused(graph)
     del graph.value_info[:]
 
@@ -129,6 +134,35 @@ def _integer_bias(
     node.input[2] = f"{stem}_float"
     inputs = [f"{stem}_{suffix}" for suffix in parts]
     return onnx.helper.make_node("DequantizeLinear", inputs, [f"{stem}_float"], axis=0)
+
+
+def _guard_float_weights(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> None:
+    dequantized = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        between = (
+            node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")
+            and node.input[0] in dequantized
+            and _is_quantized(graph, node)
+        )
+        if between and node.input[1] in values:
+            guarded = f"{node.output[0]}_read"
+            nodes.append(onnx.helper.make_node("Max", [node.input[0]], [guarded]))
+            node.input[0] = guarded
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _is_quantized(graph: onnx.GraphProto, node: NodeProto) -> bool:
+    """True when a quantiser reads the result, or that of one operator after it."""
+    after = _readers(graph, node)
+    after += [reader for follower in after for reader in _readers(graph, follower)]
+    return any(reader.op_type == "QuantizeLinear" for reader in after)
+
+
+def _readers(graph: onnx.GraphProto, node: NodeProto) -> list[NodeProto]:
+    return [reader for reader in graph.node if node.output[0] in reader.input]
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:

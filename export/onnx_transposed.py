@@ -43,7 +43,8 @@ def split_transposed(model: onnx.ModelProto) -> int:
     graph = model.graph
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     sites = {site.node.output[0]: site for site in _sites(graph, values)}
-    dropped = {id(n) for s in sites.values() for n in (s.relu, s.quantize) if n is not None}
+    gone = [n for s in sites.values() for n in (s.relu, s.quantize, s.weight) if n is not None]
+    dropped = {id(node) for node in gone}
     nodes: list[NodeProto] = []
     for node in graph.node:
         site = sites.get(node.output[0])
@@ -67,6 +68,8 @@ def _sites(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> Iterator[_S
             continue
         weight = producers.get(node.input[1])
         if weight is None or weight.op_type != "DequantizeLinear" or weight.input[0] not in values:
+            continue
+        if len(readers[weight.output[0]]) > 1:
             continue
         after, relu = readers.get(node.output[0], []), None
         if len(after) == 1 and after[0].op_type == "Relu":

@@ -20,6 +20,7 @@ from edgeexpo.quantization.exact import (
     tail_border,
 )
 from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
+from edgeexpo.quantization.sharing import free_orphans
 
 _MEANS = frozenset(
     (
@@ -69,24 +70,44 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate what XNNPACK knows, then free what the class leaves in float."""
         model = super().annotate(model)
-        once = computed_once(model)
-        for node in model.graph.nodes:
-            chosen = node.name in self.keep_float
-            if chosen or node in once or _is_finer(node) or _reads_arithmetic(node):
-                node.meta.pop(Q_ANNOTATION_KEY, None)
-        tail = exact_tail(model)
-        for node in tail:
+        for node in left_in_float(model, self.keep_float):
             node.meta.pop(Q_ANNOTATION_KEY, None)
-        border = tail_border(model, tail)
-        inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
-        for node in model.graph.nodes if inner else ():
-            if _feeds_saturation(node) and (node in border or _is_picture(node)):
-                node.meta.pop(Q_ANNOTATION_KEY, None)
-        for node in border:
+        free_orphans(model)
+        for node in tail_border(model, exact_tail(model)):
             annotation = node.meta.get(Q_ANNOTATION_KEY)
             if annotation is not None:
                 annotation.output_qspec = self.global_config.output_activation
         return model
+
+
+def left_in_float(model: GraphModule, asked: frozenset[str] = frozenset()) -> dict[Node, str]:
+    """Operators that :class:`ImageQuantizer` never quantises, each with the rule that says so.
+
+    Args:
+        model: A float program.
+        asked: Names of operators that shall stay in float besides.
+    """
+    tail = exact_tail(model)
+    border = tail_border(model, tail)
+    once = computed_once(model)
+    inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
+    rules = {
+        "asked for": lambda node: node.name in asked,
+        "computed once": lambda node: node in once,
+        "mean or arithmetic with a constant": _is_finer,
+        "reads arithmetic on the picture": _reads_arithmetic,
+        "exact tail": lambda node: node in tail,
+        "logits of a picture": lambda node: (
+            inner and _feeds_saturation(node) and (node in border or _is_picture(node))
+        ),
+    }
+    found = {}
+    for node in model.graph.nodes:
+        if node.op == "call_function":
+            rule = next((name for name, holds in rules.items() if holds(node)), None)
+            if rule is not None:
+                found[node] = rule
+    return found
 
 
 def _is_finer(node: Node) -> bool:

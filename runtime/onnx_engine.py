@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,10 @@ class OnnxEngine:
 
     def load(self, path: Path) -> None:
         """Create the inference session."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise missing("onnxruntime", "") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options = _options()
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except _failures() as error:
-            raise EngineError(
-                f"ONNX Runtime cannot load {path.name}: {first_line(error)}"
-            ) from error
+        self._session = _session(path, options)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Run the session once."""
@@ -54,6 +43,39 @@ class OnnxEngine:
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+def optimised(path: Path) -> bytes:
+    """The graph that ONNX Runtime makes of the ``.onnx`` file at ``path``, and runs, as a file.
+
+    Raises:
+        EngineError: ONNX Runtime refuses the file.
+    """
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(written)
+        _session(path, options)
+        return written.read_bytes()
+
+
+def _options() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing("onnxruntime", "") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return options
+
+
+def _session(path: Path, options: Any) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except _failures() as error:
+        raise EngineError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
 
 
 def _failures() -> tuple[type[Exception], ...]:

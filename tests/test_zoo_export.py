@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from edgeexpo.export.census import CENSUSES
 from edgeexpo.models import zoo
+from edgeexpo.networks import open_network
 from edgeexpo.pipeline import export_bundle
+from edgeexpo.quantization.exact import is_weighted
+from edgeexpo.quantization.ptq import separate
+from edgeexpo.quantization.quantizer import left_in_float
+from edgeexpo.spec import SUFFIXES
 
+SIZE = (128, 128)
 SHIPPED = sorted(name for name in zoo.ENTRIES if zoo.get(name).weights)
 
 UNVERIFIED = {
@@ -16,20 +23,40 @@ UNVERIFIED = {
 """Networks whose INT8 artefacts do not pass yet and by which gate."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", SHIPPED)
-def test_a_shipped_network_deploys_to_every_target(preset, tmp_path):
+@pytest.fixture(scope="module", params=SHIPPED)
+def shipped(request, tmp_path_factory):
+    """A preset and its bundle: every target, fp32 and INT8, 128x128."""
     bundle = export_bundle(
-        preset,
+        request.param,
         targets=("all",),
         precision=("fp32", "int8"),
-        size=(128, 128),
-        output=tmp_path / "bundle",
+        size=SIZE,
+        output=tmp_path_factory.mktemp("dist") / "bundle",
     )
+    return request.param, bundle
+
+
+@pytest.mark.slow
+def test_a_shipped_network_deploys_to_every_target(shipped):
+    preset, bundle = shipped
     found = {a.file: (a.status, a.error) for a in bundle.manifest.artifacts}
     assert len(found) == 6
     judged = {k: v for k, v in found.items() if not (preset in UNVERIFIED and ".int8." in k)}
     assert judged == dict.fromkeys(judged, ("verified", None))
+
+
+@pytest.mark.slow
+def test_only_what_a_rule_names_runs_in_float(shipped):
+    """Each engine's own graph: convolutions and matrix products in INT8 artefacts."""
+    preset, bundle = shipped
+    module = separate(open_network(preset, SIZE, None, ()).capture()).exported.module()
+    named = sum(is_weighted(node) for node in left_in_float(module))
+    every = sum(is_weighted(node) for node in module.graph.nodes)
+    for artifact in bundle.manifest.artifacts:
+        if artifact.precision == "int8":
+            census = CENSUSES[SUFFIXES[artifact.target]](bundle.path / artifact.file)
+            assert census.float_weighted == named, (artifact.file, census)
+            assert census.integer_weighted >= every - named, (artifact.file, census)
 
 
 def test_what_is_not_verified_ships():

@@ -7,15 +7,14 @@ where an axis is dynamic), ``operators`` (name -> count) and what the format add
 from __future__ import annotations
 
 import collections
-import re
 import struct
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import BundleError, MissingDependencyError
+from edgeexpo.export.xnnpack_graph import BACKEND, operators
 
 Contents = dict[str, Any]
 
@@ -87,7 +86,7 @@ def pte_contents(path: Path) -> Contents:
         called = [i.instr_args for chain in plan.chains for i in chain.instructions]
         kernels = [plan.operators[c.op_index] for c in called if hasattr(c, "op_index")]
         delegates = [
-            {"id": d.id, "operators": _xnnpack(program, d.processed.index, d.id)}
+            {"id": d.id, "operators": _inside(program, d.processed.index, d.id)}
             for d in plan.delegates
         ]
         inputs, outputs = (
@@ -117,27 +116,11 @@ def _pte_tensor(plan: Any, index: int) -> dict[str, Any]:
     return {**tensor, "upper_bound": bounded}
 
 
-def _xnnpack(program: Any, index: int, backend: str) -> dict[str, int] | None:
-    """Operators inside an XNNPACK delegate, read with the schema that executorch 1.5 ships."""
-    if backend != "XnnpackBackend":
+def _inside(program: Any, index: int, backend: str) -> dict[str, int] | None:
+    """Operators inside an XNNPACK delegate; ``None`` for other backends."""
+    if backend != BACKEND:
         return None
-    import executorch.backends.xnnpack.serialization as serialization
-    from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
-    from executorch.exir._serialize._flatbuffer import _flatc_decompile
-
-    data = bytes(program.backend_delegate_data[index].data)
-    header = XNNHeader.from_bytes(data[: XNNHeader.EXPECTED_LENGTH])
-    graph = data[header.flatbuffer_offset : header.flatbuffer_offset + header.flatbuffer_size]
-    schema = Path(next(iter(serialization.__path__))) / "runtime_schema.fbs"
-    with tempfile.TemporaryDirectory() as folder:
-        binary = Path(folder) / "graph.bin"
-        binary.write_bytes(graph)
-        _flatc_decompile(folder, str(schema), str(binary), ["--raw-binary"])
-        # flatc writes infinities that json does not read; the types are all that is wanted.
-        text = binary.with_suffix(".json").read_text("utf-8")
-    return _histogram(
-        t.removeprefix("XNN") for t in re.findall(r'xnode_union_type"?: "(\w+)"', text)
-    )
+    return _histogram(o.name for o in operators(bytes(program.backend_delegate_data[index].data)))
 
 
 def coreml_contents(path: Path) -> Contents:

@@ -9,7 +9,8 @@ from typing import Any
 from edgeexpo.artifact import Bundle, digest, size_in_bytes
 from edgeexpo.cli.contents import READERS
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.errors import BundleError, UsageError
+from edgeexpo.errors import BundleError, EngineError, MissingDependencyError, UsageError
+from edgeexpo.export.census import CENSUSES
 from edgeexpo.progress import status
 from edgeexpo.spec import to_json
 
@@ -47,9 +48,20 @@ def run(args: argparse.Namespace) -> int:
             "bytes": size_in_bytes(path),
             "sha256": digest(path),
             **READERS[path.suffix](path),
+            **_engine_graph(path),
         }
     emit(args, document, _file_text(document))
     return 0
+
+
+def _engine_graph(path: Path) -> dict[str, Any]:
+    """``engine_graph``: what the file's engine computes on integers, or why it cannot be said."""
+    if path.suffix not in CENSUSES:
+        return {}
+    try:
+        return {"engine_graph": to_json(CENSUSES[path.suffix](path))}
+    except (EngineError, MissingDependencyError) as error:
+        return {"engine_graph": {"error": str(error)}}
 
 
 def bundle_contents(bundle: Bundle) -> dict[str, Any]:
@@ -132,7 +144,19 @@ def _file_text(document: dict[str, Any]) -> str:
         lines.append(f"delegated share: {document['delegated_share']:.1%} of the operators")
     name = "portable kernels" if document["kind"] == "executorch" else "operators"
     lines.append(f"{name}: {_inline(document['operators']) or 'none'}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_engine_text(document.get("engine_graph"))])
+
+
+def _engine_text(graph: dict[str, Any] | None) -> list[str]:
+    if graph is None:
+        return []
+    if "error" in graph:
+        return [f"what the engine runs is not known: {graph['error']}"]
+    return [
+        f"{graph['engine']} runs on integers: {_inline(graph['integer']) or 'nothing'}",
+        f"{graph['engine']} runs in float: {_inline(graph['floating']) or 'nothing'}",
+        f"conversions between the two: {graph['conversions']}",
+    ]
 
 
 def _inline(value: Any) -> str:

@@ -126,3 +126,10 @@ def test_others_are_left_alone(change):
     before = made.SerializeToString()
     assert split_transposed(made) == 0
     assert made.SerializeToString() == before
+
+
+def test_nothing_is_left_of_the_old_weights():
+    made = model(*weights(2, 3, 4, 0), relu=True)
+    split_transposed(made)
+    read = {name for node in made.graph.node for name in node.input} | {"out"}
+    assert {name for node in made.graph.node for name in node.output} <= read
