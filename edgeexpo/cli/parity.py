@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         gates=[parse_gate(text) for text in args.gate],
     )
     if args.report:
-        write_report(report, Path(args.report), bundle, _command(args))
+        write_report(report, Path(args.report), bundle, _command(args, report))
     if args.junit:
         write_junit(report, Path(args.junit))
     recorded = _record(args, bundle) if args.record else None
@@ -90,9 +90,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _command(args: argparse.Namespace) -> list[str]:
-    """The arguments that repeat this check."""
-    words = ["parity", args.bundle, "--reference", args.reference]
+def _command(args: argparse.Namespace, report: ParityReport) -> list[str]:
+    """The arguments that repeat this check, with the device that ``auto`` meant."""
+    reference = report.reference.device if args.reference == "auto" else args.reference
+    words = ["parity", args.bundle, "--reference", reference]
     for option in ("images", "target", "precision", "report"):
         value = getattr(args, option)
         words += [f"--{option}", value] if value else []
