@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,11 +109,12 @@ def print_table(rows: Sequence[dict[str, object]]) -> None:
     faulty = [r for r in rows if r["fault"] is not None]
     clean = [r for r in rows if r["fault"] is None]
     print(
-        "| fault | put into | artefacts | caught | named | first failed gate |\n|---|---|--:|--:|--:|---|"
+        "| fault | put into | artefacts | caught | named | first failed gate |\n"
+        "|---|---|--:|--:|--:|---|"
     )
     for fault in FAULTS:
         found = [r for r in faulty if r["fault"] == fault.name]
-        firsts = {str(r["failed"][0]).split("=")[0].rstrip("<>") for r in found if r["failed"]}  # type: ignore[index]
+        firsts = {re.split("[<>:]", str(r["failed"][0]))[0] for r in found if r["failed"]}  # type: ignore[index]
         caught, by_name = (sum(bool(r[key]) for r in found) for key in ("caught", "named"))
         print(
             f"| {fault.name} | {fault.level} | {len(found)} | {caught} | {by_name} | "

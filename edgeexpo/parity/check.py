@@ -136,7 +136,7 @@ def _outputs(
     name = spec.outputs[0].name
     for case in track(cases, f"Checking {artifact.file}"):
         output = run_tiled(
-            lambda x: _whole(spec, artifact, x, engine.run(x)[name]),
+            lambda x: whole(spec, artifact, x, engine.run(x)[name]),
             case.inputs,
             spec.halo,
             artifact.sizes,
@@ -145,7 +145,7 @@ def _outputs(
         yield case.name, seen(spec, output)
 
 
-def _whole(
+def whole(
     spec: ModelSpec, artifact: Artifact, inputs: Mapping[str, np.ndarray], output: np.ndarray
 ) -> np.ndarray:
     """``output``, if it has the height and width of the inputs that have the picture's."""

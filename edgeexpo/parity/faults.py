@@ -45,7 +45,8 @@ class Fault:
 
     Attributes:
         name: What went wrong.
-        gates: Metrics meant to name it: one of them has to be the first failed gate.
+        gates: Metrics meant to name it: one of them has to be the first failed gate. ``shape`` is
+            a picture of another height or width, which is refused before any metric.
         output: Changes what the artefact returned.
         by_run: The same, given the number of runs since loading.
         inputs: Changes what it is given.
@@ -223,8 +224,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("mirrored", ("orientation",), lambda y: y[..., ::-1]),
     Fault("upside down", ("orientation",), lambda y: y[..., ::-1, :]),
     Fault("rotated by 180 degrees", ("orientation",), lambda y: y[..., ::-1, ::-1]),
-    Fault("transposed", ("orientation",), lambda y: y.swapaxes(2, 3)),
-    Fault("transposed input", ("orientation",), inputs=_each(lambda x: x.swapaxes(2, 3))),
+    Fault("transposed", ("orientation", "shape"), lambda y: y.swapaxes(2, 3)),
+    Fault("transposed input", ("orientation", "shape"), inputs=_each(lambda x: x.swapaxes(2, 3))),
     Fault("BGR output", ("channel_order",), lambda y: y[:, ::-1]),
     Fault("red and green exchanged", ("channel_order",), lambda y: y[:, [1, 0, 2]]),
     Fault("channels rotated", ("channel_order",), lambda y: y[:, [1, 2, 0]]),
@@ -239,8 +240,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("tile a pixel off", ("seam", "pixel_shift"), tiled=_tile_off),
     Fault("tiles without halo", ("seam",), halo=0),
     Fault("border not computed", ("border_excess",), _no_border),
-    Fault("input mirrored into its border", ("border_excess", *CLOSENESS), inputs=_mirrored_border),
-    Fault("brightness changes from run to run", ("flicker",), by_run=_alternating),
+    Fault(
+        "input mirrored into its border",
+        ("border_excess", "seam", *CLOSENESS),
+        inputs=_mirrored_border,
+    ),
+    Fault("brightness changes from run to run", ("flicker", "seam"), by_run=_alternating),
     Fault("BT.601 decoded as BT.709", ("color_cast",), _decoded_as_709),
     Fault(
         "white balance off",

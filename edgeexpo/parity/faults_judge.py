@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.errors import EngineError
 from edgeexpo.parity.cases import Case, noise_floor, seen
-from edgeexpo.parity.check import naming, rows_of
+from edgeexpo.parity.check import naming, rows_of, whole
 from edgeexpo.parity.faults import Fault
 from edgeexpo.parity.relations import tile_borders
 from edgeexpo.parity.verdict import failed_gates, statistics
@@ -42,7 +44,7 @@ def judge(
     gates: Sequence[Gate],
     fault: Fault | None = None,
 ) -> tuple[str, ...]:
-    """The gates that an artefact fails with a fault, or as it is.
+    """The gates that an artefact fails with a fault, or as it is; ``shape`` without a picture.
 
     Args:
         bundle: The bundle.
@@ -53,7 +55,10 @@ def judge(
         fault: What goes wrong, if anything.
     """
     spec = bundle.manifest.model
-    outputs = dict(_outputs(bundle, artifact, engine, cases, fault))
+    try:
+        outputs = dict(_outputs(bundle, artifact, engine, cases, fault))
+    except EngineError as error:
+        return (f"shape: {error}",)
     if fault is not None and (change := fault.reference) is not None:
         cases = [dataclasses.replace(c, reference=change(c), quantized=None) for c in cases]
     rows = rows_of(spec, artifact, cases, outputs)
@@ -64,7 +69,7 @@ def judge(
 
 def named(fault: Fault, failed: Sequence[str]) -> bool:
     """Whether the first failed gate is one that is meant for the fault."""
-    return bool(failed) and failed[0].split(">=")[0].split("<=")[0] in fault.gates
+    return bool(failed) and re.split("[<>:]", failed[0])[0] in fault.gates
 
 
 def _outputs(
@@ -81,17 +86,18 @@ def _outputs(
     def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         nonlocal runs
         runs += 1
+        given = inputs
         if fault is not None and fault.inputs is not None:
-            inputs = {
+            given = {
                 name: np.ascontiguousarray(x, np.float32)
                 for name, x in fault.inputs(inputs).items()
             }
-        output = engine.run(inputs)[spec.outputs[0].name]
+        output = engine.run(given)[spec.outputs[0].name]
         if fault is not None and fault.output is not None:
             output = fault.output(output)
         if fault is not None and fault.by_run is not None:
             output = fault.by_run(output, runs)
-        return np.ascontiguousarray(output, np.float32)
+        return whole(spec, artifact, inputs, np.ascontiguousarray(output, np.float32))
 
     for case in cases:
         picture = run_tiled(run, case.inputs, halo, artifact.sizes, spec.fixed_inputs)

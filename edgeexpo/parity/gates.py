@@ -31,7 +31,7 @@ ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
         "orientation": 0.0,
         "channel_order": 0.0,
         "pixel_shift": 0.1,
-        "overshoot": 1.0,
+        "overshoot": 1.5,
         "banding": 0.75,
         "seam": 1.0,
         "border_excess": 4.0,

@@ -31,7 +31,7 @@ RING = 4
 
 _SMALLEST, _LARGEST = 48, 192
 _TEXTURE = 4 / STEPS
-_HIGHEST = 0.25
+_HIGHEST, _MOVED = 0.25, 0.25
 _THUMBNAIL = 32
 
 
@@ -41,11 +41,12 @@ def pixel_shift(reference: np.ndarray, candidate: np.ndarray) -> float:
     Phase correlation of luma (C. Kuglin, D. Hines, 1975) to the nearest pixel, then the slope of
     the remaining phase over frequency (H. Stone et al., "A fast direct Fourier-based algorithm for
     subpixel registration of images", IEEE TGRS 39(10), 2001). Opposite corners tell a change of
-    scale (``align_corners``) too, which leaves the centre in place. 0 where the reference has no
+    scale (``align_corners``) too, which leaves the centre in place. What takes away less than a
+    quarter of the difference's power is no displacement. 0 where the reference has no
     texture there (standard deviation under 4 steps). A shift of a tenth of a pixel softens edges
     when the result is merged with the other frames.
     """
-    return max(distance for distance, _ in _corners(reference, candidate))
+    return max(d for d, share in [*_corners(reference, candidate), (0.0, 1.0)] if share > _MOVED)
 
 
 def shift_explains(reference: np.ndarray, candidate: np.ndarray) -> float:

@@ -149,7 +149,7 @@ def _scene(height: int, width: int, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
-    waves = np.fft.rfft2(random.standard_normal((3, height, width))) / frequency**1.4
+    waves = np.fft.rfft2(random.standard_normal((3, height, width))) / frequency**1.8
     light, red, blue = np.fft.irfft2(waves, (height, width))
     picture = np.stack([light + 0.3 * red, light, light + 0.3 * blue], axis=2)
     low, high = picture.min(), picture.max()

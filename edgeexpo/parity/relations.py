@@ -22,7 +22,7 @@ SYMMETRIC = 0.5
 BLOCK = 16
 """Side in pixels of the blocks whose brightness :func:`flicker` follows."""
 
-_NEIGHBOURS, _CALM_SHARE = 4, 0.1
+_NEIGHBOURS, _CALM_SHARE = 6, 0.1
 
 Pictures = Mapping[str, np.ndarray]
 
@@ -79,9 +79,9 @@ def seam(
 ) -> float:
     """How much more the error jumps across tile borders than beside them, in 8-bit steps.
 
-    RMS jump between the two pixels at a border less that at the distances 2 to 4 of it on both
-    sides, where the reference is smooth (neighbours within 3 steps), the worst border. Tiles whose
-    halo is too small, or that lie a pixel off, meet in a line.
+    RMS jump between neighbours at a border or a pixel off it, less that at the distances 3 to 6 on
+    both sides, where the reference is smooth (neighbours within 3 steps), the worst border; 0
+    unless it is twice that. Tiles with too small a halo, or a pixel off, meet in a line.
 
     Args:
         reference: The reference.
@@ -102,12 +102,13 @@ def seam(
         for cut in cuts:
             beside = [
                 float(jumps[cut - 1 + offset])
-                for distance in range(2, _NEIGHBOURS + 1)
+                for distance in range(3, _NEIGHBOURS + 1)
                 for offset in (-distance, distance)
                 if 0 <= cut - 1 + offset < len(jumps)
             ]
-            if beside:
-                found.append(float(jumps[cut - 1]) - max(beside))
+            jump = float(jumps[max(0, cut - 2) : cut + 1].max())
+            if beside and jump > 2 * max(beside):
+                found.append(jump - max(beside))
     return max(found) * STEPS
 
 

@@ -19,6 +19,7 @@ _LEVELS = 4 * 255
 _WINDOW = 6 * 4
 _FEWEST_PIXELS, _FEWEST_LEVELS, _FEWEST_SMOOTH = 8, 32, 2000
 _OCCUPIED = 0.05
+_COARSEST = 16 / STEPS
 _FLAT = 8 / STEPS
 _SAMPLES = 256 * 256
 
@@ -114,16 +115,17 @@ def overshoot(reference: np.ndarray, candidate: np.ndarray) -> float:
 def banding(reference: np.ndarray, candidate: np.ndarray) -> float:
     """Steps of tone that the reference does not have: their RMS, in 8-bit steps.
 
-    In the smooth parts of the reference (neighbours within 3 steps, on :func:`sampled` pixels) two
-    signs are looked for, channel by channel, and the larger one counts. *Staircase*: the mean error
-    per quarter step of the reference's value, of which any quantisation of tones is a sawtooth;
-    what a straight line through the levels within 6 steps leaves of it, less the remainder of
-    noise. *Gaps*: where the candidate skips codes that the reference uses and leaves a distance of
-    ``g`` codes, ``sqrt((g^2 - 1) / 12)``. A picture of 6 bits has 1.1, of 7 bits 0.5, of 8 none;
+    Looked at are the smooth parts of the reference (neighbours within 3 steps, on :func:`sampled`
+    pixels) as far as the candidate is within 16 steps of it, more than the error of four bits. Two
+    signs count, channel by channel, the larger one. *Staircase*: the mean error per quarter step of
+    the reference's value, of which any quantisation of tones is a sawtooth; what a straight line
+    through the levels within 6 steps leaves of it, less the remainder of noise. *Gaps*: where the
+    candidate skips codes that the reference uses and leaves a distance of ``g`` codes,
+    ``sqrt((g^2 - 1) / 12)``. A picture of 6 bits has 1.1, of 7 bits 0.5, of 8 none;
     noise alone has none. 0 where the smooth parts have too few levels (32) or pixels to tell.
     """
     x, y = sampled(reference), sampled(candidate)
-    smooth = _smooth(x)
+    smooth = _smooth(x) & (np.abs(y - x) <= _COARSEST).all(axis=2)
     values, shown = x[smooth].T, y[smooth].T
     return max(
         (max(_staircase(v, s), _gaps(v, s)) for v, s in zip(values, shown, strict=True)),
