@@ -43,7 +43,7 @@ class Schedule:
     """
 
     iterations: int = 300
-    rate: float = 0.05
+    rate: float = 0.02
     penalty: float = 1.0
     exponents: tuple[float, float] = (20.0, 2.0)
     free: float = 0.2

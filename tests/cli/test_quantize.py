@@ -43,8 +43,18 @@ def test_export_takes_them(int8, picture_folder, tmp_path, capsys):
 def test_calibration_alone(picture_folder, tmp_path, capsys):
     path = tmp_path / "w.safetensors"
     arguments = ["--method", "ptq", "--calib", str(picture_folder), "-o", str(path)]
+    arguments += ["--variants", "plain,unequalized+minmax"]
     assert main(["quantize", "lrl-mobile", *arguments, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["method"] == "ptq"
+    document = json.loads(capsys.readouterr().out)
+    totals = {
+        row["variant"]: (row["score"]["worst"] + row["score"]["mean"]) / 2
+        for row in document["variants"]
+    }
+    assert list(totals) == ["plain", "unequalized+minmax"]
+    assert document["variant"] == max(totals, key=totals.__getitem__)
+    assert document["gain_over_plain"] == max(totals.values()) - totals["plain"]
+    assert document["judged_on"][0] == "astronaut"
+    assert trained.read(path).facts["variant"] == document["variant"]
     assert main(["quantize", "lrl-mobile", *arguments]) == 1
     assert "exists; use --force to replace it" in capsys.readouterr().err
 
@@ -53,7 +63,9 @@ def test_calibration_alone(picture_folder, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["quantize", "lrl-mobile"], "QAT needs pictures to train on; give --data DIR"),
-        (["quantize", "lrl-9"], "unknown model 'lrl-9'; did you mean"),
+        (["quantize", "lrl-9", "--data", "."], "unknown model 'lrl-9'; did you mean"),
+        (["quantize", "lrl", "--method", "ptq", "--variants", "x"], "unknown part 'x' of the"),
+        (["quantize", "lrl", "--data", ".", "--variants", "bias"], "give --method ptq with them"),
         (["quantize", "lrl-23", "--method", "ptq"], "lrl-23 ships without weights"),
         (["export", "lrl-8", "--int8", "{int8}"], "was made from other float weights than"),
         (["export", "lrl", "--int8", "{int8}", "--calib", "."], "leave out --calib, or --int8"),
