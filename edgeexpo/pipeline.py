@@ -21,7 +21,7 @@ from edgeexpo.export.source import graph_sources
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.networks import Network, open_network
 from edgeexpo.parity.check import check_parity
-from edgeexpo.parity.gates import default_gates
+from edgeexpo.parity.gates import default_gates, overridden
 from edgeexpo.parity.golden import write_golden
 from edgeexpo.parity.recording import record
 from edgeexpo.parity.reference import choose_device
@@ -196,20 +196,8 @@ def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, 
 def _gates(
     spec: ModelSpec, precisions: Sequence[str], overrides: Sequence[Gate]
 ) -> dict[str, tuple[Gate, ...]]:
-    replaced = {(gate.metric, gate.reference) for gate in overrides}
-    return {
-        precision: (
-            *(
-                gate
-                for gate in default_gates(
-                    precision, residual=spec.residual is not None, hdr=spec.kind == "hdr"
-                )
-                if (gate.metric, gate.reference) not in replaced
-            ),
-            *overrides,
-        )
-        for precision in precisions
-    }
+    residual, hdr = spec.residual is not None, spec.kind == "hdr"
+    return {p: overridden(default_gates(p, residual, hdr), overrides) for p in precisions}
 
 
 def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> None:

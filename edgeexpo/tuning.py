@@ -15,6 +15,7 @@ from edgeexpo.imaging.samples import samples
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.widths import PRUNED, read_metadata
 from edgeexpo.networks import Network, open_network
+from edgeexpo.parity.gates import holds as within
 from edgeexpo.progress import note
 from edgeexpo.pruned import open_pruned
 from edgeexpo.spec import Gate, ModelSpec
@@ -148,7 +149,7 @@ def _check_gates(plan: Plan, spec: ModelSpec) -> None:
     absent = {"correction_snr"} if spec.residual is None else set()
     absent |= {"delta_e_p99"} if spec.outputs[0].channels != 3 else set()
     for gate in plan.gates:
-        if gate.metric in absent:
+        if gate.metric in absent or gate.statistic == "worst_probe":
             raise UsageError(
                 f"{gate.metric} is not measured for {spec.name}; expected a gate on psnr or ssim"
             )
@@ -221,7 +222,7 @@ def respects(plan: Plan, c: Candidate) -> bool:
 
 def holds(plan: Plan, c: Candidate) -> bool:
     """True where all gates hold."""
-    return all(gate.holds(c.worst[gate.metric]) for gate in plan.gates)
+    return all(within(gate, c.worst[gate.metric]) for gate in plan.gates)
 
 
 def fits(plan: Plan, c: Candidate) -> bool:

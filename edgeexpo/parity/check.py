@@ -24,6 +24,7 @@ from edgeexpo.parity.cases import (
     seen,
 )
 from edgeexpo.parity.diagnosis import NAMES_IT, explained
+from edgeexpo.parity.gates import overridden
 from edgeexpo.parity.isolation import open_engine
 from edgeexpo.parity.metrics import MOVING_LIGHT, measure, psnr, tones
 from edgeexpo.parity.relations import relations, seam, tile_borders
@@ -58,7 +59,7 @@ def check_parity(
         samples: Frames to use instead of ``images``.
         target: Only artefacts of this target.
         precision: Only artefacts of this precision.
-        gates: Bounds that replace those of the manifest with the same metric.
+        gates: Bounds that replace those of the manifest on the same metric and kind of picture.
 
     Raises:
         BundleError: A file is missing or was changed, or no artefact matches.
@@ -114,7 +115,7 @@ def _check(
         engine.close()
     rows = rows_of(spec, artifact, cases, outputs)
     found = statistics(rows)
-    gates = _gates(bundle, artifact.precision, overrides)
+    gates = overridden(bundle.manifest.recipe.gates.get(artifact.precision, ()), overrides)
     failed = tuple(failed_gates(gates, found, floor, rows, naming(cases, outputs)))
     return dataclasses.replace(
         blank,
@@ -228,12 +229,6 @@ def _frame(spec: ModelSpec, case: Case) -> np.ndarray | None:
     )
     frame = seen(spec, case.inputs[tensor.name])
     return frame if same and frame.shape == case.reference.shape else None
-
-
-def _gates(bundle: Bundle, precision: str, overrides: Sequence[Gate]) -> list[Gate]:
-    replaced = {(g.metric, g.reference) for g in overrides}
-    kept = bundle.manifest.recipe.gates.get(precision, ())
-    return [g for g in kept if (g.metric, g.reference) not in replaced] + list(overrides)
 
 
 def _picture_psnr(

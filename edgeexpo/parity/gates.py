@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from edgeexpo.errors import UsageError
-from edgeexpo.parity.metrics import LARGER_IS_BETTER
+from edgeexpo.parity.metrics import ALL, LARGER_IS_BETTER, RELATIONS
 from edgeexpo.spec import Gate
 
-_GATE = re.compile(r"^\s*(?P<metric>\w+)\s*(?P<sign>>=|<=)\s*(?P<bound>-?[\d.]+(?:e-?\d+)?)\s*$")
+_GATE = re.compile(
+    r"^\s*(?P<metric>\w+)(?P<probes>@probes)?\s*(?P<sign>>=|<=)\s*(?P<bound>-?[\d.]+(?:e-?\d+)?)\s*$"
+)
 
 FLAT_PSNR = 32.0
 """PSNR in dB of a mid-grey area that is off by nearly a CIEDE2000 of 3 in lightness (2.5 %)."""
@@ -144,7 +146,10 @@ def _both(photographs: Mapping[str, float], generated: Mapping[str, float]) -> t
 
 
 def parse_gate(text: str) -> Gate:
-    """``psnr>=45`` as a gate on photographs.
+    """``psnr>=45`` as a gate on photographs, ``psnr@probes>=45`` as one on probes.
+
+    ``correction_snr`` is over all photographs together; metrics of :data:`BETWEEN_PICTURES` and
+    ``seam`` are on probes.
 
     Raises:
         UsageError: Another form, an unknown metric, or a bound on its wrong side.
@@ -162,4 +167,22 @@ def parse_gate(text: str) -> Gate:
     if at_least != LARGER_IS_BETTER[metric]:
         sign = ">=" if LARGER_IS_BETTER[metric] else "<="
         raise UsageError(f"gate is {text!r}; {metric} takes {sign}")
-    return Gate(metric, float(match["bound"]), at_least)
+    statistic = "total" if metric == "correction_snr" else "worst"
+    if match["probes"] or metric in RELATIONS:
+        statistic = "worst_probe"
+    return Gate(metric, float(match["bound"]), at_least, statistic)
+
+
+def overridden(gates: Iterable[Gate], overrides: Sequence[Gate]) -> tuple[Gate, ...]:
+    """``gates`` with those replaced that ``overrides`` has other bounds for."""
+
+    def subject(gate: Gate) -> tuple[str, str, str]:
+        return gate.metric, gate.statistic, gate.reference
+
+    replaced = {subject(gate) for gate in overrides}
+    return (*(gate for gate in gates if subject(gate) not in replaced), *overrides)
+
+
+def holds(gate: Gate, value: float) -> bool:
+    """Whether a value respects the bound; of signed metrics its magnitude."""
+    return gate.holds(abs(value) if ALL[gate.metric].signed else value)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
+from edgeexpo.parity.gates import holds
 from edgeexpo.parity.geometry import CHANNEL_ORDERS, ORIENTATIONS
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.metrics import ALL, total_correction_snr, worst
@@ -169,7 +170,7 @@ def _broken(
                 continue
             gate = dataclasses.replace(gate, bound=floor + gate.bound)
         value = found[gate.statistic].get(key)
-        if value is not None and not gate.holds(abs(value) if ALL[gate.metric].signed else value):
+        if value is not None and not holds(gate, value):
             yield gate, key, value
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeexpo.errors import UsageError
-from edgeexpo.parity.gates import FLAT_PSNR, default_gates, parse_gate
+from edgeexpo.parity.gates import FLAT_PSNR, default_gates, holds, overridden, parse_gate
 from edgeexpo.parity.metrics import delta_e_p99
 from edgeexpo.parity.verdict import failed_gates
 from edgeexpo.spec import Gate
@@ -41,6 +41,44 @@ def test_only_residual_networks_have_a_correction():
 def test_a_gate_from_the_command_line():
     assert parse_gate(" psnr >= 45 ") == Gate("psnr", 45.0, at_least=True)
     assert parse_gate("max_abs<=1e-3") == Gate("max_abs", 1e-3, at_least=False)
+    assert parse_gate("delta_e_p99@probes<=4") == Gate("delta_e_p99", 4.0, False, "worst_probe")
+    assert parse_gate("flicker<=2").statistic == "worst_probe"
+    assert parse_gate("correction_snr>=15").statistic == "total"
+
+
+def test_an_override_replaces_its_own_bound_alone():
+    gates = default_gates("int8", residual=True)
+    found = overridden(gates, [parse_gate("psnr>=45"), parse_gate("correction_snr>=10")])
+    assert len(found) == len(gates)
+    bounds = {(g.metric, g.statistic): g.bound for g in found if g.reference == "float"}
+    assert bounds["psnr", "worst"] == 45
+    assert bounds["psnr", "worst_probe"] == 40
+    assert bounds["correction_snr", "total"] == 10
+
+
+def test_a_signed_metric_is_bounded_both_ways():
+    gate = parse_gate("luminance_shift<=2")
+    assert holds(gate, -1.9)
+    assert not holds(gate, -2.1)
+    assert not holds(gate, 2.1)
+
+
+def test_the_gate_that_explains_the_error_comes_first():
+    gates = [parse_gate(t) for t in ("psnr>=40", "contrast_change<=3", "pixel_shift<=0.1")]
+    row = {"psnr": 30.0, "contrast_change": -9.0, "pixel_shift": 0.2}
+    rows = [{"name": "cat", "kind": "photograph"} | row]
+    lines = list(
+        failed_gates(gates, {"worst": row}, None, rows, lambda metric, *_: metric == "psnr")
+    )
+    assert [line.split(",")[0] for line in lines] == [
+        "psnr>=40",
+        "pixel_shift<=0.1",
+        "contrast_change<=3",
+    ]
+    assert lines[0] == "psnr>=40, found 30 in cat"
+    turned = {"worst": {"orientation": 5.0}}
+    (line,) = failed_gates([parse_gate("orientation<=0")], turned, None)
+    assert line == "orientation<=0, found 5 (transposed)"
 
 
 @pytest.mark.parametrize(
