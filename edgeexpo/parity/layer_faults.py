@@ -65,7 +65,7 @@ def _not_finite(e: Evidence) -> str | None:
 
 
 def _grid(e: Evidence) -> str | None:
-    if e.stored is None or e.grid is None or same_range(e.stored, e.grid):
+    if e.stored is None or e.grid is None or e.stored.is_like(e.grid):
         return None
     ratio = e.stored.scale / e.grid.scale
     low, high = e.stored.limits
@@ -225,13 +225,6 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     _per_channel,
 )
 """In the order in which they are tried: what is certain first."""
-
-
-def same_range(stored: Grid, grid: Grid, tolerance: float = 2e-3) -> bool:
-    """Whether two grids express the same numbers, but for the rounding of a scale to fp16."""
-    span = grid.scale * (grid.high - grid.low)
-    pairs = zip(stored.limits, grid.limits, strict=True)
-    return all(abs(first - second) <= tolerance * span for first, second in pairs)
 
 
 def _explained(

@@ -9,7 +9,7 @@ import numpy as np
 from torch.fx import GraphModule, Node
 
 from edgeexpo.parity.alignment import Pair
-from edgeexpo.parity.layer_faults import Evidence, diagnose, same_range
+from edgeexpo.parity.layer_faults import Evidence, diagnose
 from edgeexpo.parity.shares import Share, channel_error
 from edgeexpo.parity.trace_program import (
     is_quantizer,
@@ -80,7 +80,7 @@ class Judge:
         culprit = _culprit(pair)
         weighted = is_weighted(culprit)
         grid, stored = node_grid(pair.node), pair.traced.grid
-        ranges = grid is None or stored is None or same_range(stored, grid)
+        ranges = grid is None or stored is None or stored.is_like(grid)
         left = not ranges or not bool(np.all(error <= allowed))
         bias = self._bias(culprit) if weighted else None
         fault = None

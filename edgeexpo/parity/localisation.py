@@ -99,36 +99,47 @@ def localise(
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     artifact = opened.select(target, precision)
+    look = _Look(opened, artifact)
     spec = opened.manifest.model
-    path = opened.file(artifact.file)
-    tracer = tracer_of(artifact, spec)
-    modules = _Programs(opened)
-    module = modules["quantized.pt2" if artifact.precision == "int8" else "reference.pt2"]
-    share = Share(artifact.target, artifact.precision)
-    names = tuple(t.name for t in spec.inputs)
-    size = traced_size(artifact.sizes)
-    results = []
     if samples is None:
-        samples = pictures(len(spec.frames), None if images is None else Path(images), size)
-    for name, inputs in track(_inputs(spec, samples), f"Tracing {artifact.file}"):
-        trace = tracer(path, inputs)
-        alignment = align(module, names, inputs, trace, share)
-        floats = _values(modules["reference.pt2"], inputs, names)
-        judge = Judge(module, share, opened.manifest.sources, floats)
-        results.append(
-            Localisation(
-                artifact.file,
-                artifact.target,
-                artifact.precision,
-                tracer.engine,
-                tracer.caveat,
-                name,
-                next(iter(inputs.values())).shape[2:],
-                alignment.coverage,
-                tuple(judge(pair) for pair in alignment.pairs),
-            )
+        source = None if images is None else Path(images)
+        samples = pictures(len(spec.frames), source, traced_size(artifact.sizes))
+    shown = track(_inputs(spec, samples), f"Tracing {artifact.file}")
+    return min((look(name, inputs) for name, inputs in shown), key=_order)
+
+
+class _Look:
+    """Looks into one artefact, picture by picture."""
+
+    def __init__(self, bundle: Bundle, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._path = bundle.file(artifact.file)
+        self._names = tuple(t.name for t in bundle.manifest.model.inputs)
+        self._tracer = tracer_of(artifact, bundle.manifest.model)
+        self._floats: GraphModule = load_program(bundle, "reference.pt2").module()
+        self._module = self._floats
+        if artifact.precision == "int8":
+            self._module = load_program(bundle, "quantized.pt2").module()
+        self._share = Share(artifact.target, artifact.precision)
+        self._sources = bundle.manifest.sources
+
+    def __call__(self, picture: str, inputs: Arrays) -> Localisation:
+        trace = self._tracer(self._path, inputs)
+        alignment = align(self._module, self._names, inputs, trace, self._share)
+        floats = _values(self._floats, inputs, self._names)
+        judge = Judge(self._module, self._share, self._sources, floats)
+        height, width = next(iter(inputs.values())).shape[2:]
+        return Localisation(
+            self._artifact.file,
+            self._artifact.target,
+            self._artifact.precision,
+            self._tracer.engine,
+            self._tracer.caveat,
+            picture,
+            (height, width),
+            alignment.coverage,
+            tuple(judge(pair) for pair in alignment.pairs),
         )
-    return min(results, key=_order)
 
 
 def traced_size(sizes: SizeRange) -> tuple[int, int]:
@@ -143,16 +154,6 @@ def traced_size(sizes: SizeRange) -> tuple[int, int]:
         for low, high in zip(sizes.smallest, sizes.largest, strict=True)
     )
     return height, width
-
-
-class _Programs(dict[str, GraphModule]):
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__()
-        self._bundle = bundle
-
-    def __missing__(self, file: str) -> GraphModule:
-        self[file] = load_program(self._bundle, file).module()
-        return self[file]
 
 
 def _order(found: Localisation) -> tuple[int, float]:

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeexpo.parity.trace_executorch import XNNPACK, node_names, output_of, read_graph, tensor_of
+from edgeexpo.parity.xnnpack_payload import (
+    XNNPACK,
+    node_names,
+    output_of,
+    read_graph,
+    tensor_of,
+)
 
 _TYPES = {1: np.float32, 2: np.float16, 5: np.int32, 6: np.int8, 7: np.int32}
 

@@ -12,6 +12,10 @@ import numpy as np
 Arrays = Mapping[str, np.ndarray]
 
 
+GRID_TOLERANCE = 2e-3
+"""Difference of stored ranges that is no fault, as a share of the range."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """How a quantised value is stored: ``real = scale * (code - zero_point)``."""
@@ -25,6 +29,12 @@ class Grid:
     def limits(self) -> tuple[float, float]:
         """Smallest and largest real number that the codes can express."""
         return self.scale * (self.low - self.zero_point), self.scale * (self.high - self.zero_point)
+
+    def is_like(self, other: Grid) -> bool:
+        """Whether both express the same numbers, but for the rounding of a scale to fp16."""
+        span = other.scale * (other.high - other.low)
+        ends = zip(self.limits, other.limits, strict=True)
+        return all(abs(ours - theirs) <= GRID_TOLERANCE * span for ours, theirs in ends)
 
 
 @dataclass(frozen=True)

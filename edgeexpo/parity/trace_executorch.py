@@ -8,14 +8,9 @@ same engine runs them.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import math
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,10 +19,17 @@ import torch
 from edgeexpo.errors import EngineError
 from edgeexpo.export.noise import quiet
 from edgeexpo.parity.trace import COPY, Arrays, Grid, Traced, kind
+from edgeexpo.parity.xnnpack_payload import (
+    XNNPACK,
+    inputs_of,
+    node_names,
+    output_of,
+    read_graph,
+    tensor_of,
+)
 from edgeexpo.runtime.engine import first_line
 from edgeexpo.runtime.executorch_engine import bindings
 
-XNNPACK = "XnnpackBackend"
 ALIGNMENT = 64
 MARGIN = 1.5
 """Room beyond the picture's share of the largest size: strides round up."""
@@ -202,7 +204,7 @@ def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
             call.args.append(places[output])
             graph.outputIds = [*map(int, graph.outputIds), output]
             graph.numExterns += 1
-        read = [i for i in _inputs(node.xnodeUnion) if i in tensors]
+        read = [i for i in inputs_of(node.xnodeUnion) if i in tensors]
         layouts[output] = _is_channels_last(node, [layouts[i] for i in read if i in layouts])
         if output in places:
             word = kind(names[node.xnodeUnionType])
@@ -248,83 +250,3 @@ def _real(tensor: Any, value: _Value) -> np.ndarray:
     if value.channels_last and array.ndim == 4:
         array = array.transpose(_TO_NCHW)
     return np.array(array, np.float32, copy=True, order="C")
-
-
-def tensor_of(value: Any) -> Any:
-    """The tensor of one of the graph's values, quantised or not."""
-    return getattr(value.xvalueUnion, "tensorValue", value.xvalueUnion)
-
-
-def output_of(node: Any) -> int:
-    """Number of the value that a node makes."""
-    return int(node.outputId if hasattr(node, "outputId") else node.outputValueId)
-
-
-def _inputs(node: Any) -> list[int]:
-    names = (
-        "inputId",
-        "input1Id",
-        "input2Id",
-        "input3Id",
-        "input4Id",
-        "input5Id",
-        "filterId",
-        "biasId",
-    )
-    return [int(getattr(node, n)) for n in names if hasattr(node, n)]
-
-
-def node_names() -> dict[int, str]:
-    """XNNPACK's operators by the number that a graph's nodes give."""
-    kinds = vars(_xnnpack_schema().XNodeUnion).items()
-    return {v: k.removeprefix("XNN") for k, v in kinds if isinstance(v, int)}
-
-
-@functools.cache
-def _xnnpack_schema() -> ModuleType:
-    """Readers and writers of XNNPACK payloads, generated from the schema that the wheel ships.
-
-    flatc's own JSON is no way there and back: it prints numbers with six decimals, and a scale
-    has its first significant digit in the third or later.
-    """
-    import executorch.backends.xnnpack.serialization as serialization
-    from executorch.exir._serialize._flatbuffer import _run_flatc
-
-    schema = Path(next(iter(serialization.__path__))) / "schema.fbs"
-    with tempfile.TemporaryDirectory() as folder:
-        _run_flatc(["--python", "--gen-onefile", "--gen-object-api", "-o", folder, str(schema)])
-        path = Path(folder) / "schema_generated.py"
-        spec = importlib.util.spec_from_file_location("edgeexpo_xnnpack_schema", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    # flatc defines the readers of unions under one spelling and calls them by another.
-    readers = {k.lower(): v for k, v in vars(module).items() if k.endswith("Creator")}
-    for name in ("XNodeUnionCreator", "XValueUnionCreator", "XNNQuantParamsCreator"):
-        setattr(module, name, readers[name.lower()])
-    return module
-
-
-def read_graph(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
-    """The payload's graph, and the function that writes a changed one with the same constants."""
-    import flatbuffers  # type: ignore[import-untyped]
-    from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
-
-    header = XNNHeader.from_bytes(data[: XNNHeader.EXPECTED_LENGTH])
-    start = header.flatbuffer_offset
-    body = data[start : start + header.flatbuffer_size]
-    constants = data[header.constant_data_offset :][: header.constant_data_size]
-    graph = _xnnpack_schema().XNNGraphT.InitFromPackedBuf(bytearray(body))
-
-    def write(changed: Any) -> bytes:
-        builder = flatbuffers.Builder(len(body) * 2)
-        builder.Finish(changed.Pack(builder), file_identifier=body[4:8])
-        packed = bytes(builder.Output())
-        padded = packed + bytes(-len(packed) % 16)
-        place = -(-XNNHeader.EXPECTED_LENGTH // 16) * 16
-        fresh = XNNHeader(place, len(packed), place + len(padded), len(constants))
-        header_bytes: bytes = fresh.to_bytes()
-        return header_bytes.ljust(place, b"\0") + padded + constants
-
-    return graph, write

@@ -29,27 +29,18 @@ class OnnxTracer:
         from onnxruntime.capi import onnxruntime_pybind11_state as state
 
         model = onnx.load(path)
-        graph = model.graph
-        constants = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
-        nodes = [n for n in graph.node if not _is_constant(n, constants)]
-        declared = {o.name for o in graph.output}
+        constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+        nodes = [n for n in model.graph.node if not _is_constant(n, constants)]
+        output = model.graph.output[0].name
         wanted = [name for node in nodes for name in node.output if name]
-        for name in wanted:
-            if name not in declared:
-                graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        providers = ["CPUExecutionProvider"]
-        output = graph.output[0].name
+        model.graph.output.extend(
+            onnx.helper.make_empty_tensor_value_info(name) for name in wanted if name != output
+        )
+        levels = onnxruntime.GraphOptimizationLevel
         try:
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=providers
-            )
-            found = dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-            session = onnxruntime.InferenceSession(path, options, providers=providers)
-            fused = session.run([output], dict(inputs))[0]
+            tapped = _session(model.SerializeToString(), levels.ORT_DISABLE_ALL)
+            found = dict(zip(wanted, tapped.run(wanted, dict(inputs)), strict=True))
+            fused = _session(path, levels.ORT_ENABLE_ALL).run([output], dict(inputs))[0]
         except (
             RuntimeError,
             ValueError,
@@ -66,6 +57,15 @@ class OnnxTracer:
             f"with them on the output differs by at most {gap:.2g}"
         )
         return list(_traced(nodes, found, constants))
+
+
+def _session(model: Path | bytes, level: Any) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _is_constant(node: Any, constants: dict[str, np.ndarray]) -> bool:

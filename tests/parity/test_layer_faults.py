@@ -104,7 +104,5 @@ def test_a_stored_grid_is_compared_with_the_programs(factor, bias):
 
 
 def test_unsigned_codes_express_the_same_numbers():
-    from edgeexpo.parity.layer_faults import same_range
-
-    assert same_range(Grid(0.05, 138, 0, 255), GRID)
-    assert not same_range(Grid(0.05, 137, 0, 255), GRID)
+    assert Grid(0.05, 138, 0, 255).is_like(GRID)
+    assert not Grid(0.05, 137, 0, 255).is_like(GRID)
