@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_arg
 
@@ -134,7 +134,7 @@ class _Walk:
             if self._is_constant(source)
         }
         return [
-            tuple(self._evaluate(node, index, side, constants) for side in (0, 1))  # type: ignore[misc]
+            (self._evaluate(node, index, 0, constants), self._evaluate(node, index, 1, constants))
             for index in range(len(self._pictures))
         ]
 
@@ -183,7 +183,7 @@ class _Walk:
             known = self._float.get(str(node.target)) if exact else None
             return known if known is not None else self._parameter(node)
         x = self._constant(node.all_input_nodes[0], exact)
-        return x if exact else cast(nn.Module, self._simulated.get_submodule(str(node.target)))(x)
+        return x if exact else self._simulated.get_submodule(str(node.target))(x)
 
     def _is_constant(self, node: Node) -> bool:
         if node.op == "get_attr":

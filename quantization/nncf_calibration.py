@@ -98,11 +98,8 @@ def _converted(
 
 def _ranges(converted: GraphModule) -> dict[str, Range]:
     """Range of every rounded activation by the name of its tensor."""
-    return {
-        cast(Node, node.args[0]).name: Range(float(cast(float, node.args[1])), int(node.args[2]))  # type: ignore[arg-type]
-        for node in converted.graph.nodes
-        if str(node.target) == _QUANTIZE
-    }
+    calls = [node.args for node in converted.graph.nodes if str(node.target) == _QUANTIZE]
+    return {tensor.name: Range(float(scale), int(zero)) for tensor, scale, zero, *_ in calls}
 
 
 def _take_biases(prepared: GraphModule, converted: GraphModule) -> None:

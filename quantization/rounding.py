@@ -8,6 +8,7 @@ network, the target that of the float one, and a ReLU that follows counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -182,7 +183,6 @@ def _error(layer: Layer, weight: Tensor, pictures: list[int]) -> float:
         return float(torch.stack([error.mean() for error in errors]).mean())
 
 
-def _smallest(inputs: object) -> tuple[int, int]:
+def _smallest(inputs: Sequence[Tensor]) -> tuple[int, int]:
     """Smallest height and width of NCHW tensors."""
-    sizes = [tuple(x.shape[2:]) for x in inputs]  # type: ignore[attr-defined]
-    return min(s[0] for s in sizes), min(s[1] for s in sizes)
+    return min(x.shape[2] for x in inputs), min(x.shape[3] for x in inputs)
