@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from torch.fx import GraphModule, Node
 
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.cli.output import table
+from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.localisation import localise, traced_size
 from edgeexpo.parity.plant import FAULTS, FLOAT_ONLY, INTEGER_ONLY, open_layers, plant
@@ -36,14 +38,25 @@ def main() -> None:
         chosen = [a for a in bundle.manifest.artifacts if a.target == target]
         if not chosen or args.target not in (None, target):
             continue
-        rows = [
-            _row(bundle, artifact, fault, layer)
-            for artifact, fault, layer in itertools.islice(_faults(bundle, chosen), args.faults)
-        ]
+        planted = _planted(bundle, _faults(bundle, chosen))
+        rows = list(itertools.islice(planted, args.faults))
         print(f"\n{target}")
         print(table(rows, ("precision", "fault", "layer", "found", "right", "words")))
         right = sum(row["right"] == "yes" for row in rows)
         print(f"{target}: {right} of {len(rows)} planted layers found", flush=True)
+
+
+def _planted(
+    bundle: Bundle, faults: Iterable[tuple[Artifact, str, int]]
+) -> Iterator[dict[str, object]]:
+    """A row for each fault that the artefact has a place for."""
+    for artifact, fault, layer in faults:
+        try:
+            row = _row(bundle, artifact, fault, layer)
+        except UsageError:
+            continue
+        print(*row.values(), sep="; ", file=sys.stderr, flush=True)
+        yield row
 
 
 def _faults(bundle: Bundle, artifacts: list[Artifact]) -> Iterator[tuple[Artifact, str, int]]:

@@ -205,6 +205,8 @@ def _per_channel(e: Evidence) -> str | None:
     gains = np.array([gain for gain, _, _ in lines])
     if np.abs(gains - 1).max() < EXACT:
         return "another constant is added to every channel, as by another bias"
+    if float(np.ptp(gains)) < EXACT:
+        return f"the weights are off by a factor of {np.median(gains):.4g}, the bias is not"
     return f"every channel has a scale of its own, {gains.min():.3g}..{gains.max():.3g} times right"
 
 

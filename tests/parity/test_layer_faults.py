@@ -61,6 +61,10 @@ CASES = {
         VALUE * np.linspace(0.8, 1.2, 8).reshape(1, -1, 1, 1),
         {},
     ),
+    "the weights are off by a factor of 0.9, the bias is not": (
+        0.9 * (VALUE - BIAS.reshape(1, -1, 1, 1)) + BIAS.reshape(1, -1, 1, 1),
+        {},
+    ),
     "a constant of 0.15 (3 steps) is added": (VALUE + 0.15, {"grid": GRID, "stored": GRID}),
     "the scale is off by a factor of 1.01": (VALUE * 1.01, {}),
     "saturation": (np.clip(VALUE, -1, 1), {}),
