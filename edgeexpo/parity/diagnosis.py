@@ -18,6 +18,8 @@ from edgeexpo.parity.tones import STEPS, banding, sampled
 NAMES_IT = 0.4
 """Share of the error's power from which a metric names the fault: INT8 has as much besides."""
 
+_CLEARLY = 0.2
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -41,6 +43,12 @@ def explained(metric: str, reference: np.ndarray, candidate: np.ndarray, value: 
 def _of_power(steps: float, reference: np.ndarray, candidate: np.ndarray) -> float:
     power = float(np.mean(np.square(candidate - reference), dtype=np.float64))
     return min(1.0, (steps / STEPS) ** 2 / power) if power > 0 else 0.0
+
+
+def _shift(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """A displacement, where it explains more than a tone curve: on a ramp, either does."""
+    share = shift_explains(reference, candidate)
+    return share if share > _tone(reference, candidate) else 0.0
 
 
 def _banding(reference: np.ndarray, candidate: np.ndarray) -> float:
@@ -71,11 +79,10 @@ def _tone(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def _cast(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """A colour matrix with offsets, where no one tone curve does."""
-    if _tone(reference, candidate) >= NAMES_IT:
-        return 0.0
+    """A colour matrix with offsets, where it explains clearly more than one tone curve."""
     x, error = _flat(reference, candidate)
-    return _fitted(np.concatenate([x, np.ones_like(x[:, :1])], axis=1), error)
+    share = _fitted(np.concatenate([x, np.ones_like(x[:, :1])], axis=1), error)
+    return share if share > _tone(reference, candidate) + _CLEARLY else 0.0
 
 
 def _flat(reference: np.ndarray, candidate: np.ndarray) -> tuple[Floats, Floats]:
@@ -94,7 +101,7 @@ def _fitted(terms: Floats, error: Floats) -> float:
 
 _SHARES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = MappingProxyType(
     {
-        "pixel_shift": shift_explains,
+        "pixel_shift": _shift,
         "banding": _banding,
         "border_excess": _border,
         "clipped_change": _clipping,
