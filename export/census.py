@@ -186,7 +186,8 @@ class _Mil:
 
 
 def _gives_codes(op: Any) -> bool:
-    return op.type == "dequantize" or op.type.startswith("constexpr")
+    name = str(op.type)
+    return name == "dequantize" or name.startswith("constexpr")
 
 
 def _names(op: Any, inputs: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program
 from edgeexpo.export.source import blame, node_source
+from edgeexpo.export.xnnpack_partitioner import partitioner
 from edgeexpo.quantization.exact import is_weighted
 from edgeexpo.runtime.executorch_engine import bindings
 from edgeexpo.spec import SizeRange
@@ -29,7 +30,6 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
         OutputError: The file cannot be written.
     """
     with quiet():
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
         from executorch.exir.error import ExportError as EdgeError
         from executorch.exir.error import InternalError
@@ -37,7 +37,7 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
         try:
             edge = to_edge_transform_and_lower(
                 program.exported,
-                partitioner=[XnnpackPartitioner()],
+                partitioner=[partitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
             _check_delegated(edge.exported_program().graph_module)

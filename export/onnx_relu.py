@@ -55,4 +55,4 @@ def _keeps_negatives(node: NodeProto, values: dict[str, np.ndarray]) -> bool:
     if node.op_type != "QuantizeLinear" or len(node.input) != 3:
         return False
     zero = values.get(node.input[2])
-    return zero is not None and zero.ndim == 0 and zero > np.iinfo(zero.dtype).min
+    return zero is not None and zero.ndim == 0 and int(zero) > np.iinfo(zero.dtype).min

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -91,7 +92,7 @@ def left_in_float(model: GraphModule, asked: frozenset[str] = frozenset()) -> di
     border = tail_border(model, tail)
     once = computed_once(model)
     inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
-    rules = {
+    rules: dict[str, Callable[[Node], bool]] = {
         "asked for": lambda node: node.name in asked,
         "computed once": lambda node: node in once,
         "mean or arithmetic with a constant": _is_finer,
