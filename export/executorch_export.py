@@ -12,7 +12,6 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program
 from edgeexpo.export.source import blame, node_source
-from edgeexpo.export.xnnpack_partitioner import partitioner
 from edgeexpo.quantization.exact import is_weighted
 from edgeexpo.runtime.executorch_engine import bindings
 from edgeexpo.spec import SizeRange
@@ -33,6 +32,8 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
         from executorch.exir.error import ExportError as EdgeError
         from executorch.exir.error import InternalError
+
+        from edgeexpo.export.xnnpack_partitioner import partitioner
 
         try:
             edge = to_edge_transform_and_lower(
