@@ -15,7 +15,7 @@ import numpy as np
 from torch.fx import GraphModule, Node
 
 from edgeexpo.parity.shares import Share, channel_error
-from edgeexpo.parity.trace import COPY, WEIGHTED, Arrays, Traced, ancestors
+from edgeexpo.parity.trace import COPY, WEIGHTED, Arrays, Traced, ancestors, rms
 from edgeexpo.parity.trace_program import computed, node_kind, run_program
 
 KIND_WEIGHT = 0.3
@@ -146,12 +146,23 @@ class _Aligner:
                 for n in lost
                 if self._free[n.name].shape == traced.value.shape
                 and (places[n.name] == above or _same_name(n, traced))
-            ]
+            ] or self._hidden(traced)
             if above[0] and same:
                 best = min(same, key=lambda n: self._distance(n, traced))
                 self._placed[best.name] = traced
                 return True
         return False
+
+    def _hidden(self, traced: Traced) -> list[Node]:
+        """Weighted nodes of this name: wrong where an activation then hides it."""
+        return [
+            n
+            for n in self._nodes
+            if n.name in self._free
+            and node_kind(n) in WEIGHTED
+            and _same_name(n, traced)
+            and self._free[n.name].shape == traced.value.shape
+        ]
 
     def _follow_copy(self, traced: Traced, known: dict[str, str]) -> None:
         if traced.kinds == (COPY,) and traced.inputs and traced.inputs[0] in known:
@@ -211,14 +222,9 @@ class _Aligner:
     def _distance(self, node: Node, traced: Traced) -> float:
         value = self._free[node.name]
         spread = float(value.std()) or 1.0
-        error = min(_rms(traced.value, value) / spread, 2.0)
+        error = rms(traced.value - value) / spread
+        error = min(error, 2.0) if np.isfinite(error) else 2.0
         return error + KIND_WEIGHT * (traced.kinds[-1] != node_kind(node))
-
-
-def _rms(first: np.ndarray, second: np.ndarray) -> float:
-    with np.errstate(all="ignore"):
-        error = float(np.sqrt(np.mean(np.square(first - second, dtype=np.float64))))
-    return error if np.isfinite(error) else float("inf")
 
 
 def _same_name(node: Node, traced: Traced) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgeexpo.parity.trace import Grid
+from edgeexpo.parity.trace import Grid, rms
 
 HALF_MAX = 65504.0
 """Largest finite fp16 number."""
@@ -124,7 +124,7 @@ def _border(e: Evidence) -> str | None:
     error = np.abs(e.found - e.expected)
     for width in (1, 2, 4):
         inner = error[:, :, width:-width, width:-width]
-        if inner.size and _rms(inner) <= EXACT * _rms(error):
+        if inner.size and rms(inner) <= EXACT * rms(error):
             return f"padding: only the outer {width} pixel{'s' * (width > 1)} differ"
     return None
 
@@ -178,7 +178,7 @@ def _bias(e: Evidence) -> str | None:
         return None
     without = e.expected - e.bias.reshape(shape)
     error = (e.found - e.expected)[inside]
-    if _rms((e.found - without)[inside]) < 10 * EXACT * _rms(error):
+    if rms((e.found - without)[inside]) < 10 * EXACT * rms(error):
         return "the bias is missing"
     return None
 
@@ -244,7 +244,7 @@ def _explained(
     if inner:
         cut = (slice(None), slice(None), slice(inner, -inner), slice(inner, -inner))
         found, wanted = found[cut], wanted[cut]
-    return _rms(found - wanted) <= EXACT * _rms(e.found - expected)
+    return rms(found - wanted) <= EXACT * rms(e.found - expected)
 
 
 def _line(found: np.ndarray, expected: np.ndarray) -> tuple[float, float, float]:
@@ -254,13 +254,13 @@ def _line(found: np.ndarray, expected: np.ndarray) -> tuple[float, float, float]
     """
     inside = _active(found, expected)
     x, y = expected[inside].astype(np.float64), found[inside].astype(np.float64)
-    error = _rms(y - x)
+    error = rms(y - x)
     if len(x) < 8 or error == 0:
         return 1.0, 0.0, 1.0
     spread = x.std()
     gain = float(((x - x.mean()) * (y - y.mean())).mean() / spread**2) if spread else 1.0
     offset = float(y.mean() - gain * x.mean())
-    return gain, offset, _rms(y - gain * x - offset) / error
+    return gain, offset, rms(y - gain * x - offset) / error
 
 
 def _active(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -297,7 +297,3 @@ def _correlation(e: Evidence) -> str:
     if not spread:
         return ""
     return f" (correlation {float(((x - x.mean()) * (y - y.mean())).mean() / spread):.3f})"
-
-
-def _rms(value: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(value, dtype=np.float64)))) if value.size else 0.0

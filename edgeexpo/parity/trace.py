@@ -129,3 +129,9 @@ def ancestors(
             else:
                 waiting.append(source)
     return frozenset(found), weighted
+
+
+def rms(value: np.ndarray) -> float:
+    """Root mean square, in double precision; 0 of nothing, not finite where a value is not."""
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.mean(np.square(value, dtype=np.float64)))) if value.size else 0.0
