@@ -14,11 +14,14 @@ import dataclasses
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import samples
+from edgeexpo.parity import plant
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, program_cases
 from edgeexpo.parity.faults import FAULTS, Fault
 from edgeexpo.parity.faults_judge import Remembering, judge, named
@@ -85,12 +88,37 @@ def tested(
     return rows
 
 
+def planted(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> list[dict[str, object]]:
+    """One row a fault in the saved file's middle convolution; any gate may name it."""
+    spec = bundle.manifest.model
+    gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
+    left_out = plant.FLOAT_ONLY if artifact.precision == "int8" else plant.INTEGER_ONLY
+    layer = plant.open_layers(artifact.target, bundle.file(artifact.file)).count // 2
+    rows = []
+    for name in plant.FAULTS:
+        if name in left_out:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                damaged = plant.plant(bundle, artifact, name, layer, Path(folder))
+            except UsageError as error:
+                print(f"{artifact.file}, {name}: {error}", file=sys.stderr)
+                continue
+            engine = verification_engine(artifact.target, damaged.file(artifact.file), spec)
+            failed = judge(damaged, artifact, Remembering(engine), cases, gates)
+            engine.close()
+        rows.append({"artefact": artifact.file, "fault": name, "failed": failed})
+        print(".", end="", file=sys.stderr, flush=True)
+    return rows
+
+
 def main() -> None:
     """Print the table, or write the rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundles", nargs="+")
     parser.add_argument("--size", type=int, default=128, help="pixels a side")
     parser.add_argument("--target", default=None)
+    parser.add_argument("--layers", action="store_true", help="faults in a layer of saved files")
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args()
     rows: list[dict[str, object]] = []
@@ -98,10 +126,17 @@ def main() -> None:
         bundle = reduced(Bundle.open(path), args.size)
         cases = pictures(bundle)
         for artifact in bundle.by_preference(args.target):
+            if args.layers:
+                rows += planted(bundle, artifact, cases)
+                continue
             rows += tested(bundle, artifact, cases, [None, *FAULTS])
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1), "utf-8")
-    print_table(rows)
+    if args.layers:
+        for row in rows:
+            print(f"| {row['artefact']} | {row['fault']} | {next(iter(row['failed']), 'passed')} |")  # type: ignore[call-overload]
+    else:
+        print_table(rows)
 
 
 def print_table(rows: Sequence[dict[str, object]]) -> None:

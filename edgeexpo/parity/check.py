@@ -26,7 +26,7 @@ from edgeexpo.parity.cases import (
 from edgeexpo.parity.diagnosis import NAMES_IT, explained
 from edgeexpo.parity.gates import overridden
 from edgeexpo.parity.isolation import open_engine
-from edgeexpo.parity.metrics import MOVING_LIGHT, measure, psnr, tones
+from edgeexpo.parity.metrics import OF_VARIATION, measure, psnr, tones
 from edgeexpo.parity.relations import relations, seam, tile_borders
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.progress import track
@@ -208,7 +208,7 @@ def _row(spec: ModelSpec, artifact: Artifact, case: Case, output: np.ndarray) ->
     row |= measure(case.reference, output, identity, hdr=spec.kind == "hdr")
     finite = bool(np.isfinite(output).all())
     if all(np.ptp(value) < FLAT for value in case.inputs.values()):
-        row = {name: value for name, value in row.items() if name not in MOVING_LIGHT}
+        row = {name: value for name, value in row.items() if name not in OF_VARIATION}
     borders = tile_borders(output.shape, spec, artifact.sizes)
     if finite and any(borders):
         row["seam"] = seam(case.reference, output, *borders)

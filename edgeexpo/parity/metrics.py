@@ -207,7 +207,7 @@ def measure(
     return {name: found[name] for name in names}
 
 
-MOVING_LIGHT = ("pixel_shift", "orientation", "banding", "contrast_change", "color_cast")
+OF_VARIATION = ("pixel_shift", "orientation", "banding", "contrast_change", "color_cast")
 """Metrics that are about how the picture follows its input: meaningless for constant frames."""
 
 
