@@ -1,7 +1,7 @@
 """Faults planted in one layer of a saved artefact: what localisation has to find.
 
-Everything else of the artefact stays as it is, down to the byte order of its weights. ``planted``
-opens a file of any target, :data:`FAULTS` are what can be done to a layer of it.
+Everything else of the artefact stays as it is. :func:`plant` damages one layer of a file of any
+target; :data:`FAULTS` are what can be done to it.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _one_changed(value: np.ndarray) -> np.ndarray:
     """The largest weight of the first channel with its sign turned."""
     changed = value.copy()
     place = np.unravel_index(np.abs(value[0].astype(np.float64)).argmax(), value[0].shape)
-    changed[0][place] = -np.clip(value[0][place].astype(np.float64), -127 * 1e6, 127 * 1e6)
+    changed[0][place] = -np.clip(value[0][place].astype(np.float64), -127, 127)  # no code is 128
     return changed
 
 
@@ -150,8 +150,8 @@ FAULTS: Mapping[str, Fault] = {
     "scale off by 5 %": lambda layers, layer: layers.change_grid(layer, 1.05, 0),
     "zero point off by 4": lambda layers, layer: layers.change_grid(layer, 1.0, 4),
 }
-"""Name -> what it does to a layer. The last two are for INT8 and do nothing in float; a dropped
-activation does nothing in INT8, where the quantiser clips by itself."""
+"""Name -> what it does to a layer; :class:`UsageError` where the layer has no place for it."""
 
 INTEGER_ONLY = frozenset(("scale off by 5 %", "zero point off by 4"))
 FLOAT_ONLY = frozenset(("activation dropped",))
+"""In INT8 the quantiser clips by itself: a ReLU that is missing there changes nothing."""
