@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from edgeexpo.parity.mil_values import Arguments, Operator, along, real
 
 
-def _quantize(a: Arguments, x: torch.Tensor) -> torch.Tensor:
+def _quantize(a: Arguments, own: bool) -> torch.Tensor:
+    x = real(a["input"])
     low, high = (-128, 127) if a["output_dtype"] == "int8" else (0, 255)
-    y = x.div_(along(a["scale"], a.get("axis"), x)).round_()
+    scale = along(a["scale"], a.get("axis"), x)
+    y = (x.div_(scale) if own else x / scale).round_()
     if a.get("zero_point") is not None:
         y += along(a["zero_point"], a.get("axis"), x)
     return y.clamp_(low, high)
 
 
-def _dequantize(a: Arguments, x: torch.Tensor) -> torch.Tensor:
+def _dequantize(a: Arguments, own: bool) -> torch.Tensor:
+    x = real(a["input"])
+    scale = along(a["scale"], a.get("axis"), x)
     if a.get("zero_point") is not None:
-        x.sub_(along(a["zero_point"], a.get("axis"), x))
-    return x.mul_(along(a["scale"], a.get("axis"), x))
-
-
-def _copied(value: Any) -> torch.Tensor:
-    return real(value).clone(memory_format=torch.preserve_format)
+        zero = along(a["zero_point"], a.get("axis"), x)
+        return (x.sub_(zero) if own else x - zero).mul_(scale)
+    return x.mul_(scale) if own else x * scale
 
 
 INTEGERS: dict[str, Operator] = {
-    "quantize": lambda a: _quantize(a, _copied(a["input"])),
-    "dequantize": lambda a: _dequantize(a, _copied(a["input"])),
+    "quantize": lambda a: _quantize(a, own=False),
+    "dequantize": lambda a: _dequantize(a, own=False),
 }
 
 INTEGERS_IN_PLACE: dict[str, Operator] = {
-    "quantize": lambda a: _quantize(a, real(a["input"])),
-    "dequantize": lambda a: _dequantize(a, real(a["input"])),
+    "quantize": lambda a: _quantize(a, own=True),
+    "dequantize": lambda a: _dequantize(a, own=True),
 }
 """The same, written over an input that nobody reads afterwards."""
