@@ -67,7 +67,7 @@ def test_recorded_references_come_with_the_bundle(exported, capsys):
     ("arguments", "words"),
     [
         (["--gate", "pnsr>=4"], "did you mean psnr"),
-        (["--reference", "gpu"], "expected one of auto, cuda, cpu, golden"),
+        (["--reference", "gpu"], "expected one of auto, cuda, mps, xpu, cpu, golden"),
         (["--target", "onxx"], "did you mean 'onnx'"),
         (["--images", "nowhere"], "no folder at nowhere"),
         (["--precision", "fp16"], "has no fp16 artefact"),
