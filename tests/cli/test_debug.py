@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -40,9 +41,11 @@ def test_a_fault_is_named_with_its_line_and_drawn(damaged, picture_folder, tmp_p
     verb = ["debug", str(damaged), "--images", str(picture_folder), "-o", str(tmp_path / "maps")]
     assert main(verb) == 3
     said = capsys.readouterr()
-    assert "conv2d_2 of body.4 (conftest.py:28): channels 0 and 1 are swapped" in said.out
+    assert re.search(
+        r"^conv2d_2 of body\.4 \(conftest\.py:\d+\): channels 0 and 1 are swapped$", said.out, re.M
+    )
     first = next(line for line in said.out.splitlines() if line.startswith(">"))
-    assert first.split()[1:5] == ["conv2d_2", "conv2d", "body.4", "conftest.py:28"]
+    assert first.split()[1:4] == ["conv2d_2", "conv2d", "body.4"]
     assert "net.int8.onnx leaves the program at conv2d_2" in said.err
     (drawn,) = (tmp_path / "maps").iterdir()
     assert drawn.name == "net.int8.onnx.conv2d_2.png"
