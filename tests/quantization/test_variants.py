@@ -69,7 +69,7 @@ def test_variants_leave_the_network_and_each_other_alone(calibration, residual, 
     assert all(torch.equal(a, b) for a, b in zip(weights, residual.parameters(), strict=True))
 
 
-def test_smoothquant_that_changes_the_program_is_refused(calibration, monkeypatch):
+def test_an_nncf_program_that_rounds_other_tensors_is_refused(calibration, monkeypatch):
     real = nncf_calibration._ranges
     more = lambda graph: {**real(graph), "smoothed": nncf_calibration.Range(1.0, 0)}  # noqa: E731
     monkeypatch.setattr(nncf_calibration, "_ranges", more)
