@@ -89,7 +89,8 @@ def onnx_model() -> onnx.ModelProto:
         [tensor("y0", onnx.TensorProto.FLOAT, [1, 3, "height", 24])],
         [tensor("y", onnx.TensorProto.FLOAT, [1, 3, "height", 24])],
     )
-    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)])
+    opset = onnx.helper.make_opsetid("", 20)
+    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
 
 
 def inspect_json(path: Path, capsys: pytest.CaptureFixture[str]) -> dict:
@@ -106,6 +107,8 @@ def test_onnx(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> Non
     assert document["kind"] == "onnx"
     assert document["opset"] == {"ai.onnx": 20}
     assert document["operators"] == {"Relu": 2}
+    assert document["engine_graph"]["engine"] == "onnxruntime"
+    assert set(document["engine_graph"]["floating"]) == {"Relu"}
     shape = [1, 3, None, 24]
     assert document["inputs"] == [{"name": "y0", "shape": shape, "dtype": "float32"}]
     assert document["outputs"] == [{"name": "y", "shape": shape, "dtype": "float32"}]
@@ -115,6 +118,7 @@ def test_pte(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None
     document = inspect_json(files[".pte"], capsys)
     assert document["delegate_calls"] == 1
     assert document["operators"] == {"aten::erf.out": 1}
+    assert document["engine_graph"]["portable"] == {"aten::erf": 1}
     (delegate,) = document["delegates"]
     assert delegate["id"] == "XnnpackBackend"
     assert delegate["operators"]["Conv2d"] == 2
@@ -128,6 +132,7 @@ def test_mlpackage(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -
     assert document["operators"]["conv"] == 1
     assert document["operators"]["relu"] == 1
     assert document["convolution_precision"] == {"float16": 1}
+    assert document["engine_graph"]["floating"] == {"conv": 1, "relu": 1}
     assert document["inputs"][0]["name"] == "y0"
     assert document["inputs"][0]["shape"] == [1, 3, 16, 24]
     assert document["weights_bytes"] > 4 * 27 * 2
@@ -143,7 +148,21 @@ def test_text_is_for_people(files: dict[str, Path], capsys: pytest.CaptureFixtur
     assert main(["inspect", str(files[".pte"])]) == 0
     out = capsys.readouterr().out
     assert "portable kernels: aten::erf.out 1" in out
-    assert "Conv2d 2" in out
+    assert "xnnpack runs on integers: nothing" in out
+    assert "xnnpack runs in float: Conv2d 2" in out
+
+
+def test_what_the_engine_refuses_is_still_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx_model()
+    model.graph.node[0].op_type = "NobodyHasThis"
+    onnx.save(model, tmp_path / "net.onnx")
+    document = inspect_json(tmp_path / "net.onnx", capsys)
+    assert document["operators"] == {"NobodyHasThis": 1, "Relu": 1}
+    assert "cannot load net.onnx" in document["engine_graph"]["error"]
+    assert main(["inspect", str(tmp_path / "net.onnx")]) == 0
+    assert "not known" in capsys.readouterr().out
 
 
 def damaged_copies(file: Path, folder: Path) -> list[Path]:
