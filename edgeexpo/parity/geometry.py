@@ -130,7 +130,7 @@ def _displacement(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     axes = [np.broadcast_to(-2 * np.pi * f, phase.shape) for f in (v, u)]
     normal = np.array([[float((weight * a * b).sum()) for b in axes] for a in axes])
     # A picture that varies along one axis only does not say where it lies along the other.
-    normal += np.eye(2) * 1e-3 * np.trace(normal)
+    normal += np.eye(2) * (1e-3 * np.trace(normal) + 1e-12)
     fraction = np.linalg.solve(normal, [float((weight * a * phase).sum()) for a in axes])
     dy, dx = dy + fraction[0], dx + fraction[1]
     left = np.square(np.abs(fy - fx * np.exp(-2j * np.pi * (u * dx + v * dy)))).sum()

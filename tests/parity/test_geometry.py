@@ -40,6 +40,11 @@ def test_noise_moves_no_probe():
         assert geometry.pixel_shift(frame, frame + noise) < 0.1, probe.name
 
 
+def test_a_constant_candidate_has_no_place():
+    assert geometry.pixel_shift(scene(), np.full_like(scene(), 0.5)) == 0
+    assert geometry.pixel_shift(np.full_like(scene(), 0.5), scene()) == 0
+
+
 def test_another_scale_moves_the_corners():
     tensor = torch.from_numpy(scene(300).transpose(2, 0, 1)[None].copy())
     small = torch.nn.functional.interpolate(tensor, (150, 150), mode="area")
