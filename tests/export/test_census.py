@@ -41,6 +41,7 @@ def censuses(programs, tmp_path_factory) -> dict[tuple[str, str], Census]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_convolution_is_counted_once(censuses, target):
     counts = {
@@ -50,6 +51,7 @@ def test_every_convolution_is_counted_once(censuses, target):
     assert counts == {"int8": (3, 0), "mixed": (2, 1), "fp32": (0, 3)}
 
 
+@pytest.mark.slow
 def test_without_a_guard_the_engine_quantises_by_itself(programs, censuses, tmp_path):
     """What the guard of float weights is for; when this fails, it can go."""
     path = tmp_path / "net.onnx"
@@ -65,6 +67,7 @@ def test_without_a_guard_the_engine_quantises_by_itself(programs, censuses, tmp_
     assert censuses["mixed", "onnx"].float_weighted == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_only_the_tail_is_in_float(censuses, target):
     """The addition and the clip of ``clip(y0 + 0.5 f(y0))``, and the multiplication before."""
