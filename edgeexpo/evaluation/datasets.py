@@ -8,7 +8,8 @@ from pathlib import Path
 from edgeexpo.errors import UsageError
 from edgeexpo.evaluation.brackets import SUFFIXES, bracket_scenes, is_bracket
 from edgeexpo.evaluation.scene import Scene, Skipped
-from edgeexpo.evaluation.simulated import MAPS, photograph_scenes, radiance_scenes
+from edgeexpo.evaluation.simulated import photograph_scenes, radiance_scenes
+from edgeexpo.imaging.radiance import SUFFIXES as MAPS
 from edgeexpo.spec import ModelSpec
 
 
