@@ -10,7 +10,15 @@ import pytest
 
 PUBLIC = {
     "edgeexpo": ["__version__", "check_parity", "export_bundle"],
-    "edgeexpo.runtime": ["Engine", "FakeEngine", "Session", "load"],
+    "edgeexpo.runtime": [
+        "Engine",
+        "FakeEngine",
+        "FrameFormat",
+        "Result",
+        "Session",
+        "Summary",
+        "load",
+    ],
 }
 
 

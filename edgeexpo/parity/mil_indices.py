@@ -21,7 +21,7 @@ def _gather(a: Arguments) -> torch.Tensor:
     places = _positive(indices, x.shape[axis])
     if batch == 0:
         flat: torch.Tensor = x.index_select(axis, places.reshape(-1))
-        return flat.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+        return flat.reshape([*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]])
     rows, columns = x.flatten(0, batch - 1), places.flatten(0, batch - 1)
     one = dict(a, axis=axis - batch, batch_dims=0)
     found = [_gather(one | {"x": r, "indices": c}) for r, c in zip(rows, columns, strict=True)]

@@ -312,6 +312,12 @@ OPERATORS = {
         lambda mb, x, y: mb.gather(x=x, indices=ROWS, axis=2),
         lambda x, y: x[:, :, T(ROWS).long()],
     ),
+    "gather_one": (
+        lambda mb, x, y: real(
+            mb, mb.expand_dims(x=mb.gather(x=mb.shape(x=x), indices=np.int32(2), axis=0), axes=[0])
+        ),
+        lambda x, y: torch.tensor([float(HEIGHT)]),
+    ),
     "gather_batched": (
         lambda mb, x, y: mb.gather(
             x=mb.squeeze(x=x, axes=[0]), indices=np.tile(ROWS[0], (4, 1)), axis=2, batch_dims=1
