@@ -84,7 +84,8 @@ def _reshape_like(a: Arguments) -> torch.Tensor:
 
 
 def _concat(a: Arguments) -> torch.Tensor:
-    values, axis = list(a["values"]), int(number(a["axis"]))
+    axis = int(number(a["axis"]))
+    values = [v if v.dim() else v.reshape(1) for v in map(torch.as_tensor, a["values"])]
     if number(a.get("interleave", False)):
         return torch.stack(values, axis % values[0].dim() + 1).flatten(axis, axis + 1)
     return torch.cat(values, axis)
