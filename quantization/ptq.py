@@ -116,8 +116,8 @@ def converted(program: Program, prepared: GraphModule) -> Program:
 
 def _check_finite(program: Program, pictures: list[tuple[torch.Tensor, ...]]) -> None:
     """Raise :class:`UsageError` naming the first layer whose values are not finite."""
+    watched = _Watched(program.exported.module())
     for index, picture in enumerate(pictures):
-        watched = _Watched(program.exported.module())
         watched.run(*picture)
         if watched.wrong is not None:
             raise UsageError(
