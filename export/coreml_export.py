@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from edgeexpo.export.coreml_operators import converted
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program, recapture
 from edgeexpo.export.source import blame
+from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange
-
-log = logging.getLogger(__name__)
 
 SIDES = (64, 128, 256)
 """Square sizes offered beside the exported one: Core ML plans memory per enumerated size."""
@@ -62,7 +60,8 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
         except _CONVERSION_ERRORS as error:
             if not program.dynamic:
                 raise _refusal(error, program) from error
-            log.warning("Core ML takes one size only: %s", _reason(error, program))
+            size = "x".join(map(str, program.sizes.largest))
+            note(f"edgeexpo: the Core ML artefact takes {size} alone: {_reason(error, program)}")
             try:
                 model, sizes = _convert(_at_one_size(program))
             except _CONVERSION_ERRORS as second:

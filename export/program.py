@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from edgeexpo.export.contractions import matrix_contractions
 from edgeexpo.export.identities import remove_identities
 from edgeexpo.export.scalars import real_bounds
 from edgeexpo.export.source import find_source
+from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange, TensorSpec
-
-log = logging.getLogger(__name__)
 
 SMALLEST_SIDE = 16
 """Smallest height or width of a dynamic program, in pixels (rounded up to the multiple)."""
@@ -113,7 +111,7 @@ def capture(
         except ModuleError as error:
             if candidate == fixed or not _depends_on_size(error):
                 raise
-            log.warning("the network fixes its size at %dx%d: %s", *size, error)
+            note(f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}")
             continue
         program = Program(exported, tuple(inputs), labels, candidate, precision)
         graph_module = exported.module()
