@@ -12,8 +12,9 @@ WINDOW, SIGMA = 11, 1.5
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of MS-SSIM's five scales, as published."""
 
-SMALLEST_MULTISCALE = (WINDOW - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
-"""Least side in pixels for which the window fits at the coarsest scale: 161."""
+SMALLEST_MULTISCALE = WINDOW * 2 ** (len(SCALE_WEIGHTS) - 1)
+"""Least side in pixels for which the window fits at the coarsest scale: 176, since halving an odd
+side leaves a pixel out."""
 
 _C1, _C2 = 0.01**2, 0.03**2
 
@@ -41,7 +42,7 @@ def ssim(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def ms_ssim(reference: np.ndarray, candidate: np.ndarray) -> float | None:
-    """SSIM over five scales in [0,1], data range 1; ``None`` under 161 pixels a side.
+    """SSIM over five scales in [0,1], data range 1; ``None`` under 176 pixels a side.
 
     Z. Wang, E. Simoncelli, A. Bovik, "Multiscale structural similarity for image quality
     assessment", Asilomar 2003, mean over channels. Coarse structure (halos, blotches) weighs more

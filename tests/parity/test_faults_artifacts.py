@@ -28,7 +28,9 @@ def test_every_fault_is_caught_and_nothing_else(exported, target, precision):
     remembering = Remembering(engine)
     gates = default_gates(precision, residual=True)
     assert judge(bundle, artifact, remembering, cases, gates) == ()
-    faults = [fault for fault in FAULTS if fault.concerns(spec)]
+    # Tiles of one size, as Core ML's, overlap by more than a halo: without one nothing changes.
+    overlapping = bool(artifact.sizes.enumerated)
+    faults = [f for f in FAULTS if f.concerns(spec) and not (overlapping and f.halo is not None)]
     failed = {f: judge(bundle, artifact, remembering, cases, gates, f) for f in faults}
     engine.close()
     assert [f.name for f in faults if not failed[f]] == []
