@@ -11,6 +11,7 @@ from edgeexpo.artifact import Bundle
 from edgeexpo.cli.arguments import add_inputs, list_of, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
+from edgeexpo.memory import keep_freed_memory
 from edgeexpo.spec import PRECISIONS, TARGETS
 
 
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export, print the table, and answer for what the gates said."""
     started = time.perf_counter()
+    keep_freed_memory()
     try:
         from edgeexpo.parity.gates import parse_gate
         from edgeexpo.pipeline import export_bundle

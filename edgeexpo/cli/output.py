@@ -138,6 +138,7 @@ def quiet_libraries() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read once, when the first library imports tqdm
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

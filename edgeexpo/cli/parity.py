@@ -12,6 +12,7 @@ from edgeexpo.artifact import Bundle, check_file
 from edgeexpo.cli.arguments import add_selection, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, MissingDependencyError, UsageError
+from edgeexpo.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from edgeexpo.parity import ParityReport
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print the table, and answer for what the gates said."""
+    keep_freed_memory()
     try:
         from edgeexpo.parity.check import check_parity
         from edgeexpo.parity.gates import parse_gate

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import EngineError, MissingDependencyError
+from edgeexpo.memory import keep_freed_memory
 from edgeexpo.runtime import engine as engines
 from edgeexpo.runtime.engine import Arrays, Engine
 from edgeexpo.spec import ModelSpec
@@ -209,6 +210,7 @@ def receive_arrays(connection: Connection) -> dict[str, np.ndarray]:
 
 def serve(descriptor: int) -> None:
     """Answer requests until the other end is closed: what the process runs."""
+    keep_freed_memory()
     connection = Connection(descriptor)
     engine: Engine | None = None
     spec: ModelSpec | None = None
