@@ -28,7 +28,7 @@ class Channel(Generic[T]):
         self._items: deque[T] = deque()
         self._capacity, self._drop = capacity, drop
         self._changed = threading.Condition()
-        self._ended = self._cancelled = False
+        self._ended = False
 
     def put(self, item: T) -> T | None:
         """Add an item; what was dropped for it, or itself, comes back.
@@ -73,6 +73,5 @@ class Channel(Generic[T]):
     def cancel(self) -> None:
         """Nothing more comes and what waits is forgotten."""
         with self._changed:
-            self._ended = True
             self._items.clear()
-            self._changed.notify_all()
+            self.end()

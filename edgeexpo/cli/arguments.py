@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -87,6 +88,26 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above zero, found {text!r}")
     return int(text)
+
+
+def real(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    """Argument type: a number.
+
+    Args:
+        accepts: Which numbers; false for NaN.
+        expected: Which, in words.
+    """
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not accepts(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}; found {text!r}")
+        return value
+
+    return parse
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
 
     Raises: as :func:`fused`; also UsageError for options that do not go with folders.
     """
-    from edgeexpo.cli.run import open_session
+    from edgeexpo.cli.run import made_by, open_session
     from edgeexpo.runtime.stages import gives_picture
 
     if len(args.input) != 1:
@@ -42,10 +42,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
     seconds = time.perf_counter() - start
     document = {
         "brackets": rows,
-        "target": artifact.target,
-        "precision": artifact.precision,
-        "status": artifact.status,
-        "engine": engine,
+        **made_by(session, engine),
         "seconds": round(seconds, 4),
     }
     columns = ["bracket", "shots", "ev", "alignment", "output"]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeexpo.artifact import Bundle
-from edgeexpo.cli.arguments import add_selection, positive
+from edgeexpo.cli.arguments import add_selection, positive, real
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
 from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write
 from edgeexpo.errors import MissingDependencyError, PictureError
-from edgeexpo.progress import status
+from edgeexpo.progress import note, status
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,14 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--strength",
-        type=_share,
+        type=real(lambda v: 0 <= v <= 1, "a number from 0 to 1"),
         default=1.0,
         metavar="0..1",
         help="how much of the network's correction is applied (default: 1, all of it)",
     )
     parser.add_argument(
         "--ev",
-        type=_exposure_value,
+        type=real(lambda v: 0 < v < math.inf, "an EV above zero, as in 4"),
         help="log2 of the exposure ratio of the brightest and the darkest picture, as in 4 for "
         "-2/+2 (default: from EXIF, else unknown)",
     )
@@ -119,10 +119,7 @@ def run(args: argparse.Namespace) -> int:
         "output": str(args.output),
         "width": width,
         "height": height,
-        "target": artifact.target,
-        "precision": artifact.precision,
-        "status": artifact.status,
-        "engine": engine,
+        **made_by(session, engine),
         "seconds": round(seconds, 4),
         "ev": args.ev or ev,
         "inputs": [str(path) for path, _ in frames],
@@ -133,6 +130,17 @@ def run(args: argparse.Namespace) -> int:
     )
     emit(args, document, text)
     return 0
+
+
+def made_by(session: Session, engine: str) -> dict[str, str]:
+    """What ``--json`` says of the artefact and the engine that made a picture."""
+    artifact = session.artifact
+    return {
+        "target": artifact.target,
+        "precision": artifact.precision,
+        "status": artifact.status,
+        "engine": engine,
+    }
 
 
 def read(paths: Sequence[Path]) -> list[Frame]:
@@ -177,7 +185,7 @@ def order(frames: Sequence[Frame], *, quiet: bool = False) -> tuple[list[Frame],
     if by_rank != list(range(len(frames))) and not quiet:
         names = ", ".join(str(frames[i][0]) for i in by_rank)
         reason = "mean luminance" if ev is None else "EXIF exposure"
-        _note(f"the pictures were put in order of their {reason}: {names}")
+        note(f"edgeexpo: the pictures were put in order of their {reason}: {names}")
     return [frames[i] for i in by_rank], ev
 
 
@@ -210,7 +218,7 @@ def open_session(
                 f"interpreting a Core ML artefact needs {error.name}; "
                 "pip install 'edgeexpo[export]', or choose another --target"
             ) from error
-        _note("Core ML artefact runs in the MIL interpreter on this host (slow, for checking)")
+        note("edgeexpo: the Core ML artefact runs in the MIL interpreter here (slow, for checking)")
         chosen, engine = candidates[0].precision, MilEngine()
         return load(
             path, target="coreml", precision=chosen, engine=engine, frames=frames, output=output
@@ -218,26 +226,6 @@ def open_session(
     return load(
         path, target=target, precision=precision, threads=threads, frames=frames, output=output
     )
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1; found {text!r}")
-    return value
-
-
-def _exposure_value(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected an EV above zero, as in 4; found {text!r}")
-    return value
 
 
 def _luminance(picture: np.ndarray) -> float:
@@ -248,7 +236,3 @@ def _luminance(picture: np.ndarray) -> float:
 def _size(picture: np.ndarray) -> str:
     height, width = picture.shape[:2]
     return f"{width}x{height} with {picture.dtype.itemsize * 8} bits a channel"
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(f"edgeexpo: {text}\n")

@@ -71,6 +71,13 @@ def check_suffix(
 
 
 def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
+    """Refuse, before any work, a request for pictures that cannot be met.
+
+    Raises:
+        UsageError: The number of pictures or the output's name is wrong, the output is an input or
+            exists without ``--force``.
+        OutputError: The output's folder is missing or cannot be written.
+    """
     inputs, output = args.input, args.output
     if len(inputs) != len(spec.frames):
         advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""

@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
         UsageError: The network is no picture-to-picture one, or options do not go with videos.
         PictureError, OutputError: As :class:`Clip` and :func:`converted`.
     """
-    from edgeexpo.cli.run import open_session
+    from edgeexpo.cli.run import made_by, open_session
     from edgeexpo.runtime.stages import gives_picture
 
     if len(spec.frames) != 1 or len(args.input) != 1 or not gives_picture(spec):
@@ -139,10 +139,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
         "width": width,
         "height": height,
         "frames": count,
-        "target": artifact.target,
-        "precision": artifact.precision,
-        "status": artifact.status,
-        "engine": engine,
+        **made_by(session, engine),
         "seconds": round(seconds, 4),
     }
     text = (
@@ -267,7 +264,6 @@ def _planes(frame: Any) -> list[np.ndarray]:
 def _package() -> Any:
     try:
         import av
-        import av.logging
     except ImportError as error:
         raise MissingDependencyError(
             "video needs PyAV, which is not installed; pip install 'edgeexpo[camera]'"

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.evaluation.scene import Picture, Scene, Skipped
-from edgeexpo.imaging.files import read_exposure, read_picture
+from edgeexpo.imaging.files import is_picture, read_exposure, read_picture
 from edgeexpo.imaging.samples import to_float
+from edgeexpo.imaging.shots import spread
 from edgeexpo.spec import ModelSpec
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 EXPOSURES = "exposures.json"
 """Beside the brackets: ``{"folder": [{"file": "1.jpg", "ev": -2.0}, ...]}``."""
 
@@ -39,7 +37,7 @@ class Bracket:
 
 def is_bracket(folder: Path) -> bool:
     """True for a folder with a picture directly in it."""
-    return folder.is_dir() and any(_is_picture(f) for f in folder.iterdir())
+    return folder.is_dir() and any(is_picture(f) for f in folder.iterdir())
 
 
 def bracket_scenes(source: Path, spec: ModelSpec, skipped: Skipped) -> Iterator[Scene]:
@@ -70,7 +68,7 @@ def read_bracket(
         UsageError: ``exposures.json`` lacks a file or an EV, or contradicts the pictures.
         PictureError: The frames differ in size.
     """
-    files = sorted(f for f in folder.iterdir() if _is_picture(f))
+    files = sorted(f for f in folder.iterdir() if is_picture(f))
     reference_files = [f for f in files if f.stem.lower() == "reference"]
     evs = None if listed is None else _listed_evs(folder, listed)
     frames: dict[str, Picture] = {}
@@ -131,7 +129,7 @@ def _choices(given: Sequence[int], count: int) -> list[list[int]]:
     """Every frame for networks of one, else darkest to brightest, evenly spaced."""
     if count == 1:
         return [[i] for i in given]
-    return [[given[round(i)] for i in np.linspace(0, len(given) - 1, count)]]
+    return [[given[i] for i in spread(len(given), count)]]
 
 
 def _middle(count: int, evs: Sequence[float] | None) -> int | None:
@@ -216,10 +214,6 @@ def _read(file: Path, skipped: Skipped) -> Picture | None:
     except PictureError as error:
         skipped(str(file), str(error))
         return None
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _luminance(picture: Picture) -> float:

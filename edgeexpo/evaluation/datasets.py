@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeexpo.errors import UsageError
-from edgeexpo.evaluation.brackets import SUFFIXES, bracket_scenes, is_bracket
+from edgeexpo.evaluation.brackets import bracket_scenes, is_bracket
 from edgeexpo.evaluation.scene import Scene, Skipped
 from edgeexpo.evaluation.simulated import photograph_scenes, radiance_scenes
+from edgeexpo.imaging.files import SUFFIXES
 from edgeexpo.imaging.radiance import SUFFIXES as MAPS
 from edgeexpo.spec import ModelSpec
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.evaluation.brackets import SUFFIXES
 from edgeexpo.evaluation.scene import Picture, Scene, Skipped
 from edgeexpo.imaging.camera import Camera, re_expose
 from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
-from edgeexpo.imaging.files import read_picture
+from edgeexpo.imaging.files import SUFFIXES, read_picture
 from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.radiance import SUFFIXES as MAPS
 from edgeexpo.imaging.radiance import read_radiance

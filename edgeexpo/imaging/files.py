@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 """What :func:`read_picture` reads; the contents count, not the suffix."""
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+"""What is taken for a picture among the files of a folder."""
+
 WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 """What :func:`write_picture` writes, by suffix."""
 
@@ -46,6 +49,11 @@ _MODES = {
     "PA": "a palette with alpha; drop the alpha channel",
     "CMYK": "CMYK; convert it to RGB",
 }
+
+
+def is_picture(path: Path) -> bool:
+    """True for a file of a folder that is named like a picture and not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def read_picture(path: str | os.PathLike[str]) -> np.ndarray:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import MissingDependencyError, UsageError
+from edgeexpo.imaging.files import SUFFIXES
+from edgeexpo.imaging.shots import spread
 
 EMBEDDED = ("astronaut", "chelsea", "coffee", "motorcycle", "rocket", "retina", "hubble")
 """Colour photographs that scikit-image carries in its wheel, by short name."""
 
 _FILES = {"motorcycle": "motorcycle_left.png", "hubble": "hubble_deep_field.jpg"}
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 UNSEEN = ("china", "flower", "ihc", "camera", "coins", "moon")
 """More photographs that wheels carry, for measuring on pictures that calibration has not seen: two
 of scikit-learn, a stained section and three greyscale ones of scikit-image."""
@@ -104,7 +105,7 @@ def unseen(frame_count: int, size: tuple[int, int], seed: int = 0) -> list[Sampl
                 "pip install 'edgeexpo[export]'"
             )
         folder = Path(spec.origin).parent / folders[name]
-        files |= {f.stem: f for f in sorted(folder.iterdir()) if f.suffix in _SUFFIXES}
+        files |= {f.stem: f for f in sorted(folder.iterdir()) if f.suffix in SUFFIXES}
     pictures = {name: np.asarray(Image.open(files[name]).convert("RGB")) for name in UNSEEN}
     return [_re_exposed(name, p, frame_count, size, seed) for name, p in pictures.items()]
 
@@ -139,12 +140,12 @@ def _folder(source: Path) -> Iterator[tuple[str, list[np.ndarray]]]:
     found = False
     for entry in sorted(source.iterdir()):
         files = [entry] if entry.is_file() else sorted(entry.iterdir())
-        files = [f for f in files if f.suffix.lower() in _SUFFIXES and f.stem != "reference"]
+        files = [f for f in files if f.suffix.lower() in SUFFIXES and f.stem != "reference"]
         if files:
             found = True
             yield entry.name, [read_picture(f) for f in files]
     if not found:
-        raise UsageError(f"{source} has no picture; expected {', '.join(_SUFFIXES)} or sub-folders")
+        raise UsageError(f"{source} has no picture; expected {', '.join(SUFFIXES)} or sub-folders")
 
 
 def _re_exposed(
@@ -181,7 +182,7 @@ def _bracket(
     if len(pictures) < count:
         raise UsageError(f"bracket {name} has {len(pictures)} frames; the network takes {count}")
     ordered = sorted(pictures, key=lambda p: float(p.mean()))
-    chosen = [ordered[round(i)] for i in np.linspace(0, len(ordered) - 1, count)]
+    chosen = [ordered[i] for i in spread(len(ordered), count)]
     frames = tuple(to_float(p if size is None else cover(p, size)) for p in chosen)
     return Sample(name, frames, None)
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeexpo.errors import UsageError
-from edgeexpo.imaging.files import read_exposure, read_time
+import numpy as np
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+from edgeexpo.errors import UsageError
+from edgeexpo.imaging.files import is_picture, read_exposure, read_time
+
 PAUSE = 3.0
 """Seconds between two shots after which the next one belongs to another bracket."""
 
@@ -56,9 +57,7 @@ def brackets(folder: Path) -> list[Shots]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")
-    )
+    return sorted(filter(is_picture, folder.iterdir()))
 
 
 @dataclass(frozen=True, order=True)
@@ -100,10 +99,8 @@ def _named(group: Sequence[_Shot]) -> Shots:
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """Indices of ``wanted`` of ``count`` frames: first, last, and evenly between."""
-    if wanted == 1:
-        return [count // 2]
-    return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]
+    """Indices of ``wanted`` of ``count`` frames, evenly from the first to the last; one: first."""
+    return [round(float(i)) for i in np.linspace(0, count - 1, wanted)]
 
 
 def names_are_unique(found: Sequence[Shots]) -> None:

@@ -10,10 +10,8 @@ import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH
 from edgeexpo.parity.metrics import BEST_PSNR, psnr
+from edgeexpo.parity.tones import STEPS
 from edgeexpo.parity.verdict import ArtifactParity
-
-STEPS = 255.0
-"""8-bit steps in the range of a picture."""
 
 
 def agreement(results: Sequence[ArtifactParity]) -> tuple[Mapping[str, Any], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,18 +89,18 @@ def program_cases(
     cases = []
     taken = {s.name for s in generated}
     for kind, sample in track(work, "Reference pictures"):
-        # A user may have called a picture "noise".
-        name = (
-            f"{sample.name} ({kind})"
-            if kind == PHOTOGRAPH and sample.name in taken
-            else sample.name
-        )
+        name = own_name(sample, taken) if kind == PHOTOGRAPH else sample.name
         inputs = front(spec, sample.frames, sample.ev)
         expected = seen(spec, run(inputs))
         expected_integer = None if quantized is None else seen(spec, quantized(inputs))
         cases.append(Case(name, kind, inputs, expected, expected_integer, sample))
     check_ranges(spec, cases)
     return cases, describe(device)
+
+
+def own_name(photograph: Sample, taken: Container[str]) -> str:
+    """A name for a photograph that no probe has: a user may have called a picture "noise"."""
+    return f"{photograph.name} ({PHOTOGRAPH})" if photograph.name in taken else photograph.name
 
 
 def refuse_noise(samples: Sequence[Sample]) -> None:
@@ -118,11 +118,25 @@ def refuse_noise(samples: Sequence[Sample]) -> None:
 def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
     frames = len(spec.frames)
     between = frames > 1 and sum(t.size is None for t in spec.inputs) == frames
-    side = SIDE if tiled(spec, size) else max(size)
-    found = probes(frames, side) + (brackets(frames, side) if between else [])
-    if not tiled(spec, size):
-        return [cropped(probe, size) for probe in found]
-    return [*found, larger(frames, size)]
+    related = sized(spec, size, brackets) if between else []
+    beyond = [larger(frames, size)] if tiled(spec, size) else []
+    return [*sized(spec, size, probes), *related, *beyond]
+
+
+def sized(
+    spec: ModelSpec, size: tuple[int, int], make: Callable[[int, int], list[Sample]]
+) -> list[Sample]:
+    """Generated pictures for a network exported at ``size``, as it takes them: with tiles of
+    :data:`edgeexpo.parity.probes.SIDE`, else of its own size.
+
+    Args:
+        spec: The model.
+        size: (height, width) in pixels.
+        make: Given the number of frames and a side, the pictures.
+    """
+    if tiled(spec, size):
+        return make(len(spec.frames), SIDE)
+    return [cropped(picture, size) for picture in make(len(spec.frames), max(size))]
 
 
 def _second_size(bundle: Bundle) -> list[Sample]:

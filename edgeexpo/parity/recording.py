@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.imaging.samples import Sample
-from edgeexpo.parity.cases import cropped, tiled
+from edgeexpo.parity.cases import own_name, sized
 from edgeexpo.parity.golden import Golden
 from edgeexpo.parity.probes import SIDE, probes
 from edgeexpo.parity.referee import Ruling, referee
@@ -36,8 +36,7 @@ def record(
     inputs: dict[str, Mapping[str, np.ndarray]] = {}
     outputs = {}
     for sample in track([*generated, *photographs], "Recording"):
-        # A user may have called a photograph "noise".
-        name = f"{sample.name} (photograph)" if sample.name in inputs else sample.name
+        name = own_name(sample, inputs)
         frames = [_middle(frame, bundle) for frame in sample.frames]
         inputs[name] = front(spec, frames, sample.ev)
         outputs[name] = run(inputs[name])
@@ -46,10 +45,7 @@ def record(
 
 def recorded_probes(bundle: Bundle) -> list[Sample]:
     """The probes at a size that every artefact takes."""
-    spec, size = bundle.manifest.model, bundle.manifest.recipe.size
-    if tiled(spec, size):
-        return probes(len(spec.frames), SIDE)
-    return [cropped(probe, size) for probe in probes(len(spec.frames), max(size))]
+    return sized(bundle.manifest.model, bundle.manifest.recipe.size, probes)
 
 
 def compared_with_cpu(bundle: Bundle, golden: Golden) -> tuple[Golden, Ruling]:
