@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.export import xnnpack_graph
+from edgeexpo.export.pte import PteProgram, read_pte
 from edgeexpo.runtime.onnx_engine import optimised
 
 _WEIGHTED = ("conv", "matmul", "gemm", "fullyconnected")
@@ -92,33 +92,31 @@ def onnxruntime_census(path: Path) -> Census:
 
 
 def executorch_census(path: Path) -> Census:
-    """Count what a ``.pte`` file's XNNPACK delegates and portable kernels compute.
-
-    A delegate to another backend cannot be read, and counts as one operator that is not integer.
+    """:func:`pte_census` of a ``.pte`` file.
 
     Raises:
         ValueError: It is no ExecuTorch program.
     """
-    from executorch.exir._serialize._program import deserialize_pte_binary
+    return pte_census(read_pte(path))
 
-    program = deserialize_pte_binary(path.read_bytes()).program
-    integer, floating, portable = Counter[str](), Counter[str](), Counter[str]()
+
+def pte_census(program: PteProgram) -> Census:
+    """Count what a ``.pte`` program's XNNPACK delegates and portable kernels compute.
+
+    A delegate to another backend cannot be read, and counts as one operator that is not integer.
+    """
+    integer, floating = Counter[str](), Counter[str]()
+    portable = Counter(name for name, _ in program.kernels)
     conversions = 0
-    plan = program.execution_plan[0]
-    for call in (i.instr_args for chain in plan.chains for i in chain.instructions):
-        if hasattr(call, "op_index"):
-            portable[plan.operators[call.op_index].name] += 1
-        elif hasattr(call, "delegate_index"):
-            delegate = plan.delegates[call.delegate_index]
-            if delegate.id != xnnpack_graph.BACKEND:
-                floating[delegate.id] += 1
-                continue
-            data = program.backend_delegate_data[delegate.processed.index].data
-            for operator in xnnpack_graph.operators(bytes(data)):
-                if operator.converts:
-                    conversions += 1
-                elif operator.name not in _ORDERING:
-                    (integer if operator.integer else floating)[operator.name] += 1
+    for delegate in program.called:
+        if delegate.operators is None:
+            floating[delegate.backend] += 1
+            continue
+        for operator in delegate.operators:
+            if operator.converts:
+                conversions += 1
+            elif operator.name not in _ORDERING:
+                (integer if operator.integer else floating)[operator.name] += 1
     return Census(
         "xnnpack", _sorted(integer), _sorted(floating + portable), conversions, _sorted(portable)
     )

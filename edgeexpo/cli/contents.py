@@ -1,20 +1,22 @@
 """What is in an artefact file: inputs, outputs, operators, bytes; one function a format.
 
 Each returns JSON values: ``kind``, ``inputs`` and ``outputs`` (``{name, shape, dtype}``, ``None``
-where an axis is dynamic), ``operators`` (name -> count) and what the format adds.
+where an axis is dynamic), ``operators`` (name -> count) and what the format adds. An artefact also
+has ``engine_graph``: what its engine computes on integers, or ``error`` if that cannot be said.
 """
 
 from __future__ import annotations
 
 import collections
-import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.errors import BundleError, MissingDependencyError
-from edgeexpo.export.xnnpack_graph import BACKEND, operators
+from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
+from edgeexpo.export.census import coreml_census, onnxruntime_census, pte_census
+from edgeexpo.export.pte import read_pte
+from edgeexpo.spec import to_json
 
 Contents = dict[str, Any]
 
@@ -59,7 +61,16 @@ def onnx_contents(path: Path) -> Contents:
         "inputs": tensors(model.graph.input),
         "outputs": tensors(model.graph.output),
         "operators": _histogram(node.op_type for node in model.graph.node),
+        "engine_graph": _onnxruntime_graph(path),
     }
+
+
+def _onnxruntime_graph(path: Path) -> dict[str, Any]:
+    try:
+        graph: dict[str, Any] = to_json(onnxruntime_census(path))
+    except (EngineError, MissingDependencyError) as error:
+        return {"error": str(error)}
+    return graph
 
 
 def pte_contents(path: Path) -> Contents:
@@ -74,38 +85,35 @@ def pte_contents(path: Path) -> Contents:
         MissingDependencyError: executorch is not installed.
     """
     try:
-        from executorch.exir._serialize._program import deserialize_pte_binary
+        program = read_pte(path)
+        inputs, outputs = (
+            [_pte_tensor(program.plan, i) for i in side]
+            for side in (program.plan.inputs, program.plan.outputs)
+        )
     except ImportError as error:
         raise _missing("executorch", path) from error
-    data = path.read_bytes()
-    if data[4:8] != b"ET12":
-        raise _damaged(path, "an ExecuTorch program", "its magic number is not ET12")
-    try:
-        program = deserialize_pte_binary(data).program
-        plan = program.execution_plan[0]
-        called = [i.instr_args for chain in plan.chains for i in chain.instructions]
-        kernels = [plan.operators[c.op_index] for c in called if hasattr(c, "op_index")]
-        delegates = [
-            {"id": d.id, "operators": _inside(program, d.processed.index, d.id)}
-            for d in plan.delegates
-        ]
-        inputs, outputs = (
-            [_pte_tensor(plan, i) for i in side] for side in (plan.inputs, plan.outputs)
-        )
-    except (struct.error, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise _damaged(path, "an ExecuTorch program", error) from error
-    portable = _histogram(f"{k.name}.{k.overload}" for k in kernels)
-    inside = [sum(d["operators"].values()) if d["operators"] else None for d in delegates]
+    inside = [None if d.operators is None else len(d.operators) for d in program.delegates]
     total = sum(n or 0 for n in inside)
-    share = None if None in inside else total / max(total + len(kernels), 1)
+    share = None if None in inside else total / max(total + len(program.kernels), 1)
     return {
         "kind": "executorch",
         "inputs": inputs,
         "outputs": outputs,
-        "operators": portable,
-        "delegates": delegates,
-        "delegate_calls": sum(hasattr(c, "delegate_index") for c in called),
+        "operators": _histogram(".".join(kernel) for kernel in program.kernels),
+        "delegates": [
+            {
+                "id": d.backend,
+                "operators": None
+                if d.operators is None
+                else _histogram(o.name for o in d.operators),
+            }
+            for d in program.delegates
+        ],
+        "delegate_calls": len(program.called),
         "delegated_share": share,
+        "engine_graph": to_json(pte_census(program)),
     }
 
 
@@ -114,13 +122,6 @@ def _pte_tensor(plan: Any, index: int) -> dict[str, Any]:
     bounded = value.shape_dynamism != 0
     tensor = {"name": None, "shape": list(value.sizes), "dtype": value.scalar_type.name.lower()}
     return {**tensor, "upper_bound": bounded}
-
-
-def _inside(program: Any, index: int, backend: str) -> dict[str, int] | None:
-    """Operators inside an XNNPACK delegate; ``None`` for other backends."""
-    if backend != BACKEND:
-        return None
-    return _histogram(o.name for o in operators(bytes(program.backend_delegate_data[index].data)))
 
 
 def coreml_contents(path: Path) -> Contents:
@@ -166,6 +167,7 @@ def coreml_contents(path: Path) -> Contents:
         "outputs": tensors(spec.description.output),
         "operators": _histogram(op.type for op in operations if op.type != "const"),
         "convolution_precision": _histogram(MIL_pb2.DataType.Name(t).lower() for t in types),
+        "engine_graph": to_json(coreml_census(path)),
         "weights_bytes": sum(p.stat().st_size for p in path.rglob("weight.bin")),
     }
 

@@ -9,8 +9,7 @@ from typing import Any
 from edgeexpo.artifact import Bundle, digest, size_in_bytes
 from edgeexpo.cli.contents import READERS
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.errors import BundleError, EngineError, MissingDependencyError, UsageError
-from edgeexpo.export.census import CENSUSES
+from edgeexpo.errors import BundleError, UsageError
 from edgeexpo.progress import status
 from edgeexpo.spec import to_json
 
@@ -48,20 +47,9 @@ def run(args: argparse.Namespace) -> int:
             "bytes": size_in_bytes(path),
             "sha256": digest(path),
             **READERS[path.suffix](path),
-            **_engine_graph(path),
         }
     emit(args, document, _file_text(document))
     return 0
-
-
-def _engine_graph(path: Path) -> dict[str, Any]:
-    """``engine_graph``: what the file's engine computes on integers, or why it cannot be said."""
-    if path.suffix not in CENSUSES:
-        return {}
-    try:
-        return {"engine_graph": to_json(CENSUSES[path.suffix](path))}
-    except (EngineError, MissingDependencyError) as error:
-        return {"engine_graph": {"error": str(error)}}
 
 
 def bundle_contents(bundle: Bundle) -> dict[str, Any]:

@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeexpo.parity.xnnpack_payload import (
-    XNNPACK,
-    node_names,
-    output_of,
-    read_graph,
-    tensor_of,
-)
+from edgeexpo.export.xnnpack_payload import XNNPACK, name_of, output_of, read_graph, tensor_of
 
 _TYPES = {1: np.float32, 2: np.float16, 5: np.int32, 6: np.int8, 7: np.int32}
 
@@ -35,7 +29,7 @@ class ExecutorchFile:
             (graph, node)
             for _, graph, _ in self._graphs
             for node in graph.xnodes
-            if node_names()[node.xnodeUnionType] == "Conv2d"
+            if name_of(node) == "Conv2d"
         ]
         self.count = len(self._layers)
 
@@ -62,12 +56,12 @@ class ExecutorchFile:
     def change_grid(self, layer: int, factor: float, steps: int) -> None:
         """Scale and zero point of the layer's result."""
         graph, node = self._layers[layer]
-        changed = {output_of(node.xnodeUnion)}
+        changed = {output_of(node)}
         for reader in graph.xnodes:
             # A transposition has to have one grid on both sides, or XNNPACK refuses the graph.
-            moved = node_names()[reader.xnodeUnionType] == "StaticTranspose"
+            moved = name_of(reader) == "StaticTranspose"
             if moved and reader.xnodeUnion.inputId in changed:
-                changed.add(output_of(reader.xnodeUnion))
+                changed.add(output_of(reader))
         for index in changed:
             stored = self._value(graph, index).xvalueUnion.quantParams
             stored.scale *= factor

@@ -18,15 +18,16 @@ import torch
 
 from edgeexpo.errors import EngineError
 from edgeexpo.export.noise import quiet
-from edgeexpo.parity.trace import COPY, Arrays, Grid, Traced, kind
-from edgeexpo.parity.xnnpack_payload import (
+from edgeexpo.export.xnnpack_payload import (
     XNNPACK,
     inputs_of,
-    node_names,
+    name_of,
     output_of,
     read_graph,
     tensor_of,
+    weights_of,
 )
+from edgeexpo.parity.trace import COPY, Arrays, Grid, Traced, kind
 from edgeexpo.runtime.engine import first_line
 from edgeexpo.runtime.executorch_engine import bindings
 
@@ -193,9 +194,8 @@ def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
         for i, p in places.items()
         if plan.is_tensor(p)
     }
-    names = node_names()
     for node in graph.xnodes:
-        output = output_of(node.xnodeUnion)
+        output = output_of(node)
         value, tensor = tensors[output]
         if output not in places and tensor.datatype in _SCALARS:
             dims = [int(d) for d in tensor.dims]
@@ -204,12 +204,12 @@ def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
             call.args.append(places[output])
             graph.outputIds = [*map(int, graph.outputIds), output]
             graph.numExterns += 1
-        read = [i for i in inputs_of(node.xnodeUnion) if i in tensors]
+        read = [*inputs_of(node), *weights_of(node)]
         layouts[output] = _is_channels_last(node, [layouts[i] for i in read if i in layouts])
         if output in places:
-            word = kind(names[node.xnodeUnionType])
+            word = kind(name_of(node))
             plan.values[places[output]] = _Value(
-                names[node.xnodeUnionType],
+                name_of(node),
                 _kinds(word, node, tensor.datatype),
                 tuple(places[i] for i in read if i in places),
                 _grid(value, tensor.datatype),

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import onnx
 import pytest
 import torch
+from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
+from executorch.exir._serialize._program import deserialize_pte_binary
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeexpo.errors import EngineError
 from edgeexpo.export.census import CENSUSES, Census, is_weighted, onnxruntime_census
 from edgeexpo.export.lowering import lower
 from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.export.program import capture
-from edgeexpo.export.xnnpack_graph import operators
+from edgeexpo.export.pte import read_pte
+from edgeexpo.export.xnnpack_payload import operators, read_graph
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.spec import SUFFIXES, TARGETS
@@ -117,6 +124,58 @@ def test_what_the_engine_refuses_is_an_error(tmp_path):
         onnxruntime_census(path)
 
 
-def test_garbage_is_no_xnnpack_graph():
+@pytest.fixture(scope="module")
+def delegate(tensors, tmp_path_factory) -> bytes:
+    """XNNPACK's part of a network that concatenates two convolutions of one input."""
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = torch.nn.Conv2d(3, 4, 3, padding=1)
+            self.b = torch.nn.Conv2d(3, 4, 1)
+
+        def forward(self, y0):
+            return torch.cat([self.a(y0), self.b(y0)], 1)
+
+    folder = tmp_path_factory.mktemp("delegate")
+    artifact = lower(capture(Net().eval(), *tensors, (32, 32)), "executorch", "net", folder)
+    program = deserialize_pte_binary((folder / artifact.file).read_bytes()).program
+    return bytes(program.backend_delegate_data[0].data)
+
+
+def test_biases_and_room_for_more_inputs_are_not_read(delegate):
+    read = {o.name: [t.shape[-1] for t in o.reads] for o in operators(delegate)}
+    assert read["Conv2d"] == [3, 3]  # NHWC and OHWI: no bias of 4
+    assert read["Concatenate2"] == [4, 4]
+
+
+def test_a_graph_is_written_as_it_was_read(delegate):
+    graph, write = read_graph(delegate)
+    again = write(graph)
+    assert operators(again) == operators(delegate)
+    constants = XNNHeader.from_bytes(delegate[: XNNHeader.EXPECTED_LENGTH]).constant_data_size
+    assert XNNHeader.from_bytes(again[: XNNHeader.EXPECTED_LENGTH]).constant_data_size == constants
+
+
+def test_garbage_is_no_xnnpack_graph(delegate):
     with pytest.raises(ValueError, match="magic bytes"):
-        list(operators(bytes(64)))
+        operators(bytes(64))
+    head = XNNHeader.EXPECTED_LENGTH
+    with pytest.raises(ValueError, match="no graph of XNNPACK"):
+        operators(delegate[:head] + b"garbage!" * 200)
+
+
+@given(position=st.integers(0, 10**6), value=st.integers(0, 255))
+def test_a_changed_byte_is_a_graph_or_a_typed_error(delegate, position, value):
+    changed = bytearray(delegate)
+    changed[position % len(changed)] = value
+    with contextlib.suppress(ValueError):
+        assert isinstance(operators(bytes(changed)), tuple)
+
+
+def test_garbage_is_no_program(tmp_path):
+    path = tmp_path / "net.pte"
+    for content, reason in ((b"", "magic number"), (b"1234ET12" + b"garbage" * 40, "buffer")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=reason):
+            read_pte(path)

@@ -1,0 +1,178 @@
+"""XNNPACK's part of a ``.pte`` file: read and written without loss, and counted."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import struct
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+XNNPACK = "XnnpackBackend"
+"""Name of the delegate in a program."""
+
+_INPUTS = tuple(f"input{n}Id" for n in ("", 1, 2, 3, 4, 5))
+_INTEGER = ("qint8", "quint8", "qcint8")
+_NONE = 2**32 - 1
+_UNREADABLE = (struct.error, ValueError, TypeError, IndexError, AttributeError)
+"""What the generated readers raise on bytes that follow no schema."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the graph.
+
+    Attributes:
+        shape: At the largest size that the program takes; NHWC inside the graph.
+        integer: It holds 8-bit codes.
+    """
+
+    shape: tuple[int, ...]
+    integer: bool
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of the graph.
+
+    Attributes:
+        name: XNNPACK's own, such as ``Conv2d``.
+        reads: Tensors, weights after what they are applied to, biases left out.
+        writes: The result.
+    """
+
+    name: str
+    reads: tuple[Tensor, ...]
+    writes: Tensor
+
+    @property
+    def integer(self) -> bool:
+        """All it reads and what it writes are 8-bit codes."""
+        return self.writes.integer and all(tensor.integer for tensor in self.reads)
+
+    @property
+    def converts(self) -> bool:
+        """It quantises, or dequantises."""
+        return self.name == "Convert"
+
+
+def operators(delegate: bytes) -> tuple[Operator, ...]:
+    """Operators of a delegate of :data:`XNNPACK`, by the schema that the installed executorch has.
+
+    Raises:
+        ValueError: The bytes are no graph of this schema.
+    """
+    graph, _ = read_graph(delegate)
+    try:
+        codes = {getattr(_schema().XNNDatatype, f"xnn_datatype_{kind}") for kind in _INTEGER}
+        tensors = {
+            tensor.idOut: Tensor(tuple(map(int, tensor.dims)), tensor.datatype in codes)
+            for tensor in map(tensor_of, graph.xvalues)
+        }
+        return tuple(
+            Operator(
+                name_of(node),
+                tuple(tensors[i] for i in (*inputs_of(node), *weights_of(node))),
+                tensors[output_of(node)],
+            )
+            for node in graph.xnodes
+        )
+    except (KeyError, *_UNREADABLE) as error:
+        raise ValueError(f"no graph of XNNPACK: {error}") from error
+
+
+def name_of(node: Any) -> str:
+    """XNNPACK's name of a node's operator, such as ``Conv2d``."""
+    return _names()[node.xnodeUnionType]
+
+
+def tensor_of(value: Any) -> Any:
+    """The tensor of one of the graph's values, quantised or not."""
+    return getattr(value.xvalueUnion, "tensorValue", value.xvalueUnion)
+
+
+def output_of(node: Any) -> int:
+    """Number of the value that a node makes."""
+    union = node.xnodeUnion
+    return int(union.outputId if hasattr(union, "outputId") else union.outputValueId)
+
+
+def inputs_of(node: Any) -> list[int]:
+    """Numbers of the values that a node is applied to."""
+    given = [int(getattr(node.xnodeUnion, n)) for n in _INPUTS if hasattr(node.xnodeUnion, n)]
+    name = name_of(node)
+    # All concatenations share one table, with room for the inputs of the largest.
+    count = int(name[-1]) if name.startswith("Concatenate") else len(given)
+    return [index for index in given[:count] if index != _NONE]
+
+
+def weights_of(node: Any) -> list[int]:
+    """Number of the value that holds a node's weights, if it has any; biases are no weights."""
+    return [int(node.xnodeUnion.filterId)] if hasattr(node.xnodeUnion, "filterId") else []
+
+
+def read_graph(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
+    """The payload's graph, and the function that writes a changed one with the same constants.
+
+    Raises:
+        ValueError: The bytes are no graph of the installed executorch's schema.
+    """
+    import flatbuffers  # type: ignore[import-untyped]
+    from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
+
+    header = XNNHeader.from_bytes(data[: XNNHeader.EXPECTED_LENGTH])
+    start = header.flatbuffer_offset
+    body = data[start : start + header.flatbuffer_size]
+    constants = data[header.constant_data_offset :][: header.constant_data_size]
+    try:
+        graph = _schema().XNNGraphT.InitFromPackedBuf(bytearray(body))
+    except _UNREADABLE as error:
+        raise ValueError(f"no graph of XNNPACK: {error}") from error
+
+    def write(changed: Any) -> bytes:
+        builder = flatbuffers.Builder(len(body) * 2)
+        builder.Finish(changed.Pack(builder), file_identifier=body[4:8])
+        packed = bytes(builder.Output())
+        padded = packed + bytes(-len(packed) % 16)
+        place = -(-XNNHeader.EXPECTED_LENGTH // 16) * 16
+        fresh = XNNHeader(place, len(packed), place + len(padded), len(constants))
+        header_bytes: bytes = fresh.to_bytes()
+        return header_bytes.ljust(place, b"\0") + padded + constants
+
+    return graph, write
+
+
+@functools.cache
+def _names() -> dict[int, str]:
+    kinds = vars(_schema().XNodeUnion).items()
+    return {v: k.removeprefix("XNN") for k, v in kinds if isinstance(v, int)}
+
+
+@functools.cache
+def _schema() -> ModuleType:
+    """Readers and writers of XNNPACK payloads, generated from the schema that the wheel ships.
+
+    flatc's own JSON is no way there and back: it prints numbers with six decimals, and a scale
+    has its first significant digit in the third or later.
+    """
+    import executorch.backends.xnnpack.serialization as serialization
+    from executorch.exir._serialize._flatbuffer import _run_flatc
+
+    schema = Path(next(iter(serialization.__path__))) / "schema.fbs"
+    with tempfile.TemporaryDirectory() as folder:
+        _run_flatc(["--python", "--gen-onefile", "--gen-object-api", "-o", folder, str(schema)])
+        path = Path(folder) / "schema_generated.py"
+        spec = importlib.util.spec_from_file_location("edgeexpo_xnnpack_schema", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    # flatc defines the readers of unions under one spelling and calls them by another.
+    readers = {k.lower(): v for k, v in vars(module).items() if k.endswith("Creator")}
+    for name in ("XNodeUnionCreator", "XValueUnionCreator", "XNNQuantParamsCreator"):
+        setattr(module, name, readers[name.lower()])
+    return module
