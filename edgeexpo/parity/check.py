@@ -79,7 +79,7 @@ def check_parity(
         integer = any(a.precision == "int8" for a in wanted)
         cases, device = program_cases(opened, choose_device(reference), images, samples, integer)
     floor = noise_floor(cases)
-    results = tuple(_check(opened, a, cases, gates, floor) for a in wanted)
+    results = tuple(check_artifact(opened, a, cases, gates, floor) for a in wanted)
     return ParityReport(
         model=opened.manifest.model.name,
         reference=device,
@@ -90,13 +90,26 @@ def check_parity(
     )
 
 
-def _check(
+def check_artifact(
     bundle: Bundle,
     artifact: Artifact,
     cases: Sequence[Case],
     overrides: Sequence[Gate],
     floor: float | None,
 ) -> ArtifactParity:
+    """Run one artefact in a process of its own and judge it.
+
+    Args:
+        bundle: What it belongs to.
+        artifact: One of the bundle's.
+        cases: Pictures with their references, of
+            :func:`edgeexpo.parity.cases.program_cases` or ``golden_cases``.
+        overrides: Bounds that replace those of the manifest.
+        floor: The noise floor in dB (:func:`edgeexpo.parity.cases.noise_floor`).
+
+    Raises:
+        BundleError: Its file is missing or was changed.
+    """
     spec, cases = bundle.manifest.model, accepted(artifact, cases)
     blank = ArtifactParity(artifact.file, artifact.target, artifact.precision, "unverified")
     path = bundle.file(artifact.file)

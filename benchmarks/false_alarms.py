@@ -1,0 +1,118 @@
+"""Which gates fail on artefacts that nobody broke: every real picture at hand, and every probe.
+
+    edgeexpo export lrl --target all --precision fp32,fp16,int8 --size 256,256 -o dist/lrl
+    python benchmarks/false_alarms.py --data ../shared/data dist/lrl ...
+
+``--data`` is a folder of folders, each with photographs or with brackets in sub-folders. Prints a
+row per artefact, and below the table a line per gate that failed with the picture and the value.
+What was judged is kept in ``--cache`` by the digests of artefact and pictures and by the gates, so
+an interrupted run goes on where it was; remove the folder after changing a metric.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.artifact import Artifact, Bundle, digest
+from edgeexpo.imaging.samples import Sample, samples
+from edgeexpo.parity.cases import PHOTOGRAPH, Case, noise_floor, program_cases
+from edgeexpo.parity.check import check_artifact
+from edgeexpo.spec import to_json
+
+Judged = dict[str, Any]
+
+
+def main() -> None:
+    """Parse the arguments, judge what is not yet, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundles", nargs="+", help="folders made by edgeexpo export")
+    parser.add_argument("--data", type=Path, required=True, help="folder of folders of pictures")
+    parser.add_argument("--cache", type=Path, default=Path("false_alarms"), help="what was judged")
+    args = parser.parse_args()
+    folders = picture_folders(args.data)
+    key = ",".join(digest(folder) for folder in folders)
+    args.cache.mkdir(parents=True, exist_ok=True)
+    print("| system | size | target | precision | photographs | probes | failed gates |")
+    print("|---|---|---|---|--:|--:|--:|")
+    alarms = []
+    for path in args.bundles:
+        bundle = Bundle.open(path)
+        size = "x".join(map(str, bundle.manifest.recipe.size))
+        for found in judged(bundle, folders, key, args.cache):
+            what = f"| {bundle.manifest.model.name} | {size} | {found['target']} "
+            what += f"| {found['precision']} "
+            print(f"{what}| {found['photographs']} | {found['probes']} | {len(lines(found))} |")
+            alarms += [f"{what}| {line} |" for line in lines(found)]
+    print("\n".join(["", *alarms]))
+
+
+def lines(found: Judged) -> list[str]:
+    """A line per gate that failed; one of the engine's words where it did not come to gates."""
+    engine = [found["error"]] if found["status"] != "verified" else []
+    return list(found["failed_gates"]) or engine
+
+
+def judged(bundle: Bundle, folders: Sequence[Path], key: str, cache: Path) -> Iterator[Judged]:
+    """What was found of every artefact of a bundle, from the cache where it is there."""
+    cases: list[Case] | None = None
+    for artifact in bundle.manifest.artifacts:
+        file = cache / f"{cache_name(bundle, artifact, key)}.json"
+        if not file.exists():
+            if cases is None:
+                cases = reference_cases(bundle, folders)
+            file.write_text(json.dumps(judge(bundle, artifact, cases)), "utf-8")
+        found: Judged = json.loads(file.read_text("utf-8"))
+        yield found
+
+
+def judge(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> Judged:
+    """What the check finds of one artefact."""
+    result = check_artifact(bundle, artifact, cases, (), noise_floor(cases))
+    kinds = [row["kind"] for row in result.per_input]
+    return {
+        "file": result.file,
+        "target": result.target,
+        "precision": result.precision,
+        "status": result.status,
+        "error": result.error,
+        "photographs": kinds.count(PHOTOGRAPH),
+        "probes": len(kinds) - kinds.count(PHOTOGRAPH),
+        "failed_gates": list(result.failed_gates),
+        "per_input": [dict(row) for row in result.per_input],
+    }
+
+
+def reference_cases(bundle: Bundle, folders: Sequence[Path]) -> list[Case]:
+    """All pictures and probes through the bundle's programs."""
+    frames, size = len(bundle.manifest.model.frames), bundle.manifest.recipe.size
+    pictures: list[Sample] = [s for folder in folders for s in samples(frames, folder, size)]
+    integer = any(a.precision == "int8" for a in bundle.manifest.artifacts)
+    cases, _ = program_cases(bundle, "cpu", None, pictures, integer)
+    return cases
+
+
+def picture_folders(data: Path) -> list[Path]:
+    """The folders of ``data`` that hold pictures, or folders of pictures."""
+    from edgeexpo.imaging.samples import SUFFIXES
+
+    def pictures(folder: Path) -> bool:
+        return any(f.suffix.lower() in SUFFIXES for f in [*folder.glob("*"), *folder.glob("*/*")])
+
+    return [folder for folder in sorted(data.iterdir()) if folder.is_dir() and pictures(folder)]
+
+
+def cache_name(bundle: Bundle, artifact: Artifact, key: str) -> str:
+    """Digest of all that the verdict on an artefact depends on, but for the lab itself."""
+    manifest = bundle.manifest
+    gates = to_json(manifest.recipe.gates.get(artifact.precision, ()))
+    parts = [artifact.sha256, key, json.dumps(gates), json.dumps(dict(manifest.files))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+if __name__ == "__main__":
+    main()
