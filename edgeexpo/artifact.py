@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import BundleError, OutputError
@@ -30,11 +30,10 @@ from edgeexpo.spec import (
     from_json,
     to_json,
 )
+from edgeexpo.untrusted import STATUSES, check_inside, check_manifest, read_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-STATUSES = ("failed", "unverified", "verified")
-"""What an artefact may be, worst first."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,9 @@ class Bundle:
                 "expected a folder made by edgeexpo export"
             )
         try:
-            data = json.loads((folder / MANIFEST).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            check_inside(folder, folder / MANIFEST)
+            data = read_json(folder / MANIFEST)
+        except (OSError, ValueError) as error:
             raise BundleError(
                 f"{folder / MANIFEST} cannot be read ({error}); export the bundle again"
             ) from error
@@ -143,9 +143,8 @@ class Bundle:
             )
         try:
             manifest = from_json(Manifest, data)
-            for artifact in manifest.artifacts:
-                _check_kind(artifact)
-        except TypeError as error:
+            check_manifest(manifest)
+        except (TypeError, ValueError, OverflowError) as error:
             raise BundleError(
                 f"{folder / MANIFEST} is damaged ({error}); export the bundle again"
             ) from error
@@ -163,13 +162,16 @@ class Bundle:
         )
         if expected is None:
             raise BundleError(f"{self.path} does not list {relative!r} in its manifest")
-        parts = PurePosixPath(relative)
-        target = self.path / parts
-        if parts.is_absolute() or not target.resolve().is_relative_to(self.path.resolve()):
-            raise BundleError(f"{self.path} names {relative!r}, which lies outside the bundle")
-        if not target.exists():
+        target = self.path / relative
+        try:
+            check_inside(self.path, target)
+            found = digest(target) if target.exists() else None
+        except ValueError as error:
+            raise BundleError(f"{self.path} names {relative!r}, which {error}") from error
+        except OSError as error:
+            raise BundleError(f"{target} cannot be read: {error.strerror}") from error
+        if found is None:
             raise BundleError(f"{target} is missing; export the bundle again")
-        found = digest(target)
         if found != expected:
             raise BundleError(
                 f"{target} has SHA-256 {found[:12]}..., the manifest says {expected[:12]}...: "
@@ -208,16 +210,6 @@ class Bundle:
     def select(self, target: str | None = None, precision: str | None = None) -> Artifact:
         """The first artefact of :meth:`by_preference`."""
         return self.by_preference(target, precision)[0]
-
-
-def _check_kind(artifact: Artifact) -> None:
-    for value, known in (
-        (artifact.target, TARGETS),
-        (artifact.precision, PRECISIONS),
-        (artifact.status, STATUSES),
-    ):
-        if value not in known:
-            raise TypeError(f"{artifact.file} is {value!r}, expected one of {', '.join(known)}")
 
 
 def digest(path: Path) -> str:

@@ -62,6 +62,18 @@ def open_engine(target: str, path: Path, spec: ModelSpec, threads: int | None = 
     return engine  # type: ignore[no-any-return]
 
 
+def in_memory(path: Path) -> bytes:
+    """The artefact at ``path``: what is overwritten on disk later cannot reach an open session.
+
+    Raises:
+        EngineError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def missing(package: str, extra: str) -> MissingDependencyError:
     """The error for an engine whose package is not installed."""
     return MissingDependencyError(

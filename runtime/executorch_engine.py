@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import EngineError
-from edgeexpo.runtime.engine import Arrays, closed, first_line, missing
+from edgeexpo.runtime.engine import Arrays, closed, first_line, in_memory, missing
 from edgeexpo.spec import ModelSpec
 
 
@@ -56,9 +56,11 @@ class ExecutorchEngine:
         if self._threads is not None:
             portable_lib._unsafe_reset_threadpool(self._threads)
         try:
-            self._program = Runtime.get().load_program(path)
+            self._program = Runtime.get().load_program(in_memory(path))
             self._method = self._program.load_method("forward")
-        except (RuntimeError, ValueError) as error:
+        except KeyError as error:
+            raise EngineError(f"ExecuTorch finds no method 'forward' in {path.name}") from error
+        except (RuntimeError, ValueError, MemoryError) as error:
             raise EngineError(f"ExecuTorch cannot load {path.name}: {first_line(error)}") from error
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:

@@ -25,9 +25,9 @@ def read_png(data: bytes) -> np.ndarray:
     width, height, _, _, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     if interlaced:
         raise ValueError("it is an interlaced 16-bit PNG; save it without interlacing")
-    stream = zlib.decompress(b"".join(_png_chunks(data, b"IDAT")))
-    rows = np.frombuffer(stream, np.uint8)
-    if rows.size != height * (width * _PIXEL + 1):
+    size = height * (width * _PIXEL + 1)
+    rows = np.frombuffer(_inflated(b"".join(_png_chunks(data, b"IDAT")), size), np.uint8)
+    if rows.size != size:
         raise ValueError(f"it has {rows.size} bytes of pixels, too few or too many for its size")
     rows = rows.reshape(height, width * _PIXEL + 1)
     codes = _unfilter(rows[:, 0], rows[:, 1:].reshape(height, width, _PIXEL))
@@ -68,8 +68,7 @@ def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
     Raises:
         ValueError: The file is damaged, or stored in another way.
     """
-    decoders: dict[int, Callable[[bytes], bytes]] = {1: bytes, 8: zlib.decompress}
-    decoders[32946] = zlib.decompress
+    decoders: dict[int, Callable[[bytes, int], bytes]] = {1: _kept, 8: _inflated, 32946: _inflated}
     compression, predictor = tags.get(259, 1), tags.get(317, 1)
     if compression not in decoders or predictor not in (1, 2) or tags.get(284, 1) != 1:
         raise ValueError(
@@ -79,9 +78,10 @@ def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
     if 273 not in tags or 279 not in tags:
         raise ValueError("it is a 16-bit TIFF in tiles; save it in strips, or as 16-bit PNG")
     width, height = tags[256], tags[257]
-    strips = zip(tags[273], tags[279], strict=True)
-    stream = b"".join(decoders[compression](data[at : at + size]) for at, size in strips)
-    if len(stream) != height * width * _PIXEL:
+    size, stream = height * width * _PIXEL, bytearray()
+    for at, length in zip(tags[273], tags[279], strict=True):
+        stream += decoders[compression](data[at : at + length], size - len(stream))
+    if len(stream) != size:
         raise ValueError(f"it has {len(stream)} bytes of pixels, too few or too many for its size")
     order = "<u2" if data[:2] == b"II" else ">u2"
     picture = np.frombuffer(stream, order).astype(np.uint16).reshape(height, width, 3)
@@ -111,6 +111,19 @@ def write_tiff(picture: np.ndarray) -> bytes:
     header = b"II*\0" + struct.pack("<I", values + 6)
     padding = bytes(len(pixels) % 2)
     return header + pixels + padding + struct.pack("<HHH", 16, 16, 16) + directory
+
+
+def _kept(data: bytes, most: int) -> bytes:
+    return data[: most + 1]
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    """All of ``data`` decompressed, or one byte more than ``most``."""
+    inflator = zlib.decompressobj()
+    found = inflator.decompress(data, most + 1)
+    if len(found) <= most and not inflator.eof:
+        raise ValueError("its compressed pixels end too early")
+    return found
 
 
 def _png_chunks(data: bytes, wanted: bytes) -> list[bytes]:

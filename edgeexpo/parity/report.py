@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.artifact import STATUSES, Bundle, write_file
+from edgeexpo.artifact import Bundle, write_file
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE
 from edgeexpo.parity.provenance import Provenance, provenance
 from edgeexpo.parity.report_pictures import Shrink, picture_facts
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport
 from edgeexpo.parity.words import ENGINES, figure, heading, in_words, number
+from edgeexpo.untrusted import STATUSES
 
 REPORT = "report.html"
 LARGEST = 5_000_000

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -296,3 +297,53 @@ def test_a_16_bit_picture_in_another_profile_is_refused(tmp_path):
     (tmp_path / "p.png").write_bytes(own[:33] + chunk + own[33:])
     with pytest.raises(PictureError, match="convert it to sRGB"):
         read_picture(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "at", "layout"),
+    [
+        ("p.png", b"IHDR", 4, ">II"),
+        ("p.jpg", b"\xff\xc0", 5, ">HH"),
+        ("p.bmp", b"BM", 18, "<II"),
+        ("p.gif", b"GIF8", 6, "<HH"),
+        ("p.webp", b"\x9d\x01\x2a", 3, "<HH"),
+    ],
+)
+def test_headers_of_a_thousand_megapixels_are_refused(tmp_path, name, mark, at, layout):
+    Image.fromarray(noise()).save(tmp_path / name)
+    data = bytearray((tmp_path / name).read_bytes())
+    side = 16383 if name == "p.webp" else 32000
+    struct.pack_into(layout, data, data.index(mark) + at, side, side)
+    if name == "p.png":
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / name).write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(PictureError, match=r"larger than \d+ pixels") as caught:
+        read_picture(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["p.png", "p.tif"])
+def test_pixels_that_unpack_to_more_than_the_header_says_stay_packed(tmp_path, name):
+    write_picture(tmp_path / name, noise(kind=np.uint16))
+    data = (tmp_path / name).read_bytes()
+    bomb = zlib.compress(bytes(1 << 26), 9)
+    if name == "p.png":
+        start = data.index(b"IDAT") - 4
+        chunk = struct.pack(">I", len(bomb)) + b"IDAT" + bomb
+        data = data[:start] + chunk + struct.pack(">I", zlib.crc32(chunk[4:]))
+    else:
+        entries = {273: len(data), 279: len(bomb)}
+        for tag, value in entries.items():
+            entry = struct.pack("<HHI", tag, 4, 1)
+            at = data.index(entry) + len(entry)
+            data = data[:at] + struct.pack("<I", value) + data[at + 4 :]
+        data += bomb
+    (tmp_path / name).write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(PictureError, match="too few or too many for its size"):
+        read_picture(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
