@@ -14,11 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.runtime.yuv import MATRICES, ROWS, SITINGS, Coding, Planes, rgb_to_yuv, yuv_to_rgb
+from edgeexpo.imaging.raster import Computed, Raster, turned, windows
+from edgeexpo.runtime.yuv import MATRICES, SITINGS, Coding, Planes, rgb_to_yuv, yuv_to_rgb
 
 LAYOUTS = ("rgb", "bgr", "planar", "nv12", "nv21", "i420", "p010")
 SMALLEST_SIDE = 16
 """Smallest height and width of a picture, in pixels."""
+
+_ROWS = 64
 
 KINDS = ("uint8", "uint16", "float16", "float32")
 
@@ -84,8 +87,8 @@ Frame = np.ndarray | Sequence[np.ndarray]
 """One array, or the planes of a YUV frame, each with strides of its own."""
 
 
-def to_rgb(frame: Frame, frame_format: FrameFormat) -> np.ndarray:
-    """A frame as an upright picture.
+def to_rgb(frame: Frame, frame_format: FrameFormat) -> Raster:
+    """A frame as an upright picture, converted as it is read.
 
     Args:
         frame: An array as :class:`FrameFormat` says; YUV as one array of 3H/2 rows of W numbers
@@ -94,7 +97,7 @@ def to_rgb(frame: Frame, frame_format: FrameFormat) -> np.ndarray:
         frame_format: How to read it.
 
     Returns:
-        HxWx3 float32 RGB in [0,1], contiguous.
+        HxWx3 float32 RGB in [0,1].
 
     Raises:
         PictureError: Another shape or kind, values that are not finite or outside [0,1], or an odd
@@ -104,36 +107,39 @@ def to_rgb(frame: Frame, frame_format: FrameFormat) -> np.ndarray:
         picture = yuv_to_rgb(_planes(frame, frame_format), frame_format.coding)
     else:
         picture = _from_rgb(_array(frame), frame_format.layout)
-    turned = np.rot90(picture, -frame_format.rotation // 90)
-    return np.ascontiguousarray(turned[:, ::-1] if frame_format.mirror else turned)
+    return turned(picture, frame_format.rotation // 90, frame_format.mirror)
 
 
-def from_rgb(picture: np.ndarray, frame_format: FrameFormat, out: Frame) -> None:
+def from_rgb(
+    picture: Raster, frame_format: FrameFormat, out: Frame, side: int | None = None
+) -> None:
     """Write a picture into a frame: the inverse of :func:`to_rgb`.
 
     Args:
         picture: HxWx3 float32 RGB in [0,1], upright; what is outside is clipped.
         frame_format: What to write.
         out: Writable array or planes of that format, whose kind decides the bit depth of RGB.
+        side: Of the windows in which the picture is read, even; ``None`` reads strips of rows.
 
     Raises:
         PictureError: ``out`` has another shape or kind, or is read-only.
     """
-    turned = picture[:, ::-1] if frame_format.mirror else picture
-    turned = np.rot90(turned, frame_format.rotation // 90)
+    quarters, mirrored = frame_format.rotation // 90, frame_format.mirror
+    delivered = turned(picture, quarters if mirrored else -quarters, mirrored)
+    size = delivered.shape[:2]
+    parts = windows(delivered.shape, side or _ROWS, side)
     if frame_format.is_yuv:
         planes = _planes(out, frame_format)
-        _check_writable(planes, turned.shape[:2], planes[0].shape)
-        rgb_to_yuv(turned, planes, frame_format.coding)
+        _check_writable(planes, size, planes[0].shape)
+        rgb_to_yuv(delivered, planes, frame_format.coding, parts)
         return
     target = _array(out)
     axes = target.transpose(1, 2, 0) if frame_format.layout == "planar" else target
     _check_rgb(target, axes)
-    _check_writable((axes,), turned.shape[:2], axes.shape[:2])
+    _check_writable((axes,), size, axes.shape[:2])
     channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
-    for top in range(0, len(turned), ROWS):
-        rows = slice(top, top + ROWS)
-        channels[rows] = _codes(np.clip(turned[rows], 0, 1), target.dtype)
+    for window in parts:
+        channels[window] = _codes(np.clip(delivered[window], 0, 1), target.dtype)
 
 
 def empty(height: int, width: int, frame_format: FrameFormat, kind: str = "uint8") -> np.ndarray:
@@ -158,11 +164,12 @@ def _array(frame: Frame) -> np.ndarray:
     return frame
 
 
-def _from_rgb(frame: np.ndarray, layout: str) -> np.ndarray:
+def _from_rgb(frame: np.ndarray, layout: str) -> Raster:
     axes = frame.transpose(1, 2, 0) if layout == "planar" and frame.ndim == 3 else frame
     _check_rgb(frame, axes)
-    picture = _floats(axes)
-    return picture[..., ::-1] if layout == "bgr" else picture
+    _check_values(frame)
+    channels = axes[..., ::-1] if layout == "bgr" else axes
+    return Computed(axes.shape, lambda rows, columns: _floats(channels[rows, columns]))
 
 
 def _check_rgb(frame: np.ndarray, axes: np.ndarray) -> None:
@@ -175,13 +182,17 @@ def _check_rgb(frame: np.ndarray, axes: np.ndarray) -> None:
         raise PictureError(f"{found}; expected {', '.join(KINDS)}")
 
 
-def _floats(frame: np.ndarray) -> np.ndarray:
+def _check_values(frame: np.ndarray) -> None:
     if frame.dtype.kind == "f":
         low, high = float(frame.min()), float(frame.max())
         if not (low >= -1e-3 and high <= 1 + 1e-3):
             raise PictureError(f"found values from {low:g} to {high:g}; expected [0,1]")
-        return np.clip(frame.astype(np.float32), 0, 1)
-    return frame.astype(np.float32) / np.float32(np.iinfo(frame.dtype).max)
+
+
+def _floats(codes: np.ndarray) -> np.ndarray:
+    if codes.dtype.kind == "f":
+        return np.clip(codes.astype(np.float32), 0, 1)
+    return codes.astype(np.float32) / np.float32(np.iinfo(codes.dtype).max)
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -274,7 +285,7 @@ def check_same(names: Sequence[str], frames: Sequence[Frame]) -> None:
             )
 
 
-def upright(name: str, frame: Frame, frame_format: FrameFormat) -> np.ndarray:
+def upright(name: str, frame: Frame, frame_format: FrameFormat) -> Raster:
     """As :func:`to_rgb`; errors name the frame, and tiny frames are refused."""
     try:
         picture = to_rgb(frame, frame_format)

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engine import Engine, open_engine
 from edgeexpo.runtime.frames import Frame, FrameFormat
 from edgeexpo.runtime.observation import Observer, ignore
@@ -31,6 +32,7 @@ class Session:
         frames: How frames are to be read; HxWx3 RGB by default.
         output: How pictures are to be written; as ``frames`` by default.
         observe: Is told durations and counts (:mod:`edgeexpo.runtime.observation`).
+        budget: Memory for frames and stages; ``None`` takes what is fastest.
     """
 
     def __init__(
@@ -41,13 +43,14 @@ class Session:
         frames: FrameFormat | None = None,
         output: FrameFormat | None = None,
         observe: Observer = ignore,
+        budget: Budget | None = None,
     ) -> None:
         self.spec = spec
         self.artifact = artifact
         self._observe = observe
         read = frames or FrameFormat()
         formats = Formats(read, output or read)
-        self._steps = Steps(spec, artifact.sizes, engine, formats, observe)
+        self._steps = Steps(spec, artifact.sizes, engine, formats, observe, budget)
 
     @property
     def engine_name(self) -> str:
@@ -89,7 +92,9 @@ class Session:
             EngineError: The session is closed, or the engine failed.
         """
         job = Job(in_order(self.spec.frames, frames, named), ev, fuse, strength)
-        return self._steps.delivered(self._run(job))
+        made = self._run(job)
+        assert isinstance(made, np.ndarray)  # new memory is one array in every format
+        return made
 
     def run_into(
         self,
@@ -110,7 +115,7 @@ class Session:
             PictureError: ``out`` does not fit, besides what a call raises; it is untouched then.
         """
         job = Job(in_order(self.spec.frames, frames, named), ev, strength=strength)
-        self._steps.deliver(self._run(job), out)
+        self._run(job, out)
 
     def stream(
         self,
@@ -156,9 +161,9 @@ class Session:
             observe=self._observe,
         )
 
-    def _run(self, job: Job) -> Job:
+    def _run(self, job: Job, out: Frame | None = None) -> Frame:
         steps = self._steps
-        return steps.finish(steps.infer(steps.prepare(steps.begin(job))))
+        return steps.finish(steps.infer(steps.prepare(steps.begin(job))), out)
 
     def close(self) -> None:
         """Free the engine, once what runs has run; calling it twice is harmless."""
@@ -182,6 +187,7 @@ def load(
     target: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    memory_mb: float | None = None,
     engine: Engine | None = None,
     frames: FrameFormat | None = None,
     output: FrameFormat | None = None,
@@ -195,6 +201,9 @@ def load(
             is installed.
         precision: ``int8``, ``fp16`` or ``fp32``; by default the first of them in the bundle.
         threads: Threads for one run; ``None`` leaves the choice to the engine.
+        memory_mb: MiB that frames and stages may take beyond the engine's memory and the frames
+            that you hold, whatever their size: pictures are then computed window by window, and
+            what is larger waits in a temporary file. ``None`` takes pictures whole.
         engine: An engine of your own (a fake one in an app's tests); it is loaded here.
         frames: How frames are to be read; HxWx3 RGB by default.
         output: How pictures are to be written; as ``frames`` by default.
@@ -202,22 +211,24 @@ def load(
 
     Raises:
         BundleError: No bundle, no such artefact, or a file that differs from its digest.
+        UsageError: ``memory_mb`` is too small for anything.
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact.
     """
+    budget = None if memory_mb is None else Budget(memory_mb)
     bundle = Bundle.open(path)
     spec = bundle.manifest.model
     candidates = bundle.by_preference(target, precision)
     if engine is not None:
         engine.load(bundle.file(candidates[0].file))
-        return Session(spec, candidates[0], engine, frames, output, observe)
+        return Session(spec, candidates[0], engine, frames, output, observe, budget)
     candidates = [a for a in candidates if a.precision == candidates[0].precision]
     refusal: MissingDependencyError | None = None
     for candidate in candidates:
         file = bundle.file(candidate.file)
         try:
             opened = open_engine(candidate.target, file, spec, threads)
-            return Session(spec, candidate, opened, frames, output, observe)
+            return Session(spec, candidate, opened, frames, output, observe, budget)
         except MissingDependencyError as error:
             refusal = refusal or error
     assert refusal is not None  # there is at least one candidate

@@ -9,19 +9,28 @@ import numpy as np
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
-from edgeexpo.imaging.fusion import exposure_fusion
-from edgeexpo.imaging.guided import encode, guided_upsampling
-from edgeexpo.imaging.interpolation import intermediate
+from edgeexpo.imaging.fusion import exposure_fusion, fused_by_windows
+from edgeexpo.imaging.guided import encode, guided_by_windows
+from edgeexpo.imaging.interpolation import intermediate_by_windows
+from edgeexpo.imaging.raster import Computed, Raster, whole
 from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec
 
-Frames = Sequence[np.ndarray]
-
-_ROWS = 256
+Frames = Sequence[Raster]
 
 
 def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.ndarray]:
-    """Turn frames into the network's inputs.
+    """As :func:`prepared`, all at once."""
+    return {name: whole(value) for name, value in prepared(spec, frames, ev).items()}
+
+
+def back(spec: ModelSpec, output: Raster, frames: Frames, fuse: bool = True) -> np.ndarray:
+    """As :func:`finished`, all at once."""
+    return whole(finished(spec, output, frames, fuse))
+
+
+def prepared(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, Raster]:
+    """Turn frames into the network's inputs, which are computed as they are read.
 
     The stages, by ``kind``:
 
@@ -48,8 +57,10 @@ def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.nda
     return {t.name: value for t, value in zip(spec.inputs, values, strict=True)}
 
 
-def back(spec: ModelSpec, output: np.ndarray, frames: Frames, fuse: bool = True) -> np.ndarray:
-    """Turn the network's output into the picture.
+def finished(
+    spec: ModelSpec, output: Raster, frames: Frames, fuse: bool = True, side: int | None = None
+) -> Raster:
+    """Turn the network's output into the picture, which is computed as it is read.
 
     The stages, by ``kind``:
 
@@ -65,6 +76,8 @@ def back(spec: ModelSpec, output: np.ndarray, frames: Frames, fuse: bool = True)
         output: HxWxC float32, what the network gave; for ``guided`` and ``chroma`` of any size.
         frames: HxWx3 float32, sRGB in [0,1], in the order of ``spec.frames``.
         fuse: False hands the network's output over as it is.
+        side: Of the windows, in pixels, in which stages that look far read the picture; ``None``
+            lets them take it whole.
 
     Returns:
         HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
@@ -74,77 +87,93 @@ def back(spec: ModelSpec, output: np.ndarray, frames: Frames, fuse: bool = True)
     """
     if spec.back is None or not fuse:
         return output
-    picture: np.ndarray = _known(BACK, spec.back.kind)(output, frames, spec.back.parameters)
+    stage = _known(BACK, spec.back.kind)
+    picture: Raster = stage(output, frames, spec.back.parameters, side)
     return picture
 
 
 def gives_picture(spec: ModelSpec, fuse: bool = True) -> bool:
-    """True when :func:`back` gives an sRGB picture, false when it gives Y, Lab or radiance."""
+    """True when :func:`finished` gives an sRGB picture, false when it gives Y, Lab or radiance."""
     output = spec.outputs[0]
     return (spec.back is not None and fuse) or (output.color, output.transfer) == ("RGB", "srgb")
 
 
-def _intermediate(
-    frames: Frames, ev: float | None, parameters: Mapping[str, Any]
-) -> list[np.ndarray]:
+def _intermediate(frames: Frames, ev: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
     under, over = frames
-    return [intermediate(under, over, ev=ev, **parameters)]
+    return [intermediate_by_windows(under, over, ev=ev, **parameters)]
 
 
-def _resize(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[np.ndarray]:
+def _resize(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
     size = (parameters["height"], parameters["width"])
     return [encode(resize(frame, size), parameters.get("color", "rgb")) for frame in frames]
 
 
-def _thumbnail(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[np.ndarray]:
+def _thumbnail(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
     (frame,) = frames
     size, method = (parameters["height"], parameters["width"]), parameters.get("method", "area")
     return [frame, resize(frame, size, method)]
 
 
-def _luma(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[np.ndarray]:
-    return [rgb_to_ycbcr(frame)[..., :1] for frame in frames]
+def _luma(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
+    return [_luma_of(frame) for frame in frames]
+
+
+def _luma_of(frame: Raster) -> Raster:
+    def compute(rows: slice, columns: slice) -> np.ndarray:
+        return rgb_to_ycbcr(frame[rows, columns])[..., :1]
+
+    return Computed((*frame.shape[:2], 1), compute)
 
 
 def _exposure_fusion(
-    output: np.ndarray, frames: Frames, parameters: Mapping[str, Any]
-) -> np.ndarray:
+    output: Raster, frames: Frames, parameters: Mapping[str, Any], side: int | None
+) -> Raster:
     under, over = frames
-    return exposure_fusion([under, output, over], **parameters)
+    if side is not None:
+        return fused_by_windows([under, output, over], side, **parameters)
+    return exposure_fusion([whole(f) for f in (under, output, over)], **parameters)
 
 
-def _guided(output: np.ndarray, frames: Frames, parameters: Mapping[str, Any]) -> np.ndarray:
-    return guided_upsampling(output, frames, **parameters)
+def _guided(output: Raster, frames: Frames, parameters: Mapping[str, Any], _: int | None) -> Raster:
+    return guided_by_windows(whole(output), frames, **parameters)
 
 
-def _chroma(output: np.ndarray, frames: Frames, parameters: Mapping[str, Any]) -> np.ndarray:
-    """Y with the frames' chroma, weighted by how far from grey it is, in strips of rows.
+def _chroma(
+    output: Raster, frames: Frames, parameters: Mapping[str, Any], side: int | None
+) -> Raster:
+    """Y with the frames' chroma, weighted by how far from grey it is.
 
     ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr, as K. R. Prabhakar, V. S. Srikar,
     R. V. Babu, "DeepFuse", ICCV 2017, equation 1; grey where every frame is. A smaller Y is fused
     with scaled frames, and the change applied at full size as by ``guided``.
     """
-    if output.shape[:2] != frames[0].shape[:2]:
-        scaled = [resize(frame, (output.shape[0], output.shape[1])) for frame in frames]
-        return guided_upsampling(_chroma(output, scaled, parameters), frames)
-    result = np.empty((*output.shape[:2], 3), np.float32)
-    for top in range(0, len(output), _ROWS):
-        rows = slice(top, top + _ROWS)
-        colors = np.stack([rgb_to_ycbcr(frame[rows])[..., 1:] - 0.5 for frame in frames])
+    size = (output.shape[0], output.shape[1])
+    if size != tuple(frames[0].shape[:2]):
+        scaled = [resize(frame, size) for frame in frames]
+        return guided_by_windows(whole(_chroma(output, scaled, parameters, side)), frames)
+
+    def compute(rows: slice, columns: slice) -> np.ndarray:
+        parts = [rgb_to_ycbcr(frame[rows, columns])[..., 1:] - 0.5 for frame in frames]
+        colors = np.stack(parts)
         weights = np.abs(colors)
         total = weights.sum(0)
         mixed = (colors * weights).sum(0) / np.where(total > 0, total, 1)
-        result[rows] = ycbcr_to_rgb(np.concatenate([output[rows], mixed + 0.5], 2))
-    return np.clip(result, 0, 1)
+        rgb = ycbcr_to_rgb(np.concatenate([output[rows, columns], mixed + 0.5], 2))
+        return np.clip(rgb, 0, 1).astype(np.float32)
+
+    return Computed((*size, 3), compute)
 
 
-FRONT: Mapping[str, Callable[[Frames, float | None, Mapping[str, Any]], list[np.ndarray]]] = {
+_Front = Callable[[Frames, float | None, Mapping[str, Any]], list[Raster]]
+_Back = Callable[[Raster, Frames, Mapping[str, Any], int | None], Raster]
+
+FRONT: Mapping[str, _Front] = {
     "intermediate": _intermediate,
     "resize": _resize,
     "thumbnail": _thumbnail,
     "luma": _luma,
 }
-BACK: Mapping[str, Callable[[np.ndarray, Frames, Mapping[str, Any]], np.ndarray]] = {
+BACK: Mapping[str, _Back] = {
     "exposure-fusion": _exposure_fusion,
     "guided": _guided,
     "chroma": _chroma,

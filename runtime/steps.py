@@ -6,14 +6,16 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError, UsageError
+from edgeexpo.imaging.raster import Computed, Raster, whole, windows
 from edgeexpo.imaging.resize import resize
-from edgeexpo.runtime.engine import Arrays, Engine
+from edgeexpo.runtime.budget import Budget
+from edgeexpo.runtime.engine import Engine
 from edgeexpo.runtime.fitting import network_size
 from edgeexpo.runtime.frames import (
     Frame,
@@ -26,8 +28,9 @@ from edgeexpo.runtime.frames import (
     upright,
 )
 from edgeexpo.runtime.observation import BYTES, COUNT, DURATION, Observer
-from edgeexpo.runtime.stages import back, front, gives_picture
-from edgeexpo.runtime.tiling import run_tiled
+from edgeexpo.runtime.spool import Spool
+from edgeexpo.runtime.stages import finished, gives_picture, prepared
+from edgeexpo.runtime.tiling import Output, run_windows
 from edgeexpo.spec import ModelSpec, SizeRange
 
 
@@ -41,17 +44,15 @@ class Job:
         pictures: The frames, HxWx3 float32 RGB in [0,1].
         inputs: The network's, HxWxC float32 by name.
         output: The network's, HxWxC float32.
-        picture: HxWx3 float32 sRGB, or ``output`` where the model gives no picture.
     """
 
     frames: Sequence[Frame]
     ev: float | None = None
     fuse: bool = True
     strength: float = 1.0
-    pictures: Sequence[np.ndarray] = ()
-    inputs: Arrays = field(default_factory=dict)
-    output: np.ndarray = field(default_factory=lambda: np.empty(0))
-    picture: np.ndarray = field(default_factory=lambda: np.empty(0))
+    pictures: Sequence[Raster] = ()
+    inputs: Mapping[str, Raster] = field(default_factory=dict)
+    output: Raster = field(default_factory=lambda: np.empty((0, 0, 0)))
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Steps:
         engine: What runs it.
         formats: Of frames and pictures.
         observe: Is told durations and counts.
+        budget: Frames and stages are computed window by window within it; ``None`` takes them
+            whole, which is faster.
     """
 
     def __init__(
@@ -80,8 +83,10 @@ class Steps:
         engine: Engine,
         formats: Formats,
         observe: Observer,
+        budget: Budget | None = None,
     ) -> None:
-        self._spec, self._sizes, self._formats = spec, sizes, formats
+        self._spec, self._formats, self._budget = spec, formats, budget
+        self._sizes = sizes if budget is None else budget.tiles(spec, sizes)
         self._observe = observe
         self._engine: Engine | None = engine
         self._lock = threading.Lock()
@@ -102,12 +107,15 @@ class Steps:
         """Frames to the network's inputs. Raises :class:`PictureError` for a bad frame."""
         with self._timed("front"):
             named = zip(self._spec.frames, job.frames, strict=True)
-            job.pictures = [upright(name, f, self._formats.frames) for name, f in named]
-            seen, size = job.pictures, job.pictures[0].shape[:2]
-            fitting = network_size(self._spec, self._sizes, size[0], size[1])
-            if fitting != size:
+            pictures = [upright(name, f, self._formats.frames) for name, f in named]
+            height, width = pictures[0].shape[:2]
+            self._side(height, width)
+            job.pictures = self._at_hand(pictures)
+            seen, fitting = job.pictures, network_size(self._spec, self._sizes, height, width)
+            if fitting != (height, width):
                 seen = [resize(picture, fitting) for picture in seen]
-            job.inputs = front(self._spec, seen, job.ev)
+            inputs = prepared(self._spec, seen, job.ev)
+            job.inputs = dict(zip(inputs, self._at_hand(inputs.values()), strict=True))
         self._observe(BYTES, sum(map(size_in_bytes, job.frames)), {})
         return job
 
@@ -116,48 +124,67 @@ class Steps:
         name = self._spec.outputs[0].name
         with self._lock, self._timed("network"):
             run = self.engine().run
-            job.output = run_tiled(
+            job.output = run_windows(
                 lambda part: run(part)[name],
                 job.inputs,
                 self._spec.halo,
                 self._sizes,
                 self._spec.fixed_inputs,
+                self._store,
             )
         return job
 
-    def finish(self, job: Job) -> Job:
-        """The network's output to the picture."""
+    def finish(self, job: Job, out: Frame | None = None) -> Frame:
+        """The network's output to the picture, in ``out`` or in new memory.
+
+        What is no picture (:func:`edgeexpo.runtime.stages.gives_picture`) is HxWxC float32.
+
+        Raises:
+            PictureError: ``out`` does not fit.
+        """
         with self._timed("back"):
             output, spec = job.output, self._spec
             if spec.residual is not None:
                 output = _blended(job.inputs[spec.residual], output, job.strength)
-            picture = back(spec, output, job.pictures, job.fuse)
+            height, width = job.pictures[0].shape[:2]
+            side = self._side(height, width)
+            picture = finished(spec, output, job.pictures, job.fuse, side)
             if spec.kind == "correction" and job.fuse:
                 picture = _blended(job.pictures[0], picture, job.strength)
-            job.picture = picture
+            made = self._delivered(job, picture, out, side)
         self._observe(COUNT, 1, {})
-        return job
+        return made
 
-    def delivered(self, job: Job) -> np.ndarray:
-        """The picture in the output format, in new memory; what is none as it is."""
-        if not gives_picture(self._spec, job.fuse):
-            return job.picture
-        height, width = job.picture.shape[:2]
-        kind = depth(job.frames[0], self._formats.frames)
-        out = empty(height, width, self._formats.output, kind)
-        from_rgb(job.picture, self._formats.output, out)
-        return out
-
-    def deliver(self, job: Job, out: Frame) -> None:
-        """Write the picture into ``out``. Raises :class:`PictureError` when it does not fit."""
+    def _delivered(self, job: Job, picture: Raster, out: Frame | None, side: int | None) -> Frame:
         if gives_picture(self._spec, job.fuse):
-            from_rgb(job.picture, self._formats.output, out)
-            return
-        shape = job.picture.shape
+            height, width = picture.shape[:2]
+            if out is None:
+                kind = depth(job.frames[0], self._formats.frames)
+                out = empty(height, width, self._formats.output, kind)
+            from_rgb(picture, self._formats.output, out, side)
+            return out
+        if out is None:
+            return whole(picture)
+        shape = tuple(picture.shape)
         if not (isinstance(out, np.ndarray) and out.dtype.name == "float32" and out.shape == shape):
             size = "x".join(map(str, shape))
             raise PictureError(f"the output does not fit; expected a {size} float32 array")
-        np.copyto(out, job.picture)
+        for window in windows(shape, side or shape[0], side):
+            out[window] = picture[window]
+        return out
+
+    def _side(self, height: int, width: int) -> int | None:
+        """Side of the windows in which a picture is computed; ``None``: all at once."""
+        return None if self._budget is None else self._budget.window(self._spec, height, width)
+
+    def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
+        """Computed once, where memory does not matter, since they are read several times."""
+        return [whole(r) if self._budget is None else r for r in rasters]
+
+    def _store(self, shape: tuple[int, ...]) -> Output:
+        if self._budget is None or self._budget.keeps(shape):
+            return np.empty(shape, np.float32)
+        return Spool(shape)
 
     def engine(self) -> Engine:
         """The engine. Raises :class:`EngineError` after close, and in a forked process."""
@@ -211,5 +238,12 @@ def _check_strength(spec: ModelSpec, job: Job) -> None:
         )
 
 
-def _blended(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
-    return end if share == 1 else start + np.float32(share) * (end - start)
+def _blended(start: Raster, end: Raster, share: float) -> Raster:
+    if share == 1:
+        return end
+
+    def compute(rows: slice, columns: slice) -> np.ndarray:
+        before = start[rows, columns]
+        return np.asarray(before + np.float32(share) * (end[rows, columns] - before))
+
+    return Computed(end.shape, compute)

@@ -42,11 +42,7 @@ class _Pipeline:
         between: list[Channel[_Passage]] = [Channel(1) for _ in range(3)]
         self.exit = between[-1]
         self._channels = [self.entrance, *between]
-
-        def last(job: Job) -> np.ndarray:
-            return steps.delivered(steps.finish(job))
-
-        work: tuple[Callable[[Job], Any], ...] = (steps.prepare, steps.infer, last)
+        work: tuple[Callable[[Job], Any], ...] = (steps.prepare, steps.infer, steps.finish)
         names = ("front", "network", "back")
         self._threads = [
             threading.Thread(

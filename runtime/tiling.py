@@ -10,10 +10,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging.raster import Raster, Window, reflected, whole, within
 from edgeexpo.spec import SizeRange
 
 Arrays = Mapping[str, np.ndarray]
@@ -35,6 +37,19 @@ class Tile:
 
     rows: Span
     columns: Span
+
+    @property
+    def window(self) -> Window:
+        """What goes in."""
+        return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
+
+    def kept(self, height: int, width: int) -> Window:
+        """What is kept of it inside the picture before padding."""
+        rows, columns = (
+            slice(min(span.keep_start, side), min(span.keep_stop, side))
+            for span, side in ((self.rows, height), (self.columns, width))
+        )
+        return rows, columns
 
 
 def padded_size(height: int, width: int, sizes: SizeRange) -> tuple[int, int]:
@@ -101,6 +116,12 @@ def plan_tiles(height: int, width: int, halo: int | None, sizes: SizeRange) -> l
     return [Tile(rows, columns) for rows in axes[0] for columns in axes[1]]
 
 
+class Output(Raster, Protocol):
+    """A raster that can be written a window at a time."""
+
+    def __setitem__(self, window: Window, pixels: np.ndarray, /) -> None: ...
+
+
 def run_tiled(
     run: Callable[[Arrays], np.ndarray],
     inputs: Arrays,
@@ -108,6 +129,19 @@ def run_tiled(
     sizes: SizeRange,
     fixed: Collection[str] = (),
 ) -> np.ndarray:
+    """As :func:`run_windows`, into an array."""
+    output = run_windows(run, inputs, halo, sizes, fixed, lambda shape: np.empty(shape, np.float32))
+    return np.asarray(output)
+
+
+def run_windows(
+    run: Callable[[Arrays], np.ndarray],
+    inputs: Mapping[str, Raster],
+    halo: int | None,
+    sizes: SizeRange,
+    fixed: Collection[str],
+    store: Callable[[tuple[int, ...]], Output],
+) -> Output:
     """Run a network over pictures of any size, tile by tile.
 
     Args:
@@ -117,38 +151,30 @@ def run_tiled(
         sizes: What the artefact accepts.
         fixed: Inputs of their own size (a thumbnail), handed whole to every tile. When all inputs
             are, the network runs once and its output may have any size.
-
-    Returns:
-        HxWxC float32.
+        store: Makes what the output is written to, HxWxC float32, from its shape.
 
     Raises:
         PictureError: As :func:`plan_tiles`; without a halo, as :func:`check_whole`.
     """
-    whole = {name: _tensor(inputs[name]) for name in fixed}
-    pictures = {name: value for name, value in inputs.items() if name not in whole}
+    whole_inputs = {name: _tensor(whole(inputs[name])) for name in fixed}
+    pictures = {name: value for name, value in inputs.items() if name not in whole_inputs}
     if not pictures:
-        return np.asarray(run(whole)[0].transpose(1, 2, 0))
+        return np.asarray(run(whole_inputs)[0].transpose(1, 2, 0))
     height, width = next(iter(pictures.values())).shape[:2]
     if halo is None:
         check_whole(height, width, sizes)
     full = padded_size(height, width, sizes)
-    padded = {name: _reflect(value, full) for name, value in pictures.items()}
-    output: np.ndarray | None = None
+    padded = {name: reflected(value, *full) for name, value in pictures.items()}
+    output: Output | None = None
     for tile in plan_tiles(*full, halo, sizes):
-        rows, columns = tile.rows, tile.columns
-        part = {
-            name: _tensor(value[rows.start : rows.stop, columns.start : columns.stop])
-            for name, value in padded.items()
-        }
-        result = run({**part, **whole})[0].transpose(1, 2, 0)
+        read, kept = tile.window, tile.kept(height, width)
+        part = {name: _tensor(value[read]) for name, value in padded.items()}
+        result = run({**part, **whole_inputs})[0].transpose(1, 2, 0)
         if output is None:
-            output = np.empty((*full, result.shape[2]), np.float32)
-        output[rows.keep_start : rows.keep_stop, columns.keep_start : columns.keep_stop] = result[
-            rows.keep_start - rows.start : rows.keep_stop - rows.start,
-            columns.keep_start - columns.start : columns.keep_stop - columns.start,
-        ]
+            output = store((height, width, result.shape[2]))
+        output[kept] = result[within(kept, read)]
     assert output is not None  # a picture has at least one tile
-    return output[:height, :width]
+    return output
 
 
 def _tensor(picture: np.ndarray) -> np.ndarray:
@@ -216,10 +242,3 @@ def _too_small(window: int, halo: int) -> str:
         f"the artefact's tiles are {window} pixels and the network needs {halo} around each; "
         f"export with a --size above {2 * halo}"
     )
-
-
-def _reflect(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    bottom, right = size[0] - picture.shape[0], size[1] - picture.shape[1]
-    if not bottom and not right:
-        return picture
-    return np.pad(picture, ((0, bottom), (0, right), (0, 0)), mode="reflect")

@@ -1,15 +1,17 @@
 """YUV 4:2:0 to RGB and back: matrices, ranges, and where chroma samples lie.
 
-Work is done in strips of rows: nothing but the result has the size of the picture.
+Work is done window by window: nothing but the result has the size of the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+
+from edgeexpo.imaging.raster import Computed, Raster, Window, grown, within
 
 MATRICES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
@@ -20,9 +22,6 @@ SITINGS: Mapping[str, tuple[bool, bool]] = MappingProxyType(
     {"left": (False, True), "center": (False, False), "topleft": (True, True)}
 )
 """Where a chroma sample lies: on a luma sample's row, on its column; else half way to the next."""
-
-ROWS = 64
-"""Height of a strip."""
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Y, HxW, then U and V, H/2 x W/2: codes, of 10 bits in the upper bits of uint16 or of 8."""
@@ -63,39 +62,51 @@ class Coding:
         return 128 * unit, 2.0**self.bits - 1 if self.full_range else 224 * unit
 
 
-def yuv_to_rgb(planes: Planes, coding: Coding) -> np.ndarray:
+def yuv_to_rgb(planes: Planes, coding: Coding) -> Raster:
     """HxWx3 float32 RGB in [0,1]; chroma is interpolated bilinearly."""
+    shape = (*planes[0].shape, 3)
+
+    def compute(rows: slice, columns: slice) -> np.ndarray:
+        # One chroma sample more on every side, which interpolation looks at.
+        around = grown((rows, columns), 2, shape, multiple=2)
+        half = tuple(slice(span.start // 2, span.stop // 2) for span in around)
+        parts = (planes[0][around], planes[1][half], planes[2][half])
+        return _converted(parts, coding)[within((rows, columns), around)]
+
+    return Computed(shape, compute)
+
+
+def _converted(planes: Planes, coding: Coding) -> np.ndarray:
     red, blue = MATRICES[coding.matrix]
     green = 1 - red - blue
     black, span = coding.luma
     luma, *chroma = planes
-    height, width = luma.shape
-    picture = np.empty((height, width, 3), np.float32)
-    for top in range(0, height, ROWS):
-        rows = slice(top, min(top + ROWS, height))
-        y = ((luma[rows] >> coding.shift).astype(np.float32) - np.float32(black)) / np.float32(span)
-        u, v = (_doubled(plane, rows, coding) for plane in chroma)
-        strip = picture[rows]
-        strip[..., 0] = y + np.float32(2 * (1 - red)) * v
-        strip[..., 2] = y + np.float32(2 * (1 - blue)) * u
-        strip[..., 1] = (
-            y
-            - np.float32(2 * blue * (1 - blue) / green) * u
-            - np.float32(2 * red * (1 - red) / green) * v
-        )
-        np.clip(strip, 0, 1, out=strip)
-    return picture
+    y = ((luma >> coding.shift).astype(np.float32) - np.float32(black)) / np.float32(span)
+    u, v = (_doubled(plane, coding) for plane in chroma)
+    picture = np.empty((*luma.shape, 3), np.float32)
+    picture[..., 0] = y + np.float32(2 * (1 - red)) * v
+    picture[..., 2] = y + np.float32(2 * (1 - blue)) * u
+    picture[..., 1] = (
+        y
+        - np.float32(2 * blue * (1 - blue) / green) * u
+        - np.float32(2 * red * (1 - red) / green) * v
+    )
+    return np.clip(picture, 0, 1, out=picture)
 
 
-def _doubled(plane: np.ndarray, rows: slice, coding: Coding) -> np.ndarray:
-    """Chroma of ``rows`` of the picture, centred on 0, at the picture's size."""
+def _doubled(plane: np.ndarray, coding: Coding) -> np.ndarray:
+    """Chroma, centred on 0, at the picture's size."""
     (grey, span), (on_row, on_column) = coding.chroma, SITINGS[coding.siting]
-    indices = np.arange(rows.start // 2 - 1, rows.stop // 2 + 1)
-    part = plane[np.clip(indices, 0, len(plane) - 1)] >> coding.shift
-    centred = (part.astype(np.float32) - np.float32(grey)) / np.float32(span)
-    tall = _interpolated(centred, 0, on_row)
-    wide = np.concatenate([tall[:, :1], tall, tall[:, -1:]], axis=1)
-    return _interpolated(wide, 1, on_column)
+    centred = ((plane >> coding.shift).astype(np.float32) - np.float32(grey)) / np.float32(span)
+    tall = _interpolated(_continued(centred, 0), 0, on_row)
+    return _interpolated(_continued(tall, 1), 1, on_column)
+
+
+def _continued(samples: np.ndarray, axis: int) -> np.ndarray:
+    """One sample more at either end, equal to the last."""
+    ends = [(0, 0), (0, 0)]
+    ends[axis] = (1, 1)
+    return np.pad(samples, ends, mode="edge")
 
 
 def _interpolated(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
@@ -112,24 +123,31 @@ def _interpolated(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray
     return out.swapaxes(0, axis)
 
 
-def rgb_to_yuv(picture: np.ndarray, planes: Planes, coding: Coding) -> None:
-    """Write a HxWx3 float32 RGB picture into planes; what is outside [0,1] is clipped."""
+def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, windows: Iterable[Window]) -> None:
+    """Write a HxWx3 float32 RGB picture into planes; what is outside [0,1] is clipped.
+
+    Args:
+        picture: The picture.
+        planes: What is written.
+        coding: What the codes stand for.
+        windows: Those in which the picture is read; they start and stop on even numbers.
+    """
     red, blue = MATRICES[coding.matrix]
     weights = np.array([red, 1 - red - blue, blue], np.float32)
     on_row, on_column = SITINGS[coding.siting]
-    for top in range(0, len(picture), ROWS):
-        bottom = min(top + ROWS, len(picture))
-        # One row more above, for chroma that lies on rows.
-        rgb = np.clip(picture[max(top - 1, 0) : bottom], 0, 1)
+    for rows, columns in windows:
+        # One row and column before, for chroma that lies on luma samples.
+        above, left = min(rows.start, 1), min(columns.start, 1)
+        read = picture[rows.start - above : rows.stop, columns.start - left : columns.stop]
+        rgb = np.clip(read, 0, 1)
         y = rgb @ weights
-        _write(planes[0][top:bottom], y[top - bottom :], coding.luma, coding)
+        _write(planes[0][rows, columns], y[above:, left:], coding.luma, coding)
+        half = tuple(slice(span.start // 2, span.stop // 2) for span in (rows, columns))
         for channel, share, plane in ((2, blue, planes[1]), (0, red, planes[2])):
             full = (rgb[..., channel] - y) * np.float32(0.5 / (1 - share))
-            if top == 0:
-                full = np.concatenate([full[:1], full])
-            low = _halved(full, 0, on_row)
-            small = _halved(np.concatenate([low[:, :1], low], axis=1), 1, on_column)
-            _write(plane[top // 2 : bottom // 2], small, coding.chroma, coding)
+            full = np.pad(full, ((1 - above, 0), (1 - left, 0)), mode="edge")
+            small = _halved(_halved(full, 0, on_row), 1, on_column)
+            _write(plane[half], small, coding.chroma, coding)
 
 
 def _write(

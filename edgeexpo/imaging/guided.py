@@ -19,9 +19,11 @@ import numpy.typing as npt
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
+from edgeexpo.imaging.raster import Computed, Raster, whole
 from edgeexpo.imaging.resize import bilinear_taps, resize
 
 Picture = npt.NDArray[np.float32]
+_Taps = tuple[npt.NDArray[np.intp], Picture]
 Doubles = npt.NDArray[np.float64]
 
 RADIUS, EPS = 2, 1e-4
@@ -29,7 +31,6 @@ RADIUS, EPS = 2, 1e-4
 
 COLORS = ("rgb", "lab")
 
-_ROWS = 64
 _UNSEEN = (1 / 255) ** 2 / 12
 """Variance of rounding to 8 bits: a guide that varies less carries no information."""
 
@@ -63,18 +64,33 @@ def guided_upsampling(
     Raises:
         BundleError: Unknown ``color``.
     """
+    return whole(guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps))
+
+
+def guided_by_windows(
+    small: Picture,
+    frames: Sequence[Raster],
+    color: str = "rgb",
+    radius: int = RADIUS,
+    eps: float = EPS,
+) -> Raster:
+    """As :func:`guided_upsampling`, applied a window at a time to frames that are rasters."""
     size = small.shape[:2]
-    if size == frames[0].shape[:2]:
-        return decode(np.asarray(small, np.float32), color)
-    guide = _guide([resize(np.asarray(f, np.float32), size) for f in frames], color)
-    coefficients = fit(guide, np.asarray(small, np.float32), radius, eps)
     height, width = frames[0].shape[:2]
-    result = np.empty((height, width, 3), np.float32)
-    for top in range(0, height, _ROWS):
-        rows = slice(top, min(top + _ROWS, height))
-        strip = _guide([np.asarray(f[rows], np.float32) for f in frames], color)
-        result[rows] = decode(_apply(coefficients, strip, rows, height), color)
-    return result
+    if size == (height, width):
+        return decode(small, color)
+    guide = _guide([resize(f, size) for f in frames], color)
+    coefficients = fit(guide, small, radius, eps)
+
+    def compute(rows: slice, columns: slice) -> Picture:
+        part = _guide([np.asarray(f[rows, columns], np.float32) for f in frames], color)
+        taps = [
+            _window(bilinear_taps(n_in, n_out), span)
+            for span, n_in, n_out in zip((rows, columns), size, (height, width), strict=True)
+        ]
+        return decode(_apply(coefficients, part, *taps), color)
+
+    return Computed((height, width, 3), compute)
 
 
 def encode(rgb: Picture, color: str) -> Picture:
@@ -149,20 +165,24 @@ def _whole(guide: Picture, target: Picture) -> tuple[Doubles, Doubles]:
     return mean + slope, change_centre - slope @ centre
 
 
-def _apply(coefficients: Picture, guide: Picture, rows: slice, height: int) -> Picture:
-    """Enlarge a strip of the coefficients bilinearly and apply it to the guide's strip."""
+def _apply(coefficients: Picture, guide: Picture, rows: _Taps, columns: _Taps) -> Picture:
+    """Enlarge a window of the coefficients bilinearly and apply it to the guide's."""
     small_height, small_width, _, terms = coefficients.shape
     flat = coefficients.reshape(small_height, small_width, -1)
-    index, weight = (t[rows] for t in bilinear_taps(small_height, height))
-    above, below = flat[index[:, 0]], flat[index[:, 1]]
-    narrow = above + (below - above) * weight[:, None, None]
-    index, weight = bilinear_taps(small_width, guide.shape[1])
-    left = narrow.take(index[:, 0], 1)
-    left += (narrow.take(index[:, 1], 1) - left) * weight[:, None]
+    (index, weight), first = columns, int(columns[0].min())
+    flat = flat[:, first : int(index.max()) + 1]
+    above, below = flat[rows[0][:, 0]], flat[rows[0][:, 1]]
+    narrow = above + (below - above) * rows[1][:, None, None]
+    left = narrow.take(index[:, 0] - first, 1)
+    left += (narrow.take(index[:, 1] - first, 1) - left) * weight[:, None]
     full = left.reshape(*guide.shape[:2], 3, terms)
     result: Picture = np.einsum("hwoc,hwc->hwo", full[..., :-1], guide)
     result += full[..., -1]
     return result
+
+
+def _window(taps: _Taps, span: slice) -> _Taps:
+    return taps[0][span], taps[1][span]
 
 
 def _guide(frames: Sequence[Picture], color: str) -> Picture:

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import mapping
 from edgeexpo.imaging import response as responses
+from edgeexpo.imaging.raster import Computed, Raster, whole
 
 Picture = npt.NDArray[np.float32]
-
-_STRIP = 1 << 18
 
 
 def intermediate(
@@ -54,23 +53,58 @@ def intermediate(
         UsageError: ``ev`` is not positive, or the response is unknown.
     """
     x1, x2 = _frame("under", under), _frame("over", over)
-    if x1.shape != x2.shape:
-        raise PictureError(f"under is {_size(x1)}, over is {_size(x2)}; expected the same size")
+    return whole(
+        intermediate_by_windows(
+            x1,
+            x2,
+            ev=ev,
+            response=response,
+            xi_lower=xi_lower,
+            xi_upper=xi_upper,
+            levels=levels,
+        )
+    )
+
+
+def intermediate_by_windows(
+    under: Raster,
+    over: Raster,
+    *,
+    ev: float | None,
+    response: str | npt.ArrayLike = "fitted",
+    xi_lower: float = 5,
+    xi_upper: float = 250,
+    levels: int | None = None,
+) -> Raster:
+    """As :func:`intermediate`, computed a window at a time.
+
+    The frames, float32 in [0, 1], are read once for their histograms (unless the response and
+    ``ev`` are known), then again for each window.
+
+    Raises:
+        PictureError, UsageError: As there.
+    """
+    if under.shape != over.shape:
+        raise PictureError(
+            f"under is {_size(under)}, over is {_size(over)}; expected the same size"
+        )
     if ev is not None and not ev > 0:
         raise UsageError(f"ev is {ev}; expected log2 of the ratio over/under, such as 4")
-    lift, lower = _mappings(x1, x2, ev, response)
+    lift, lower = _mappings(under, over, ev, response)
     weight_low, weight_high = weights(xi_lower, xi_upper)
-    out = np.empty_like(x1)
-    rows = max(1, _STRIP // max(1, x1.shape[1]))
-    for start in range(0, x1.shape[0], rows):
-        part = slice(start, start + rows)
+
+    def compute(rows: slice, columns: slice) -> np.ndarray:
+        x1, x2 = under[rows, columns], over[rows, columns]
+        out = np.empty(x1.shape, np.float32)
         for c in range(3):
-            w1, v1 = _look_up(x1[part, :, c], weight_low, lift[:, c])
-            w2, v2 = _look_up(x2[part, :, c], weight_high, lower[:, c])
-            out[part, :, c] = (w1 * v1 + w2 * v2) / (w1 + w2)
+            w1, v1 = _look_up(x1[..., c], weight_low, lift[:, c])
+            w2, v2 = _look_up(x2[..., c], weight_high, lower[:, c])
+            out[..., c] = (w1 * v1 + w2 * v2) / (w1 + w2)
         if levels is not None:
-            out[part] = np.rint(out[part] * np.float32(levels)) / np.float32(levels)
-    return out
+            out = np.rint(out * np.float32(levels)) / np.float32(levels)
+        return out
+
+    return Computed(under.shape, compute)
 
 
 def weights(xi_lower: float, xi_upper: float) -> tuple[Picture, Picture]:
@@ -90,7 +124,7 @@ def weights(xi_lower: float, xi_upper: float) -> tuple[Picture, Picture]:
 
 
 def _mappings(
-    x1: Picture, x2: Picture, ev: float | None, chosen: str | npt.ArrayLike
+    x1: Raster, x2: Raster, ev: float | None, chosen: str | npt.ArrayLike
 ) -> tuple[Picture, Picture]:
     if isinstance(chosen, str):
         if chosen not in ("fitted", "srgb"):
@@ -130,5 +164,5 @@ def _frame(name: str, frame: npt.ArrayLike) -> Picture:
     return np.asarray(np.clip(picture, 0, 1), np.float32)
 
 
-def _size(picture: Picture) -> str:
+def _size(picture: Raster) -> str:
     return f"{picture.shape[1]}x{picture.shape[0]}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from edgeexpo.imaging.raster import Raster, windows
+
 Lut = npt.NDArray[np.float64]
 
 CODES = 256
@@ -38,7 +40,7 @@ def square_roots(table: Lut, ev: float) -> tuple[Lut, Lut]:
     return exposure_mapping(table, ev / 2), exposure_mapping(table, -ev / 2)
 
 
-def histogram_mapping(source: npt.ArrayLike, target: npt.ArrayLike) -> Lut:
+def histogram_mapping(source: Raster, target: Raster) -> Lut:
     """IMF by cumulative matching, ``L(z) = H2inv(H1(z))`` per channel.
 
     Follows M. D. Grossberg and S. K. Nayar, "Determining the camera response from images: what is
@@ -53,7 +55,7 @@ def histogram_mapping(source: npt.ArrayLike, target: npt.ArrayLike) -> Lut:
     return np.stack([np.interp(_middle(h1[c]), *_support(h2[c], codes)) for c in range(3)], axis=1)
 
 
-def matched_codes(under: npt.ArrayLike, over: npt.ArrayLike) -> tuple[Lut, Lut, Lut]:
+def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
     """Code pairs of equal radiance, by cumulative matching, over all channels.
 
     Returns:
@@ -74,16 +76,15 @@ def matched_codes(under: npt.ArrayLike, over: npt.ArrayLike) -> tuple[Lut, Lut, 
     return np.concatenate(low), np.concatenate(high), np.concatenate(share)
 
 
-def histograms(frame: npt.ArrayLike) -> Lut:
+def histograms(frame: Raster) -> Lut:
     """Share of the pixels at each 8-bit code: (3, 256), each row sums to 1."""
-    picture = np.asarray(frame)
+    height, width = frame.shape[:2]
     counts = np.zeros((3, CODES))
-    rows = max(1, (1 << 18) // max(1, picture.shape[1]))
-    for start in range(0, picture.shape[0], rows):
-        codes = np.rint(picture[start : start + rows] * (CODES - 1)).astype(np.uint8)
+    for window in windows(frame.shape, max(1, (1 << 18) // max(1, width))):
+        codes = np.rint(frame[window] * (CODES - 1)).astype(np.uint8)
         for c in range(3):
             counts[c] += np.bincount(codes[..., c].ravel(), minlength=CODES)
-    return np.asarray(counts / max(1, picture.shape[0] * picture.shape[1]))
+    return np.asarray(counts / max(1, height * width))
 
 
 def _middle(histogram: Lut) -> Lut:

@@ -6,13 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging.raster import Raster
 
 Picture = npt.NDArray[np.float32]
 
 METHODS = ("area", "bilinear")
 
+_STRIP = 1 << 18
+"""Pixels of a picture that are read at a time."""
 
-def resize(picture: Picture, size: tuple[int, int], method: str = "area") -> Picture:
+
+def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Picture:
     """Scale a picture to ``size``; the axes are independent, rows first.
 
     ``area``: along an axis that shrinks, an output pixel is the mean of the input that it covers,
@@ -25,7 +29,7 @@ def resize(picture: Picture, size: tuple[int, int], method: str = "area") -> Pic
     Weights are computed in float64 from integers, sums are float32.
 
     Args:
-        picture: HxWxC, any range and encoding.
+        picture: HxWxC, any range and encoding; read in strips of rows.
         size: Height and width of the result, in pixels.
         method: ``"area"`` or ``"bilinear"``.
 
@@ -35,15 +39,24 @@ def resize(picture: Picture, size: tuple[int, int], method: str = "area") -> Pic
     Raises:
         PictureError: Not HxWxC, an empty size, or another method.
     """
-    picture = np.asarray(picture, np.float32)
-    if picture.ndim != 3 or min(*picture.shape[:2], *size) < 1:
+    if len(picture.shape) != 3 or min(*picture.shape[:2], *size) < 1:
         found = "x".join(map(str, picture.shape))
         raise PictureError(
             f"cannot resize {found} to {size[0]}x{size[1]}; expected HxWxC, not empty"
         )
     if method not in METHODS:
         raise PictureError(f"unknown resize method {method!r}; expected {', '.join(METHODS)}")
-    return _along(_along(picture, size[0], 0, method), size[1], 1, method)
+    height, width, channels = picture.shape
+    rows, columns = _taps(height, size[0], method), _taps(width, size[1], method)
+    result = np.empty((*size, channels), np.float32)
+    strip = max(1, _STRIP * size[0] // (height * width))
+    for top in range(0, size[0], strip):
+        index, weight = rows[0][top : top + strip], rows[1][top : top + strip]
+        first, last = int(index.min()), int(index.max()) + 1
+        part = np.asarray(picture[first:last, 0:width], np.float32)
+        short = _weighted(part, index - first, weight, 0)
+        result[top : top + strip] = _weighted(short, *columns, 1)
+    return result
 
 
 def bilinear_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
@@ -57,20 +70,23 @@ def bilinear_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]
     return np.stack([left, np.minimum(left + 1, n_in - 1)], 1), (position - left).astype(np.float32)
 
 
-def _along(picture: Picture, n_out: int, axis: int, method: str) -> Picture:
-    n_in = picture.shape[axis]
-    if n_in == n_out:
-        return picture.copy() if axis == 0 else picture
-    if method == "area" and n_out < n_in:
-        index, weight = _area_taps(n_in, n_out)
-    else:
-        index, second = bilinear_taps(n_in, n_out)
-        weight = np.stack([1 - second, second], 1)
+def _weighted(picture: Picture, index: npt.NDArray[np.intp], weight: Picture, axis: int) -> Picture:
+    """Sum of the positions that ``index`` names along an axis, by their weights."""
     shape = (-1, 1, 1) if axis == 0 else (-1, 1)
     result = picture.take(index[:, 0], axis) * weight[:, 0].reshape(shape)
     for tap in range(1, index.shape[1]):
         result += picture.take(index[:, tap], axis) * weight[:, tap].reshape(shape)
     return result
+
+
+def _taps(n_in: int, n_out: int, method: str) -> tuple[npt.NDArray[np.intp], Picture]:
+    """Input positions of every output position, and their weights."""
+    if n_in == n_out:
+        return np.arange(n_in)[:, None], np.ones((n_in, 1), np.float32)
+    if method == "area" and n_out < n_in:
+        return _area_taps(n_in, n_out)
+    index, second = bilinear_taps(n_in, n_out)
+    return index, np.stack([1 - second, second], 1)
 
 
 def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:

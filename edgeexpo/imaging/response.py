@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import UsageError
+from edgeexpo.imaging.raster import Raster
 
 Table = npt.NDArray[np.float64]
 
@@ -112,9 +113,7 @@ def render(radiance: npt.NDArray[np.floating], table: Table) -> npt.NDArray[np.f
     return out
 
 
-def fit_response(
-    under: npt.NDArray[np.float32], over: npt.NDArray[np.float32], ev: float | None
-) -> tuple[Table, float]:
+def fit_response(under: Raster, over: Raster, ev: float | None) -> tuple[Table, float]:
     """Fit the empirical model to two exposures of one scene, from their histograms alone.
 
     Equal quantiles of the two frames show equal radiance, so no registration is needed. Gauss-
@@ -141,9 +140,7 @@ def fit_response(
     return table, prior.ev(parameters)
 
 
-def estimate_ev(
-    under: npt.NDArray[np.float32], over: npt.NDArray[np.float32], table: Table
-) -> float:
+def estimate_ev(under: Raster, over: Raster, table: Table) -> float:
     """log2 of the exposure ratio of two frames under a known response, from their histograms.
 
     Returns:

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.fusion import downsample, exposure_fusion, laplacian_pyramid, upsample
+from edgeexpo.imaging.fusion import (
+    downsample,
+    exposure_fusion,
+    fused_by_windows,
+    laplacian_pyramid,
+    upsample,
+)
+from edgeexpo.imaging.raster import whole, windows
 
 SIZES = [(16, 16), (17, 33), (64, 64), (101, 55), (240, 320)]
 
@@ -96,3 +103,21 @@ def test_a_floor_keeps_noise_from_choosing_frames() -> None:
     noisy = [f + 2e-3 * random.standard_normal(f.shape).astype(np.float32) for f in frames]
     spread = {floor: exposure_fusion(noisy, floor=floor).std() for floor in (1e-12, 1e-3)}
     assert spread[1e-3] < 0.7 * spread[1e-12]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(16, 150), st.integers(16, 150), st.sampled_from([32, 64]), st.integers(1, 3))
+def test_fusion_by_windows_equals_the_whole(height, width, side, count):
+    random = np.random.default_rng(height * 1000 + width)
+    frames = [smooth(random, height, width) for _ in range(count)]
+    fused = fused_by_windows(frames, side, floor=1e-5)
+    expected = exposure_fusion(frames, floor=1e-5)
+    np.testing.assert_allclose(whole(fused), expected, atol=2e-5)
+    for window in windows(fused.shape, 37, 53):
+        np.testing.assert_allclose(fused[window], expected[window], atol=2e-5)
+
+
+def smooth(random, height, width):
+    noise = random.random((height, width, 3), np.float32)
+    slow = np.sin(np.arange(width, dtype=np.float32) / 9 + random.random())[None, :, None]
+    return np.clip(0.5 + 0.4 * slow + 0.2 * (noise - 0.5), 0, 1).astype(np.float32)

@@ -79,11 +79,11 @@ def test_spec_says_what_the_artefact_is():
 def test_stage_parameters_are_arguments_of_the_stages():
     import inspect
 
-    from edgeexpo.imaging.fusion import exposure_fusion
+    from edgeexpo.imaging.fusion import Measures
     from edgeexpo.imaging.interpolation import intermediate
 
     spec = lrl.spec("lrl-8")
-    for stage, function in ((spec.front, intermediate), (spec.back, exposure_fusion)):
+    for stage, function in ((spec.front, intermediate), (spec.back, Measures)):
         defaults = {
             name: parameter.default
             for name, parameter in inspect.signature(function).parameters.items()

@@ -11,16 +11,45 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging.raster import whole, windows
 from edgeexpo.runtime.frames import LAYOUTS, FrameFormat, empty, from_rgb, to_rgb
 from edgeexpo.runtime.yuv import MATRICES, SITINGS
 
 YUV = [layout for layout in LAYOUTS if FrameFormat(layout).is_yuv]
 
 
+def rgb(frame, frame_format):
+    return whole(to_rgb(frame, frame_format))
+
+
 def smooth(height=48, width=64):
     """A picture whose chroma is smooth: interpolations of any kind agree."""
     rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
     return np.stack([0.2 + 0.5 * rows, 0.3 + 0.4 * columns, 0.7 - 0.4 * rows], axis=2).astype("f4")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    layout=st.sampled_from(LAYOUTS),
+    matrix=st.sampled_from(sorted(MATRICES)),
+    full=st.booleans(),
+    siting=st.sampled_from(sorted(SITINGS)),
+    rotation=st.sampled_from([0, 90, 180, 270]),
+    mirror=st.booleans(),
+    half=st.tuples(st.integers(1, 70), st.integers(1, 9)),
+)
+def test_windows_are_read_and_written_seamlessly(
+    layout, matrix, full, siting, rotation, mirror, half
+):
+    frame_format = FrameFormat(layout, matrix, full, siting, rotation, mirror)
+    picture = np.random.default_rng(half).random((2 * half[0], 2 * half[1], 3), np.float32)
+    at_once, by_windows = (empty(*picture.shape[:2], frame_format) for _ in range(2))
+    from_rgb(picture, frame_format, at_once)
+    from_rgb(picture, frame_format, by_windows, side=6)
+    np.testing.assert_array_equal(by_windows, at_once)
+    read = rgb(at_once, frame_format)
+    for window in windows(picture.shape, 5, 7):
+        np.testing.assert_allclose(to_rgb(at_once, frame_format)[window], read[window], atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -40,7 +69,7 @@ def test_there_and_back(layout, matrix, full, siting, rotation, mirror, half):
     frame = empty(*picture.shape[:2], frame_format)
     from_rgb(picture, frame_format, frame)
     step = 1.2 / (876 if layout == "p010" else 219) + 0.02
-    assert np.abs(to_rgb(frame, frame_format) - picture).max() < step
+    assert np.abs(rgb(frame, frame_format) - picture).max() < step
 
 
 @pytest.mark.parametrize("matrix", sorted(MATRICES))
@@ -64,7 +93,7 @@ def test_a_flat_frame_follows_the_standard(matrix, full, layout):
     shift = 6 if layout == "p010" else 0
     frame[:8] = y << shift
     frame[8:, 0::2], frame[8:, 1::2] = cb << shift, cr << shift
-    np.testing.assert_allclose(to_rgb(frame, frame_format)[3, 4], expected, atol=1e-6)
+    np.testing.assert_allclose(rgb(frame, frame_format)[3, 4], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +110,7 @@ def test_agrees_with_opencv(layout, code):
     from_rgb(smooth(), frame_format, frame)
     oracle = cv2.cvtColor(frame, code) / 255
     # OpenCV repeats each chroma sample, which is half a sample's slope away.
-    assert np.abs(to_rgb(frame, frame_format) - oracle).max() < 0.02
+    assert np.abs(rgb(frame, frame_format) - oracle).max() < 0.02
     assert np.abs(oracle - smooth()).max() < 0.03
 
 
@@ -117,7 +146,7 @@ def test_agrees_with_ffmpeg(layout, matrix, full):
         interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
     )
     oracle = theirs.to_ndarray() / 65535
-    assert np.abs(to_rgb(frame, frame_format) - oracle).max() < 0.012
+    assert np.abs(rgb(frame, frame_format) - oracle).max() < 0.012
     assert np.abs(oracle - smooth()).max() < 0.02
 
 
@@ -126,7 +155,7 @@ def test_chroma_lies_where_the_siting_says():
     frame[8:, 1::2] = np.arange(4) * 8 + 100  # V rises by 8 from sample to sample, along the row
     slopes = {}
     for siting in SITINGS:
-        red = to_rgb(frame, FrameFormat("nv12", "bt709", True, siting))[4, :, 0]
+        red = rgb(frame, FrameFormat("nv12", "bt709", True, siting))[4, :, 0]
         slopes[siting] = np.rint((red * 255 - 128) / (2 * (1 - 0.2126)) + 28)[2:6]
     np.testing.assert_array_equal(slopes["left"], [8, 12, 16, 20])
     np.testing.assert_array_equal(slopes["topleft"], slopes["left"])
@@ -139,10 +168,10 @@ def test_padded_rows_and_planes_are_read_where_they_are():
     from_rgb(smooth(16, 24), frame_format, packed)
     buffer = np.zeros((24, 40), np.uint8)
     buffer[:, :24] = packed
-    expected = to_rgb(packed, frame_format)
-    np.testing.assert_array_equal(to_rgb(buffer[:, :24], frame_format), expected)
+    expected = rgb(packed, frame_format)
+    np.testing.assert_array_equal(rgb(buffer[:, :24], frame_format), expected)
     planes = (buffer[:16, :24], buffer[16:, :24].reshape(8, 12, 2))
-    np.testing.assert_array_equal(to_rgb(planes, frame_format), expected)
+    np.testing.assert_array_equal(rgb(planes, frame_format), expected)
     out = np.zeros_like(buffer)
     from_rgb(smooth(16, 24), frame_format, out[:, :24])
     np.testing.assert_array_equal(out, buffer)
@@ -154,11 +183,11 @@ def test_planes_of_i420_are_three():
     from_rgb(smooth(6, 10), frame_format, packed)
     chroma = packed[6:].reshape(2, 3, 5)
     planes = (packed[:6], chroma[0], chroma[1])
-    np.testing.assert_array_equal(to_rgb(planes, frame_format), to_rgb(packed, frame_format))
+    np.testing.assert_array_equal(rgb(planes, frame_format), rgb(packed, frame_format))
     wide = np.zeros((9, 16), np.uint8)
     wide[:, :10] = packed
     with pytest.raises(PictureError, match="padded rows; expected its three planes"):
-        to_rgb(wide[:, :10], frame_format)
+        rgb(wide[:, :10], frame_format)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float16", "float32"])
@@ -171,7 +200,7 @@ def test_rgb_in_any_order(layout, kind):
     assert frame.dtype == kind
     assert frame.shape == {"planar": (3, 64, 48)}.get(layout, (64, 48, 3))
     step = {"uint8": 0.5 / 255, "uint16": 0.5 / 65535, "float16": 5e-4, "float32": 0}[kind]
-    np.testing.assert_allclose(to_rgb(frame, frame_format), picture, atol=step + 1e-7)
+    np.testing.assert_allclose(rgb(frame, frame_format), picture, atol=step + 1e-7)
     red = {"rgb": frame[..., 0], "bgr": frame[..., 2], "planar": frame[0]}[layout]
     plain = np.float32(red) / (np.iinfo(kind).max if kind.startswith("u") else 1)
     upright = cv2.flip(cv2.rotate(plain, cv2.ROTATE_90_CLOCKWISE), 1)
@@ -207,7 +236,7 @@ def test_rgb_in_any_order(layout, kind):
 )
 def test_bad_frames_are_one_line(frame, frame_format, words):
     with pytest.raises(PictureError, match=words) as caught:
-        to_rgb(frame, frame_format)
+        rgb(frame, frame_format)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,75 @@
+"""How much memory a session may take for pictures of any size, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.spec import ModelSpec, SizeRange
+
+SMALLEST = 32
+"""Smallest budget, in MiB."""
+
+_MIB = 1 << 20
+_FAR = 64
+_WINDOW, _COARSE, _TILE = 112, 1.9, 64
+"""Bytes that exposure fusion takes per pixel of a window with its surroundings, and per pixel of
+the picture for the coarse part of its pyramids; bytes per pixel of a tile. Measured; a test holds
+sessions to their budget."""
+
+_HALO_SHARE = 0.1
+"""Largest share of a tile's pixels that its halo may take."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Memory for frames and stages, beyond what the engine takes and the caller holds.
+
+    Attributes:
+        memory_mb: MiB.
+
+    Raises:
+        UsageError: Less than :data:`SMALLEST`.
+    """
+
+    memory_mb: float
+
+    def __post_init__(self) -> None:
+        if not self.memory_mb >= SMALLEST:
+            raise UsageError(f"memory_mb is {self.memory_mb}; expected at least {SMALLEST}")
+
+    def tiles(self, spec: ModelSpec, sizes: SizeRange) -> SizeRange:
+        """Sizes of tiles: bounded by an eighth of the budget, but never mostly halo."""
+        if spec.halo is None or sizes.enumerated or sizes.smallest == sizes.largest:
+            return sizes
+        affordable = math.sqrt(self.memory_mb * _MIB / 8 / _TILE)
+        useful = 2 * spec.halo / (1 - math.sqrt(1 - _HALO_SHARE))
+        side = math.ceil(max(affordable, useful) / sizes.multiple) * sizes.multiple
+        height, width = (
+            max(low, min(side, high))
+            for low, high in zip(sizes.smallest, sizes.largest, strict=True)
+        )
+        return replace(sizes, largest=(height, width))
+
+    def keeps(self, shape: tuple[int, ...]) -> bool:
+        """True when a float32 picture of this shape may stay in memory between two stages."""
+        return math.prod(shape) * 4 <= self.memory_mb * _MIB / 4
+
+    def window(self, spec: ModelSpec, height: int, width: int) -> int:
+        """Side of the windows, a multiple of 8, in which the back stage computes a picture.
+
+        Raises:
+            PictureError: The stage needs more than the budget for a picture of this size.
+        """
+        left = self.memory_mb * _MIB
+        if spec.back is not None and spec.back.kind == "exposure-fusion":
+            left -= height * width * _COARSE
+        side = math.sqrt(max(left, 0) / 2 / _WINDOW) - _FAR
+        if side < _FAR:
+            needed = (height * width * _COARSE + 2 * _WINDOW * (2 * _FAR) ** 2) / _MIB
+            raise PictureError(
+                f"a picture of {height}x{width} (HxW) needs {math.ceil(needed)} MiB and memory_mb "
+                f"is {self.memory_mb:g}; raise it or scale the frames down"
+            )
+        return min(int(side), 1024) // 8 * 8

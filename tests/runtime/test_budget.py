@@ -1,0 +1,155 @@
+"""Sessions with a memory budget give the same pictures and stay within it."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from tiny_bundle import write_bundle
+
+from edgeexpo.errors import OutputError, PictureError, UsageError
+from edgeexpo.runtime import FakeEngine, FrameFormat, load
+from edgeexpo.runtime.budget import SMALLEST, Budget
+from edgeexpo.runtime.frames import empty, from_rgb
+from edgeexpo.runtime.spool import Spool
+from edgeexpo.spec import SizeRange, StageSpec, TensorSpec
+
+MIB = 1 << 20
+PAIR = ("under", "over")
+LUMA = {"channels": 1, "color": "Y"}
+SYSTEMS = {
+    "interpolation": {"residual": "y0", "front": StageSpec("intermediate")},
+    "correction": {
+        "kind": "correction",
+        "frames": ("picture",),
+        "halo": None,
+        "front": StageSpec("resize", {"height": 64, "width": 64}),
+        "inputs": (TensorSpec("y0", size=(64, 64)),),
+        "back": StageSpec("guided"),
+    },
+    "radiance": {
+        "frames": ("picture",),
+        "front": StageSpec("thumbnail", {"height": 32, "width": 32}),
+        "inputs": (TensorSpec("y0"), TensorSpec("small", size=(32, 32))),
+        "outputs": (TensorSpec("y_hat", transfer="linear", color="none"),),
+        "back": None,
+    },
+    "luma": {
+        "front": StageSpec("luma"),
+        "inputs": (TensorSpec("under", **LUMA), TensorSpec("over", **LUMA)),
+        "outputs": (TensorSpec("y_hat", **LUMA),),
+        "back": StageSpec("chroma"),
+    },
+    "whole": {
+        "halo": None,
+        "front": None,
+        "inputs": (TensorSpec("under"), TensorSpec("over")),
+        "back": StageSpec("guided"),
+        "longest": 64,
+    },
+}
+
+
+def blur(inputs):
+    """A local network: the mean of its inputs and of their right neighbours."""
+    pictures = [v for n, v in inputs.items() if n != "small"]
+    mean = sum(pictures) / np.float32(len(pictures))
+    after = np.concatenate([mean[..., 1:], mean[..., -1:]], axis=3)
+    return {"y_hat": np.float32(0.9) * mean + np.float32(0.1) * after}
+
+
+def open_system(folder, name, memory_mb, **options):
+    if not folder.exists():
+        write_bundle(folder, **SYSTEMS[name])
+    return load(folder, memory_mb=memory_mb, engine=FakeEngine(blur), **options)
+
+
+def frames_of(name, height, width):
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    wave = np.sin(rows / 31) * np.cos(columns / 23) * 90
+    noise = np.random.default_rng(0).integers(-8, 9, (height, width, 3))
+    exposures = (90, 160)[: len(SYSTEMS[name].get("frames", PAIR))]
+    return [
+        np.clip(level + wave[..., None] + noise, 0, 255).astype(np.uint8) for level in exposures
+    ]
+
+
+def allocated(function):
+    """Largest number of bytes allocated at a time while the function runs."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_windows_give_the_same_picture(tmp_path, name):
+    frames = frames_of(name, 500, 710)
+    with open_system(tmp_path / "b", name, None) as session:
+        expected = session(*frames)
+    with open_system(tmp_path / "b", name, SMALLEST) as session:
+        found = session(*frames)
+    assert found.dtype == expected.dtype
+    tolerance = 1 if found.dtype == np.uint8 else 1e-5
+    np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=tolerance)
+    assert (found == expected).mean() > 0.999 or tolerance < 1
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_budget_is_kept(tmp_path, name):
+    frames = frames_of(name, 1200, 1600)
+    with open_system(tmp_path / "b", name, SMALLEST) as session:
+        out = np.zeros_like(frames[0], np.float32 if name == "radiance" else np.uint8)
+        peak = allocated(lambda: session.run_into(out, *frames))
+    assert peak < SMALLEST * MIB
+    assert out.std() > 0
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_camera_frames_are_read_and_written_within_it(tmp_path, rotation):
+    nv12 = FrameFormat("nv12", rotation=rotation)
+    frames = []
+    for rgb in frames_of("interpolation", 1200, 1600):
+        frames.append(empty(1200, 1600, nv12))
+        from_rgb(rgb.astype(np.float32) / 255, nv12, frames[-1])
+    with open_system(tmp_path / "b", "interpolation", None, frames=nv12) as session:
+        expected = session(*frames)
+    with open_system(tmp_path / "b", "interpolation", SMALLEST, frames=nv12) as session:
+        out = np.zeros_like(expected)
+        peak = allocated(lambda: session.run_into(out, *frames))
+    assert peak < SMALLEST * MIB
+    assert np.abs(out.astype(int) - expected).max() <= 1
+
+
+def test_what_cannot_be_kept_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="memory_mb is 8; expected at least 32"):
+        open_system(tmp_path / "b", "interpolation", 8)
+    spec = open_system(tmp_path / "c", "interpolation", SMALLEST).spec
+    with pytest.raises(PictureError, match=r"9000x12000 .* needs 200 MiB and memory_mb is 32"):
+        Budget(32).window(spec, 9000, 12000)
+    assert Budget(256).window(spec, 6000, 8000) >= 512
+
+
+def test_tiles_shrink_with_the_budget_until_they_are_mostly_halo(tmp_path):
+    spec = open_system(tmp_path / "b", "interpolation", SMALLEST).spec
+    sizes = SizeRange((2048, 512), (16, 16), 4)
+    assert Budget(64).tiles(spec, sizes).largest == (364, 364)
+    assert Budget(4096).tiles(spec, sizes).largest == (2048, 512)
+
+
+def test_a_spool_gives_back_what_was_written():
+    picture = np.random.default_rng(0).random((37, 23, 3), np.float32)
+    spool = Spool(picture.shape)
+    spool[0:20, 0:23] = picture[:20]
+    spool[20:37, 0:9] = picture[20:, :9]
+    spool[20:37, 9:23] = picture[20:, 9:]
+    np.testing.assert_array_equal(spool[3:30, 4:17], picture[3:30, 4:17])
+
+
+def test_a_full_disk_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OutputError, match="free space there, set TMPDIR, or raise memory_mb"):
+        Spool((8, 8, 3))
