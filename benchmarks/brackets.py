@@ -17,8 +17,8 @@ import numpy as np
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.cli.output import table
 from edgeexpo.imaging.files import read_picture
-from edgeexpo.parity.metrics import psnr
-from edgeexpo.parity.mil import MilEngine
+from edgeexpo.parity.metrics.pictures import psnr
+from edgeexpo.parity.mil.interpreter import MilEngine
 from edgeexpo.progress import track
 from edgeexpo.runtime import load
 

@@ -2,7 +2,7 @@
 
     python benchmarks/faults.py dist/kdfusion dist/expandnet
 
-Every fault of `edgeexpo.parity.faults` is put into every artefact of the bundles (made by
+Every fault of `edgeexpo.parity.faults.catalogue` is put into every artefact of the bundles (made by
 `edgeexpo export NAME --target all --precision fp32,int8`) as it runs in its engine, and the default
 gates judge what comes out, on embedded photographs and probes of --size pixels.
 """
@@ -21,10 +21,10 @@ from pathlib import Path
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import samples
-from edgeexpo.parity import plant
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, program_cases
-from edgeexpo.parity.faults import FAULTS, Fault
-from edgeexpo.parity.faults_judge import Remembering, judge, named
+from edgeexpo.parity.faults import plant
+from edgeexpo.parity.faults.catalogue import FAULTS, Fault
+from edgeexpo.parity.faults.judge import Remembering, judge, named
 from edgeexpo.parity.gates import default_gates
 from edgeexpo.parity.isolation import verification_engine
 from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, PAN, SWAPPED

@@ -20,10 +20,10 @@ from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.cli.output import table
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples
-from edgeexpo.parity.localisation import localise, traced_size
-from edgeexpo.parity.plant import FAULTS, FLOAT_ONLY, INTEGER_ONLY, open_layers, plant
+from edgeexpo.parity.faults.plant import FAULTS, FLOAT_ONLY, INTEGER_ONLY, open_layers, plant
+from edgeexpo.parity.layers.localisation import localise, traced_size
+from edgeexpo.parity.layers.trace_program import computed, is_weighted, node_kind
 from edgeexpo.parity.reference import load_program
-from edgeexpo.parity.trace_program import computed, is_weighted, node_kind
 
 
 def main() -> None:

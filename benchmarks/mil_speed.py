@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from edgeexpo.artifact import Artifact, Bundle
-from edgeexpo.parity import mil
-from edgeexpo.parity.mil import MilEngine
+from edgeexpo.parity.mil import interpreter
+from edgeexpo.parity.mil.interpreter import MilEngine
 from edgeexpo.parity.reference import load_program
 
 SIDE = 256
@@ -65,16 +65,16 @@ def profile(bundle: Bundle, artifact: Artifact) -> Counter[str]:
     inputs = pictures(bundle, artifact)
     engine.run(inputs)
     spent: Counter[str] = Counter()
-    step = mil.MilEngine._step
+    step = interpreter.MilEngine._step
 
     def timed(self: MilEngine, op: object, *rest: object) -> None:
         started = time.process_time()
         step(self, op, *rest)
         spent[op.op_type] += 1e3 * (time.process_time() - started)
 
-    mil.MilEngine._step = timed
+    interpreter.MilEngine._step = timed
     engine.run(inputs)
-    mil.MilEngine._step = step
+    interpreter.MilEngine._step = step
     return spent
 
 

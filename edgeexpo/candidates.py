@@ -21,7 +21,7 @@ from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.networks import Network
 from edgeexpo.parity.cases import seen
-from edgeexpo.parity.metrics import measure, worst
+from edgeexpo.parity.metrics.pictures import measure, worst
 from edgeexpo.pipeline import tool_versions
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize

@@ -25,7 +25,7 @@ from edgeexpo.parity.gates import default_gates, overridden
 from edgeexpo.parity.golden import write_golden
 from edgeexpo.parity.recording import record
 from edgeexpo.parity.reference import choose_device
-from edgeexpo.parity.report import REPORT, write_report
+from edgeexpo.parity.report.html import REPORT, write_report
 from edgeexpo.progress import status, track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize

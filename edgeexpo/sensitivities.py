@@ -17,7 +17,7 @@ from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import samples
 from edgeexpo.networks import Network, open_network
 from edgeexpo.parity.cases import seen
-from edgeexpo.parity.metrics import BEST_PSNR, psnr
+from edgeexpo.parity.metrics.pictures import BEST_PSNR, psnr
 from edgeexpo.progress import status, track
 from edgeexpo.pruned import examples
 from edgeexpo.quantization.ptq import calibrated, tensors

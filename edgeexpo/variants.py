@@ -17,7 +17,7 @@ from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.networks import Network
 from edgeexpo.parity.cases import seen
-from edgeexpo.parity.metrics import delta_e_p99, psnr
+from edgeexpo.parity.metrics.pictures import delta_e_p99, psnr
 from edgeexpo.progress import note, status
 from edgeexpo.quantization.ptq import tensors
 from edgeexpo.quantization.variants import NNCF, RANGES, Calibration, Variant, adapted, parse

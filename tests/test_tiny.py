@@ -9,7 +9,7 @@ from conftest import smooth_picture
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.cli import main
-from edgeexpo.parity.metrics import psnr
+from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.runtime import load
 
 

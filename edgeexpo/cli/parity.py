@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         from edgeexpo.parity.check import check_parity
         from edgeexpo.parity.gates import parse_gate
-        from edgeexpo.parity.junit import write_junit
-        from edgeexpo.parity.report import write_report
+        from edgeexpo.parity.report.html import write_report
+        from edgeexpo.parity.report.junit import write_junit
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"parity needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"

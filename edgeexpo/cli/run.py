@@ -212,7 +212,7 @@ def open_session(
     best = [a.target for a in candidates if a.precision == candidates[0].precision]
     if best == ["coreml"] and sys.platform != "darwin":
         try:
-            from edgeexpo.parity.mil import MilEngine
+            from edgeexpo.parity.mil.interpreter import MilEngine
         except ImportError as error:
             raise MissingDependencyError(
                 f"interpreting a Core ML artefact needs {error.name}; "

@@ -16,7 +16,7 @@ from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.evaluation.scene import Picture, Scene
 from edgeexpo.models.widths import load_checkpoint
 from edgeexpo.models.zoo import get
-from edgeexpo.parity.mil import MilEngine
+from edgeexpo.parity.mil.interpreter import MilEngine
 from edgeexpo.runtime.session import Session, load
 from edgeexpo.runtime.stages import back
 from edgeexpo.spec import ModelSpec, SizeRange

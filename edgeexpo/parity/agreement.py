@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH
-from edgeexpo.parity.metrics import BEST_PSNR, psnr
-from edgeexpo.parity.tones import STEPS
+from edgeexpo.parity.metrics.pictures import BEST_PSNR, psnr
+from edgeexpo.parity.metrics.tones import STEPS
 from edgeexpo.parity.verdict import ArtifactParity
 
 

@@ -17,7 +17,7 @@ from edgeexpo.imaging.guided import decode
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.golden import Device, read_golden
-from edgeexpo.parity.metrics import psnr
+from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.parity.probes import SIDE, SWAPPED, brackets, is_noise, larger, probes
 from edgeexpo.progress import track
 from edgeexpo.runtime.stages import front

@@ -23,11 +23,11 @@ from edgeexpo.parity.cases import (
     program_cases,
     seen,
 )
-from edgeexpo.parity.diagnosis import NAMES_IT, explained
 from edgeexpo.parity.gates import overridden
 from edgeexpo.parity.isolation import open_engine
-from edgeexpo.parity.metrics import OF_VARIATION, measure, psnr, tones
-from edgeexpo.parity.relations import relations, seam, tile_borders
+from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
+from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure, psnr, tones
+from edgeexpo.parity.metrics.relations import relations, seam, tile_borders
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.progress import track
 from edgeexpo.runtime.engine import Engine

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from edgeexpo.errors import UsageError
-from edgeexpo.parity.metrics import ALL, LARGER_IS_BETTER, RELATIONS
+from edgeexpo.parity.metrics.pictures import ALL, LARGER_IS_BETTER, RELATIONS
 from edgeexpo.spec import Gate
 
 _GATE = re.compile(

@@ -81,7 +81,7 @@ def verification_engine(
 ) -> Engine:
     """The engine that verifies ``target`` on this host: off macOS, Core ML is interpreted."""
     if target == "coreml" and sys.platform != "darwin":
-        from edgeexpo.parity.mil import MilEngine
+        from edgeexpo.parity.mil.interpreter import MilEngine
 
         interpreter: Engine = MilEngine(spec)
         interpreter.load(path)

@@ -82,7 +82,7 @@ class Parity:
         """What :func:`edgeexpo.check_parity` found, and raises; run once."""
         from edgeexpo.parity.check import check_parity
         from edgeexpo.parity.gates import parse_gate
-        from edgeexpo.parity.junit import properties
+        from edgeexpo.parity.report.junit import properties
 
         report = check_parity(
             self._bundle,
@@ -109,7 +109,7 @@ class Parity:
             AssertionError: With the verdict in words.
         """
         __tracebackhide__ = True
-        from edgeexpo.parity.words import verdict
+        from edgeexpo.parity.report.words import verdict
 
         unverified = [a.file for a in self.report.artifacts if a.status == "unverified"]
         if not self.report:
@@ -119,7 +119,7 @@ class Parity:
 
     def _write_page(self, report: ParityReport, folder: Path) -> None:
         from edgeexpo.artifact import Bundle, check_file
-        from edgeexpo.parity.report import write_report
+        from edgeexpo.parity.report.html import write_report
 
         path = folder / f"{self._bundle.resolve().name}.html"
         check_file(path, force=True)

@@ -15,7 +15,7 @@ from edgeexpo.artifact import Bundle
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.export.noise import quiet
 from edgeexpo.parity.golden import Device
-from edgeexpo.parity.provenance import processor
+from edgeexpo.parity.report.provenance import processor
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import SizeRange
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
 from edgeexpo.parity.gates import holds
-from edgeexpo.parity.geometry import CHANNEL_ORDERS, ORIENTATIONS
 from edgeexpo.parity.golden import Device
-from edgeexpo.parity.metrics import ALL, total_correction_snr, worst
+from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
+from edgeexpo.parity.metrics.pictures import ALL, total_correction_snr, worst
 from edgeexpo.spec import Gate
 
 MEANINGS: Mapping[str, Mapping[float, str]] = {
@@ -32,8 +32,9 @@ class ArtifactParity:
 
     Attributes:
         failed_gates: A line for every gate that does not hold; the first names the fault best.
-        worst: Worst value of every metric over photographs (:data:`edgeexpo.parity.metrics.ALL`);
-            ``X_quantized`` is ``X`` against the quantised program.
+        worst: Worst value over photographs of every metric of
+            :data:`edgeexpo.parity.metrics.pictures.ALL`; ``X_quantized`` is ``X`` against the
+            quantised program.
         worst_probe: The same over probes.
         total: ``correction_snr`` over all photographs together, for residual networks.
         per_input: One row of metrics per picture.

@@ -10,7 +10,7 @@ import pytest
 
 from edgeexpo.artifact import Bundle, write_manifest
 from edgeexpo.cli import main
-from edgeexpo.parity.plant import plant
+from edgeexpo.parity.faults.plant import plant
 
 KEYS = {"node", "operator", "module", "source", "error", "share", "range", "fault"}
 

@@ -222,7 +222,7 @@ def coreml_bundle(place):
 
 
 def test_core_ml_is_interpreted_off_macos(coreml_bundle, monkeypatch, capsys):
-    stand_in = types.ModuleType("edgeexpo.parity.mil")
+    stand_in = types.ModuleType("edgeexpo.parity.mil.interpreter")
     stand_in.MilEngine = lambda: FakeEngine(lambda x: {"y_hat": x["y0"]}, "mil-interpreter")
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
     monkeypatch.setattr(sys, "platform", "linux")
@@ -233,7 +233,7 @@ def test_core_ml_is_interpreted_off_macos(coreml_bundle, monkeypatch, capsys):
 
 
 def test_without_the_interpreter_the_extra_is_named(coreml_bundle, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "edgeexpo.parity.mil", None)
+    monkeypatch.setitem(sys.modules, "edgeexpo.parity.mil.interpreter", None)
     monkeypatch.setattr(sys, "platform", "linux")
     code, err = fails(capsys, "b", "dark.png", "bright.png", "-o", "out.png")
     assert code == 4

@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from edgeexpo.evaluation import metrics
 from edgeexpo.evaluation.metrics import Measure, measure_radiance, to_codes
 from edgeexpo.evaluation.scene import Scene
-from edgeexpo.parity import structure as parity
+from edgeexpo.parity.metrics import structure as parity
 
 
 def pair(height: int, width: int, noise: float = 0.03, seed: int = 0) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from edgeexpo.export.executorch_export import export_executorch
 from edgeexpo.export.half import half
 from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.export.program import capture
-from edgeexpo.parity.mil import MilEngine
+from edgeexpo.parity.mil.interpreter import MilEngine
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.spec import TensorSpec
 

@@ -5,7 +5,7 @@ import pytest
 
 from edgeexpo.errors import UsageError
 from edgeexpo.parity.gates import FLAT_PSNR, default_gates, holds, overridden, parse_gate
-from edgeexpo.parity.metrics import delta_e_p99
+from edgeexpo.parity.metrics.pictures import delta_e_p99
 from edgeexpo.parity.verdict import failed_gates
 from edgeexpo.spec import Gate
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.export.program import capture
-from edgeexpo.parity.metrics import psnr
+from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.sensitivity import (
     operators,

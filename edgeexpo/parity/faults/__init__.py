@@ -1,0 +1,1 @@
+"""Faults put into artefacts, to test the gates and the localisation with."""

@@ -1,0 +1,1 @@
+"""Which layer: an artefact's values between layers, aligned with the program and judged."""

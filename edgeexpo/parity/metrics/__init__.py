@@ -1,0 +1,1 @@
+"""What a photographer would see, as numbers."""

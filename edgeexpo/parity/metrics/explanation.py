@@ -1,0 +1,112 @@
+"""Whether a metric names what is wrong, or only fires on it: how much of the error it explains.
+
+A blurred picture has less contrast, too; but no change of contrast makes it. Pictures are HxWxC
+float32, sRGB-encoded, [0,1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.parity.metrics.geometry import RING, shift_explains
+from edgeexpo.parity.metrics.tones import STEPS, banding, sampled
+
+NAMES_IT = 0.4
+"""Share of the error's power from which a metric names the fault: INT8 has as much besides."""
+
+_CLEARLY = 0.2
+
+Floats = npt.NDArray[np.float64]
+
+
+def explained(metric: str, reference: np.ndarray, candidate: np.ndarray, value: float) -> float:
+    """Share of the error's power, 0 to 1, that a fault of this kind explains.
+
+    1 for metrics that nothing else moves (``orientation``) and for those of the error as a whole.
+
+    Args:
+        metric: One of :data:`edgeexpo.parity.metrics.pictures.ALL`.
+        reference: HxWxC float32.
+        candidate: The same shape; finite.
+        value: What the metric found on them.
+    """
+    if metric == "flicker":
+        return _of_power(value, reference, candidate)
+    share = _SHARES.get(metric)
+    return 1.0 if share is None else share(reference, candidate)
+
+
+def _of_power(steps: float, reference: np.ndarray, candidate: np.ndarray) -> float:
+    power = float(np.mean(np.square(candidate - reference), dtype=np.float64))
+    return min(1.0, (steps / STEPS) ** 2 / power) if power > 0 else 0.0
+
+
+def _shift(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """A displacement, where it explains more than a tone curve: on a ramp, either does."""
+    share = shift_explains(reference, candidate)
+    return share if share > _tone(reference, candidate) else 0.0
+
+
+def _banding(reference: np.ndarray, candidate: np.ndarray) -> float:
+    # Half of what is there besides: rounding noise of INT8 is as strong as seven bits.
+    return 2 * _of_power(banding(reference, candidate), reference, candidate)
+
+
+def _border(reference: np.ndarray, candidate: np.ndarray) -> float:
+    square = np.square(candidate - reference)
+    total = float(square.sum(dtype=np.float64))
+    inside = float(square[RING:-RING, RING:-RING].sum(dtype=np.float64))
+    return 1 - inside / total if total > 0 else 0.0
+
+
+def _clipping(reference: np.ndarray, candidate: np.ndarray) -> float:
+    x, y = sampled(reference), sampled(candidate)
+    square = np.square(y - x)
+    clipped = (y <= 0.5 / STEPS) | (y >= 1 - 0.5 / STEPS)
+    total = float(square.sum(dtype=np.float64))
+    return float(square[clipped].sum(dtype=np.float64)) / total if total > 0 else 0.0
+
+
+def _tone(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """One cubic curve for all channels."""
+    x, error = _flat(reference, candidate)
+    values = x.reshape(-1)
+    return _fitted(np.stack([values**n for n in range(4)], axis=1), error.reshape(-1, 1))
+
+
+def _cast(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """A colour matrix with offsets, where it explains clearly more than one tone curve."""
+    x, error = _flat(reference, candidate)
+    share = _fitted(np.concatenate([x, np.ones_like(x[:, :1])], axis=1), error)
+    return share if share > _tone(reference, candidate) + _CLEARLY else 0.0
+
+
+def _flat(reference: np.ndarray, candidate: np.ndarray) -> tuple[Floats, Floats]:
+    x, y = (sampled(p).reshape(-1, p.shape[2]).astype(np.float64) for p in (reference, candidate))
+    return x, y - x
+
+
+def _fitted(terms: Floats, error: Floats) -> float:
+    power = float(np.square(error).sum())
+    if power <= 0:
+        return 0.0
+    ridge = 1e-9 * len(terms) * np.eye(terms.shape[1])
+    weights = np.linalg.solve(terms.T @ terms + ridge, terms.T @ error)
+    return 1 - float(np.square(error - terms @ weights).sum()) / power
+
+
+_SHARES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = MappingProxyType(
+    {
+        "pixel_shift": _shift,
+        "banding": _banding,
+        "border_excess": _border,
+        "clipped_change": _clipping,
+        "color_cast": _cast,
+        "contrast_change": _tone,
+        "luminance_shift": _tone,
+    }
+)

@@ -1,0 +1,1 @@
+"""Runs saved ``.mlpackage`` files on any host: an interpreter of MIL in torch."""

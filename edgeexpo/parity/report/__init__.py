@@ -1,0 +1,1 @@
+"""The verdict for people and machines: page, words, JUnit, provenance."""
