@@ -8,20 +8,18 @@ stay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.imaging.raster import Computed, Raster, turned, windows
+from edgeexpo.imaging.raster import SIDE, Computed, Raster, Window, for_each, turned, windows
 from edgeexpo.runtime.yuv import MATRICES, SITINGS, Coding, Planes, rgb_to_yuv, yuv_to_rgb
 
 LAYOUTS = ("rgb", "bgr", "planar", "nv12", "nv21", "i420", "p010")
 SMALLEST_SIDE = 16
 """Smallest height and width of a picture, in pixels."""
-
-_ROWS = 64
 
 KINDS = ("uint8", "uint16", "float16", "float32")
 
@@ -111,7 +109,11 @@ def to_rgb(frame: Frame, frame_format: FrameFormat) -> Raster:
 
 
 def from_rgb(
-    picture: Raster, frame_format: FrameFormat, out: Frame, side: int | None = None
+    picture: Raster,
+    frame_format: FrameFormat,
+    out: Frame,
+    side: int = SIDE,
+    workers: int = 1,
 ) -> None:
     """Write a picture into a frame: the inverse of :func:`to_rgb`.
 
@@ -119,27 +121,36 @@ def from_rgb(
         picture: HxWx3 float32 RGB in [0,1], upright; what is outside is clipped.
         frame_format: What to write.
         out: Writable array or planes of that format, whose kind decides the bit depth of RGB.
-        side: Of the windows in which the picture is read, even; ``None`` reads strips of rows.
+        side: Of the windows in which the picture is read, even.
+        workers: Threads that read them.
 
     Raises:
         PictureError: ``out`` has another shape or kind, or is read-only.
     """
     quarters, mirrored = frame_format.rotation // 90, frame_format.mirror
     delivered = turned(picture, quarters if mirrored else -quarters, mirrored)
-    size = delivered.shape[:2]
-    parts = windows(delivered.shape, side or _ROWS, side)
-    if frame_format.is_yuv:
-        planes = _planes(out, frame_format)
-        _check_writable(planes, size, planes[0].shape)
-        rgb_to_yuv(delivered, planes, frame_format.coding, parts)
-        return
+    write = _yuv_writer if frame_format.is_yuv else _rgb_writer
+    parts = windows(delivered.shape, side, side)
+    for_each(parts, write(delivered, frame_format, out), workers)
+
+
+def _yuv_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Callable[[Window], None]:
+    planes = _planes(out, frame_format)
+    _check_writable(planes, picture.shape[:2], planes[0].shape)
+    return lambda window: rgb_to_yuv(picture, planes, frame_format.coding, window)
+
+
+def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Callable[[Window], None]:
     target = _array(out)
     axes = target.transpose(1, 2, 0) if frame_format.layout == "planar" else target
     _check_rgb(target, axes)
-    _check_writable((axes,), size, axes.shape[:2])
+    _check_writable((axes,), picture.shape[:2], axes.shape[:2])
     channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
-    for window in parts:
-        channels[window] = _codes(np.clip(delivered[window], 0, 1), target.dtype)
+
+    def write(window: Window) -> None:
+        channels[window] = _codes(np.clip(picture[window], 0, 1), target.dtype)
+
+    return write
 
 
 def empty(height: int, width: int, frame_format: FrameFormat, kind: str = "uint8") -> np.ndarray:

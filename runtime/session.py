@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
 from edgeexpo.artifact import Artifact, Bundle
-from edgeexpo.errors import MissingDependencyError
+from edgeexpo.errors import MissingDependencyError, UsageError
 from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engine import Engine, open_engine
 from edgeexpo.runtime.frames import Frame, FrameFormat
@@ -17,6 +18,9 @@ from edgeexpo.runtime.observation import Observer, ignore
 from edgeexpo.runtime.result import Result, Source
 from edgeexpo.runtime.steps import Formats, Job, Steps, in_order
 from edgeexpo.spec import ModelSpec
+
+_WORKERS = 2
+"""Threads for frames and stages, which memory limits more than arithmetic."""
 
 
 class Session:
@@ -32,7 +36,7 @@ class Session:
         frames: How frames are to be read; HxWx3 RGB by default.
         output: How pictures are to be written; as ``frames`` by default.
         observe: Is told durations and counts (:mod:`edgeexpo.runtime.observation`).
-        budget: Memory for frames and stages; ``None`` takes what is fastest.
+        budget: Memory and threads for frames and stages.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class Session:
         self._observe = observe
         read = frames or FrameFormat()
         formats = Formats(read, output or read)
-        self._steps = Steps(spec, artifact.sizes, engine, formats, observe, budget)
+        self._steps = Steps(spec, artifact.sizes, engine, formats, observe, budget or Budget())
 
     @property
     def engine_name(self) -> str:
@@ -188,6 +192,8 @@ def load(
     precision: str | None = None,
     threads: int | None = None,
     memory_mb: float | None = None,
+    isolated: bool = False,
+    timeout_s: float | None = None,
     engine: Engine | None = None,
     frames: FrameFormat | None = None,
     output: FrameFormat | None = None,
@@ -204,6 +210,9 @@ def load(
         memory_mb: MiB that frames and stages may take beyond the engine's memory and the frames
             that you hold, whatever their size: pictures are then computed window by window, and
             what is larger waits in a temporary file. ``None`` takes pictures whole.
+        isolated: Run the engine in a process of its own, which is started again, and what it was
+            doing tried once more, when it dies or hangs.
+        timeout_s: Seconds that one run of an isolated engine (of one tile) may take; 10 by default.
         engine: An engine of your own (a fake one in an app's tests); it is loaded here.
         frames: How frames are to be read; HxWx3 RGB by default.
         output: How pictures are to be written; as ``frames`` by default.
@@ -211,11 +220,14 @@ def load(
 
     Raises:
         BundleError: No bundle, no such artefact, or a file that differs from its digest.
-        UsageError: ``memory_mb`` is too small for anything.
+        UsageError: ``memory_mb`` is too small for anything, ``timeout_s`` is no time or has nothing
+            to limit, or an ``engine`` of your own is to be isolated.
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact.
     """
-    budget = None if memory_mb is None else Budget(memory_mb)
+    if (isolated and engine is not None) or (timeout_s is not None and not isolated):
+        raise UsageError("timeout_s needs isolated=True, and that an engine of the runtime's own")
+    budget = Budget(memory_mb, min(threads or os.cpu_count() or 1, _WORKERS))
     bundle = Bundle.open(path)
     spec = bundle.manifest.model
     candidates = bundle.by_preference(target, precision)
@@ -227,9 +239,28 @@ def load(
     for candidate in candidates:
         file = bundle.file(candidate.file)
         try:
-            opened = open_engine(candidate.target, file, spec, threads)
+            opened = (
+                _isolated(candidate.target, file, spec, threads, timeout_s, observe)
+                if isolated
+                else open_engine(candidate.target, file, spec, threads)
+            )
             return Session(spec, candidate, opened, frames, output, observe, budget)
         except MissingDependencyError as error:
             refusal = refusal or error
     assert refusal is not None  # there is at least one candidate
     raise refusal
+
+
+def _isolated(
+    target: str,
+    file: Path,
+    spec: ModelSpec,
+    threads: int | None,
+    timeout_s: float | None,
+    observe: Observer,
+) -> Engine:
+    from edgeexpo.runtime.isolated_engine import IsolatedEngine  # brings processes and sockets
+
+    engine = IsolatedEngine(target, spec, threads, timeout_s, observe)
+    engine.load(file)
+    return engine

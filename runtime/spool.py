@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from edgeexpo.imaging.raster import Window
 
 
 class Spool:
-    """A HxWxC float32 picture in a temporary file, written and read a window at a time.
+    """A HxWxC float32 picture in a temporary file, for windows read and written by any thread.
 
     The file has no name where the system allows it, and is gone once nothing refers to the spool.
 
@@ -25,6 +26,7 @@ class Spool:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
+        self._lock = threading.Lock()
         try:
             # Its life is the spool's: closed when the spool is collected.
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
@@ -34,9 +36,10 @@ class Spool:
     def __setitem__(self, window: Window, pixels: np.ndarray) -> None:
         rows, columns = window
         try:
-            for row, values in zip(range(rows.start, rows.stop), pixels, strict=True):
-                self._file.seek(self._offset(row, columns))
-                self._file.write(np.ascontiguousarray(values, np.float32).data)
+            with self._lock:
+                for row, values in zip(range(rows.start, rows.stop), pixels, strict=True):
+                    self._file.seek(self._offset(row, columns))
+                    self._file.write(np.ascontiguousarray(values, np.float32).data)
         except OSError as error:
             raise _full(error) from error
 
@@ -44,9 +47,10 @@ class Spool:
         rows, columns = window
         height, width = rows.stop - rows.start, columns.stop - columns.start
         pixels = np.empty((height, width, self.shape[2]), np.float32)
-        for row, values in zip(range(rows.start, rows.stop), pixels, strict=True):
-            self._file.seek(self._offset(row, columns))
-            self._file.readinto(values.data.cast("B"))
+        with self._lock:
+            for row, values in zip(range(rows.start, rows.stop), pixels, strict=True):
+                self._file.seek(self._offset(row, columns))
+                self._file.readinto(values.data.cast("B"))
         return pixels
 
     def __del__(self) -> None:

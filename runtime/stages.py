@@ -9,10 +9,10 @@ import numpy as np
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
-from edgeexpo.imaging.fusion import exposure_fusion, fused_by_windows
+from edgeexpo.imaging.fusion import fused_by_windows
 from edgeexpo.imaging.guided import encode, guided_by_windows
 from edgeexpo.imaging.interpolation import intermediate_by_windows
-from edgeexpo.imaging.raster import Computed, Raster, whole
+from edgeexpo.imaging.raster import SIDE, Computed, Raster, whole
 from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec
 
@@ -58,7 +58,12 @@ def prepared(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, Ras
 
 
 def finished(
-    spec: ModelSpec, output: Raster, frames: Frames, fuse: bool = True, side: int | None = None
+    spec: ModelSpec,
+    output: Raster,
+    frames: Frames,
+    fuse: bool = True,
+    side: int = SIDE,
+    workers: int = 1,
 ) -> Raster:
     """Turn the network's output into the picture, which is computed as it is read.
 
@@ -76,8 +81,8 @@ def finished(
         output: HxWxC float32, what the network gave; for ``guided`` and ``chroma`` of any size.
         frames: HxWx3 float32, sRGB in [0,1], in the order of ``spec.frames``.
         fuse: False hands the network's output over as it is.
-        side: Of the windows, in pixels, in which stages that look far read the picture; ``None``
-            lets them take it whole.
+        side: Of the windows, in pixels, in which stages that look far compute the picture.
+        workers: Threads that they may use.
 
     Returns:
         HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
@@ -88,7 +93,7 @@ def finished(
     if spec.back is None or not fuse:
         return output
     stage = _known(BACK, spec.back.kind)
-    picture: Raster = stage(output, frames, spec.back.parameters, side)
+    picture: Raster = stage(output, frames, spec.back.parameters, side, workers)
     return picture
 
 
@@ -126,21 +131,17 @@ def _luma_of(frame: Raster) -> Raster:
 
 
 def _exposure_fusion(
-    output: Raster, frames: Frames, parameters: Mapping[str, Any], side: int | None
+    output: Raster, frames: Frames, parameters: Mapping[str, Any], side: int, workers: int
 ) -> Raster:
     under, over = frames
-    if side is not None:
-        return fused_by_windows([under, output, over], side, **parameters)
-    return exposure_fusion([whole(f) for f in (under, output, over)], **parameters)
+    return fused_by_windows([under, output, over], side, workers, **parameters)
 
 
-def _guided(output: Raster, frames: Frames, parameters: Mapping[str, Any], _: int | None) -> Raster:
+def _guided(output: Raster, frames: Frames, parameters: Mapping[str, Any], *_: int) -> Raster:
     return guided_by_windows(whole(output), frames, **parameters)
 
 
-def _chroma(
-    output: Raster, frames: Frames, parameters: Mapping[str, Any], side: int | None
-) -> Raster:
+def _chroma(output: Raster, frames: Frames, parameters: Mapping[str, Any], *_: int) -> Raster:
     """Y with the frames' chroma, weighted by how far from grey it is.
 
     ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr, as K. R. Prabhakar, V. S. Srikar,
@@ -150,7 +151,7 @@ def _chroma(
     size = (output.shape[0], output.shape[1])
     if size != tuple(frames[0].shape[:2]):
         scaled = [resize(frame, size) for frame in frames]
-        return guided_by_windows(whole(_chroma(output, scaled, parameters, side)), frames)
+        return guided_by_windows(whole(_chroma(output, scaled, parameters)), frames)
 
     def compute(rows: slice, columns: slice) -> np.ndarray:
         parts = [rgb_to_ycbcr(frame[rows, columns])[..., 1:] - 0.5 for frame in frames]
@@ -165,7 +166,7 @@ def _chroma(
 
 
 _Front = Callable[[Frames, float | None, Mapping[str, Any]], list[Raster]]
-_Back = Callable[[Raster, Frames, Mapping[str, Any], int | None], Raster]
+_Back = Callable[[Raster, Frames, Mapping[str, Any], int, int], Raster]
 
 FRONT: Mapping[str, _Front] = {
     "intermediate": _intermediate,

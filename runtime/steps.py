@@ -72,8 +72,7 @@ class Steps:
         engine: What runs it.
         formats: Of frames and pictures.
         observe: Is told durations and counts.
-        budget: Frames and stages are computed window by window within it; ``None`` takes them
-            whole, which is faster.
+        budget: What frames and stages may take.
     """
 
     def __init__(
@@ -83,10 +82,10 @@ class Steps:
         engine: Engine,
         formats: Formats,
         observe: Observer,
-        budget: Budget | None = None,
+        budget: Budget,
     ) -> None:
         self._spec, self._formats, self._budget = spec, formats, budget
-        self._sizes = sizes if budget is None else budget.tiles(spec, sizes)
+        self._sizes = budget.tiles(spec, sizes)
         self._observe = observe
         self._engine: Engine | None = engine
         self._lock = threading.Lock()
@@ -109,7 +108,7 @@ class Steps:
             named = zip(self._spec.frames, job.frames, strict=True)
             pictures = [upright(name, f, self._formats.frames) for name, f in named]
             height, width = pictures[0].shape[:2]
-            self._side(height, width)
+            self._budget.window(self._spec, height, width)
             job.pictures = self._at_hand(pictures)
             seen, fitting = job.pictures, network_size(self._spec, self._sizes, height, width)
             if fitting != (height, width):
@@ -147,21 +146,21 @@ class Steps:
             if spec.residual is not None:
                 output = _blended(job.inputs[spec.residual], output, job.strength)
             height, width = job.pictures[0].shape[:2]
-            side = self._side(height, width)
-            picture = finished(spec, output, job.pictures, job.fuse, side)
+            side = self._budget.window(spec, height, width)
+            picture = finished(spec, output, job.pictures, job.fuse, side, self._budget.workers)
             if spec.kind == "correction" and job.fuse:
                 picture = _blended(job.pictures[0], picture, job.strength)
             made = self._delivered(job, picture, out, side)
         self._observe(COUNT, 1, {})
         return made
 
-    def _delivered(self, job: Job, picture: Raster, out: Frame | None, side: int | None) -> Frame:
+    def _delivered(self, job: Job, picture: Raster, out: Frame | None, side: int) -> Frame:
         if gives_picture(self._spec, job.fuse):
             height, width = picture.shape[:2]
             if out is None:
                 kind = depth(job.frames[0], self._formats.frames)
                 out = empty(height, width, self._formats.output, kind)
-            from_rgb(picture, self._formats.output, out, side)
+            from_rgb(picture, self._formats.output, out, side, self._budget.workers)
             return out
         if out is None:
             return whole(picture)
@@ -169,20 +168,16 @@ class Steps:
         if not (isinstance(out, np.ndarray) and out.dtype.name == "float32" and out.shape == shape):
             size = "x".join(map(str, shape))
             raise PictureError(f"the output does not fit; expected a {size} float32 array")
-        for window in windows(shape, side or shape[0], side):
+        for window in windows(shape, side, side):
             out[window] = picture[window]
         return out
 
-    def _side(self, height: int, width: int) -> int | None:
-        """Side of the windows in which a picture is computed; ``None``: all at once."""
-        return None if self._budget is None else self._budget.window(self._spec, height, width)
-
     def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
         """Computed once, where memory does not matter, since they are read several times."""
-        return [whole(r) if self._budget is None else r for r in rasters]
+        return [whole(r) if self._budget.memory_mb is None else r for r in rasters]
 
     def _store(self, shape: tuple[int, ...]) -> Output:
-        if self._budget is None or self._budget.keeps(shape):
+        if self._budget.keeps(shape):
             return np.empty(shape, np.float32)
         return Spool(shape)
 
@@ -198,7 +193,12 @@ class Steps:
         return self._engine
 
     def close(self) -> None:
-        """Free the engine, once what runs has run; calling it twice is harmless."""
+        """Free the engine, once what runs has run; calling it twice is harmless.
+
+        In a forked process nothing is done: another thread may have held the lock.
+        """
+        if self._process != os.getpid():
+            return
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:

@@ -5,7 +5,7 @@ Work is done window by window: nothing but the result has the size of the pictur
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -123,31 +123,31 @@ def _interpolated(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray
     return out.swapaxes(0, axis)
 
 
-def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, windows: Iterable[Window]) -> None:
-    """Write a HxWx3 float32 RGB picture into planes; what is outside [0,1] is clipped.
+def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, window: Window) -> None:
+    """Write a window of a HxWx3 float32 RGB picture into planes; values are clipped to [0,1].
 
     Args:
         picture: The picture.
         planes: What is written.
         coding: What the codes stand for.
-        windows: Those in which the picture is read; they start and stop on even numbers.
+        window: It starts and stops on even numbers.
     """
     red, blue = MATRICES[coding.matrix]
     weights = np.array([red, 1 - red - blue, blue], np.float32)
     on_row, on_column = SITINGS[coding.siting]
-    for rows, columns in windows:
-        # One row and column before, for chroma that lies on luma samples.
-        above, left = min(rows.start, 1), min(columns.start, 1)
-        read = picture[rows.start - above : rows.stop, columns.start - left : columns.stop]
-        rgb = np.clip(read, 0, 1)
-        y = rgb @ weights
-        _write(planes[0][rows, columns], y[above:, left:], coding.luma, coding)
-        half = tuple(slice(span.start // 2, span.stop // 2) for span in (rows, columns))
-        for channel, share, plane in ((2, blue, planes[1]), (0, red, planes[2])):
-            full = (rgb[..., channel] - y) * np.float32(0.5 / (1 - share))
-            full = np.pad(full, ((1 - above, 0), (1 - left, 0)), mode="edge")
-            small = _halved(_halved(full, 0, on_row), 1, on_column)
-            _write(plane[half], small, coding.chroma, coding)
+    rows, columns = window
+    # One row and column before, for chroma that lies on luma samples.
+    above, left = min(rows.start, 1), min(columns.start, 1)
+    read = picture[rows.start - above : rows.stop, columns.start - left : columns.stop]
+    rgb = np.clip(read, 0, 1)
+    y = rgb @ weights
+    _write(planes[0][window], y[above:, left:], coding.luma, coding)
+    half = tuple(slice(span.start // 2, span.stop // 2) for span in window)
+    for channel, share, plane in ((2, blue, planes[1]), (0, red, planes[2])):
+        full = (rgb[..., channel] - y) * np.float32(0.5 / (1 - share))
+        full = np.pad(full, ((1 - above, 0), (1 - left, 0)), mode="edge")
+        small = _halved(_halved(full, 0, on_row), 1, on_column)
+        _write(plane[half], small, coding.chroma, coding)
 
 
 def _write(

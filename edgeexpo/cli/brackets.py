@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
     if args.tonemap or args.no_fuse or not gives_picture(spec):
         raise UsageError("--brackets writes fused pictures; leave out --tonemap and --no-fuse")
     start = time.perf_counter()
-    with open_session(args.bundle, args.target, args.precision, args.threads) as session:
+    with open_session(args) as session:
         rows = fused(args, spec, session)
         artifact, engine = session.artifact, session.engine_name
     seconds = time.perf_counter() - start

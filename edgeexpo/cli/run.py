@@ -76,6 +76,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-fuse", action="store_true", help="write the network's own output, do not fuse"
     )
     parser.add_argument("--threads", type=positive, help="threads (default: the engine's choice)")
+    parser.add_argument(
+        "--memory-mb",
+        type=positive,
+        metavar="MIB",
+        help="memory for pictures of any size, beyond the engine's and the pictures themselves: "
+        "computed window by window (default: as much as is fastest)",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     add_selection(parser)
     add_json_argument(parser)
@@ -104,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     with status("Reading the pictures"):
         frames, ev = order(read(args.input))
     check_suffix(spec, args, frames[0][1].dtype)
-    with open_session(args.bundle, args.target, args.precision, args.threads) as session:
+    with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
         start = time.perf_counter()
         with status(f"Running {artifact.file}"):
@@ -190,10 +197,7 @@ def order(frames: Sequence[Frame], *, quiet: bool = False) -> tuple[list[Frame],
 
 
 def open_session(
-    path: Path,
-    target: str | None,
-    precision: str | None,
-    threads: int | None,
+    args: argparse.Namespace,
     frames: FrameFormat | None = None,
     output: FrameFormat | None = None,
 ) -> Session:
@@ -203,12 +207,14 @@ def open_session(
 
     Raises:
         BundleError: The bundle has no such artefact, or a file differs from its digest.
+        UsageError: The memory is too small for anything.
         MissingDependencyError: The engine, or the interpreter's torch, is not installed.
         EngineError: The engine refuses the artefact.
     """
     from edgeexpo.runtime import load
 
-    candidates = Bundle.open(path).by_preference(target, precision)
+    target, precision, engine = args.target, args.precision, None
+    candidates = Bundle.open(args.bundle).by_preference(target, precision)
     best = [a.target for a in candidates if a.precision == candidates[0].precision]
     if best == ["coreml"] and sys.platform != "darwin":
         try:
@@ -219,12 +225,16 @@ def open_session(
                 "pip install 'edgeexpo[export]', or choose another --target"
             ) from error
         note("edgeexpo: the Core ML artefact runs in the MIL interpreter here (slow, for checking)")
-        chosen, engine = candidates[0].precision, MilEngine()
-        return load(
-            path, target="coreml", precision=chosen, engine=engine, frames=frames, output=output
-        )
+        target, precision, engine = "coreml", candidates[0].precision, MilEngine()
     return load(
-        path, target=target, precision=precision, threads=threads, frames=frames, output=output
+        args.bundle,
+        target=target,
+        precision=precision,
+        threads=args.threads,
+        memory_mb=args.memory_mb,
+        engine=engine,
+        frames=frames,
+        output=output,
     )
 
 

@@ -122,10 +122,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
     with (
         contextlib.closing(clip),
         open_session(
-            args.bundle,
-            args.target,
-            args.precision,
-            args.threads,
+            args,
             frames=clip.frame_format,
             output=output_format(clip.frame_format),
         ) as session,

@@ -13,11 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.raster import Computed, Raster, Window, grown, whole, windows, within
+from edgeexpo.imaging.pyramids import Planes, gaussian_pyramid, laplacian_pyramid, upsample
+from edgeexpo.imaging.raster import (
+    Computed,
+    Raster,
+    Window,
+    for_each,
+    grown,
+    whole,
+    windows,
+    within,
+)
 
 Picture = npt.NDArray[np.float32]
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = (0.299, 0.587, 0.114)
 _FINE = 3
 _CELL = 1 << _FINE
 _MARGIN = 4 * _CELL
@@ -60,11 +70,14 @@ def exposure_fusion(frames: Sequence[npt.ArrayLike], **measures: float) -> Pictu
     """
     pictures = [np.asarray(frame, np.float32) for frame in frames]
     _check(pictures)
-    masks = _masks(pictures, Measures(**measures))
-    return np.clip(_blend(pictures, masks, _depth(pictures[0].shape)), 0, 1)
+    planes = [_planes(picture) for picture in pictures]
+    masks = _masks(planes, Measures(**measures))
+    return _picture(_blend(planes, masks, _depth(pictures[0].shape)))
 
 
-def fused_by_windows(frames: Sequence[Raster], side: int, **measures: float) -> Raster:
+def fused_by_windows(
+    frames: Sequence[Raster], side: int, workers: int = 1, **measures: float
+) -> Raster:
     """As :func:`exposure_fusion`, to rounding, in the memory of a window.
 
     The frames are read once for the coarse part of the pyramids, an eighth of their size, which is
@@ -72,7 +85,9 @@ def fused_by_windows(frames: Sequence[Raster], side: int, **measures: float) -> 
 
     Args:
         frames: As there, as rasters.
-        side: Of the windows in which frames are read, a multiple of 8, in pixels.
+        side: Of the windows in which frames are read, a multiple of 8, in pixels; a picture that
+            fits into one is fused whole.
+        workers: Threads that read them.
         measures: As :class:`Measures`.
 
     Raises:
@@ -81,39 +96,42 @@ def fused_by_windows(frames: Sequence[Raster], side: int, **measures: float) -> 
     _check(frames)
     chosen, shape = Measures(**measures), frames[0].shape
     levels = _depth(shape)
-    if levels <= _FINE:
+    if levels <= _FINE or max(shape[:2]) <= side:
         return exposure_fusion([whole(f) for f in frames], **measures)
     small = [_ceil(n, _CELL) for n in shape[:2]]
-    pictures = [np.empty((*small, 3), np.float32) for _ in frames]
-    masks = [np.empty((*small, 1), np.float32) for _ in frames]
-    for window in windows(shape, side, side):
+    planes = [np.empty((3, *small), np.float32) for _ in frames]
+    masks = [np.empty(small, np.float32) for _ in frames]
+
+    def shrink(window: Window) -> None:
         around = grown(window, _MARGIN, shape, _CELL)
-        parts = [f[around] for f in frames]
+        parts = [_planes(f[around]) for f in frames]
         cells, read = _cells(window), _cells(within(window, around))
         for target, source in (
-            *zip(pictures, parts, strict=True),
+            *zip(planes, parts, strict=True),
             *zip(masks, _masks(parts, chosen), strict=True),
         ):
-            target[cells] = gaussian_pyramid(source, _FINE)[-1][read]
-    base = _blend(pictures, masks, levels - _FINE)
+            target[..., *cells] = gaussian_pyramid(source, _FINE)[-1][..., *read]
+
+    for_each(windows(shape, side, side), shrink, workers)
+    base = _blend(planes, masks, levels - _FINE)
 
     def compute(rows: slice, columns: slice) -> Picture:
         around = grown((rows, columns), _MARGIN, shape, _CELL)
-        parts = [np.asarray(f[around]) for f in frames]
-        blended = _blend(parts, _masks(parts, chosen), _FINE, base[_cells(around)])
-        return np.clip(blended[within((rows, columns), around)], 0, 1)
+        parts = [_planes(f[around]) for f in frames]
+        blended = _blend(parts, _masks(parts, chosen), _FINE, base[..., *_cells(around)])
+        return _picture(blended[..., *within((rows, columns), around)])
 
     return Computed(shape, compute)
 
 
 def _blend(
-    pictures: Sequence[Picture], masks: Sequence[Picture], levels: int, base: Picture | None = None
-) -> Picture:
-    """Sum of the pictures' bands by their masks (HxWx1), collapsed; ``base`` replaces the last."""
-    blended: list[Picture] = []
-    for picture, mask in zip(pictures, masks, strict=True):
+    frames: Sequence[Planes], masks: Sequence[Planes], levels: int, base: Planes | None = None
+) -> Planes:
+    """Sum of the frames' bands by their masks (HxW), collapsed; ``base`` replaces the last."""
+    blended: list[Planes] = []
+    for planes, mask in zip(frames, masks, strict=True):
         shares = gaussian_pyramid(mask, levels)
-        for level, band in enumerate(laplacian_pyramid(picture, levels)):
+        for level, band in enumerate(laplacian_pyramid(planes, levels)):
             part = band * shares[level]
             if len(blended) == level:
                 blended.append(part)
@@ -121,15 +139,29 @@ def _blend(
                 blended[level] += part
     result = blended[-1] if base is None else base
     for band in blended[-2::-1]:
-        result = upsample(result, band.shape[:2]) + band
+        height, width = band.shape[-2:]
+        result = upsample(result, (height, width))
+        result += band
     return result
 
 
-def _masks(pictures: Sequence[Picture], measures: Measures) -> list[Picture]:
-    """Each picture's share of the weight, HxWx1."""
-    weights = [_weight(p, measures) + np.float32(measures.floor) for p in pictures]
+def _masks(frames: Sequence[Planes], measures: Measures) -> list[Planes]:
+    """Each frame's share of the weight, HxW."""
+    weights = [_weight(planes, measures) + np.float32(measures.floor) for planes in frames]
     total = np.sum(weights, axis=0)
-    return [(weight / total)[..., None] for weight in weights]
+    return [np.divide(weight, total, out=weight) for weight in weights]
+
+
+def _planes(picture: np.ndarray) -> Planes:
+    """3xHxW, contiguous."""
+    return np.ascontiguousarray(np.asarray(picture, np.float32).transpose(2, 0, 1))
+
+
+def _picture(planes: Planes) -> Picture:
+    """HxWx3, contiguous, in [0, 1]."""
+    result = np.empty((*planes.shape[1:], 3), np.float32)
+    np.clip(planes.transpose(1, 2, 0), 0, 1, out=result)
+    return result
 
 
 def _depth(shape: tuple[int, ...]) -> int:
@@ -146,74 +178,42 @@ def _cells(window: Window) -> Window:
     return rows, columns
 
 
-def gaussian_pyramid(picture: Picture, levels: int) -> list[Picture]:
-    """``picture`` and ``levels`` copies of it, each half the size of the one before."""
-    pyramid = [picture]
-    for _ in range(levels):
-        pyramid.append(downsample(pyramid[-1]))
-    return pyramid
-
-
-def laplacian_pyramid(picture: Picture, levels: int) -> list[Picture]:
-    """``levels`` bands of detail and the smallest copy; upsampling and adding restores all."""
-    pyramid = gaussian_pyramid(picture, levels)
-    for level in range(levels):
-        pyramid[level] = pyramid[level] - upsample(pyramid[level + 1], pyramid[level].shape[:2])
-    return pyramid
-
-
-def downsample(picture: Picture) -> Picture:
-    """Half size, rounded up, after the filter 1 4 6 4 1 (P. Burt, E. Adelson, 1983)."""
-    return _halve(_halve(picture).swapaxes(0, 1)).swapaxes(0, 1)
-
-
-def upsample(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Double size, cut to ``size`` (height, width), interpolated by the same filter."""
-    tall = _double(picture, size[0])
-    return _double(tall.swapaxes(0, 1), size[1]).swapaxes(0, 1)
-
-
-def _halve(picture: Picture) -> Picture:
-    padded = np.pad(picture, ((2, 2), (0, 0), (0, 0)), mode="reflect")
-    count = (len(picture) + 1) // 2
-    tap = [padded[offset : offset + 2 * count - 1 : 2] for offset in range(5)]
-    sides = tap[0] + tap[4] + np.float32(4) * (tap[1] + tap[3])
-    return np.asarray((sides + np.float32(6) * tap[2]) * np.float32(1 / 16))
-
-
-def _double(picture: Picture, length: int) -> Picture:
-    out = np.empty((length, *picture.shape[1:]), np.float32)
-    before = np.concatenate([picture[1:2] if len(picture) > 1 else picture[:1], picture[:-1]])
-    after = np.concatenate([picture[1:], picture[-1:]])
-    out[0::2] = (before + np.float32(6) * picture + after)[: (length + 1) // 2] * np.float32(1 / 8)
-    out[1::2] = (picture + after)[: length // 2] * np.float32(0.5)
-    return out
-
-
-def _weight(picture: Picture, measures: Measures) -> Picture:
-    weight = np.ones(picture.shape[:2], np.float32)
+def _weight(planes: Planes, measures: Measures) -> Planes:
+    weight = np.ones(planes.shape[1:], np.float32)
     if measures.contrast:
-        weight *= _power(_laplacian(picture @ _LUMA), measures.contrast)
+        luma = np.zeros_like(weight)
+        for plane, share in zip(planes, _LUMA, strict=True):
+            luma += plane * np.float32(share)
+        weight *= _power(_laplacian(luma), measures.contrast)
     if measures.saturation:
-        red, green, blue = picture[..., 0], picture[..., 1], picture[..., 2]
-        mean = ((red + green + blue) * (1 / 3)).astype(np.float32)
-        square = np.square(red - mean) + np.square(green - mean) + np.square(blue - mean)
-        weight *= _power(np.sqrt(square), measures.saturation)
+        mean = planes.sum(axis=0) * np.float32(1 / 3)
+        weight *= _power(np.sqrt(_square_distance(planes, mean)), measures.saturation)
     if measures.exposedness:
-        distance = np.square(picture - np.float32(0.5)).sum(axis=2)
+        distance = _square_distance(planes, np.float32(0.5))
         near = np.exp(distance * np.float32(-0.5 / measures.sigma**2))
         weight *= _power(near, measures.exposedness)
     return weight
 
 
-def _power(values: Picture, exponent: float) -> Picture:
+def _square_distance(planes: Planes, centre: Planes | np.float32) -> Planes:
+    """Sum over the planes, HxW."""
+    total = np.zeros(planes.shape[1:], np.float32)
+    for plane in planes:
+        total += np.square(plane - centre)
+    return total
+
+
+def _power(values: Planes, exponent: float) -> Planes:
     return values if exponent == 1 else np.power(values, np.float32(exponent))
 
 
-def _laplacian(grey: Picture) -> Picture:
-    padded = np.pad(grey, 1, mode="reflect")
-    around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-    return np.abs(around - np.float32(4) * grey)
+def _laplacian(luma: Planes) -> Planes:
+    padded = np.pad(luma, 1, mode="reflect")
+    around: Planes = padded[:-2, 1:-1] + padded[2:, 1:-1]
+    around += padded[1:-1, :-2]
+    around += padded[1:-1, 2:]
+    around -= np.float32(4) * luma
+    return np.abs(around, out=around)
 
 
 def _check(frames: Sequence[Raster]) -> None:

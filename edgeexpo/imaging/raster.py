@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 
 _STRIP = 1 << 18
 """Pixels that are computed at a time."""
+
+SIDE = 512
+"""Of windows, in pixels: larger ones leave the processor's caches, smaller ones are mostly
+surroundings."""
 
 Window = tuple[slice, slice]
 """Rows and columns, each with a start and a stop inside the picture."""
@@ -95,6 +100,17 @@ def windows(shape: tuple[int, ...], height: int, width: int | None = None) -> It
                 slice(top, min(top + height, shape[0])),
                 slice(left, min(left + width, shape[1])),
             )
+
+
+def for_each(parts: Iterable[Window], work: Callable[[Window], object], workers: int = 1) -> None:
+    """Do the work for every window, on as many threads as ``workers``."""
+    if workers == 1:
+        for window in parts:
+            work(window)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(work, parts):
+            pass
 
 
 def grown(window: Window, margin: int, shape: tuple[int, ...], multiple: int = 1) -> Window:

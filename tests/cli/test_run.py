@@ -110,6 +110,18 @@ def test_exif_decides_the_order_and_the_ev(place, capsys):
     assert json.loads(capsys.readouterr().out)["ev"] == 3.5
 
 
+def test_a_memory_budget_changes_no_pixel(place, capsys):
+    assert main(["run", "b", "dark.png", "bright.png", "-o", "whole.png"]) == 0
+    budget = ["--memory-mb", "32"]
+    assert main(["run", "b", "dark.png", "bright.png", "-o", "windows.png", *budget]) == 0
+    found, expected = (read_picture(place / f"{n}.png") for n in ("windows", "whole"))
+    np.testing.assert_array_equal(found, expected)
+    capsys.readouterr()
+    code, err = fails(capsys, "b", "dark.png", "bright.png", "-o", "x.png", "--memory-mb", "8")
+    assert code == 2
+    assert "memory_mb is 8; expected at least 32" in err
+
+
 def test_an_existing_output_needs_force(place, capsys):
     (place / "out.png").write_bytes(b"mine")
     arguments = ["b", "dark.png", "bright.png", "-o", "out.png"]

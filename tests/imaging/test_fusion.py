@@ -5,13 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.fusion import (
-    downsample,
-    exposure_fusion,
-    fused_by_windows,
-    laplacian_pyramid,
-    upsample,
-)
+from edgeexpo.imaging.fusion import exposure_fusion, fused_by_windows
 from edgeexpo.imaging.raster import whole, windows
 
 SIZES = [(16, 16), (17, 33), (64, 64), (101, 55), (240, 320)]
@@ -43,22 +37,6 @@ def test_equals_opencv(size, powers):
     # Where a pixel is exactly grey, OpenCV's saturation is rounding noise and so is its weight.
     assert np.quantile(difference, 0.999) < 1e-4
     assert difference.mean() < 2e-5
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(1, 40), st.integers(1, 40))
-def test_pyramids_equal_opencv_and_restore(height, width):
-    picture = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
-    if min(height, width) > 1:
-        small = cv2.pyrDown(picture)
-        np.testing.assert_allclose(downsample(picture), small, atol=1e-6)
-        large = cv2.pyrUp(small, dstsize=(width, height))
-        np.testing.assert_allclose(upsample(small, (height, width)), large, atol=1e-6)
-    bands = laplacian_pyramid(picture, 4)
-    restored = bands[-1]
-    for band in bands[-2::-1]:
-        restored = upsample(restored, band.shape[:2]) + band
-    np.testing.assert_allclose(restored, picture, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=15)

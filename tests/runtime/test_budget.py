@@ -9,6 +9,7 @@ import pytest
 from tiny_bundle import write_bundle
 
 from edgeexpo.errors import OutputError, PictureError, UsageError
+from edgeexpo.imaging.raster import for_each, windows
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.budget import SMALLEST, Budget
 from edgeexpo.runtime.frames import empty, from_rgb
@@ -19,7 +20,11 @@ MIB = 1 << 20
 PAIR = ("under", "over")
 LUMA = {"channels": 1, "color": "Y"}
 SYSTEMS = {
-    "interpolation": {"residual": "y0", "front": StageSpec("intermediate")},
+    "interpolation": {
+        "residual": "y0",
+        "front": StageSpec("intermediate"),
+        "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
+    },
     "correction": {
         "kind": "correction",
         "frames": ("picture",),
@@ -136,7 +141,7 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
 def test_tiles_shrink_with_the_budget_until_they_are_mostly_halo(tmp_path):
     spec = open_system(tmp_path / "b", "interpolation", SMALLEST).spec
     sizes = SizeRange((2048, 512), (16, 16), 4)
-    assert Budget(64).tiles(spec, sizes).largest == (364, 364)
+    assert Budget(64).tiles(spec, sizes).largest == (352, 352)
     assert Budget(4096).tiles(spec, sizes).largest == (2048, 512)
 
 
@@ -147,6 +152,15 @@ def test_a_spool_gives_back_what_was_written():
     spool[20:37, 0:9] = picture[20:, :9]
     spool[20:37, 9:23] = picture[20:, 9:]
     np.testing.assert_array_equal(spool[3:30, 4:17], picture[3:30, 4:17])
+
+
+def test_a_spool_is_read_by_several_threads():
+    picture = np.random.default_rng(0).random((400, 300, 3), np.float32)
+    spool = Spool(picture.shape)
+    for_each(windows(picture.shape, 50, 300), lambda w: spool.__setitem__(w, picture[w]), 4)
+    found = np.empty_like(picture)
+    for_each(windows(picture.shape, 64, 64), lambda w: found.__setitem__(w, spool[w]), 4)
+    np.testing.assert_array_equal(found, picture)
 
 
 def test_a_full_disk_is_said(monkeypatch, tmp_path):
