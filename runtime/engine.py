@@ -62,6 +62,31 @@ def open_engine(target: str, path: Path, spec: ModelSpec, threads: int | None = 
     return engine  # type: ignore[no-any-return]
 
 
+def promised(outputs: Arrays, spec: ModelSpec) -> dict[str, np.ndarray]:
+    """The outputs that the manifest promises.
+
+    Raises:
+        EngineError: One is missing, or is no 1xCxHxW array of numbers with its spec's channels.
+    """
+    kept = {}
+    for tensor in spec.outputs:
+        if tensor.name not in outputs:
+            found = ", ".join(outputs) or "none"
+            raise EngineError(
+                f"the artefact has no output {tensor.name!r}, which its manifest promises; found "
+                f"{found}: export the bundle again"
+            )
+        output = np.asarray(outputs[tensor.name])
+        shape = output.shape
+        if len(shape) != 4 or shape[:2] != (1, tensor.channels) or output.dtype.kind not in "fiu":
+            raise EngineError(
+                f"output {tensor.name!r} is {'x'.join(map(str, shape))} {output.dtype}; its "
+                f"manifest promises 1x{tensor.channels}xHxW: export the bundle again"
+            )
+        kept[tensor.name] = output
+    return kept
+
+
 def in_memory(path: Path) -> bytes:
     """The artefact at ``path``: what is overwritten on disk later cannot reach an open session.
 

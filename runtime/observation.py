@@ -11,6 +11,7 @@ edgeexpo.frame.duration         histogram s      ``stage``: front, network, back
 edgeexpo.frame.count            counter   1
 edgeexpo.frame.bytes            counter   By     bytes of the frames taken in
 edgeexpo.frame.dropped          counter   1      ``reason``: oldest, newest, deadline
+edgeexpo.engine.restarts        counter   1      ``reason``: crash, hang, interrupt
 =============================== ========= ====== =============================================
 """
 
@@ -23,6 +24,7 @@ from collections.abc import Callable, Mapping
 
 DURATION, COUNT = "edgeexpo.frame.duration", "edgeexpo.frame.count"
 BYTES, DROPPED = "edgeexpo.frame.bytes", "edgeexpo.frame.dropped"
+RESTARTS = "edgeexpo.engine.restarts"
 
 Observer = Callable[[str, float, Mapping[str, str]], None]
 
@@ -68,6 +70,6 @@ class Summary:
         return float("inf")
 
     def total(self, name: str, reason: str = "") -> float:
-        """Sum of a counter; of drops, for one ``reason``."""
+        """Sum of a counter; of drops and restarts, for one ``reason``."""
         with self._lock:
             return float(self._totals[name, reason])

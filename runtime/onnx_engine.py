@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ class OnnxEngine:
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         self._session = _session(path, options)
+        _open.add(self)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Run the session once."""
@@ -43,6 +47,24 @@ class OnnxEngine:
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+    def outlive(self) -> None:
+        """In a fork, where ONNX Runtime's threads are missing: never free the session.
+
+        Freeing it, at the end of the process at the latest, would wait for them or crash.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+
+
+_open: weakref.WeakSet[OnnxEngine] = weakref.WeakSet()
+
+
+def _outlive() -> None:
+    for engine in _open:
+        engine.outlive()
+
+
+os.register_at_fork(after_in_child=_outlive)
 
 
 def optimised(path: Path) -> bytes:

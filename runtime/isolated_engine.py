@@ -1,0 +1,128 @@
+"""An engine in a process of its own, started again when it dies or hangs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from edgeexpo.artifact import digest
+from edgeexpo.errors import EngineError, UsageError
+from edgeexpo.runtime.engine import Arrays, closed
+from edgeexpo.runtime.observation import RESTARTS, Observer, ignore
+from edgeexpo.runtime.worker import OPENER, LostError, Worker
+from edgeexpo.spec import ModelSpec
+
+LOAD_LIMIT = 60.0
+"""Seconds that starting a process and loading an artefact may take."""
+
+RUN_LIMIT = 10.0
+"""Seconds that one run may take by default."""
+
+
+class IsolatedEngine:
+    """Runs an artefact in a process that the caller survives.
+
+    A run that kills its engine, or takes longer than the limit, is tried once more in a new
+    process. When that fails, too, the caller is told, and the next run starts another.
+
+    Args:
+        target: One of :data:`edgeexpo.spec.TARGETS`.
+        spec: The model.
+        threads: Threads for one run; ``None`` leaves the choice to the engine.
+        timeout_s: Seconds that one run may take; :data:`RUN_LIMIT` by default.
+        observe: Is told of restarts (:mod:`edgeexpo.runtime.observation`).
+        opener: What opens the engine there, ``module:function``, as
+            :func:`edgeexpo.runtime.engine.open_engine`.
+
+    Raises:
+        UsageError: ``timeout_s`` is no time.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        spec: ModelSpec,
+        threads: int | None = None,
+        timeout_s: float | None = None,
+        observe: Observer = ignore,
+        opener: str = OPENER,
+    ) -> None:
+        self.name = "isolated"
+        self._limit = RUN_LIMIT if timeout_s is None else timeout_s
+        if not 0 < self._limit < math.inf:
+            raise UsageError(f"timeout_s is {timeout_s}; expected seconds, more than 0")
+        self._target, self._spec, self._threads = target, spec, threads
+        self._observe, self._opener = observe, opener
+        self._path: Path | None = None
+        self._sha256 = ""
+        self._worker: Worker | None = None
+        self._ended = ""
+
+    def load(self, path: Path) -> None:
+        """Start a process and load the artefact there; takes the name of the engine that did."""
+        self.close()
+        self._sha256 = digest(path)
+        self._worker = self._started(path)
+        self._path = path
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Run once: NCHW float32 by input name to NCHW float32 by output name."""
+        try:
+            return self._attempt(inputs)
+        except LostError:
+            pass
+        try:
+            return self._attempt(inputs)
+        except LostError as again:
+            raise EngineError(
+                f"{again}; a second try ended no better: the next frame starts the engine anew"
+            ) from again
+
+    def close(self) -> None:
+        """End the process; calling it twice is harmless."""
+        self._path = None
+        if self._worker is not None:
+            worker, self._worker = self._worker, None
+            worker.end()
+
+    def _attempt(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._path is None:
+            raise closed(self.name)
+        if (worker := self._worker) is None:
+            self._observe(RESTARTS, 1, {"reason": self._ended})
+            worker = self._started(self._path)
+        self._worker, self._ended = None, "interrupt"
+        try:
+            outputs = worker.run(inputs, self._limit)
+            self._worker = worker
+        except LostError as lost:
+            self._ended = lost.reason
+            raise
+        except EngineError:  # it refused, and goes on
+            self._worker = worker
+            raise
+        finally:
+            if self._worker is None:
+                worker.end()
+        return outputs
+
+    def _started(self, path: Path) -> Worker:
+        try:
+            unchanged = digest(path) == self._sha256
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            raise EngineError(
+                f"{path} was changed since it was loaded and cannot be loaded again; "
+                "load the bundle anew"
+            )
+        worker = Worker()
+        try:
+            facts = (self._target, path, self._spec, self._threads)
+            self.name = worker.load(*facts, LOAD_LIMIT, self._opener)
+        except BaseException:
+            worker.end()
+            raise
+        return worker
