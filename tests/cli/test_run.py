@@ -241,7 +241,7 @@ def test_core_ml_is_interpreted_off_macos(coreml_bundle, monkeypatch, capsys):
     assert main(["run", "b", "dark.png", "bright.png", "-o", "out.png", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["engine"] == "mil-interpreter"
-    assert "Core ML artefact runs in the MIL interpreter on this host" in err
+    assert "Core ML artefact runs in the MIL interpreter here" in err
 
 
 def test_without_the_interpreter_the_extra_is_named(coreml_bundle, monkeypatch, capsys):
