@@ -7,13 +7,22 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
+from torch.fx import Graph, Node
+
+_NORMALISATIONS = (
+    torch.ops.aten.layer_norm.default,
+    torch.ops.aten.group_norm.default,
+    torch.ops.aten.instance_norm.default,
+)
 
 
 def converted(exported: ExportedProgram) -> ExportedProgram:
-    """Replace every operator without a converter by torch's own decomposition of it.
+    """Replace every operator that the converter does not take.
 
-    All others stay whole: a ``gelu`` or a ``pixel_shuffle`` in pieces would be slower on a device.
-    An operator that torch does not decompose either stays, for the converter to complain of.
+    Those without a converter become torch's own decomposition. All others stay whole: a ``gelu`` or
+    a ``pixel_shuffle`` in pieces would be slower on a device. An operator that torch does not
+    decompose either stays, for the converter to complain of. Normalisations of half-precision
+    values are put between casts to float32, which the converter's own fp16 pass removes again.
     """
     from coremltools.converters.mil.frontend.torch.torch_op_registry import (
         is_torch_fx_node_supported,
@@ -23,6 +32,7 @@ def converted(exported: ExportedProgram) -> ExportedProgram:
     chosen: dict[Any, Callable[..., Any]] = {}
     while True:
         exported = exported.run_decompositions(chosen)
+        _normalise_in_float(exported.graph)
         operators = {
             node.target
             for node in exported.graph.nodes
@@ -33,3 +43,34 @@ def converted(exported: ExportedProgram) -> ExportedProgram:
         if not new:
             return exported
         chosen |= new
+
+
+def _normalise_in_float(graph: Graph) -> None:
+    """Cast what normalisations read to float32, and what they make back to float16.
+
+    coremltools 9.0 gives them ``epsilon`` as a float32, whatever the precision of the rest, and
+    then refuses operators of two types.
+    """
+    for node in list(graph.nodes):
+        if node.target not in _NORMALISATIONS or not _is_half(node.args[0]):
+            continue
+        with graph.inserting_before(node):
+            node.args = tuple(
+                _cast(graph, value, torch.float32) if _is_half(value) else value
+                for value in node.args
+            )
+        with graph.inserting_after(node):
+            back = _cast(graph, node, torch.float16)
+        node.replace_all_uses_with(back, delete_user_cb=lambda user, back=back: user is not back)
+        back.meta["val"] = node.meta["val"]
+        node.meta["val"] = node.meta["val"].float()
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, Node) and value.meta["val"].dtype == torch.float16
+
+
+def _cast(graph: Graph, value: Node, kind: torch.dtype) -> Node:
+    cast = graph.call_function(torch.ops.aten._to_copy.default, (value,), {"dtype": kind})
+    cast.meta["val"] = value.meta["val"].to(kind)
+    return cast
