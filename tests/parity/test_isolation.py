@@ -122,7 +122,7 @@ def test_an_interrupt_ends_the_process(bundle, endless, picture, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine._worker._connection, "poll", interrupted, raising=False)
+    monkeypatch.setattr(engine._worker, "_line", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.run(picture)
     assert process.poll() is not None
