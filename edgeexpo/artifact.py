@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import BundleError, OutputError
+from edgeexpo.frame_format import FrameFormat
 from edgeexpo.spec import (
     PRECISIONS,
     TARGETS,
@@ -84,6 +85,8 @@ class Manifest:
             photographs, both run in torch: what quantising costs before any lowering. ``None``
             when nothing was quantised.
         sources: The user's source line (``file:line``) of every operator, by graph node name.
+        frames: How frames are to be read where the app does not say otherwise.
+        output: How pictures are to be written, likewise.
         parity: The parity record, as :func:`edgeexpo.parity.record` made it; ``None`` if never run.
         schema_version: Version of this layout.
     """
@@ -96,6 +99,8 @@ class Manifest:
     weights_sha256: str | None = None
     noise_floor: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    frames: FrameFormat = field(default_factory=FrameFormat)
+    output: FrameFormat = field(default_factory=FrameFormat)
     parity: Any = None
     schema_version: int = SCHEMA_VERSION
 

@@ -18,6 +18,7 @@ from edgeexpo.export.half import half
 from edgeexpo.export.lowering import lower
 from edgeexpo.export.program import Program
 from edgeexpo.export.source import graph_sources
+from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.networks import Network, open_network
 from edgeexpo.parity.check import check_parity
@@ -29,6 +30,7 @@ from edgeexpo.parity.report.html import REPORT, write_report
 from edgeexpo.progress import status, track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize
+from edgeexpo.runtime.steps import Formats, check_transfers
 from edgeexpo.spec import PRECISIONS, TARGETS, Gate, ModelSpec, Recipe
 
 TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
@@ -51,6 +53,8 @@ def export_bundle(
     prune: float | None = None,
     keep_float: Sequence[str] | None = None,
     gates: Sequence[Gate] = (),
+    frame_format: FrameFormat | None = None,
+    output_format: FrameFormat | None = None,
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> Bundle:
@@ -72,6 +76,8 @@ def export_bundle(
         keep_float: Operators (nodes of the program) that INT8 leaves in float; the others are
             calibrated, also where INT8 weights ship.
         gates: Bounds that replace the default ones of the same metric.
+        frame_format: How the app's frames are to be read, for the manifest; HxWx3 RGB by default.
+        output_format: How its pictures are to be written; as ``frame_format`` by default.
         output: The bundle's folder; ``dist/MODEL`` by default.
         force: Replace an existing bundle.
 
@@ -99,6 +105,9 @@ def export_bundle(
         network = open_pruned(model, prune, size, weights, inputs)
     else:
         network = open_network(model, size, weights, inputs, None if int8 is None else Path(int8))
+    read = frame_format or FrameFormat()
+    formats = Formats(read, output_format or read)
+    check_transfers(network.spec, formats)
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
     bundles.check_destination(destination, force)
     verification = _pictures(network, None if images is None else Path(images))
@@ -137,6 +146,8 @@ def export_bundle(
             tools=tool_versions(),
             weights_sha256=None if network.weights is None else bundles.digest(network.weights),
             sources=graph_sources(programs["fp32"].exported.graph_module),
+            frames=formats.frames,
+            output=formats.output,
         )
         _verify(staging, manifest, verification)
     return Bundle.open(destination)

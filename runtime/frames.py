@@ -9,77 +9,18 @@ stay.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.errors import PictureError
+from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.raster import SIDE, Computed, Raster, Window, for_each, turned, windows
-from edgeexpo.runtime.yuv import MATRICES, SITINGS, Coding, Planes, rgb_to_yuv, yuv_to_rgb
+from edgeexpo.runtime.yuv import Coding, Planes, rgb_to_yuv, yuv_to_rgb
 
-LAYOUTS = ("rgb", "bgr", "planar", "nv12", "nv21", "i420", "p010")
 SMALLEST_SIDE = 16
 """Smallest height and width of a picture, in pixels."""
 
 KINDS = ("uint8", "uint16", "float16", "float32")
-
-
-@dataclass(frozen=True)
-class FrameFormat:
-    """How the numbers of a frame are to be read.
-
-    Attributes:
-        layout: ``rgb`` and ``bgr`` are HxWx3, ``planar`` is 3xHxW (RGB): uint8, uint16, or float16
-            and float32 in [0,1]. The others are 4:2:0, with even height and width: ``nv12`` (Y,
-            then U and V in turn), ``nv21`` (V before U), ``i420`` (Y, U, V), ``p010`` (as nv12, ten
-            bits in the upper bits of uint16).
-        matrix: ``bt601``, ``bt709`` or ``bt2020``, for YUV.
-        full_range: 0 to 255 for Y, U and V; else 16 to 235 and 16 to 240.
-        siting: Where chroma samples lie: ``left`` (MPEG-2, H.264), ``center`` (JPEG) or
-            ``topleft`` (BT.2020).
-        rotation: Degrees clockwise that turn the frame upright: 0, 90, 180 or 270.
-        mirror: The upright frame is mirrored left to right (front cameras).
-
-    Raises:
-        UsageError: An unknown name or angle.
-    """
-
-    layout: str = "rgb"
-    matrix: str = "bt709"
-    full_range: bool = False
-    siting: str = "left"
-    rotation: int = 0
-    mirror: bool = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("layout", LAYOUTS),
-            ("matrix", tuple(MATRICES)),
-            ("siting", tuple(SITINGS)),
-            ("rotation", (0, 90, 180, 270)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise UsageError(
-                    f"{name} of a frame is {getattr(self, name)!r}; "
-                    f"expected {', '.join(map(str, allowed))}"
-                )
-
-    @property
-    def is_yuv(self) -> bool:
-        """True for 4:2:0 layouts."""
-        return self.layout in ("nv12", "nv21", "i420", "p010")
-
-    @property
-    def coding(self) -> Coding:
-        """What the codes of a YUV frame stand for."""
-        bits = 10 if self.layout == "p010" else 8
-        return Coding(self.matrix, self.full_range, self.siting, bits)
-
-    @property
-    def dtype(self) -> np.dtype[np.unsignedinteger]:
-        """Kind of a YUV frame's numbers."""
-        return np.dtype(np.uint16 if self.layout == "p010" else np.uint8)
-
 
 Frame = np.ndarray | Sequence[np.ndarray]
 """One array, or the planes of a YUV frame, each with strides of its own."""
@@ -102,7 +43,7 @@ def to_rgb(frame: Frame, frame_format: FrameFormat) -> Raster:
             size where chroma has half of it.
     """
     if frame_format.is_yuv:
-        picture = yuv_to_rgb(_planes(frame, frame_format), frame_format.coding)
+        picture = yuv_to_rgb(_planes(frame, frame_format), _coding(frame_format))
     else:
         picture = _from_rgb(_array(frame), frame_format.layout)
     return turned(picture, frame_format.rotation // 90, frame_format.mirror)
@@ -137,13 +78,17 @@ def from_rgb(
 def _yuv_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Callable[[Window], None]:
     planes = _planes(out, frame_format)
     _check_writable(planes, picture.shape[:2], planes[0].shape)
-    return lambda window: rgb_to_yuv(picture, planes, frame_format.coding, window)
+    return lambda window: rgb_to_yuv(picture, planes, _coding(frame_format), window)
 
 
 def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Callable[[Window], None]:
     target = _array(out)
     axes = target.transpose(1, 2, 0) if frame_format.layout == "planar" else target
     _check_rgb(target, axes)
+    if frame_format.is_hdr and target.dtype == np.uint8:
+        raise PictureError(
+            f"found uint8 for {frame_format.transfer}; expected uint16, float16 or float32"
+        )
     _check_writable((axes,), picture.shape[:2], axes.shape[:2])
     channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
 
@@ -159,14 +104,27 @@ def empty(height: int, width: int, frame_format: FrameFormat, kind: str = "uint8
     Args:
         height, width: Of the upright picture, pixels.
         frame_format: The format.
-        kind: Of RGB's numbers.
+        kind: Of RGB's numbers; 16 bits where 8 are too few for the transfer.
     """
+    if frame_format.is_hdr and kind == "uint8":
+        kind = "uint16"
     if frame_format.rotation % 180:
         height, width = width, height
     if frame_format.is_yuv:
-        return np.empty((height * 3 // 2, width), frame_format.dtype)
+        return np.empty((height * 3 // 2, width), _dtype(frame_format))
     shape = (3, height, width) if frame_format.layout == "planar" else (height, width, 3)
     return np.empty(shape, kind)
+
+
+def _coding(frame_format: FrameFormat) -> Coding:
+    """What the codes of a YUV frame stand for."""
+    bits = 10 if frame_format.layout == "p010" else 8
+    return Coding(frame_format.matrix, frame_format.full_range, frame_format.siting, bits)
+
+
+def _dtype(frame_format: FrameFormat) -> np.dtype[np.unsignedinteger]:
+    """Kind of a YUV frame's numbers."""
+    return np.dtype(np.uint16 if frame_format.layout == "p010" else np.uint8)
 
 
 def _array(frame: Frame) -> np.ndarray:
@@ -225,9 +183,9 @@ def _planes(frame: Frame, frame_format: FrameFormat) -> Planes:
         raise PictureError(
             f"found {len(parts)} planes; expected {expected} for {frame_format.layout}"
         )
-    if wrong := [p for p in parts if p.dtype != frame_format.dtype]:
+    if wrong := [p for p in parts if p.dtype != _dtype(frame_format)]:
         raise PictureError(
-            f"found {wrong[0].dtype}; expected {frame_format.dtype} for {frame_format.layout}"
+            f"found {wrong[0].dtype}; expected {_dtype(frame_format)} for {frame_format.layout}"
         )
     luma, *rest = parts
     if luma.ndim != 2 or 0 in luma.shape or luma.shape[0] % 2 or luma.shape[1] % 2:
@@ -312,7 +270,7 @@ def upright(name: str, frame: Frame, frame_format: FrameFormat) -> Raster:
 
 def depth(frame: Frame, frame_format: FrameFormat) -> str:
     """Kind of the numbers of an RGB picture that is as deep as ``frame``."""
-    return (frame_format.dtype if frame_format.is_yuv else _parts(frame)[0].dtype).name
+    return (_dtype(frame_format) if frame_format.is_yuv else _parts(frame)[0].dtype).name
 
 
 def size_in_bytes(frame: Frame) -> int:

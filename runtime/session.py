@@ -11,9 +11,10 @@ import numpy as np
 
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import MissingDependencyError, UsageError
+from edgeexpo.frame_format import FrameFormat
 from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engine import Engine, open_engine
-from edgeexpo.runtime.frames import Frame, FrameFormat
+from edgeexpo.runtime.frames import Frame
 from edgeexpo.runtime.observation import Observer, ignore
 from edgeexpo.runtime.result import Result, Source
 from edgeexpo.runtime.steps import Formats, Job, Steps, in_order
@@ -214,14 +215,16 @@ def load(
             doing tried once more, when it dies or hangs.
         timeout_s: Seconds that one run of an isolated engine (of one tile) may take; 10 by default.
         engine: An engine of your own (a fake one in an app's tests); it is loaded here.
-        frames: How frames are to be read; HxWx3 RGB by default.
-        output: How pictures are to be written; as ``frames`` by default.
+        frames: How frames are to be read; by default as the bundle's manifest says, which is HxWx3
+            RGB unless the export was told otherwise.
+        output: How pictures are to be written; as ``frames`` by default, else as the manifest says.
         observe: Is told durations and counts (:mod:`edgeexpo.runtime.observation`).
 
     Raises:
         BundleError: No bundle, no such artefact, or a file that differs from its digest.
-        UsageError: ``memory_mb`` is too small for anything, ``timeout_s`` is no time or has nothing
-            to limit, or an ``engine`` of your own is to be isolated.
+        UsageError: ``memory_mb`` is too small for anything, a transfer does not go with the model,
+            ``timeout_s`` is no time or has nothing to limit, or an ``engine`` of your own is to be
+            isolated.
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact.
     """
@@ -230,6 +233,8 @@ def load(
     budget = Budget(memory_mb, min(threads or os.cpu_count() or 1, _WORKERS))
     bundle = Bundle.open(path)
     spec = bundle.manifest.model
+    output = output or frames or bundle.manifest.output
+    frames = frames or bundle.manifest.frames
     candidates = bundle.by_preference(target, precision)
     if engine is not None:
         engine.load(bundle.file(candidates[0].file))

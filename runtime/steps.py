@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError, UsageError
+from edgeexpo.frame_format import FrameFormat
+from edgeexpo.imaging.bt2100 import encoded
 from edgeexpo.imaging.raster import Computed, Raster, whole, windows
 from edgeexpo.imaging.resize import resize
 from edgeexpo.runtime.budget import Budget
@@ -19,7 +21,6 @@ from edgeexpo.runtime.engine import Engine
 from edgeexpo.runtime.fitting import network_size
 from edgeexpo.runtime.frames import (
     Frame,
-    FrameFormat,
     check_same,
     depth,
     empty,
@@ -73,6 +74,9 @@ class Steps:
         formats: Of frames and pictures.
         observe: Is told durations and counts.
         budget: What frames and stages may take.
+
+    Raises:
+        UsageError: A format's transfer does not go with the model.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Steps:
         observe: Observer,
         budget: Budget,
     ) -> None:
+        check_transfers(spec, formats)
         self._spec, self._formats, self._budget = spec, formats, budget
         self._sizes = budget.tiles(spec, sizes)
         self._observe = observe
@@ -155,12 +160,13 @@ class Steps:
         return made
 
     def _delivered(self, job: Job, picture: Raster, out: Frame | None, side: int) -> Frame:
-        if gives_picture(self._spec, job.fuse):
-            height, width = picture.shape[:2]
+        written, shown = self._formats.output, self._shown(picture, job.fuse)
+        if shown is not None:
+            height, width = shown.shape[:2]
             if out is None:
                 kind = depth(job.frames[0], self._formats.frames)
-                out = empty(height, width, self._formats.output, kind)
-            from_rgb(picture, self._formats.output, out, side, self._budget.workers)
+                out = empty(height, width, written, kind)
+            from_rgb(shown, written, out, side, self._budget.workers)
             return out
         if out is None:
             return whole(picture)
@@ -171,6 +177,19 @@ class Steps:
         for window in windows(shape, side, side):
             out[window] = picture[window]
         return out
+
+    def _shown(self, picture: Raster, fuse: bool) -> Raster | None:
+        """What a display shows of it, in the output's transfer; ``None`` for what is no picture."""
+        written = self._formats.output
+        if gives_picture(self._spec, fuse):
+            return picture
+        if not (written.is_hdr and fuse):
+            return None
+
+        def compute(rows: slice, columns: slice) -> np.ndarray:
+            return encoded(picture[rows, columns], written.transfer, written.peak_nits)
+
+        return Computed(picture.shape, compute)
 
     def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
         """Computed once, where memory does not matter, since they are read several times."""
@@ -225,6 +244,20 @@ def in_order(
         raise UsageError(f"the session was given {found}; expected {', '.join(expected)}")
     by_name = {**dict(zip(expected, frames, strict=False)), **named}
     return [by_name[name] for name in expected]
+
+
+def check_transfers(spec: ModelSpec, formats: Formats) -> None:
+    """Raise :class:`UsageError` when a transfer does not go with the model."""
+    if formats.frames.is_hdr:
+        raise UsageError(
+            f"frames are in {formats.frames.transfer}; networks take pictures encoded for an "
+            "ordinary display: expected srgb"
+        )
+    if formats.output.is_hdr and spec.outputs[0].transfer != "linear":
+        raise UsageError(
+            f"pictures are to be written in {formats.output.transfer} and {spec.name} gives no "
+            "radiance; expected srgb"
+        )
 
 
 def _check_strength(spec: ModelSpec, job: Job) -> None:

@@ -5,23 +5,12 @@ Work is done window by window: nothing but the result has the size of the pictur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
+from edgeexpo.frame_format import MATRICES, SITINGS
 from edgeexpo.imaging.raster import Computed, Raster, Window, grown, within
-
-MATRICES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
-)
-"""Weights of red and blue in luma."""
-
-SITINGS: Mapping[str, tuple[bool, bool]] = MappingProxyType(
-    {"left": (False, True), "center": (False, False), "topleft": (True, True)}
-)
-"""Where a chroma sample lies: on a luma sample's row, on its column; else half way to the next."""
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Y, HxW, then U and V, H/2 x W/2: codes, of 10 bits in the upper bits of uint16 or of 8."""

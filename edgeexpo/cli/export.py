@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgeexpo import frame_format
 from edgeexpo.artifact import Bundle
 from edgeexpo.cli.arguments import add_inputs, list_of, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
@@ -66,6 +67,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="replace a bound, as in 'psnr>=45'; repeat it for each",
     )
     parser.add_argument(
+        "--frame-format",
+        type=frame_format.parse,
+        metavar="FORMAT",
+        help="what the app's frames are, for the manifest, as in nv12,bt709,limited,rotate90 "
+        "(default: rgb)",
+    )
+    parser.add_argument(
+        "--output-format",
+        type=frame_format.parse,
+        metavar="FORMAT",
+        help="what its pictures are to be, as in p010,bt2020,pq1000 for radiance (default: as "
+        "--frame-format)",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="exit 5 unless every artefact could be verified"
     )
     parser.add_argument("-o", "--output", metavar="DIR", help="the bundle (default: dist/MODEL)")
@@ -90,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         int8=args.int8,
         gates=[parse_gate(text) for text in args.gate],
+        frame_format=args.frame_format,
+        output_format=args.output_format,
         output=args.output,
         force=args.force,
     )

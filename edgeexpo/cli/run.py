@@ -15,15 +15,19 @@ from edgeexpo.cli.arguments import add_selection, positive, real
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
 from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write
 from edgeexpo.errors import MissingDependencyError, PictureError
+from edgeexpo.frame_format import FrameFormat
 from edgeexpo.progress import note, status
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgeexpo.runtime import FrameFormat, Session
+    from edgeexpo.runtime import Session
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 """Suffixes of videos."""
+
+FILES = FrameFormat()
+"""What files hold once they are read, whatever the bundle says of its app's frames."""
 
 Frame = tuple[Path, "np.ndarray"]
 
@@ -198,8 +202,8 @@ def order(frames: Sequence[Frame], *, quiet: bool = False) -> tuple[list[Frame],
 
 def open_session(
     args: argparse.Namespace,
-    frames: FrameFormat | None = None,
-    output: FrameFormat | None = None,
+    frames: FrameFormat = FILES,
+    output: FrameFormat = FILES,
 ) -> Session:
     """Open the artefact that the options select, Core ML's in the interpreter off macOS.
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.frame_format import LAYOUTS, MATRICES, SITINGS, FrameFormat
 from edgeexpo.imaging.raster import whole, windows
-from edgeexpo.runtime.frames import LAYOUTS, FrameFormat, empty, from_rgb, to_rgb
-from edgeexpo.runtime.yuv import MATRICES, SITINGS
+from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
 
 YUV = [layout for layout in LAYOUTS if FrameFormat(layout).is_yuv]
 

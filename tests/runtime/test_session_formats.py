@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny_bundle import write_bundle
 
-from edgeexpo.errors import PictureError
+from edgeexpo.artifact import Bundle, write_manifest
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging.bt2100 import encoded
 from edgeexpo.imaging.raster import whole
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
@@ -82,3 +86,59 @@ def test_a_frame_that_does_not_fit_is_named_and_the_session_goes_on(bundle):
             session.run_into(out, *good)
         assert (out == 7).all()
         assert session(*good).shape == (54, 40)
+
+
+def radiance_bundle(folder):
+    outputs = (TensorSpec("y_hat", transfer="linear"),)
+    return write_bundle(
+        folder, frames=("picture",), outputs=outputs, front=None, back=None, kind="hdr"
+    )
+
+
+@pytest.mark.parametrize("transfer", ["pq", "hlg"])
+def test_radiance_is_written_for_hdr_displays(tmp_path, transfer):
+    bundle = radiance_bundle(tmp_path / "b")
+    frame = np.full((32, 48, 3), 128, np.uint8)
+    signal = encoded(np.full((1, 1, 3), 128 / 255, np.float32), transfer, 600)[0, 0, 0]
+    output = FrameFormat("p010", "bt2020", transfer=transfer, peak_nits=600)
+    identity = FakeEngine(lambda inputs: {"y_hat": inputs["y0"]})
+    with load(bundle, engine=identity, output=output) as session:
+        found = session(frame)
+    assert (found.shape, found.dtype) == ((48, 48), np.uint16)
+    assert abs((found[5, 7] >> 6) - (64 + 876 * signal)) <= 1
+    np.testing.assert_allclose(found[40] >> 6, 512, atol=1)
+    rgb = FrameFormat(transfer=transfer, peak_nits=600)
+    identity = FakeEngine(lambda inputs: {"y_hat": inputs["y0"]})
+    with load(bundle, engine=identity, output=rgb) as session:
+        found = session(frame)
+        assert found.dtype == np.uint16
+        assert abs(found[5, 7] / 65535 - signal).max() < 1e-4
+        with pytest.raises(PictureError, match="found uint8 for"):
+            session.run_into(np.empty_like(frame), frame)
+
+
+def test_a_transfer_that_does_not_go_with_the_model_is_refused(tmp_path):
+    write_bundle(tmp_path / "b")
+    pq = FrameFormat(transfer="pq")
+    for options, words in (
+        ({"output": pq}, "written in pq and mean gives no radiance"),
+        ({"frames": pq}, "frames are in pq; networks take pictures encoded for an ordinary"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            load(tmp_path / "b", engine=FakeEngine(lambda i: i), **options)
+
+
+def test_the_manifest_says_how_frames_are_read(tmp_path):
+    folder = write_bundle(tmp_path / "b", frames=("picture",), front=None, back=None)
+    manifest = Bundle.open(folder).manifest
+    write_manifest(folder, dataclasses.replace(manifest, frames=NV12, output=FrameFormat("bgr")))
+    rgb = np.zeros((32, 48, 3), np.float32) + np.float32([0.8, 0.4, 0.2])
+    frame = empty(32, 48, NV12)
+    from_rgb(rgb, NV12, frame)
+    with load(folder, engine=FakeEngine(lambda i: {"y_hat": i["y0"]})) as session:
+        found = session(frame)
+    np.testing.assert_allclose(found[8, 8] / 255, [0.2, 0.4, 0.8], atol=0.02)
+    with load(
+        folder, engine=FakeEngine(lambda i: {"y_hat": i["y0"]}), frames=FrameFormat()
+    ) as session:
+        assert session((rgb * 255).astype(np.uint8)).shape == (32, 48, 3)
