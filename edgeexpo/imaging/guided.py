@@ -82,13 +82,15 @@ def guided_by_windows(
     guide = _guide([resize(f, size) for f in frames], color)
     coefficients = fit(guide, small, radius, eps)
 
-    def compute(rows: slice, columns: slice) -> Picture:
+    planes = np.ascontiguousarray(coefficients.transpose(2, 3, 0, 1))
+
+    def compute(rows: slice, columns: slice) -> np.ndarray:
         part = _guide([np.asarray(f[rows, columns], np.float32) for f in frames], color)
-        taps = [
+        vertical, horizontal = (
             _window(bilinear_taps(n_in, n_out), span)
             for span, n_in, n_out in zip((rows, columns), size, (height, width), strict=True)
-        ]
-        return decode(_apply(coefficients, part, *taps), color)
+        )
+        return decode(_apply(planes, part, vertical, horizontal), color)
 
     return Computed((height, width, 3), compute)
 
@@ -166,18 +168,41 @@ def _whole(guide: Picture, target: Picture) -> tuple[Doubles, Doubles]:
 
 
 def _apply(coefficients: Picture, guide: Picture, rows: _Taps, columns: _Taps) -> Picture:
-    """Enlarge a window of the coefficients bilinearly and apply it to the guide's."""
-    small_height, small_width, _, terms = coefficients.shape
-    flat = coefficients.reshape(small_height, small_width, -1)
-    (index, weight), first = columns, int(columns[0].min())
-    flat = flat[:, first : int(index.max()) + 1]
-    above, below = flat[rows[0][:, 0]], flat[rows[0][:, 1]]
-    narrow = above + (below - above) * rows[1][:, None, None]
-    left = narrow.take(index[:, 0] - first, 1)
-    left += (narrow.take(index[:, 1] - first, 1) - left) * weight[:, None]
-    full = left.reshape(*guide.shape[:2], 3, terms)
-    result: Picture = np.einsum("hwoc,hwc->hwo", full[..., :-1], guide)
-    result += full[..., -1]
+    """Enlarge a window of the coefficients bilinearly and apply it to the guide's.
+
+    Between two rows of the coefficients the result is ``p + weight q`` with an affine function
+    each, so that the coefficients themselves are enlarged along rows only.
+
+    Args:
+        coefficients: 3x(C+1)xhxw.
+        guide: HxWxC.
+        rows, columns: Positions in the coefficients and weights, of the window.
+    """
+    (above, below), weight = rows[0].T, rows[1]
+    lowest = int(above.min())
+    needed = coefficients[:, :, lowest : int(below.max()) + 1]
+    left = needed.take(columns[0][:, 0], 3)
+    left += (needed.take(columns[0][:, 1], 3) - left) * columns[1]
+    planes = np.ascontiguousarray(guide.transpose(2, 0, 1))
+    result = np.empty((*guide.shape[:2], 3), np.float32)
+    starts = np.flatnonzero(np.diff(above, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(above)], strict=True):
+        first = left[:, :, above[start] - lowest]
+        second = left[:, :, below[start] - lowest]
+        part = planes[:, start:stop]
+        strip = _affine(second - first, part)
+        strip *= weight[start:stop, None]
+        strip += _affine(first, part)
+        result[start:stop] = strip.transpose(1, 2, 0)
+    return result
+
+
+def _affine(coefficients: Picture, guide: Picture) -> Picture:
+    """3xHxW from 3x(C+1)xW, the same for every row, and CxHxW."""
+    result: Picture = coefficients[:, :1] * guide[0]
+    for channel in range(1, len(guide)):
+        result += coefficients[:, channel, None] * guide[channel]
+    result += coefficients[:, -1, None]
     return result
 
 
