@@ -1,0 +1,281 @@
+"""Damaged model files: what becomes of the engine that loads them, and of its caller.
+
+    python benchmarks/fuzz.py [--count 10000]                 # ONNX, a network of two convolutions
+    python benchmarks/fuzz.py --target executorch --count 500
+    python benchmarks/fuzz.py --bundle BUNDLE [--target onnx] # the artefact of a bundle
+
+Each file is an artefact with one mutation, given to the engine in a process of its own with a limit
+on time and memory. In an app the manifest's digest refuses every such file before any engine sees
+it; this is about what happens when the digest was made by whoever made the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgeexpo.artifact import Bundle
+from edgeexpo.errors import EngineError
+from edgeexpo.runtime.engine import Engine, open_engine
+from edgeexpo.runtime.worker import LostError, Worker
+from edgeexpo.spec import ModelSpec, TensorSpec
+
+SPEC = ModelSpec("two", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=2)
+SIDE = 16
+OUTCOMES = ("refused", "failed", "ran", "died", "hung")
+"""Refused when loaded, failed when run, ran; the process died, or was ended at the limit."""
+
+MEMORY = 2 << 30
+"""Bytes that a process may take beyond those that it starts with."""
+
+START_LIMIT = 120.0
+"""Seconds that a process may take to start."""
+
+SUFFIXES = {"onnx": ".onnx", "executorch": ".pte"}
+Random = np.random.Generator
+
+
+def flip(data: bytearray, random: Random) -> None:
+    """One to eight bits somewhere."""
+    for at in random.integers(0, len(data), random.integers(1, 9)):
+        data[at] ^= 1 << int(random.integers(0, 8))
+
+
+def truncate(data: bytearray, random: Random) -> None:
+    """The end is missing."""
+    del data[int(random.integers(0, len(data))) :]
+
+
+def splice(data: bytearray, random: Random) -> None:
+    """A stretch is written over another."""
+    length = int(random.integers(1, max(2, len(data) // 8)))
+    source, target = (int(random.integers(0, len(data) - length)) for _ in range(2))
+    data[target : target + length] = data[source : source + length]
+
+
+def remove(data: bytearray, random: Random) -> None:
+    """A stretch is missing."""
+    at = int(random.integers(0, len(data)))
+    del data[at : at + int(random.integers(1, 65))]
+
+
+def insert(data: bytearray, random: Random) -> None:
+    """Some bytes too many."""
+    at = int(random.integers(0, len(data)))
+    data[at:at] = random.bytes(int(random.integers(1, 65)))
+
+
+def number(data: bytearray, random: Random) -> None:
+    """A number in place of another, as lengths, sizes and offsets are: small, negative or huge."""
+    choices = (b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\xff" * 4, b"\0" * 4, b"\x80" * 10)
+    chosen = choices[int(random.integers(0, len(choices)))]
+    at = int(random.integers(0, len(data)))
+    data[at : at + len(chosen)] = chosen
+
+
+MUTATIONS: tuple[Callable[[bytearray, Random], None], ...] = (
+    flip,
+    truncate,
+    splice,
+    remove,
+    insert,
+    number,
+)
+
+
+@dataclass
+class Tally:
+    """Outcomes by mutation, and what processes said when they died."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    deaths: Counter[str] = field(default_factory=Counter)
+    starts: int = 0
+    slowest: float = 0.0
+
+    def total(self, outcome: str) -> int:
+        """Files with an outcome."""
+        return sum(n for (_, found), n in self.counts.items() if found == outcome)
+
+
+def open_limited(target: str, path: Path, spec: ModelSpec, threads: int | None) -> Engine:
+    """As :func:`edgeexpo.runtime.engine.open_engine`, in a process that may not take all memory."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return open_engine(target, path, spec, threads)
+
+
+class Fuzz:
+    """Mutated files through one engine.
+
+    Args:
+        target: ``onnx`` or ``executorch``.
+        data: The artefact.
+        spec: Its model.
+        inputs: What it is run on.
+        limit: Seconds for a load or a run.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        data: bytes,
+        spec: ModelSpec,
+        inputs: Mapping[str, np.ndarray],
+        limit: float,
+    ) -> None:
+        self._target, self._data, self._spec = target, data, spec
+        self._inputs, self._limit = inputs, limit
+        self._worker: Worker | None = None
+        self._whole = Path()
+
+    def run(self, count: int, seed: int) -> Tally:
+        """Mutate ``count`` times and tell what happened."""
+        tally = Tally()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"damaged{SUFFIXES[self._target]}"
+            self._whole = file.with_stem("whole")
+            self._whole.write_bytes(self._data)
+            for index in range(count):
+                random = np.random.default_rng((seed, index))
+                mutate, data = MUTATIONS[index % len(MUTATIONS)], bytearray(self._data)
+                while data == self._data:
+                    mutate(data, random)
+                file.write_bytes(data)
+                started = time.perf_counter()
+                outcome = self._judge(file, tally)
+                tally.slowest = max(tally.slowest, time.perf_counter() - started)
+                tally.counts[mutate.__name__, outcome] += 1
+        self.close()
+        return tally
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+    def _judge(self, file: Path, tally: Tally) -> str:
+        outcome, opener = "refused", f"{Path(__file__).stem}:open_limited"
+        if self._worker is None:
+            self._worker, tally.starts = Worker(), tally.starts + 1
+            # The first load imports the engine, which takes its time.
+            self._worker.load(self._target, self._whole, self._spec, 1, START_LIMIT, opener)
+            self._worker.close(START_LIMIT)
+        try:
+            self._worker.load(self._target, file, self._spec, 1, self._limit, opener)
+            outcome = "failed"
+            self._worker.run(self._inputs, self._limit)
+            outcome = "ran"
+            self._worker.close(self._limit)
+        except LostError as lost:
+            self.close()
+            tally.deaths[str(lost).partition(": ")[2]] += 1
+            return "hung" if lost.reason == "hang" else "died"
+        except EngineError:
+            pass
+        return outcome
+
+
+def onnx_network() -> bytes:
+    """Two 3x3 convolutions with a ReLU between, any size."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(0)
+    weights = [random.standard_normal(s, np.float32) / 8 for s in ((8, 3, 3, 3), (3, 8, 3, 3))]
+    shape = [1, 3, "h", "w"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["y0", "first"], ["inner"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["inner"], ["positive"]),
+            helper.make_node("Conv", ["positive", "second"], ["y_hat"], pads=[1, 1, 1, 1]),
+        ],
+        "two",
+        [helper.make_tensor_value_info("y0", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y_hat", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(w, n) for w, n in zip(weights, ("first", "second"), strict=True)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+def executorch_network() -> bytes:
+    """The same with fixed size, lowered to XNNPACK."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 3, 3, padding=1)
+    ).eval()
+    program = torch.export.export(network, (torch.zeros(1, 3, SIDE, SIDE),))
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    return bytes(lowered.to_executorch().buffer)
+
+
+NETWORKS = {"onnx": onnx_network, "executorch": executorch_network}
+
+
+def subject(target: str, bundle: Path | None) -> tuple[bytes, ModelSpec, dict[str, np.ndarray]]:
+    """The artefact to damage, its model, and inputs for it."""
+    random = np.random.default_rng(1)
+    if bundle is None:
+        picture = random.random((1, 3, SIDE, SIDE), np.float32)
+        return NETWORKS[target](), SPEC, {"y0": picture}
+    opened = Bundle.open(bundle)
+    artifact = opened.select(target)
+    spec, size = opened.manifest.model, artifact.sizes.smallest
+    inputs = {
+        t.name: random.random((1, t.channels, *(t.size or size)), np.float32) for t in spec.inputs
+    }
+    return opened.file(artifact.file).read_bytes(), spec, inputs
+
+
+def print_table(tally: Tally) -> None:
+    """Outcomes by mutation, then what processes died of."""
+    print(f"{'':10}" + "".join(f"{outcome:>9}" for outcome in OUTCOMES))
+    for name in (mutate.__name__ for mutate in MUTATIONS):
+        print(f"{name:10}" + "".join(f"{tally.counts[name, o]:9}" for o in OUTCOMES))
+    print(f"{'all':10}" + "".join(f"{tally.total(o):9}" for o in OUTCOMES))
+    print(f"{tally.starts} processes; the slowest file took {tally.slowest:.2f} s")
+    for words, times in tally.deaths.most_common(12):
+        print(f"  {times:5} x {words}")
+
+
+def main() -> None:
+    """Print what became of the files."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--target", choices=sorted(NETWORKS), default="onnx")
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=float, default=10.0, help="seconds for a load or a run")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    data, spec, inputs = subject(given.target, given.bundle)
+    tally = Fuzz(given.target, data, spec, inputs, given.limit).run(given.count, given.seed)
+    if given.json:
+        facts = {outcome: tally.total(outcome) for outcome in OUTCOMES}
+        json.dump({**facts, "deaths": tally.deaths, "starts": tally.starts}, sys.stdout)
+    else:
+        print(f"{given.target}: {given.count} damaged copies of {len(data)} bytes")
+        print_table(tally)
+
+
+if __name__ == "__main__":
+    main()
