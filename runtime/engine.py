@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,12 +62,15 @@ def open_engine(target: str, path: Path, spec: ModelSpec, threads: int | None = 
     return engine  # type: ignore[no-any-return]
 
 
-def promised(outputs: Arrays, spec: ModelSpec) -> dict[str, np.ndarray]:
+def promised(outputs: Arrays, spec: ModelSpec, inputs: Arrays) -> dict[str, np.ndarray]:
     """The outputs that the manifest promises.
 
     Raises:
-        EngineError: One is missing, or is no 1xCxHxW array of numbers with its spec's channels.
+        EngineError: One is missing, or is no 1xCxHxW array of numbers with its spec's channels and,
+            unless the network has a size of its own, the height and width of its inputs.
     """
+    following = [t.name for t in spec.inputs if t.size is None and t.name in inputs]
+    sides = [inputs[name].shape[2:] for name in following]
     kept = {}
     for tensor in spec.outputs:
         if tensor.name not in outputs:
@@ -80,11 +83,21 @@ def promised(outputs: Arrays, spec: ModelSpec) -> dict[str, np.ndarray]:
         shape = output.shape
         if len(shape) != 4 or shape[:2] != (1, tensor.channels) or output.dtype.kind not in "fiu":
             raise EngineError(
-                f"output {tensor.name!r} is {'x'.join(map(str, shape))} {output.dtype}; its "
+                f"output {tensor.name!r} is {_size(shape)} {output.dtype}; its "
                 f"manifest promises 1x{tensor.channels}xHxW: export the bundle again"
+            )
+        if sides and shape[2:] != sides[0]:
+            raise EngineError(
+                f"output {tensor.name!r} is {_size(shape[2:])} (HxW) for inputs of "
+                f"{_size(sides[0])}; its height and width are exchanged, or it scales: "
+                "export the bundle again"
             )
         kept[tensor.name] = output
     return kept
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"
 
 
 def in_memory(path: Path) -> bytes:

@@ -8,6 +8,7 @@ stay.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from edgeexpo.errors import PictureError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.raster import SIDE, Computed, Raster, Window, for_each, turned, windows
+from edgeexpo.runtime.strides import check_strides
 from edgeexpo.runtime.yuv import Coding, Planes, rgb_to_yuv, yuv_to_rgb
 
 SMALLEST_SIDE = 16
@@ -234,6 +236,8 @@ def _pair(plane: np.ndarray, half: tuple[int, int]) -> list[np.ndarray]:
 def _check_writable(
     planes: Sequence[np.ndarray], size: tuple[int, ...], found: tuple[int, ...]
 ) -> None:
+    for plane in planes:
+        check_strides(plane, written=True)
     if not all(p.flags.writeable for p in planes):
         raise PictureError("the output frame is read-only; expected a writable array")
     if tuple(size) != tuple(found):
@@ -244,7 +248,9 @@ def _check_writable(
 
 
 def check_same(names: Sequence[str], frames: Sequence[Frame]) -> None:
-    """Raise :class:`PictureError` when frames differ in size or kind."""
+    """Raise :class:`PictureError` when frames differ in size or kind, or lie in no memory."""
+    for part in itertools.chain.from_iterable(map(_parts, frames)):
+        check_strides(part)
     found = [[(part.shape, part.dtype) for part in _parts(frame)] for frame in frames]
     for name, parts in zip(names, found, strict=True):
         if parts != found[0]:
@@ -279,4 +285,8 @@ def size_in_bytes(frame: Frame) -> int:
 
 
 def _parts(frame: Frame) -> list[np.ndarray]:
-    return [frame] if isinstance(frame, np.ndarray) else [np.asarray(part) for part in frame]
+    if isinstance(frame, np.ndarray):
+        return [frame]
+    if not isinstance(frame, (list, tuple)):
+        raise PictureError(f"found {type(frame).__name__}; expected an array, or planes")
+    return [np.asarray(part) for part in frame]

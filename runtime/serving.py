@@ -50,8 +50,9 @@ class _Server:
             if self._engine is None or self._spec is None:
                 raise EngineError("no engine is open")
             if request["verb"] == "run":
-                found = self._engine.run(self._inputs.views(request["layout"]))
-                return {"layout": self._outputs.write(promised(found, self._spec))}
+                inputs = self._inputs.views(request["layout"])
+                outputs = promised(self._engine.run(inputs), self._spec, inputs)
+                return {"layout": self._outputs.write(outputs)}
             self._engine.close()
             self._engine = None
             return {}

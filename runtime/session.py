@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from edgeexpo.artifact import Artifact, Bundle
-from edgeexpo.errors import MissingDependencyError, UsageError
+from edgeexpo.errors import MissingDependencyError, PictureError, UsageError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engine import Engine, open_engine
@@ -119,6 +119,8 @@ class Session:
         Raises:
             PictureError: ``out`` does not fit, besides what a call raises; it is untouched then.
         """
+        if out is None:
+            raise PictureError("found NoneType; expected an array, or planes, to write into")
         job = Job(in_order(self.spec.frames, frames, named), ev, strength=strength)
         self._run(job, out)
 

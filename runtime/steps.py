@@ -17,7 +17,7 @@ from edgeexpo.imaging.bt2100 import encoded
 from edgeexpo.imaging.raster import Computed, Raster, whole, windows
 from edgeexpo.imaging.resize import resize
 from edgeexpo.runtime.budget import Budget
-from edgeexpo.runtime.engine import Engine
+from edgeexpo.runtime.engine import Engine, promised
 from edgeexpo.runtime.fitting import network_size
 from edgeexpo.runtime.frames import (
     Frame,
@@ -33,6 +33,9 @@ from edgeexpo.runtime.spool import Spool
 from edgeexpo.runtime.stages import finished, gives_picture, prepared
 from edgeexpo.runtime.tiling import Output, run_windows
 from edgeexpo.spec import ModelSpec, SizeRange
+
+MOST_EV = 64
+"""Exposures further apart are none."""
 
 
 @dataclass
@@ -100,9 +103,14 @@ class Steps:
         """Refuse, before any work, what no step could use.
 
         Raises:
-            UsageError: ``strength`` is not 1 and the model corrects nothing.
+            UsageError: ``strength`` is not 1 and the model corrects nothing, or ``ev`` is no
+                exposure.
             PictureError: The frames differ in size or kind.
         """
+        if job.ev is not None and not abs(job.ev) <= MOST_EV:
+            raise UsageError(
+                f"ev is {job.ev:g}; expected log2 of the exposures' ratio, up to {MOST_EV}"
+            )
         _check_strength(self._spec, job)
         check_same(self._spec.frames, job.frames)
         return job
@@ -129,7 +137,7 @@ class Steps:
         with self._lock, self._timed("network"):
             run = self.engine().run
             job.output = run_windows(
-                lambda part: run(part)[name],
+                lambda part: promised(run(part), self._spec, part)[name],
                 job.inputs,
                 self._spec.halo,
                 self._sizes,
