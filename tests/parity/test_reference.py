@@ -10,6 +10,8 @@ import pytest
 import torch
 from conftest import smooth_picture
 from golden_bundle import mean
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_bundle import write_bundle
 
 from edgeexpo.artifact import Bundle, digest, write_manifest
@@ -19,7 +21,7 @@ from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity import recording, reference
 from edgeexpo.parity.golden import read_golden
 from edgeexpo.parity.referee import AGREEMENT, Ruling, referee
-from edgeexpo.parity.reference import ProgramReference, choose_device, describe
+from edgeexpo.parity.reference import ProgramReference, choose_device, describe, fused_codes
 
 
 class Mean(torch.nn.Module):
@@ -72,6 +74,35 @@ def test_the_referee_says_which_of_two_is_nearer(bundle, inputs):
     assert not ruling.agree
     assert referee(bundle, inputs, near, far).nearer == "first"
     assert referee(bundle, inputs, near, near).agree
+
+
+class Codes(torch.nn.Module):
+    """One value through 8-bit codes for two readers, and codes that are the result themselves."""
+
+    def __init__(self, scale: float, zero_point: int) -> None:
+        super().__init__()
+        self.grid = (scale, zero_point, -128, 127, torch.int8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        quantize = torch.ops.quantized_decomposed.quantize_per_tensor.default
+        dequantize = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+        codes = quantize(x, *self.grid)
+        first, second = dequantize(codes, *self.grid), dequantize(codes, *self.grid)
+        return first.exp() + second, quantize(first.sin(), *self.grid)
+
+
+@given(scale=st.floats(1e-5, 1e3), zero_point=st.integers(-128, 127), seed=st.integers(0, 99))
+@settings(max_examples=20)
+def test_codes_in_one_step_are_the_same_numbers(scale, zero_point, seed):
+    import torch.ao.quantization.fx._decomposed  # brings the operators
+
+    x = (torch.rand(3, 50, generator=torch.manual_seed(seed)) * 300 - 150) * scale
+    module = torch.fx.symbolic_trace(Codes(scale, zero_point))
+    expected = module(x)
+    found = fused_codes(module)
+    assert all(torch.equal(a, b) for a, b in zip(found(x), expected, strict=True))
+    targets = [str(node.target) for node in found.graph.nodes if node.op == "call_function"]
+    assert sum("quantize_per_tensor" in target for target in targets) == 1
 
 
 def test_a_reference_with_nan_is_never_the_nearer_one():

@@ -143,7 +143,7 @@ class MilEngine:
 
     def _keep(self, op: Any, variable: Any, result: Value, environment: dict[Any, Value]) -> None:
         if op.op_type.startswith("constexpr_"):
-            self._constants[variable] = _round(result, variable)
+            self._constants[variable] = _laid_out(_round(result, variable))
         elif op.op_type in ROUNDING_KEPT:
             environment[variable] = result
         else:
@@ -160,7 +160,7 @@ class MilEngine:
             return environment[variable]
         if variable not in self._constants:
             value = variable.val if variable.val is not None else variable.op.val.val
-            self._constants[variable] = _constant(value)
+            self._constants[variable] = _laid_out(_constant(value))
         return self._constants[variable]
 
 
@@ -208,10 +208,17 @@ def _inputs(op: Any) -> list[Any]:
 
 
 def _picture(array: np.ndarray) -> torch.Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    if tensor.dim() == 4:
-        return tensor.contiguous(memory_format=torch.channels_last)
-    return tensor
+    laid_out: torch.Tensor = _laid_out(
+        torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    )
+    return laid_out
+
+
+def _laid_out(value: Value) -> Value:
+    """Pictures and kernels in the layout in which torch convolves fastest on a CPU."""
+    if isinstance(value, torch.Tensor) and value.dim() == 4:
+        return value.contiguous(memory_format=torch.channels_last)
+    return value
 
 
 def _is_half(variable: Any) -> bool:
