@@ -109,12 +109,14 @@ class Tally:
 
 def open_limited(target: str, path: Path, spec: ModelSpec, threads: int | None) -> Engine:
     """As :func:`edgeexpo.runtime.engine.open_engine`, in a process that may not take all memory."""
+    engine = open_engine(target, path, spec, threads)
+    # Only now: the first artefact is whole, and its engine brings libraries of its own size.
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return open_engine(target, path, spec, threads)
+    return engine
 
 
 class Fuzz:
