@@ -63,7 +63,7 @@ class IsolatedEngine:
     def load(self, path: Path) -> None:
         """Start a process and load the artefact there; takes the name of the engine that did."""
         self.close()
-        self._sha256 = digest(path)
+        self._sha256 = _digest(path)
         self._worker = self._started(path)
         self._path = path
 
@@ -109,11 +109,7 @@ class IsolatedEngine:
         return outputs
 
     def _started(self, path: Path) -> Worker:
-        try:
-            unchanged = digest(path) == self._sha256
-        except OSError:
-            unchanged = False
-        if not unchanged:
+        if _digest(path) != self._sha256:
             raise EngineError(
                 f"{path} was changed since it was loaded and cannot be loaded again; "
                 "load the bundle anew"
@@ -126,3 +122,10 @@ class IsolatedEngine:
             worker.end()
             raise
         return worker
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}") from error

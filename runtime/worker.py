@@ -32,7 +32,7 @@ OPENER = "edgeexpo.runtime.engine:open_engine"
 ERRORS = {kind.__name__: kind for kind in (EngineError, MissingDependencyError)}
 """What an engine may raise and its process survives."""
 
-LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 20
 _LONGEST_SPEECH = 1 << 16
 # Not multiprocessing's own start: that runs the caller's script once more, which need not guard it.
 _BOOTSTRAP = """
@@ -196,7 +196,7 @@ class Worker:
             if not part:
                 raise EOFError
             line += part
-            if len(line) > LONGEST_LINE:
+            if len(line) > _LONGEST_LINE:
                 raise ValueError("an endless line")
         return bytes(line)
 
@@ -210,8 +210,8 @@ class Worker:
             return "its process does not answer any more"
         said = self._speech()
         reason = f"; {said[-1][:240]}" if said and code > 0 else ""
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"its process ended with {name}{reason}"
+        names = {-number: number.name for number in signal.Signals}
+        return f"its process ended with {names.get(code, f'exit code {code}')}{reason}"
 
     def _speech(self) -> list[str]:
         """The last lines that the process wrote on its standard error."""
