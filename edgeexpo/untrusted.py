@@ -91,6 +91,11 @@ def _check_artifact(artifact: Artifact) -> None:
 def _check_model(model: ModelSpec) -> None:
     if len(model.outputs) != 1 or not model.inputs or not model.frames:
         raise ValueError("the model lacks frames, inputs or its one output")
+    names = [t.name for t in model.inputs]
+    if len({*names}) < len(names) or len({*model.frames}) < len(model.frames):
+        raise ValueError("two inputs or two frames of the model have one name")
+    if model.residual not in (None, *names):
+        raise ValueError(f"the model's residual {model.residual!r} is none of its inputs")
     if (model.halo or 0) < 0 or min(t.channels for t in (*model.inputs, *model.outputs)) < 1:
         raise ValueError("the model has a halo below 0 or channels below 1")
 

@@ -169,6 +169,8 @@ def test_an_integer_beyond_every_float_is_refused(bundle):
         (("model", "inputs"), []),
         (("model", "frames"), []),
         (("model", "outputs", 0, "channels"), 0),
+        (("model", "residual"), "nothing"),
+        (("model", "frames"), ["picture", "picture"]),
     ],
 )
 def test_numbers_that_no_session_could_use_are_refused(bundle, path, value):
