@@ -46,7 +46,8 @@ def main() -> None:
         for found in judged(bundle, folders, key, args.cache):
             what = f"| {bundle.manifest.model.name} | {size} | {found['target']} "
             what += f"| {found['precision']} "
-            print(f"{what}| {found['photographs']} | {found['probes']} | {len(lines(found))} |")
+            row = f"{what}| {found['photographs']} | {found['probes']} | {len(lines(found))} |"
+            print(row, flush=True)
             alarms += [f"{what}| {line} |" for line in lines(found)]
     print("\n".join(["", *alarms]))
 
