@@ -72,10 +72,16 @@ class ExecutorchEngine:
         tensors = [torch.from_numpy(np.ascontiguousarray(inputs[n])) for n in self._inputs]
         try:
             outputs = self._method.execute(tensors)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, MemoryError) as error:
             raise EngineError(f"ExecuTorch failed: {first_line(error)}") from error
+        kinds = [type(output).__name__ for output in outputs]
+        if kinds != ["Tensor"] * len(self._outputs):
+            raise EngineError(
+                f"the program gives {', '.join(kinds) or 'nothing'}; its manifest promises "
+                f"{len(self._outputs)} tensor(s): export the bundle again"
+            )
         # The tensors belong to the method and are overwritten by its next run.
-        arrays = (np.array(output.numpy(), copy=True) for output in outputs)
+        arrays = (np.array(output.to(torch.float32).numpy(), copy=True) for output in outputs)
         return dict(zip(self._outputs, arrays, strict=True))
 
     def close(self) -> None:

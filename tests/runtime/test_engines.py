@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from tiny_bundle import write_bundle, write_network
 
 from edgeexpo.errors import EngineError, MissingDependencyError
 from edgeexpo.runtime import load
 from edgeexpo.runtime.engine import ENGINES, open_engine
+from edgeexpo.runtime.executorch_engine import ExecutorchEngine
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import TARGETS, ModelSpec, SizeRange, TensorSpec
 
@@ -86,6 +89,16 @@ def test_a_wrong_input_is_an_engine_error(tmp_path):
     engine = open_engine("onnx", tmp_path / "m.onnx", SPEC)
     with pytest.raises(EngineError, match="ONNX Runtime failed"):
         engine.run({"y0": np.zeros((1, 4, 20, 20), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "found"), [([], "nothing"), ([3], "int"), ([torch.zeros(1)] * 2, "Tensor, Tensor")]
+)
+def test_a_program_with_other_outputs_is_an_engine_error(outputs, found):
+    engine = ExecutorchEngine(SPEC)
+    engine._method = SimpleNamespace(execute=lambda _: outputs)
+    with pytest.raises(EngineError, match=f"gives {found}; its manifest promises 1 tensor"):
+        engine.run({"y0": np.zeros((1, 3, 4, 4), np.float32)})
 
 
 @pytest.mark.parametrize(
