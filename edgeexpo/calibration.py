@@ -11,7 +11,7 @@ from edgeexpo.errors import UsageError
 from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.networks import Network
-from edgeexpo.parity.probes import extremes
+from edgeexpo.parity.probes import extremes, textures
 from edgeexpo.runtime.stages import front
 from edgeexpo.spec import ModelSpec
 
@@ -26,7 +26,7 @@ BINS = 32
 
 
 def calibration_samples(network: Network, program: Program, source: Path | None) -> list[Sample]:
-    """What the ranges of activations are taken from.
+    """What the ranges of activations are taken from: photographs, and generated pictures beside.
 
     Args:
         network: Gives the frames and the size.
@@ -39,9 +39,10 @@ def calibration_samples(network: Network, program: Program, source: Path | None)
     size = picture_size(network, program)
     frames = len(network.spec.frames)
     photographs = representative(samples(frames, source, size, seed=1))
+    found = [*photographs, *textures(frames, size)]
     if network.spec.residual is not None:  # where features saturate, the picture itself remains
-        return photographs
-    return [*photographs, *extremes(frames, size)]
+        return found
+    return [*found, *extremes(frames, size)]
 
 
 def picture_size(network: Network, program: Program) -> tuple[int, int]:

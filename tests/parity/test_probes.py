@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from edgeexpo.imaging.samples import cover, samples
-from edgeexpo.parity.probes import EQUAL, MOVING, SWAPPED, brackets, extremes, is_noise, probes
+from edgeexpo.parity.probes import (
+    EQUAL,
+    MOVING,
+    SWAPPED,
+    brackets,
+    extremes,
+    is_noise,
+    probes,
+    textures,
+)
 
 
 def test_probes_are_seeded_pictures_in_range():
@@ -39,9 +48,10 @@ def test_every_kind_of_trouble_is_there():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_extremes_are_kin_of_the_probes_and_none_of_them(count):
-    found = extremes(count, (64, 48))
-    assert len({s.name for s in found}) == len(found) == 7
+@pytest.mark.parametrize(("make", "number"), [(extremes, 7), (textures, 4)])
+def test_kin_of_the_probes_are_none_of_them(make, number, count):
+    found = make(count, (64, 48))
+    assert len({s.name for s in found}) == len(found) == number
     for sample in found:
         assert len(sample.frames) == count
         for frame in sample.frames:
@@ -54,6 +64,10 @@ def test_extremes_are_kin_of_the_probes_and_none_of_them(count):
             assert sample.name == "white" or max(
                 np.abs(a[:64, :48] - b).max() for a, b in pairs
             ) > (0.05)
+
+
+def test_extremes_reach_both_ends():
+    found = extremes(2, (64, 48))
     bright = max(s.frames[-1].mean() for s in found)
     dark = min(s.frames[0].mean() for s in found)
     assert bright > 0.95
