@@ -38,7 +38,7 @@ OUTCOMES = ("refused", "failed", "ran", "died", "hung")
 MEMORY = 2 << 30
 """Bytes that a process may take beyond those that it starts with."""
 
-START_LIMIT = 120.0
+START_LIMIT = 300.0
 """Seconds that a process may take to start."""
 
 SUFFIXES = {"onnx": ".onnx", "executorch": ".pte"}

@@ -64,7 +64,8 @@ def _outlive() -> None:
         engine.outlive()
 
 
-os.register_at_fork(after_in_child=_outlive)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_outlive)
 
 
 def optimised(path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -266,6 +267,8 @@ def _isolated(
     timeout_s: float | None,
     observe: Observer,
 ) -> Engine:
+    if sys.platform == "win32":
+        raise UsageError("isolated=True needs Linux or macOS; leave it out on this system")
     from edgeexpo.runtime.isolated_engine import IsolatedEngine  # brings processes and sockets
 
     engine = IsolatedEngine(target, spec, threads, timeout_s, observe)

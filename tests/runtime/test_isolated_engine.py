@@ -24,6 +24,7 @@ from edgeexpo.runtime.observation import RESTARTS
 from edgeexpo.runtime.worker import Worker
 from edgeexpo.spec import ModelSpec, TensorSpec
 
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 SPEC = ModelSpec("net", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=1)
 ONE = {"frames": ("picture",), "front": None, "back": None}
 GOOD = {"y0": np.full((1, 3, 20, 24), 0.25, np.float32)}
@@ -251,13 +252,17 @@ def test_no_torch_is_loaded_for_onnx(bundle):
     assert "torch" not in maps
 
 
-def test_what_cannot_be_isolated_is_refused(bundle):
+def test_what_cannot_be_isolated_is_refused(bundle, monkeypatch):
     from edgeexpo.runtime import FakeEngine
 
     with pytest.raises(UsageError, match="timeout_s needs isolated=True"):
         load(bundle, timeout_s=3)
     with pytest.raises(UsageError, match="engine of the runtime's own"):
         load(bundle, isolated=True, engine=FakeEngine(dict))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "win32")
+        with pytest.raises(UsageError, match="needs Linux or macOS"):
+            load(bundle, isolated=True)
     for wrong in (0, -1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="timeout_s is"):
             load(bundle, isolated=True, timeout_s=wrong)
