@@ -260,6 +260,17 @@ def check_same(names: Sequence[str], frames: Sequence[Frame]) -> None:
             )
 
 
+def check_apart(frames: Sequence[Frame], out: Frame) -> None:
+    """Raise :class:`PictureError` when ``out`` lies in the memory of a frame."""
+    for frame in frames:
+        pairs = itertools.product(_parts(frame), _parts(out))
+        if any(np.may_share_memory(part, written) for part, written in pairs):
+            raise PictureError(
+                "the output lies in the memory of a frame, which memory_mb leaves there while it "
+                "writes; expected memory of its own, or a session without memory_mb"
+            )
+
+
 def upright(name: str, frame: Frame, frame_format: FrameFormat) -> Raster:
     """As :func:`to_rgb`; errors name the frame, and tiny frames are refused."""
     try:

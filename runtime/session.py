@@ -171,7 +171,7 @@ class Session:
 
     def _run(self, job: Job, out: Frame | None = None) -> Frame:
         steps = self._steps
-        return steps.finish(steps.infer(steps.prepare(steps.begin(job))), out)
+        return steps.finish(steps.infer(steps.prepare(steps.begin(job, out))), out)
 
     def close(self) -> None:
         """Free the engine, once what runs has run; calling it twice is harmless."""

@@ -21,6 +21,7 @@ from edgeexpo.runtime.engine import Engine, promised
 from edgeexpo.runtime.fitting import network_size
 from edgeexpo.runtime.frames import (
     Frame,
+    check_apart,
     check_same,
     depth,
     empty,
@@ -99,14 +100,17 @@ class Steps:
         self._lock = threading.Lock()
         self._process = os.getpid()
 
-    def begin(self, job: Job) -> Job:
+    def begin(self, job: Job, out: Frame | None = None) -> Job:
         """Refuse, before any work, what no step could use.
 
         Raises:
             UsageError: ``strength`` is not 1 and the model corrects nothing, or ``ev`` is no
                 exposure.
-            PictureError: The frames differ in size or kind.
+            PictureError: The frames differ in size or kind, or ``out`` lies in the memory of one
+                that is still read while ``out`` is written.
         """
+        if out is not None and self._budget.memory_mb is not None:
+            check_apart(job.frames, out)
         if job.ev is not None and not abs(job.ev) <= MOST_EV:
             raise UsageError(
                 f"ev is {job.ev:g}; expected log2 of the exposures' ratio, up to {MOST_EV}"

@@ -224,10 +224,22 @@ def test_an_output_that_is_not_contiguous_is_written_where_it_is(folder):
 def test_a_frame_may_be_overwritten_by_its_picture(folder):
     frame = good()
     expected = frame.copy()
-    for budget in (None, 64):
-        with load(folder, engine=identity(), memory_mb=budget) as session:
-            session.run_into(frame, frame)
-        np.testing.assert_array_equal(frame, expected)
+    with load(folder, engine=identity()) as session:
+        session.run_into(frame, frame)
+    np.testing.assert_array_equal(frame, expected)
+
+
+def test_within_a_memory_budget_a_frame_is_not_overwritten_while_it_is_read(pair):
+    under, over = good() // 4, good()
+    before = under.copy(), over.copy()
+    with load(pair, engine=identity(), memory_mb=64) as session:
+        for out in (under, over, over[::-1]):
+            with pytest.raises(PictureError, match="lies in the memory of a frame"):
+                session.run_into(out, under, over, ev=2.0)
+        np.testing.assert_array_equal((under, over), before)
+        out = np.empty_like(over)
+        session.run_into(out, under, over, ev=2.0)
+        np.testing.assert_array_equal(out, session(under, over, ev=2.0))
 
 
 @pytest.mark.parametrize("ev", [float("nan"), float("inf"), -float("inf"), 1e30])
