@@ -11,7 +11,7 @@ from edgeexpo.errors import UsageError
 from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.networks import Network
-from edgeexpo.parity.probes import extremes, textures
+from edgeexpo.parity.probes import extremes, grain, textures
 from edgeexpo.runtime.stages import front
 from edgeexpo.spec import ModelSpec
 
@@ -40,9 +40,10 @@ def calibration_samples(network: Network, program: Program, source: Path | None)
     frames = len(network.spec.frames)
     photographs = representative(samples(frames, source, size, seed=1))
     found = [*photographs, *textures(frames, size)]
-    if network.spec.residual is not None:  # where features saturate, the picture itself remains
-        return found
-    return [*found, *extremes(frames, size)]
+    # Where the features of a residual network saturate the picture itself remains, but a correction
+    # that leaves its narrow range is cut; in other networks grain would widen every range.
+    beside = extremes if network.spec.residual is None else grain
+    return [*found, *beside(frames, size)]
 
 
 def picture_size(network: Network, program: Program) -> tuple[int, int]:

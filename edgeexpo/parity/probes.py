@@ -89,24 +89,31 @@ def extremes(frame_count: int, size: tuple[int, int]) -> list[Sample]:
 
 
 def textures(frame_count: int, size: tuple[int, int]) -> list[Sample]:
-    """Kin of the probes with more detail than photographs have: grain, sparks and letters.
-
-    Features that answer to detail, and the correction of a residual network, are largest here.
+    """Kin of the probes with harder detail than photographs have: sparks and letters.
 
     Args:
         frame_count: Frames per sample, as :func:`probes`.
         size: (height, width) in pixels.
     """
     side = max(size)
-    random = np.random.default_rng(7)
     sparks = np.full((side, side, 3), 0.15)
     sparks[side // 12 :: side // 6, side // 12 :: side // 6] = (1, 0.9, 0.8)
+    kin = {"sparks": sparks, "letters": 1 - _text(side).swapaxes(0, 1)}
+    return _cut(kin, frame_count, size)
+
+
+def grain(frame_count: int, size: tuple[int, int]) -> list[Sample]:
+    """Kin of the noise probe, coloured and grey, on which a network corrects most.
+
+    Args:
+        frame_count: Frames per sample, as :func:`probes`.
+        size: (height, width) in pixels.
+    """
+    side, random = max(size), np.random.default_rng(7)
     grey = np.repeat(random.standard_normal((side, side, 1)), 3, axis=2)
     kin = {
         "grain": np.clip(0.5 + 0.15 * random.standard_normal((side, side, 3)), 0, 1),
         "grey-grain": np.clip(0.5 + 0.2 * grey, 0, 1),
-        "sparks": sparks,
-        "letters": 1 - _text(side).swapaxes(0, 1),
     }
     return _cut(kin, frame_count, size)
 

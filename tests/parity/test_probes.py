@@ -48,7 +48,7 @@ def test_every_kind_of_trouble_is_there():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize(("make", "number"), [(extremes, 7), (textures, 4)])
+@pytest.mark.parametrize(("make", "number"), [(extremes, 7), (textures, 2), (grain, 2)])
 def test_kin_of_the_probes_are_none_of_them(make, number, count):
     found = make(count, (64, 48))
     assert len({s.name for s in found}) == len(found) == number
