@@ -10,6 +10,7 @@ from edgeexpo.parity.probes import (
     SWAPPED,
     brackets,
     extremes,
+    grain,
     is_noise,
     probes,
     textures,
