@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from edgeexpo.imaging.guided import encode, guided_by_windows
 from edgeexpo.imaging.interpolation import intermediate_by_windows
 from edgeexpo.imaging.raster import SIDE, Computed, Raster, whole
 from edgeexpo.imaging.resize import resize
-from edgeexpo.spec import ModelSpec
+from edgeexpo.spec import ModelSpec, StageSpec
 
 Frames = Sequence[Raster]
 
@@ -49,11 +50,18 @@ def prepared(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, Ras
         HxWxC float32 by input name, in the order of ``spec.inputs``.
 
     Raises:
-        BundleError: The stage is not one that this version knows.
+        BundleError: The stage is not one that this version knows, or it cannot be used so.
     """
     values: Frames = frames
     if spec.front is not None:
-        values = _known(FRONT, spec.front.kind)(frames, ev, spec.front.parameters)
+        stage = _known(FRONT, spec.front.kind)
+        with _named(spec.front):
+            values = stage(frames, ev, spec.front.parameters)
+    if len(values) != len(spec.inputs):
+        raise BundleError(
+            f"{spec.name} has {len(spec.inputs)} inputs and its frames make {len(values)}; "
+            "export the bundle again"
+        )
     return {t.name: value for t, value in zip(spec.inputs, values, strict=True)}
 
 
@@ -93,7 +101,8 @@ def finished(
     if spec.back is None or not fuse:
         return output
     stage = _known(BACK, spec.back.kind)
-    picture: Raster = stage(output, frames, spec.back.parameters, side, workers)
+    with _named(spec.back):
+        picture: Raster = stage(output, frames, spec.back.parameters, side, workers)
     return picture
 
 
@@ -183,6 +192,18 @@ BACK: Mapping[str, _Back] = {
 
 ENLARGING = ("guided", "chroma")
 """Back stages that take an output smaller than the frames."""
+
+
+@contextlib.contextmanager
+def _named(stage: StageSpec) -> Iterator[None]:
+    """Whatever parameters or frames a stage cannot be called with are the bundle's fault."""
+    try:
+        yield
+    except (TypeError, KeyError, ValueError) as error:
+        raise BundleError(
+            f"the stage {stage.kind!r} cannot be used as the bundle says "
+            f"({type(error).__name__}: {error}); export the bundle again"
+        ) from error
 
 
 def _known(stages: Mapping[str, Any], kind: str) -> Any:

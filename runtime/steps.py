@@ -141,7 +141,7 @@ class Steps:
         with self._lock, self._timed("network"):
             run = self.engine().run
             job.output = run_windows(
-                lambda part: promised(run(part), self._spec, part)[name],
+                lambda part: _finite(promised(run(part), self._spec, part)[name]),
                 job.inputs,
                 self._spec.halo,
                 self._sizes,
@@ -281,6 +281,15 @@ def _check_strength(spec: ModelSpec, job: Job) -> None:
             f"strength is {job.strength} and the output of {spec.name} is no correction of its "
             "input; leave strength at 1"
         )
+
+
+def _finite(output: np.ndarray) -> np.ndarray:
+    # One number that is not finite makes the sum one; a sum is an eighth of looking at each.
+    if not np.isfinite(output.sum(dtype=np.float64)):
+        raise EngineError(
+            "the network gave numbers that are not finite; find the layer with: edgeexpo debug"
+        )
+    return output
 
 
 def _blended(start: Raster, end: Raster, share: float) -> Raster:

@@ -290,3 +290,21 @@ def test_an_engine_that_raises_leaves_the_session_usable(folder, error):
         with pytest.raises(type(error)):
             session(good())
         np.testing.assert_array_equal(session(good()), good())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_in_the_output_is_an_engine_error(tmp_path, value):
+    folder = write_bundle(tmp_path / "b", frames=("picture",), front=None, back=None)
+    spoilt = [True, False]
+
+    def network(inputs):
+        output = inputs["y0"].copy()
+        if spoilt.pop(0):
+            output[0, 1, 7, 5] = value
+        return {"y_hat": output}
+
+    frame = np.full((32, 48, 3), 90, np.uint8)
+    with load(folder, engine=FakeEngine(network)) as session:
+        with pytest.raises(EngineError, match="numbers that are not finite"):
+            session(frame)
+        np.testing.assert_array_equal(session(frame), frame)

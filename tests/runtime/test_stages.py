@@ -156,3 +156,29 @@ def test_a_smaller_luminance_is_fused_small_and_enlarged():
     pair = [resize(low, (48, 64), "bilinear")] * 2
     small = rgb_to_ycbcr(resize(pair[0], (24, 32)))[..., :1]
     np.testing.assert_allclose(back(CHROMA, small, pair), pair[0], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("stage", "frames", "words"),
+    [
+        (
+            StageSpec("resize", {"height": 32}),
+            ("x",),
+            "'resize' cannot be used .*KeyError: 'width'",
+        ),
+        (
+            StageSpec("intermediate", {"gamma": 2}),
+            ("x", "z"),
+            "'intermediate' cannot be used .*gamma",
+        ),
+        (StageSpec("intermediate"), ("x",), "'intermediate' cannot be used .*not enough values"),
+        (None, ("x", "z"), "has 1 inputs and its frames make 2"),
+    ],
+)
+def test_a_stage_that_cannot_be_used_so_is_the_bundles_fault(stage, frames, words):
+    spec = ModelSpec(
+        "net", "t", frames, (TensorSpec("x"),), (TensorSpec("y"),), halo=1, front=stage
+    )
+    picture = np.zeros((32, 32, 3), np.float32)
+    with pytest.raises(BundleError, match=words):
+        front(spec, [picture] * len(frames), None)
