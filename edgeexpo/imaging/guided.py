@@ -226,11 +226,12 @@ def _box(planes: Picture, radius: int) -> Picture:
     """Mean over windows of ``2 radius + 1`` pixels a side that end at the border, hxwxC."""
     result = planes
     for axis in (0, 1):
-        length = planes.shape[axis]
-        sums = np.cumsum(result, axis, np.float64)
-        sums = np.insert(sums, 0, 0, axis)
-        position = np.arange(length)
-        low, high = np.maximum(position - radius, 0), np.minimum(position + radius + 1, length)
-        count = (high - low).reshape((-1, 1, 1) if axis == 0 else (-1, 1))
-        result = ((sums.take(high, axis) - sums.take(low, axis)) / count).astype(np.float32)
+        source, total = np.moveaxis(result, axis, 0), np.moveaxis(result.copy(), axis, 0)
+        for step in range(1, min(radius, len(source) - 1) + 1):
+            total[step:] += source[:-step]
+            total[:-step] += source[step:]
+        position = np.arange(len(source))
+        count = np.minimum(position, radius) + np.minimum(position[::-1], radius) + 1
+        total /= count.astype(np.float32)[:, None, None]
+        result = np.moveaxis(total, 0, axis)
     return result

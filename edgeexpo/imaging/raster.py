@@ -104,12 +104,13 @@ def windows(shape: tuple[int, ...], height: int, width: int | None = None) -> It
 
 def for_each(parts: Iterable[Window], work: Callable[[Window], object], workers: int = 1) -> None:
     """Do the work for every window, on as many threads as ``workers``."""
-    if workers == 1:
-        for window in parts:
+    every = list(parts)
+    if min(workers, len(every)) <= 1:
+        for window in every:
             work(window)
         return
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(work, parts):
+        for _ in pool.map(work, every):
             pass
 
 
