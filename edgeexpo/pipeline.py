@@ -30,7 +30,7 @@ from edgeexpo.parity.report.html import REPORT, write_report
 from edgeexpo.progress import status, track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize
-from edgeexpo.runtime.steps import Formats, check_transfers
+from edgeexpo.runtime.job import Formats, check_transfers
 from edgeexpo.spec import PRECISIONS, TARGETS, Gate, ModelSpec, Recipe
 
 TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")

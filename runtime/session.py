@@ -16,9 +16,10 @@ from edgeexpo.frame_format import FrameFormat
 from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engine import Engine, open_engine
 from edgeexpo.runtime.frames import Frame
+from edgeexpo.runtime.job import Formats, Job, in_order
 from edgeexpo.runtime.observation import Observer, ignore
 from edgeexpo.runtime.result import Result, Source
-from edgeexpo.runtime.steps import Formats, Job, Steps, in_order
+from edgeexpo.runtime.steps import Steps
 from edgeexpo.spec import ModelSpec
 
 _WORKERS = 2

@@ -6,13 +6,11 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from edgeexpo.errors import EngineError, PictureError, UsageError
-from edgeexpo.frame_format import FrameFormat
+from edgeexpo.errors import EngineError, PictureError
 from edgeexpo.imaging.bt2100 import encoded
 from edgeexpo.imaging.raster import Computed, Raster, whole, windows
 from edgeexpo.imaging.resize import resize
@@ -22,50 +20,18 @@ from edgeexpo.runtime.fitting import network_size
 from edgeexpo.runtime.frames import (
     Frame,
     check_apart,
-    check_same,
     depth,
     empty,
     from_rgb,
     size_in_bytes,
     upright,
 )
+from edgeexpo.runtime.job import Formats, Job, check, check_transfers
 from edgeexpo.runtime.observation import BYTES, COUNT, DURATION, Observer
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.runtime.stages import finished, gives_picture, prepared
 from edgeexpo.runtime.tiling import Output, run_windows
 from edgeexpo.spec import ModelSpec, SizeRange
-
-MOST_EV = 64
-"""Exposures further apart are none."""
-
-
-@dataclass
-class Job:
-    """One set of frames on its way: what each step leaves for the next.
-
-    Attributes:
-        frames: As they were given, in the order of the model's.
-        ev, fuse, strength: As for calling a session.
-        pictures: The frames, HxWx3 float32 RGB in [0,1].
-        inputs: The network's, HxWxC float32 by name.
-        output: The network's, HxWxC float32.
-    """
-
-    frames: Sequence[Frame]
-    ev: float | None = None
-    fuse: bool = True
-    strength: float = 1.0
-    pictures: Sequence[Raster] = ()
-    inputs: Mapping[str, Raster] = field(default_factory=dict)
-    output: Raster = field(default_factory=lambda: np.empty((0, 0, 0)))
-
-
-@dataclass(frozen=True)
-class Formats:
-    """How frames are read and pictures are written."""
-
-    frames: FrameFormat
-    output: FrameFormat
 
 
 class Steps:
@@ -104,19 +70,12 @@ class Steps:
         """Refuse, before any work, what no step could use.
 
         Raises:
-            UsageError: ``strength`` is not 1 and the model corrects nothing, or ``ev`` is no
-                exposure.
-            PictureError: The frames differ in size or kind, or ``out`` lies in the memory of one
-                that is still read while ``out`` is written.
+            UsageError, PictureError: As :func:`edgeexpo.runtime.job.check`; or ``out`` lies in the
+                memory of a frame that is still read while ``out`` is written.
         """
         if out is not None and self._budget.memory_mb is not None:
             check_apart(job.frames, out)
-        if job.ev is not None and not abs(job.ev) <= MOST_EV:
-            raise UsageError(
-                f"ev is {job.ev:g}; expected log2 of the exposures' ratio, up to {MOST_EV}"
-            )
-        _check_strength(self._spec, job)
-        check_same(self._spec.frames, job.frames)
+        check(self._spec, job)
         return job
 
     def prepare(self, job: Job) -> Job:
@@ -240,47 +199,6 @@ class Steps:
         start = time.perf_counter()
         yield
         self._observe(DURATION, time.perf_counter() - start, {"stage": stage})
-
-
-def in_order(
-    expected: Sequence[str], frames: Sequence[Frame], named: Mapping[str, Frame]
-) -> list[Frame]:
-    """Frames in the order of ``expected``, given in that order or by name.
-
-    Raises:
-        UsageError: One is missing, too many, or of another name.
-    """
-    names = [*expected[: len(frames)], *named]
-    if len(frames) + len(named) != len(expected) or set(names) != set(expected):
-        found = f"{len(frames)} frame(s)" + (f" and {', '.join(named)}" if named else "")
-        raise UsageError(f"the session was given {found}; expected {', '.join(expected)}")
-    by_name = {**dict(zip(expected, frames, strict=False)), **named}
-    return [by_name[name] for name in expected]
-
-
-def check_transfers(spec: ModelSpec, formats: Formats) -> None:
-    """Raise :class:`UsageError` when a transfer does not go with the model."""
-    if formats.frames.is_hdr:
-        raise UsageError(
-            f"frames are in {formats.frames.transfer}; networks take pictures encoded for an "
-            "ordinary display: expected srgb"
-        )
-    if formats.output.is_hdr and spec.outputs[0].transfer != "linear":
-        raise UsageError(
-            f"pictures are to be written in {formats.output.transfer} and {spec.name} gives no "
-            "radiance; expected srgb"
-        )
-
-
-def _check_strength(spec: ModelSpec, job: Job) -> None:
-    if not 0 <= job.strength <= 1:
-        raise UsageError(f"strength is {job.strength}; expected 0 to 1")
-    corrects = spec.residual is not None or (spec.kind == "correction" and job.fuse)
-    if job.strength != 1 and not corrects:
-        raise UsageError(
-            f"strength is {job.strength} and the output of {spec.name} is no correction of its "
-            "input; leave strength at 1"
-        )
 
 
 def _finite(output: np.ndarray) -> np.ndarray:

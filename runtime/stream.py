@@ -15,9 +15,10 @@ import numpy as np
 from edgeexpo.errors import UsageError
 from edgeexpo.runtime.channel import POLICIES, Channel, Closed
 from edgeexpo.runtime.frames import Frame
+from edgeexpo.runtime.job import Job, in_order
 from edgeexpo.runtime.observation import DROPPED, DURATION, Observer
 from edgeexpo.runtime.result import Item, Result, Source
-from edgeexpo.runtime.steps import Job, Steps, in_order
+from edgeexpo.runtime.steps import Steps
 
 
 @dataclass
