@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeexpo.artifact import Bundle, digest, staged, write_file, write_manifest
 from edgeexpo.errors import BundleError, MissingDependencyError
+from edgeexpo.untrusted import read_json
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden/inputs.safetensors", "golden/outputs.safetensors"
 GOLDEN_DEVICE = "golden/device.json"
@@ -116,7 +117,7 @@ def read_golden(bundle: Bundle) -> Golden:
         sample, _, name = key.rpartition("/")
         inputs.setdefault(sample, {})[name] = value
     try:
-        facts = json.loads(bundle.file(GOLDEN_DEVICE).read_text("utf-8"))
+        facts = read_json(bundle.file(GOLDEN_DEVICE))
         probes = facts.pop("probes", [])
         device = Device(**facts)
     except (ValueError, TypeError, AttributeError) as error:
