@@ -76,6 +76,19 @@ class FrameFormat:
                 "or rgb of 16 bits or floats"
             )
 
+    def __str__(self) -> str:
+        """The words that :func:`parse` takes, without those that say nothing of the layout."""
+        words = [self.layout]
+        if self.is_yuv:
+            words += [self.matrix, "full" if self.full_range else "limited", self.siting]
+        if self.rotation:
+            words.append(f"rotate{self.rotation}")
+        if self.mirror:
+            words.append("mirror")
+        if self.is_hdr:
+            words.append(f"pq{self.peak_nits:.0f}" if self.transfer == "pq" else self.transfer)
+        return ",".join(words)
+
     @property
     def is_yuv(self) -> bool:
         """True for 4:2:0 layouts."""

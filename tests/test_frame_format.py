@@ -25,12 +25,16 @@ def test_words_in_any_order_make_a_format(layout, matrix, full, siting, rotation
     expected = FrameFormat(layout, matrix, full, siting, rotation, mirror)
     assert parse(", ".join(words)) == expected
     assert from_json(FrameFormat, to_json(expected)) == expected
+    assert str(parse(str(expected))) == str(expected)
+    assert parse(str(expected)) == expected or not expected.is_yuv
 
 
 def test_a_peak_comes_with_its_transfer():
     assert parse("p010,bt2020,pq600").peak_nits == 600
     assert parse("p010,bt2020,pq").peak_nits == 1000
     assert parse("rgb,hlg").is_hdr
+    assert str(parse("pq600,bt2020,p010")) == "p010,bt2020,limited,left,pq600"
+    assert str(FrameFormat()) == "rgb"
 
 
 @pytest.mark.parametrize(

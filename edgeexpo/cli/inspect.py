@@ -75,6 +75,8 @@ def bundle_contents(bundle: Bundle) -> dict[str, Any]:
         "damaged": damaged,
         "artifacts": [{**to_json(a), "intact": a.file not in damaged} for a in manifest.artifacts],
         "parity": {"passed": parity.get("passed"), "reference": parity.get("reference")},
+        "frame_format": str(manifest.frames),
+        "output_format": str(manifest.output),
     }
 
 
@@ -87,7 +89,9 @@ def _bundle_text(document: dict[str, Any]) -> str:
     columns = ["file", "target", "precision", "size", "accepts", "status", "verified_by", "intact"]
     lines = [
         f"{document['bundle']}: {model['name']}, {model['task']}",
-        f"frames {', '.join(model['frames'])}; calibrated on {recipe['calibration']}; "
+        f"frames {', '.join(model['frames'])} in {document['frame_format']}, "
+        f"pictures in {document['output_format']}",
+        f"calibrated on {recipe['calibration']}; "
         f"weights {(document['weights_sha256'] or 'made in memory')[:14]}",
         "made with " + ", ".join(f"{k} {v}" for k, v in document["tools"].items()),
         "",
