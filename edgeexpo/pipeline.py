@@ -105,8 +105,7 @@ def export_bundle(
         network = open_pruned(model, prune, size, weights, inputs)
     else:
         network = open_network(model, size, weights, inputs, None if int8 is None else Path(int8))
-    read = frame_format or FrameFormat()
-    formats = Formats(read, output_format or read)
+    formats = Formats.of(frame_format, output_format)
     check_transfers(network.spec, formats)
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
     bundles.check_destination(destination, force)

@@ -92,6 +92,7 @@ class IsolatedEngine:
             raise closed(self.name)
         if (worker := self._worker) is None:
             self._observe(RESTARTS, 1, {"reason": self._ended})
+            self._check_unchanged(self._path)
             worker = self._started(self._path)
         self._worker, self._ended = None, "interrupt"
         try:
@@ -108,12 +109,14 @@ class IsolatedEngine:
                 worker.end()
         return outputs
 
-    def _started(self, path: Path) -> Worker:
+    def _check_unchanged(self, path: Path) -> None:
         if _digest(path) != self._sha256:
             raise EngineError(
                 f"{path} was changed since it was loaded and cannot be loaded again; "
                 "load the bundle anew"
             )
+
+    def _started(self, path: Path) -> Worker:
         worker = Worker()
         try:
             facts = (self._target, path, self._spec, self._threads)

@@ -45,6 +45,12 @@ class Formats:
     frames: FrameFormat
     output: FrameFormat
 
+    @classmethod
+    def of(cls, frames: FrameFormat | None, output: FrameFormat | None) -> Formats:
+        """HxWx3 RGB unless said otherwise, and pictures as frames."""
+        read = frames or FrameFormat()
+        return cls(read, output or read)
+
 
 def in_order(
     expected: Sequence[str], frames: Sequence[Frame], named: Mapping[str, Frame]

@@ -55,8 +55,7 @@ class Session:
         self.spec = spec
         self.artifact = artifact
         self._observe = observe
-        read = frames or FrameFormat()
-        formats = Formats(read, output or read)
+        formats = Formats.of(frames, output)
         self._steps = Steps(spec, artifact.sizes, engine, formats, observe, budget or Budget())
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgeexpo.imaging.raster import Raster, windows
+from edgeexpo.imaging.raster import Raster, strips
 
 Lut = npt.NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def histograms(frame: Raster) -> Lut:
     """Share of the pixels at each 8-bit code: (3, 256), each row sums to 1."""
     height, width = frame.shape[:2]
     counts = np.zeros((3, CODES))
-    for window in windows(frame.shape, max(1, (1 << 18) // max(1, width))):
+    for window in strips(frame.shape):
         codes = np.rint(frame[window] * (CODES - 1)).astype(np.uint8)
         for c in range(3):
             counts[c] += np.bincount(codes[..., c].ravel(), minlength=CODES)

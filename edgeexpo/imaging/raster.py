@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-_STRIP = 1 << 18
-"""Pixels that are computed at a time."""
+STRIP = 1 << 18
+"""Pixels of strips of rows, in which a picture is read that is wanted whole."""
 
 SIDE = 512
 """Of windows, in pixels: larger ones leave the processor's caches, smaller ones are mostly
@@ -53,7 +53,7 @@ def whole(raster: Raster) -> np.ndarray:
     if isinstance(raster, np.ndarray):
         return raster
     result: np.ndarray | None = None
-    for window in windows(raster.shape, max(1, _STRIP // raster.shape[1])):
+    for window in strips(raster.shape):
         part = raster[window]
         if part.shape == tuple(raster.shape):
             return np.ascontiguousarray(part)
@@ -100,6 +100,11 @@ def windows(shape: tuple[int, ...], height: int, width: int | None = None) -> It
                 slice(top, min(top + height, shape[0])),
                 slice(left, min(left + width, shape[1])),
             )
+
+
+def strips(shape: tuple[int, ...]) -> Iterator[Window]:
+    """Windows as wide as the picture, of about :data:`STRIP` pixels."""
+    return windows(shape, max(1, STRIP // max(1, shape[1])))
 
 
 def for_each(parts: Iterable[Window], work: Callable[[Window], object], workers: int = 1) -> None:

@@ -6,14 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.raster import Raster
+from edgeexpo.imaging.raster import STRIP, Raster
 
 Picture = npt.NDArray[np.float32]
 
 METHODS = ("area", "bilinear")
-
-_STRIP = 1 << 18
-"""Pixels of a picture that are read at a time."""
 
 
 def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Picture:
@@ -49,7 +46,7 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
     height, width, channels = picture.shape
     rows, columns = _taps(height, size[0], method), _taps(width, size[1], method)
     result = np.empty((*size, channels), np.float32)
-    strip = max(1, _STRIP * size[0] // (height * width))
+    strip = max(1, STRIP * size[0] // (height * width))
     for top in range(0, size[0], strip):
         index, weight = rows[0][top : top + strip], rows[1][top : top + strip]
         first, last = int(index.min()), int(index.max()) + 1

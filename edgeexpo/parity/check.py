@@ -30,7 +30,7 @@ from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure, psnr, tones
 from edgeexpo.parity.metrics.relations import relations, seam, tile_borders
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.progress import track
-from edgeexpo.runtime.engine import Engine
+from edgeexpo.runtime.engine import Engine, promised
 from edgeexpo.runtime.stages import back, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec
@@ -150,27 +150,13 @@ def _outputs(
     name = spec.outputs[0].name
     for case in track(cases, f"Checking {artifact.file}"):
         output = run_tiled(
-            lambda x: whole(spec, artifact, x, engine.run(x)[name]),
+            lambda x: promised(engine.run(x), spec, x)[name],
             case.inputs,
             spec.halo,
             artifact.sizes,
             spec.fixed_inputs,
         )
         yield case.name, seen(spec, output)
-
-
-def whole(
-    spec: ModelSpec, artifact: Artifact, inputs: Mapping[str, np.ndarray], output: np.ndarray
-) -> np.ndarray:
-    """``output``, if it has the height and width of the inputs that have the picture's."""
-    sides = [inputs[t.name].shape[2:] for t in spec.inputs if t.size is None]
-    if sides and output.shape[2:] != sides[0]:
-        found, expected = ("x".join(map(str, s)) for s in (output.shape[2:], sides[0]))
-        raise EngineError(
-            f"{artifact.file} gave a picture of {found} (HxW) for inputs of {expected}; "
-            "its height and width are exchanged, or it scales: export it again"
-        )
-    return output
 
 
 def naming(

@@ -11,11 +11,11 @@ import numpy as np
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import EngineError
 from edgeexpo.parity.cases import Case, noise_floor, seen
-from edgeexpo.parity.check import naming, rows_of, whole
+from edgeexpo.parity.check import naming, rows_of
 from edgeexpo.parity.faults.catalogue import Fault
 from edgeexpo.parity.metrics.relations import tile_borders
 from edgeexpo.parity.verdict import failed_gates, statistics
-from edgeexpo.runtime.engine import Engine
+from edgeexpo.runtime.engine import Engine, promised
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate
 
@@ -80,6 +80,7 @@ def _outputs(
     fault: Fault | None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     spec = bundle.manifest.model
+    name = spec.outputs[0].name
     halo = spec.halo if fault is None or fault.halo is None else fault.halo
     runs = 0
 
@@ -89,15 +90,14 @@ def _outputs(
         given = inputs
         if fault is not None and fault.inputs is not None:
             given = {
-                name: np.ascontiguousarray(x, np.float32)
-                for name, x in fault.inputs(inputs).items()
+                key: np.ascontiguousarray(x, np.float32) for key, x in fault.inputs(inputs).items()
             }
-        output = engine.run(given)[spec.outputs[0].name]
+        output = engine.run(given)[name]
         if fault is not None and fault.output is not None:
             output = fault.output(output)
         if fault is not None and fault.by_run is not None:
             output = fault.by_run(output, runs)
-        return whole(spec, artifact, inputs, np.ascontiguousarray(output, np.float32))
+        return promised({name: np.ascontiguousarray(output, np.float32)}, spec, inputs)[name]
 
     for case in cases:
         picture = run_tiled(run, case.inputs, halo, artifact.sizes, spec.fixed_inputs)
