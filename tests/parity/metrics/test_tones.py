@@ -31,8 +31,17 @@ def test_contrast_is_the_gain_whatever_offset_and_noise(seed, gain, offset):
     noise = 0.01 * np.random.default_rng(seed).standard_normal(reference.shape)
     candidate = (gain * reference + offset + noise).astype(np.float32)
     found = tones.contrast_change(reference, candidate)
-    assert found == pytest.approx(100 * (gain - 1), abs=0.6)
-    assert tones.contrast_change(np.full((32, 32, 3), 0.5, np.float32), candidate[:32, :32]) == 0
+    variance = tones.luma(tones.sampled(reference)).var()
+    counted = variance / (variance + (16 / 255) ** 2)
+    assert counted > 0.75
+    assert found == pytest.approx(100 * counted * (gain - 1), abs=0.6)
+
+
+def test_a_change_of_little_contrast_counts_little():
+    reference = picture()
+    faint = 0.5 + (reference - 0.5) * np.float32(16 / 255) / tones.luma(reference).std()
+    assert tones.contrast_change(faint, 1.04 * faint) == pytest.approx(2, abs=0.01)
+    assert tones.contrast_change(np.full((32, 32, 3), 0.5, np.float32), reference[:32, :32]) == 0
 
 
 def test_clipping_counts_pixels_that_clearly_change():
