@@ -140,7 +140,7 @@ class Steps:
             from_rgb(shown, written, out, side, self._budget.workers)
             return out
         if out is None:
-            return whole(picture)
+            return whole(picture, self._budget.workers)
         shape = tuple(picture.shape)
         if not (isinstance(out, np.ndarray) and out.dtype.name == "float32" and out.shape == shape):
             size = "x".join(map(str, shape))
@@ -164,7 +164,9 @@ class Steps:
 
     def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
         """Computed once, where memory does not matter, since they are read several times."""
-        return [whole(r) if self._budget.memory_mb is None else r for r in rasters]
+        if self._budget.memory_mb is not None:
+            return list(rasters)
+        return [whole(r, self._budget.workers) for r in rasters]
 
     def _store(self, shape: tuple[int, ...]) -> Output:
         if self._budget.keeps(shape):

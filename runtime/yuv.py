@@ -68,48 +68,45 @@ def yuv_to_rgb(planes: Planes, coding: Coding) -> Raster:
 def _converted(planes: Planes, coding: Coding) -> np.ndarray:
     red, blue = MATRICES[coding.matrix]
     green = 1 - red - blue
-    black, span = coding.luma
     luma, *chroma = planes
-    y = ((luma >> coding.shift).astype(np.float32) - np.float32(black)) / np.float32(span)
-    u, v = (_doubled(plane, coding) for plane in chroma)
-    picture = np.empty((*luma.shape, 3), np.float32)
-    picture[..., 0] = y + np.float32(2 * (1 - red)) * v
-    picture[..., 2] = y + np.float32(2 * (1 - blue)) * u
-    picture[..., 1] = (
-        y
-        - np.float32(2 * blue * (1 - blue) / green) * u
-        - np.float32(2 * red * (1 - red) / green) * v
+    y = _floats(luma, coding.luma, coding)
+    u, v = (_floats(plane, coding.chroma, coding) for plane in chroma)
+    # What a channel adds to Y is interpolated, since there is a quarter as much of it.
+    added = (
+        v * np.float32(2 * (1 - red)),
+        u * np.float32(-2 * blue * (1 - blue) / green)
+        + v * np.float32(-2 * red * (1 - red) / green),
+        u * np.float32(2 * (1 - blue)),
     )
+    on_row, on_column = SITINGS[coding.siting]
+    picture = np.empty((*luma.shape, 3), np.float32)
+    for channel, samples in enumerate(added):
+        for row, tall in enumerate(_phases(samples, 0, on_row)):
+            for column, values in enumerate(_phases(tall, 1, on_column)):
+                at = (slice(row, None, 2), slice(column, None, 2))
+                np.add(y[at], values, out=picture[(*at, channel)])
     return np.clip(picture, 0, 1, out=picture)
 
 
-def _doubled(plane: np.ndarray, coding: Coding) -> np.ndarray:
-    """Chroma, centred on 0, at the picture's size."""
-    (grey, span), (on_row, on_column) = coding.chroma, SITINGS[coding.siting]
-    centred = ((plane >> coding.shift).astype(np.float32) - np.float32(grey)) / np.float32(span)
-    tall = _interpolated(_continued(centred, 0), 0, on_row)
-    return _interpolated(_continued(tall, 1), 1, on_column)
+def _floats(plane: np.ndarray, scale: tuple[float, float], coding: Coding) -> np.ndarray:
+    codes = plane >> coding.shift if coding.shift else plane
+    values = codes.astype(np.float32)
+    values -= np.float32(scale[0])
+    values /= np.float32(scale[1])
+    return values
 
 
-def _continued(samples: np.ndarray, axis: int) -> np.ndarray:
-    """One sample more at either end, equal to the last."""
-    ends = [(0, 0), (0, 0)]
-    ends[axis] = (1, 1)
-    return np.pad(samples, ends, mode="edge")
-
-
-def _interpolated(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
-    """Twice as many samples along ``axis``; the first and the last only have neighbours."""
+def _phases(samples: np.ndarray, axis: int, on_sample: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Twice as many samples along ``axis``, interpolated: the even and the odd ones."""
     moved = samples.swapaxes(0, axis)
-    before, middle, after = moved[:-2], moved[1:-1], moved[2:]
-    out = np.empty((2 * len(middle), *middle.shape[1:]), np.float32)
+    before = np.concatenate([moved[:1], moved[:-1]])
+    after = np.concatenate([moved[1:], moved[-1:]])
     if on_sample:
-        out[0::2] = middle
-        out[1::2] = (middle + after) * np.float32(0.5)
+        even, odd = moved, (moved + after) * np.float32(0.5)
     else:
-        out[0::2] = middle * np.float32(0.75) + before * np.float32(0.25)
-        out[1::2] = middle * np.float32(0.75) + after * np.float32(0.25)
-    return out.swapaxes(0, axis)
+        near, quarter = moved * np.float32(0.75), np.float32(0.25)
+        even, odd = near + before * quarter, near + after * quarter
+    return even.swapaxes(0, axis), odd.swapaxes(0, axis)
 
 
 def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, window: Window) -> None:
@@ -133,9 +130,9 @@ def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, window: Window) 
     _write(planes[0][window], y[above:, left:], coding.luma, coding)
     half = tuple(slice(span.start // 2, span.stop // 2) for span in window)
     for channel, share, plane in ((2, blue, planes[1]), (0, red, planes[2])):
-        full = (rgb[..., channel] - y) * np.float32(0.5 / (1 - share))
-        full = np.pad(full, ((1 - above, 0), (1 - left, 0)), mode="edge")
-        small = _halved(_halved(full, 0, on_row), 1, on_column)
+        full = rgb[..., channel] - y
+        small = _halved(_halved(full, 0, above, on_row), 1, left, on_column)
+        small *= np.float32(0.5 / (1 - share))
         _write(plane[half], small, coding.chroma, coding)
 
 
@@ -147,13 +144,17 @@ def _write(
     plane[...] = whole << coding.shift if coding.shift else whole
 
 
-def _halved(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
+def _halved(samples: np.ndarray, axis: int, first: int, on_sample: bool) -> np.ndarray:
     """Half as many samples along ``axis``: (1 2 1)/4 on samples, else means of two.
 
-    The first of ``samples`` lies before the stretch.
+    The stretch begins at ``first``, 0 or 1; what lies before it is there for (1 2 1)/4, which
+    takes the first sample twice where nothing does.
     """
     moved = samples.swapaxes(0, axis)
-    before, even, odd = moved[0:-1:2], moved[1::2], moved[2::2]
-    half, quarter = np.float32(0.5), np.float32(0.25)
-    out = before * quarter + even * half + odd * quarter if on_sample else (even + odd) * half
-    return np.asarray(out.swapaxes(0, axis))
+    even, odd = moved[first::2], moved[first + 1 :: 2]
+    if on_sample:
+        before = moved[:-1:2] if first else np.concatenate([even[:1], odd[:-1]])
+        half = before * np.float32(0.25) + even * np.float32(0.5) + odd * np.float32(0.25)
+    else:
+        half = (even + odd) * np.float32(0.5)
+    return np.asarray(half.swapaxes(0, axis))

@@ -48,19 +48,21 @@ class Computed:
         return self._compute(*window)
 
 
-def whole(raster: Raster) -> np.ndarray:
-    """All of it, computed in strips of rows; an array as it is."""
+def whole(raster: Raster, workers: int = 1) -> np.ndarray:
+    """All of it, computed in strips of rows by as many threads; an array as it is."""
     if isinstance(raster, np.ndarray):
         return raster
-    result: np.ndarray | None = None
-    for window in strips(raster.shape):
-        part = raster[window]
-        if part.shape == tuple(raster.shape):
-            return np.ascontiguousarray(part)
-        if result is None:
-            result = np.empty(raster.shape, part.dtype)
-        result[window] = part
-    assert result is not None  # a picture has at least one row
+    first, *others = strips(raster.shape)
+    part = np.asarray(raster[first])
+    if not others:
+        return np.ascontiguousarray(part)
+    result = np.empty(raster.shape, part.dtype)
+    result[first] = part
+
+    def compute(window: Window) -> None:
+        result[window] = raster[window]
+
+    for_each(others, compute, workers)
     return result
 
 

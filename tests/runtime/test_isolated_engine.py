@@ -363,14 +363,14 @@ def test_a_stream_goes_on_after_a_crash(bundle):
 
     async def run(session):
         shown, pid = [], session._steps._engine._worker.pid
-        async for result in session.stream(iter([FRAME] * 6), drop="none"):
+        async for result in session.stream(iter([FRAME] * 40), drop="none"):
             shown.append(result.index)
             if result.index == 1:
                 os.kill(pid, signal.SIGKILL)
         return shown
 
     with load(bundle, threads=1, isolated=True, observe=summary) as session:
-        assert asyncio.run(run(session)) == list(range(6))
+        assert asyncio.run(run(session)) == list(range(40))
     assert summary.total(RESTARTS, "crash") == 1
 
 
