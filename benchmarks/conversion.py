@@ -1,0 +1,60 @@
+"""Share of a frame's time that reading and writing it as YUV takes.
+
+    python benchmarks/conversion.py BUNDLE [--layout nv12] [--size 1080,1920] [--runs 20]
+
+The bundle's ONNX artefact in a session that takes and gives frames of ``--layout``; the same frames
+read into RGB and written from RGB alone, as the session does it, taking turns; p50 in ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from wrapper_cost import median_ms
+
+from edgeexpo import runtime
+from edgeexpo.frame_format import FrameFormat
+from edgeexpo.imaging.raster import whole
+from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--layout", default="nv12")
+    parser.add_argument("--size", default="1080,1920", help="height,width")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    height, width = map(int, given.size.split(","))
+    layout, rng = FrameFormat(given.layout), np.random.default_rng(0)
+    with runtime.load(
+        given.bundle, target="onnx", threads=given.threads, frames=layout
+    ) as session:
+        frames = [empty(height, width, layout) for _ in session.spec.frames]
+        for frame in frames:
+            frame[...] = rng.integers(16, 236, frame.shape, frame.dtype)
+        pictures = [whole(to_rgb(frame, layout)) for frame in frames]
+        out = empty(height, width, layout)
+        found = median_ms(
+            {
+                "frame to frame": lambda: session.run_into(out, *frames, ev=4.0),
+                "read": lambda: [whole(to_rgb(frame, layout), given.threads) for frame in frames],
+                "write": lambda: from_rgb(pictures[0], layout, out, workers=given.threads),
+            },
+            given.runs,
+        )
+        print(f"{session.artifact.file}, {given.layout} of {height}x{width}, p50 in ms")
+    for name, value in found.items():
+        print(f"  {name:15}{value:8.1f}")
+    share = (found["read"] + found["write"]) / found["frame to frame"]
+    print(f"  conversion {100 * share:.1f} %")
+
+
+if __name__ == "__main__":
+    main()
