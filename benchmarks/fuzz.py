@@ -26,7 +26,7 @@ import numpy as np
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.errors import EngineError
-from edgeexpo.runtime.engine import Engine, open_engine
+from edgeexpo.runtime.engine import Engine, EngineOptions, open_engine
 from edgeexpo.runtime.worker import LostError, Worker
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -107,9 +107,9 @@ class Tally:
         return sum(n for (_, found), n in self.counts.items() if found == outcome)
 
 
-def open_limited(target: str, path: Path, spec: ModelSpec, threads: int | None) -> Engine:
+def open_limited(target: str, path: Path, spec: ModelSpec, options: EngineOptions) -> Engine:
     """As :func:`edgeexpo.runtime.engine.open_engine`, in a process that may not take all memory."""
-    engine = open_engine(target, path, spec, threads)
+    engine = open_engine(target, path, spec, options)
     # Only now: the first artefact is whole, and its engine brings libraries of its own size.
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -171,13 +171,14 @@ class Fuzz:
 
     def _judge(self, file: Path, tally: Tally) -> str:
         outcome, opener = "refused", f"{Path(__file__).stem}:open_limited"
+        options = EngineOptions(threads=1)
         if self._worker is None:
             self._worker, tally.starts = Worker(), tally.starts + 1
             # The first load imports the engine, which takes its time.
-            self._worker.load(self._target, self._whole, self._spec, 1, START_LIMIT, opener)
+            self._worker.load(self._target, self._whole, self._spec, options, START_LIMIT, opener)
             self._worker.close(START_LIMIT)
         try:
-            self._worker.load(self._target, file, self._spec, 1, self._limit, opener)
+            self._worker.load(self._target, file, self._spec, options, self._limit, opener)
             outcome = "failed"
             self._worker.run(self._inputs, self._limit)
             outcome = "ran"

@@ -33,7 +33,7 @@ from edgeexpo.quantization import trained
 from edgeexpo.quantization.exact import is_weighted
 from edgeexpo.quantization.ptq import quantize, separate
 from edgeexpo.quantization.quantizer import left_in_float
-from edgeexpo.runtime.engine import open_engine
+from edgeexpo.runtime.engine import EngineOptions, open_engine
 from edgeexpo.spec import SUFFIXES, TARGETS
 
 RUNS = 5
@@ -87,7 +87,7 @@ def timed(name: str, network: Network, targets: list[str], folder: Path, runs: i
         engines = {}
         for precision, program in made.items():
             path = folder / lower(program, target, name, folder).file
-            engines[precision] = open_engine(target, path, network.spec, threads=1)
+            engines[precision] = open_engine(target, path, network.spec, EngineOptions(threads=1))
         spent: dict[str, list[float]] = {precision: [] for precision in engines}
         for _ in range(runs + 1):
             for precision, engine in engines.items():

@@ -24,7 +24,7 @@ import numpy as np
 from edgeexpo import runtime
 from edgeexpo.artifact import Bundle
 from edgeexpo.runtime.budget import Budget
-from edgeexpo.runtime.engine import open_engine
+from edgeexpo.runtime.engine import EngineOptions, open_engine
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
 
 MIB = 1 << 20
@@ -40,7 +40,7 @@ def one_tile(path: Path, memory_mb: float, threads: int) -> dict[str, float]:
     bundle = Bundle.open(path)
     spec, artifact = bundle.manifest.model, bundle.by_preference("onnx", None)[0]
     height, width = Budget(memory_mb).tiles(spec, artifact.sizes).largest
-    engine = open_engine("onnx", bundle.file(artifact.file), spec, threads)
+    engine = open_engine("onnx", bundle.file(artifact.file), spec, EngineOptions(threads))
     rng = np.random.default_rng(0)
     inputs = {
         t.name: rng.random((1, t.channels, *(t.size or (height, width))), np.float32)

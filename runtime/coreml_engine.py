@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import EngineError, MissingDependencyError
-from edgeexpo.runtime.engine import Arrays, closed, first_line, missing
+from edgeexpo.runtime.engine import DEFAULTS, Arrays, EngineOptions, closed, first_line, missing
 from edgeexpo.spec import ModelSpec
 
 
@@ -18,8 +18,9 @@ class CoremlEngine:
 
     name = "coreml"
 
-    def __init__(self, spec: ModelSpec, threads: int | None = None) -> None:
+    def __init__(self, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> None:
         self._outputs = [t.name for t in spec.outputs]
+        self._options = options
         self._model: Any = None
 
     def load(self, path: Path) -> None:
@@ -29,6 +30,8 @@ class CoremlEngine:
                 "Core ML runs on macOS only; on this host 'edgeexpo run' and 'edgeexpo parity' "
                 "interpret the package, or choose --target onnx"
             )
+        if self._options.affinity is not None or not self._options.arena:
+            raise EngineError("Core ML chooses CPUs and memory itself; leave the options out")
         try:
             import coremltools
         except ImportError as error:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import threading
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from edgeexpo.errors import EngineError, MissingDependencyError
+from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.spec import ModelSpec
 
 Arrays = Mapping[str, np.ndarray]
@@ -43,21 +47,63 @@ class Engine(Protocol):
         """Free the engine; calling it twice is harmless."""
 
 
-def open_engine(target: str, path: Path, spec: ModelSpec, threads: int | None = None) -> Engine:
+@dataclass(frozen=True)
+class EngineOptions:
+    """What an app decides for the engine; what an engine cannot do it refuses.
+
+    Attributes:
+        threads: Threads for one run; ``None`` leaves the choice to the engine or, with
+            ``affinity``, is one for each of its CPUs.
+        affinity: CPUs that the engine's threads run on, by the system's numbers, from 0. An engine
+            in this process runs on the calling thread, too, and leaves that one where it is; an
+            isolated engine's whole process stays on them. Linux only. ONNX Runtime does both,
+            ExecuTorch is restricted when isolated.
+        arena: Keep the memory of a run for the next one. False frees it tensor by tensor; ONNX
+            Runtime only.
+
+    Raises:
+        UsageError: No thread, or CPUs that are none or the same.
+    """
+
+    threads: int | None = None
+    affinity: tuple[int, ...] | None = None
+    arena: bool = True
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads is {self.threads}; expected at least 1")
+        if self.affinity is None:
+            return
+        cpus = set(self.affinity)
+        if not cpus or len(cpus) < len(self.affinity) or min(cpus) < 0:
+            raise UsageError(
+                f"affinity is {self.affinity}; expected different CPUs by number, as in (0, 1)"
+            )
+        if self.threads is None:
+            object.__setattr__(self, "threads", len(cpus))
+
+
+DEFAULTS = EngineOptions()
+"""Everything as the engine likes it."""
+
+
+def open_engine(
+    target: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
+) -> Engine:
     """Load the artefact at ``path`` into the engine of ``target``.
 
     Args:
         target: One of :data:`edgeexpo.spec.TARGETS`.
         path: The artefact, already checked against its digest.
         spec: The model; engines without named inputs take them in its order.
-        threads: Threads for one run; ``None`` leaves the choice to the engine.
+        options: Threads, CPUs and memory.
 
     Raises:
         MissingDependencyError: The engine is not installed or does not run on this host.
-        EngineError: The engine refuses the artefact.
+        EngineError: The engine refuses the artefact, or cannot do what the options ask for.
     """
     module, _, name = ENGINES[target].partition(":")
-    engine: Any = getattr(importlib.import_module(module), name)(spec, threads)
+    engine: Any = getattr(importlib.import_module(module), name)(spec, options)
     engine.load(path)
     return engine  # type: ignore[no-any-return]
 
@@ -98,6 +144,31 @@ def promised(outputs: Arrays, spec: ModelSpec, inputs: Arrays) -> dict[str, np.n
 
 def _size(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "a scalar"
+
+
+def check_cpus(cpus: Collection[int]) -> None:
+    """Raise :class:`EngineError` unless threads of this process may run on all these CPUs."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise EngineError("affinity needs Linux; leave it out on this system")
+    granted: set[int] = set()
+
+    def probe() -> None:
+        # The kernel drops CPUs that it cannot give, and ONNX Runtime goes on without a word.
+        with contextlib.suppress(OSError, OverflowError):
+            os.sched_setaffinity(0, {*cpus, *range(os.cpu_count() or 1)})
+            granted.update(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=probe)  # affinity is a thread's own
+    thread.start()
+    thread.join()
+    if lacking := sorted(set(cpus) - granted):
+        raise EngineError(
+            f"affinity names CPU {_listed(lacking)}; this process may run on {_listed(granted)}"
+        )
+
+
+def _listed(cpus: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(cpus)))
 
 
 def in_memory(path: Path) -> bytes:

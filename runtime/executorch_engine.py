@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import EngineError
-from edgeexpo.runtime.engine import Arrays, closed, first_line, in_memory, missing
+from edgeexpo.runtime.engine import (
+    DEFAULTS,
+    Arrays,
+    EngineOptions,
+    closed,
+    first_line,
+    in_memory,
+    missing,
+)
 from edgeexpo.spec import ModelSpec
 
 
@@ -39,22 +47,30 @@ class ExecutorchEngine:
 
     name = "executorch"
 
-    def __init__(self, spec: ModelSpec, threads: int | None = None) -> None:
+    def __init__(self, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> None:
         self._inputs = [t.name for t in spec.inputs]
         self._outputs = [t.name for t in spec.outputs]
-        self._threads = threads
+        self._options = options
         self._program: Any = None
         self._method: Any = None
 
     def load(self, path: Path) -> None:
         """Load the program and its ``forward``."""
+        options = self._options
+        if options.affinity is not None:
+            raise EngineError(
+                "ExecuTorch's Python runtime cannot choose CPUs for its threads; isolated=True "
+                "restricts its process to them"
+            )
+        if not options.arena:
+            raise EngineError("ExecuTorch plans its memory at export; leave arena=False out")
         portable_lib = bindings()
         try:
             from executorch.runtime import Runtime
         except ImportError as error:
             raise missing("executorch", "[export]") from error
-        if self._threads is not None:
-            portable_lib._unsafe_reset_threadpool(self._threads)
+        if options.threads is not None:
+            portable_lib._unsafe_reset_threadpool(options.threads)
         try:
             self._program = Runtime.get().load_program(in_memory(path))
             self._method = self._program.load_method("forward")

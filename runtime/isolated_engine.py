@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edgeexpo.artifact import digest
 from edgeexpo.errors import EngineError, UsageError
-from edgeexpo.runtime.engine import Arrays, closed
+from edgeexpo.runtime.engine import DEFAULTS, Arrays, EngineOptions, check_cpus, closed
 from edgeexpo.runtime.observation import RESTARTS, Observer, ignore
 from edgeexpo.runtime.worker import OPENER, LostError, Worker
 from edgeexpo.spec import ModelSpec
@@ -30,7 +31,7 @@ class IsolatedEngine:
     Args:
         target: One of :data:`edgeexpo.spec.TARGETS`.
         spec: The model.
-        threads: Threads for one run; ``None`` leaves the choice to the engine.
+        options: Threads, CPUs and memory; its process stays on the CPUs.
         timeout_s: Seconds that one run may take; :data:`RUN_LIMIT` by default.
         observe: Is told of restarts (:mod:`edgeexpo.runtime.observation`).
         opener: What opens the engine there, ``module:function``, as
@@ -44,7 +45,7 @@ class IsolatedEngine:
         self,
         target: str,
         spec: ModelSpec,
-        threads: int | None = None,
+        options: EngineOptions = DEFAULTS,
         timeout_s: float | None = None,
         observe: Observer = ignore,
         opener: str = OPENER,
@@ -53,7 +54,7 @@ class IsolatedEngine:
         self._limit = RUN_LIMIT if timeout_s is None else timeout_s
         if not 0 < self._limit < math.inf:
             raise UsageError(f"timeout_s is {timeout_s}; expected seconds, more than 0")
-        self._target, self._spec, self._threads = target, spec, threads
+        self._target, self._spec, self._options = target, spec, options
         self._observe, self._opener = observe, opener
         self._path: Path | None = None
         self._sha256 = ""
@@ -63,6 +64,8 @@ class IsolatedEngine:
     def load(self, path: Path) -> None:
         """Start a process and load the artefact there; takes the name of the engine that did."""
         self.close()
+        if self._options.affinity is not None:
+            check_cpus(self._options.affinity)
         self._sha256 = _digest(path)
         self._worker = self._started(path)
         self._path = path
@@ -117,9 +120,9 @@ class IsolatedEngine:
             )
 
     def _started(self, path: Path) -> Worker:
-        worker = Worker()
+        worker = Worker(self._options.affinity)
         try:
-            facts = (self._target, path, self._spec, self._threads)
+            facts = (self._target, path, self._spec, replace(self._options, affinity=None))
             self.name = worker.load(*facts, LOAD_LIMIT, self._opener)
         except BaseException:
             worker.end()

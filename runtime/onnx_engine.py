@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import EngineError
-from edgeexpo.runtime.engine import Arrays, closed, first_line, in_memory, missing
+from edgeexpo.runtime.engine import (
+    DEFAULTS,
+    Arrays,
+    EngineOptions,
+    check_cpus,
+    closed,
+    first_line,
+    in_memory,
+    missing,
+)
 from edgeexpo.spec import ModelSpec
 
 
@@ -21,16 +30,21 @@ class OnnxEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, spec: ModelSpec, threads: int | None = None) -> None:
+    def __init__(self, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> None:
         self._outputs = [t.name for t in spec.outputs]
-        self._threads = threads
+        self._options = options
         self._session: Any = None
 
     def load(self, path: Path) -> None:
         """Create the inference session."""
-        options = _options()
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
+        options, chosen = _options(), self._options
+        if chosen.threads is not None:
+            options.intra_op_num_threads = chosen.threads
+        if chosen.affinity is not None:
+            options.add_session_config_entry(
+                "session.intra_op_thread_affinities", _affinities(chosen.affinity, chosen.threads)
+            )
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = chosen.arena
         self._session = _session(path, options)
         _open.add(self)
 
@@ -92,6 +106,17 @@ def _options() -> Any:
     # Else a file may turn out to be of ONNX Runtime's own format, whatever its name.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
+
+
+def _affinities(cpus: tuple[int, ...], threads: int | None) -> str:
+    """The CPUs of each of ONNX Runtime's own threads, the caller's not among them, from 1."""
+    if threads is None or threads < 2:
+        raise EngineError(
+            "with one thread ONNX Runtime runs on the caller's, which keeps its own affinity; ask "
+            "for more threads, use isolated=True, or leave affinity out"
+        )
+    check_cpus(cpus)
+    return ";".join([",".join(str(cpu + 1) for cpu in cpus)] * (threads - 1))
 
 
 def _session(path: Path, options: Any) -> Any:

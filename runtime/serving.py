@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import EngineError, MissingDependencyError
-from edgeexpo.runtime.engine import Engine, promised
+from edgeexpo.runtime.engine import Engine, EngineOptions, promised
 from edgeexpo.runtime.shared_arrays import SharedArrays
 from edgeexpo.spec import ModelSpec, from_json
 
@@ -64,7 +64,10 @@ class _Server:
         opener = getattr(importlib.import_module(module), name)
         self._spec = from_json(ModelSpec, request["spec"])
         engine: Engine = opener(
-            request["target"], Path(request["path"]), self._spec, request["threads"]
+            request["target"],
+            Path(request["path"]),
+            self._spec,
+            from_json(EngineOptions, request["options"]),
         )
         self._engine = engine
         return engine.name

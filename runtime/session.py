@@ -14,7 +14,7 @@ from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.errors import MissingDependencyError, PictureError, UsageError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.runtime.budget import Budget
-from edgeexpo.runtime.engine import Engine, open_engine
+from edgeexpo.runtime.engine import Engine, EngineOptions, open_engine
 from edgeexpo.runtime.frames import Frame
 from edgeexpo.runtime.job import Formats, Job, in_order
 from edgeexpo.runtime.observation import Observer, ignore
@@ -195,6 +195,7 @@ def load(
     target: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    options: EngineOptions | None = None,
     memory_mb: float | None = None,
     isolated: bool = False,
     timeout_s: float | None = None,
@@ -211,6 +212,7 @@ def load(
             is installed.
         precision: ``int8``, ``fp16`` or ``fp32``; by default the first of them in the bundle.
         threads: Threads for one run; ``None`` leaves the choice to the engine.
+        options: Threads, CPUs and memory of the engine, instead of ``threads``.
         memory_mb: MiB that frames and stages may take beyond the engine's memory and the frames
             that you hold, whatever their size: pictures are then computed window by window, and
             what is larger waits in a temporary file. ``None`` takes pictures whole.
@@ -226,14 +228,20 @@ def load(
     Raises:
         BundleError: No bundle, no such artefact, or a file that differs from its digest.
         UsageError: ``memory_mb`` is too small for anything, a transfer does not go with the model,
-            ``timeout_s`` is no time or has nothing to limit, or an ``engine`` of your own is to be
-            isolated.
+            ``timeout_s`` is no time or has nothing to limit, an ``engine`` of your own is to be
+            isolated or to follow ``options``, or they come with ``threads`` besides.
         MissingDependencyError: The engine is not installed or does not run on this host.
-        EngineError: The engine refuses the artefact.
+        EngineError: The engine refuses the artefact, or cannot do what ``options`` ask for.
     """
     if (isolated and engine is not None) or (timeout_s is not None and not isolated):
         raise UsageError("timeout_s needs isolated=True, and that an engine of the runtime's own")
-    budget = Budget(memory_mb, min(threads or os.cpu_count() or 1, _WORKERS))
+    if options is not None and (threads is not None or engine is not None):
+        raise UsageError(
+            "options go with an engine of the runtime's own, and hold the threads, too: "
+            "options=EngineOptions(threads=2)"
+        )
+    options = options or EngineOptions(threads)
+    budget = Budget(memory_mb, min(options.threads or os.cpu_count() or 1, _WORKERS))
     bundle = Bundle.open(path)
     spec = bundle.manifest.model
     output = output or frames or bundle.manifest.output
@@ -248,9 +256,9 @@ def load(
         file = bundle.file(candidate.file)
         try:
             opened = (
-                _isolated(candidate.target, file, spec, threads, timeout_s, observe)
+                _isolated(candidate.target, file, spec, options, timeout_s, observe)
                 if isolated
-                else open_engine(candidate.target, file, spec, threads)
+                else open_engine(candidate.target, file, spec, options)
             )
             return Session(spec, candidate, opened, frames, output, observe, budget)
         except MissingDependencyError as error:
@@ -263,7 +271,7 @@ def _isolated(
     target: str,
     file: Path,
     spec: ModelSpec,
-    threads: int | None,
+    options: EngineOptions,
     timeout_s: float | None,
     observe: Observer,
 ) -> Engine:
@@ -271,6 +279,6 @@ def _isolated(
         raise UsageError("isolated=True needs Linux or macOS; leave it out on this system")
     from edgeexpo.runtime.isolated_engine import IsolatedEngine  # brings processes and sockets
 
-    engine = IsolatedEngine(target, spec, threads, timeout_s, observe)
+    engine = IsolatedEngine(target, spec, options, timeout_s, observe)
     engine.load(file)
     return engine

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import EngineError, MissingDependencyError
-from edgeexpo.runtime.engine import Arrays
+from edgeexpo.runtime.engine import Arrays, EngineOptions
 from edgeexpo.runtime.shared_arrays import SharedArrays, checked_layout
 from edgeexpo.spec import ModelSpec, to_json
 
@@ -36,8 +36,10 @@ _LONGEST_LINE = 1 << 20
 _LONGEST_SPEECH = 1 << 16
 # Not multiprocessing's own start: that runs the caller's script once more, which need not guard it.
 _BOOTSTRAP = """
-import json, sys
+import json, os, sys
 sys.path[:] = json.loads(sys.argv[2])
+if affinity := json.loads(sys.argv[3]):
+    os.sched_setaffinity(0, affinity)  # before any library starts a thread
 from edgeexpo.runtime.serving import serve
 serve(*json.loads(sys.argv[1]))
 """
@@ -54,21 +56,24 @@ class LostError(EngineError):
 class Worker:
     """A process that waits for an engine to serve, and ends with this one.
 
+    Args:
+        affinity: CPUs that it stays on; ``None`` for those of this process.
+
     Raises:
         EngineError: The system starts no process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, affinity: tuple[int, ...] | None = None) -> None:
         self._owner, self._file = os.getpid(), ""
         self._ours = contextlib.ExitStack()
         try:
-            self._start()
+            self._start(affinity)
         except OSError as error:
             self._ours.close()
             raise EngineError(f"no process can be started: {error.strerror}") from error
         _workers.add(self)
 
-    def _start(self) -> None:
+    def _start(self, affinity: tuple[int, ...] | None) -> None:
         keep = self._ours.enter_context
         with contextlib.ExitStack() as theirs:
             ours, other = socket.socketpair()
@@ -83,7 +88,7 @@ class Worker:
             shared = (self._inputs.descriptor, self._outputs.descriptor)
             given = (other.fileno(), watched, *shared)
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOTSTRAP, json.dumps(given), json.dumps(sys.path)],
+                [sys.executable, "-c", _BOOTSTRAP, *map(json.dumps, (given, sys.path, affinity))],
                 pass_fds=given,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -105,17 +110,17 @@ class Worker:
         target: str,
         path: Path,
         spec: ModelSpec,
-        threads: int | None,
+        options: EngineOptions,
         limit: float,
         opener: str = OPENER,
     ) -> str:
-        """Open an engine in the process, by ``opener(target, path, spec, threads)``.
+        """Open an engine in the process, by ``opener(target, path, spec, options)``.
 
         Args:
             target: One of :data:`edgeexpo.spec.TARGETS`, or whatever ``opener`` knows.
             path: The artefact.
             spec: The model.
-            threads: Threads for one run.
+            options: Threads and memory; CPUs are the process's own matter.
             limit: Seconds that it may take.
             opener: ``module:function``.
 
@@ -133,7 +138,7 @@ class Worker:
             "target": target,
             "path": str(path.resolve()),
             "spec": to_json(spec),
-            "threads": threads,
+            "options": to_json(options),
         }
         return str(self._ask(request, limit).get("name"))
 

@@ -12,6 +12,7 @@ PUBLIC = {
     "edgeexpo": ["__version__", "check_parity", "export_bundle"],
     "edgeexpo.runtime": [
         "Engine",
+        "EngineOptions",
         "FakeEngine",
         "FrameFormat",
         "Result",

@@ -52,9 +52,9 @@ def prepare(job: Mapping[str, Any]) -> Callable[[], object]:
     inputs = pictures(spec, height, width)
     if job["target"] == "torch":
         return _torch_step(Path(job["path"]), list(inputs.values()), job["threads"])
-    from edgeexpo.runtime.engine import open_engine
+    from edgeexpo.runtime.engine import EngineOptions, open_engine
 
-    engine = open_engine(job["target"], Path(job["path"]), spec, job["threads"])
+    engine = open_engine(job["target"], Path(job["path"]), spec, EngineOptions(job["threads"]))
     return lambda: engine.run(inputs)
 
 

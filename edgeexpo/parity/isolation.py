@@ -18,7 +18,7 @@ import numpy as np
 from edgeexpo.errors import EngineError
 from edgeexpo.memory import keep_freed_memory
 from edgeexpo.runtime import engine as engines
-from edgeexpo.runtime.engine import Arrays, Engine
+from edgeexpo.runtime.engine import DEFAULTS, Arrays, Engine, EngineOptions
 from edgeexpo.runtime.worker import Worker
 from edgeexpo.spec import ModelSpec
 
@@ -33,7 +33,7 @@ def open_engine(
     target: str,
     path: Path,
     spec: ModelSpec,
-    threads: int | None = None,
+    options: EngineOptions = DEFAULTS,
     limit: float | None = None,
 ) -> Engine:
     """Load an artefact for verification, as :func:`verification_engine`, in another process.
@@ -42,7 +42,7 @@ def open_engine(
         target: One of :data:`edgeexpo.spec.TARGETS`.
         path: The artefact, already checked against its digest.
         spec: The model.
-        threads: Threads for one run; ``None`` leaves the choice to the engine.
+        options: Threads and memory.
         limit: Seconds after which a load or a run counts as hanging; :data:`TIME_LIMIT` by default.
 
     Raises:
@@ -52,7 +52,7 @@ def open_engine(
     limit = TIME_LIMIT if limit is None else limit
     worker = _worker()
     with _ended_by_errors(worker):
-        name = worker.load(target, path, spec, threads, limit, _OPENER)
+        name = worker.load(target, path, spec, options, limit, _OPENER)
     return IsolatedEngine(worker, name, limit)
 
 
@@ -66,7 +66,7 @@ def _worker() -> Worker:
 
 
 def verification_engine(
-    target: str, path: Path, spec: ModelSpec, threads: int | None = None
+    target: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
 ) -> Engine:
     """The engine that verifies ``target`` on this host: off macOS, Core ML is interpreted."""
     if target == "coreml" and sys.platform != "darwin":
@@ -75,13 +75,15 @@ def verification_engine(
         interpreter: Engine = MilEngine(spec)
         interpreter.load(path)
         return interpreter
-    return engines.open_engine(target, path, spec, threads)
+    return engines.open_engine(target, path, spec, options)
 
 
-def open_there(target: str, path: Path, spec: ModelSpec, threads: int | None = None) -> Engine:
+def open_there(
+    target: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
+) -> Engine:
     """As :func:`verification_engine`; this is what runs in the other process."""
     keep_freed_memory()
-    return verification_engine(target, path, spec, threads)
+    return verification_engine(target, path, spec, options)
 
 
 class IsolatedEngine:

@@ -29,8 +29,8 @@ def samples():
 def with_fault(fault):
     """``open_engine`` whose engine passes its output through ``fault``."""
 
-    def opened(target, path, spec, threads=None):
-        engine = open_engine(target, path, spec, threads)
+    def opened(target, path, spec):
+        engine = open_engine(target, path, spec)
         run = engine.run
 
         def faulty(inputs):
@@ -113,8 +113,8 @@ def test_noise_alone_proves_nothing(exported, samples, tmp_path):
 def test_a_correction_of_nothing_is_caught(exported, samples, monkeypatch):
     """The picture is near the reference, the network's work is gone."""
 
-    def identity(target, path, spec, threads=None):
-        engine = open_engine(target, path, spec, threads)
+    def identity(target, path, spec):
+        engine = open_engine(target, path, spec)
         engine.run = lambda inputs: {"y_hat": inputs["y0"]}
         return engine
 

@@ -71,7 +71,7 @@ FAULTS = {
 }
 
 
-def open_engine(fault, path, spec, threads):
+def open_engine(fault, path, spec, options):
     """See :func:`edgeexpo.runtime.engine.open_engine`."""
     if fault == "abort at once":
         os.abort()

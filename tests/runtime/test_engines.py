@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,14 +14,15 @@ import torch
 from onnx import TensorProto, helper
 from tiny_bundle import write_bundle, write_network
 
-from edgeexpo.errors import EngineError, MissingDependencyError
-from edgeexpo.runtime import load
-from edgeexpo.runtime.engine import ENGINES, open_engine
+from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
+from edgeexpo.runtime import FakeEngine, load
+from edgeexpo.runtime.engine import ENGINES, EngineOptions, open_engine
 from edgeexpo.runtime.executorch_engine import ExecutorchEngine
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import TARGETS, ModelSpec, SizeRange, TensorSpec
 
 SPEC = ModelSpec("mean", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=1)
+TASKS = "/proc/self/task"
 
 
 def mean(picture):
@@ -35,7 +38,7 @@ def test_every_target_has_an_engine():
 def test_onnx_engine_runs_the_network(tmp_path, threads):
     write_network(tmp_path / "m.onnx")
     picture = np.random.default_rng(0).random((20, 30, 3), np.float32)
-    engine = open_engine("onnx", tmp_path / "m.onnx", SPEC, threads)
+    engine = open_engine("onnx", tmp_path / "m.onnx", SPEC, EngineOptions(threads))
     found = engine.run({"y0": np.ascontiguousarray(picture.transpose(2, 0, 1)[None])})["y_hat"]
     np.testing.assert_allclose(found[0].transpose(1, 2, 0), mean(picture), atol=1e-6)
     engine.close()
@@ -68,7 +71,7 @@ def test_onnx_takes_luma_and_a_thumbnail_of_its_own_size(tmp_path):
     inputs = (TensorSpec("y", channels=1), TensorSpec("thumb", channels=1, size=(8, 8)))
     spec = ModelSpec("net", "t", ("x",), inputs, (TensorSpec("out", channels=1),), halo=0)
     y, thumb = (np.random.default_rng(0).random((*s, 1), np.float32) for s in ((60, 75), (8, 8)))
-    engine = open_engine("onnx", tmp_path / "m.onnx", spec, 1)
+    engine = open_engine("onnx", tmp_path / "m.onnx", spec, EngineOptions(1))
     sizes = SizeRange(largest=(32, 32), smallest=(16, 16))
     found = run_tiled(
         lambda i: engine.run(i)["out"], {"y": y, "thumb": thumb}, 0, sizes, spec.fixed_inputs
@@ -118,3 +121,105 @@ def test_core_ml_off_macos_says_where_it_runs(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(MissingDependencyError, match=r"macOS only.*interpret"):
         open_engine("coreml", Path("m"), SPEC)
+
+
+@pytest.mark.parametrize("wrong", [{"threads": 0}, {"threads": -1}])
+def test_options_of_no_thread_are_refused(wrong):
+    with pytest.raises(UsageError, match=r"threads is .*; expected at least 1"):
+        EngineOptions(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [(), (0, 0), (-1,), (1, 0, 1)])
+def test_cpus_that_are_none_or_the_same_are_refused(wrong):
+    with pytest.raises(UsageError, match=r"affinity is .* expected different CPUs"):
+        EngineOptions(affinity=wrong)
+
+
+def test_affinity_brings_a_thread_for_each_cpu():
+    assert EngineOptions(affinity=(3, 5)).threads == 2
+    assert EngineOptions(threads=4, affinity=(3, 5)).threads == 4
+
+
+def allowed_cpus():
+    """What each thread of this process may run on, by its id."""
+    return {path.name: os.sched_getaffinity(int(path.name)) for path in Path(TASKS).iterdir()}
+
+
+@pytest.mark.skipif(not Path(TASKS).is_dir(), reason="looks into /proc")
+def test_onnx_threads_run_on_the_cpus_asked_for(tmp_path):
+    """Two of the engine's own; the caller's keeps what it had."""
+    cpu = max(os.sched_getaffinity(0))
+    write_network(tmp_path / "m.onnx")
+    before = allowed_cpus()
+    engine = open_engine("onnx", tmp_path / "m.onnx", SPEC, EngineOptions(3, (cpu,)))
+    deadline = time.monotonic() + 10
+    while True:  # a thread restricts itself when it starts
+        after = allowed_cpus()
+        started = [after[thread] for thread in after.keys() - before.keys()]
+        if started == [{cpu}, {cpu}] or time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    assert started == [{cpu}, {cpu}]
+    assert {thread: after[thread] for thread in before} == before
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "advice"),
+    [
+        ("onnx", EngineOptions(affinity=(0,)), "with one thread .* use isolated=True"),
+        ("onnx", EngineOptions(2, (0, 10**5)), "affinity names CPU 100000; .* may run on 0"),
+        ("onnx", EngineOptions(2, (2**40,)), f"affinity names CPU {2**40}"),
+        ("executorch", EngineOptions(2, (0,)), "isolated=True restricts its process"),
+        ("executorch", EngineOptions(arena=False), "leave arena=False out"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused(tmp_path, target, options, advice):
+    write_network(tmp_path / "m.onnx")
+    with pytest.raises(EngineError, match=advice):
+        open_engine(target, tmp_path / "m.onnx", SPEC, options)
+
+
+def test_no_affinity_where_the_system_has_none(monkeypatch, tmp_path):
+    write_network(tmp_path / "m.onnx")
+    monkeypatch.delattr(os, "sched_setaffinity")
+    with pytest.raises(EngineError, match="affinity needs Linux"):
+        open_engine("onnx", tmp_path / "m.onnx", SPEC, EngineOptions(2, (0,)))
+
+
+@pytest.mark.parametrize("options", [EngineOptions(2, (0,)), EngineOptions(arena=False)])
+def test_core_ml_takes_no_options(monkeypatch, options):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(EngineError, match="Core ML chooses CPUs and memory itself"):
+        open_engine("coreml", Path("m"), SPEC, options)
+
+
+@pytest.mark.parametrize("arena", [False, True])
+def test_memory_stays_in_an_arena_or_not(tmp_path, arena):
+    bundle = write_bundle(tmp_path / "b", frames=("frame",), front=None, back=None)
+    frame = np.random.default_rng(1).random((60, 64, 3), np.float32)
+    with load(bundle, options=EngineOptions(threads=1, arena=arena)) as session:
+        found = session._steps.engine()._session.get_session_options()
+        assert found.enable_cpu_mem_arena == found.enable_mem_pattern == arena
+        np.testing.assert_allclose(session(frame), mean(frame), atol=1e-6)
+
+
+def test_a_picture_outlives_the_runs_after_it(tmp_path):
+    """Of the whole-picture path, tiles and a bare engine: no memory is used twice."""
+    bundle = write_bundle(tmp_path / "b", frames=("frame",), front=None, back=None)
+    frames = np.random.default_rng(2).random((3, 48, 50, 3), np.float32)
+    with load(bundle, threads=1) as session:
+        engine = session._steps.engine()
+        tensors = [np.ascontiguousarray(f.transpose(2, 0, 1)[None]) for f in frames]
+        bare = [engine.run({"y0": tensor})["y_hat"] for tensor in tensors]
+        pictures = [session(frame) for frame in frames]
+    for frame, tensor, picture in zip(frames, bare, pictures, strict=True):
+        np.testing.assert_allclose(tensor[0].transpose(1, 2, 0), mean(frame), atol=1e-6)
+        np.testing.assert_allclose(picture, mean(frame), atol=1e-6)
+
+
+def test_options_come_once_and_for_the_runtimes_own_engine(tmp_path):
+    bundle = write_bundle(tmp_path / "b")
+    for more in ({"threads": 2}, {"engine": FakeEngine(dict)}):
+        with pytest.raises(UsageError, match="options go with an engine of the runtime's own"):
+            load(bundle, options=EngineOptions(2), **more)

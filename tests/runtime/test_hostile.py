@@ -266,9 +266,9 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from edgeexpo.artifact import Bundle
-from edgeexpo.runtime.engine import open_engine
+from edgeexpo.runtime.engine import EngineOptions, open_engine
 file, picture = Path(sys.argv[2]), {"y0": np.ones((1, 3, 24, 20), np.float32)}
-engine = open_engine("executorch", file, Bundle.open(sys.argv[1]).manifest.model, 1)
+engine = open_engine("executorch", file, Bundle.open(sys.argv[1]).manifest.model, EngineOptions(1))
 before = engine.run(picture)["y_hat"]
 os.truncate(file, 0)
 after = engine.run(picture)["y_hat"]

@@ -18,10 +18,10 @@ from tiny_bundle import write_bundle
 
 from edgeexpo.errors import BundleError, EngineError, MissingDependencyError, UsageError
 from edgeexpo.runtime import Summary, load, worker
-from edgeexpo.runtime.engine import open_engine
+from edgeexpo.runtime.engine import DEFAULTS, EngineOptions, open_engine
 from edgeexpo.runtime.isolated_engine import IsolatedEngine
 from edgeexpo.runtime.observation import RESTARTS
-from edgeexpo.runtime.worker import Worker
+from edgeexpo.runtime.worker import OPENER, Worker
 from edgeexpo.spec import ModelSpec, TensorSpec
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -45,7 +45,7 @@ def faulty(tmp_path):
 
     def start(fault, timeout_s=30.0, summary=None):
         opener = "faulty_engines:open_engine"
-        engine = IsolatedEngine(fault, SPEC, None, timeout_s, summary or Summary(), opener)
+        engine = IsolatedEngine(fault, SPEC, DEFAULTS, timeout_s, summary or Summary(), opener)
         opened.append(engine)
         engine.load(file)
         return engine
@@ -176,7 +176,7 @@ from pathlib import Path
 import numpy as np
 from test_isolated_engine import BAD, SPEC
 from edgeexpo.runtime.isolated_engine import IsolatedEngine
-engine = IsolatedEngine(sys.argv[1], SPEC, None, 100, opener="faulty_engines:open_engine")
+engine = IsolatedEngine(sys.argv[1], SPEC, timeout_s=100, opener="faulty_engines:open_engine")
 engine.load(Path(sys.argv[2]))
 pid = engine._worker.pid
 threading.Thread(target=engine.run, args=(BAD,), daemon=True).start()
@@ -279,6 +279,27 @@ def test_a_damaged_artefact_and_a_missing_engine_keep_their_errors(bundle, tmp_p
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(MissingDependencyError, match="onnxruntime is not installed"):
         engine.load(bundle / "mean.fp32.onnx")
+
+
+@pytest.mark.parametrize("target", ["onnx", "nothing but itself"])
+def test_the_process_stays_on_the_cpus_asked_for(bundle, target):
+    """All its threads, whatever the engine, after a restart as well."""
+    cpu = max(os.sched_getaffinity(0))
+    opener = OPENER if target == "onnx" else "faulty_engines:open_engine"
+    engine = IsolatedEngine(target, SPEC, EngineOptions(2, (cpu,)), opener=opener)
+    engine.load(bundle / "mean.fp32.onnx")
+    for _ in range(2):
+        engine.run(GOOD)
+        pid = engine._worker.pid
+        threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+        assert [os.sched_getaffinity(thread) for thread in threads] == [{cpu}] * len(threads)
+        os.kill(pid, signal.SIGKILL)
+    engine.close()
+
+
+def test_cpus_that_are_not_there_are_an_engine_error(bundle):
+    with pytest.raises(EngineError, match="affinity names CPU 100000"):
+        load(bundle, isolated=True, options=EngineOptions(affinity=(10**5,)))
 
 
 def use_until_closed(session, errors):
@@ -419,9 +440,9 @@ def test_a_process_that_does_not_start_is_an_engine_error(monkeypatch):
 
 
 def test_the_engine_in_the_process_is_the_one_of_the_runtime(bundle):
-    here = open_engine("onnx", bundle / "mean.fp32.onnx", SPEC, 1)
+    here = open_engine("onnx", bundle / "mean.fp32.onnx", SPEC, EngineOptions(1))
     process = Worker()
-    name = process.load("onnx", bundle / "mean.fp32.onnx", SPEC, 1, 60)
+    name = process.load("onnx", bundle / "mean.fp32.onnx", SPEC, EngineOptions(1), 60)
     assert name == here.name
     with pytest.raises(EngineError, match="ONNX Runtime failed"):
         process.run({"y0": np.zeros((1, 4, 20, 24), np.float32)}, 20)
