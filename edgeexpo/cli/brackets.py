@@ -57,7 +57,7 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
 
     Args:
         args: ``input`` (the folder), ``output`` (a folder, made here), ``force``, ``ev``,
-            ``align`` and ``strength``.
+            ``align``, ``keep_p3`` and ``strength``.
         spec: The bundle's model, of two frames or more.
         session: The bundle, opened.
 
@@ -95,10 +95,10 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
 
 def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) -> dict[str, Any]:
     from edgeexpo.cli.run import order, read
-    from edgeexpo.imaging.files import read_exif, write_picture
+    from edgeexpo.cli.run_output import write_as
     from edgeexpo.imaging.shots import spread
 
-    ordered, ev = order(read(shots.files), quiet=True)
+    ordered, ev = order(read(shots.files, args.keep_p3), quiet=True)
     if len(ordered) < count:
         raise PictureError(f"it has {len(ordered)} shots; expected {count} or more")
     indices = spread(len(ordered), count)
@@ -109,7 +109,7 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
     picture = session(*frames, ev=args.ev or ev, fuse=True, strength=args.strength)
     suffix = DEEP_SUFFIX if picture.dtype.itemsize == 2 else SUFFIX
     path = args.output / f"{shots.name}{suffix}"
-    write_picture(path, picture, read_exif(chosen[-1][0]))
+    profile = write_as(path, picture, chosen[-1][0], args.keep_p3)
     return {
         "bracket": shots.name,
         "shots": len(shots.files),
@@ -117,6 +117,7 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
         "ev": args.ev or ev,
         "alignment": confidence,
         "output": str(path),
+        "profile": profile,
     }
 
 

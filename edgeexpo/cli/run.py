@@ -64,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a picture where the network gives radiance",
     )
     parser.add_argument(
+        "--keep-p3",
+        action="store_true",
+        help="leave pictures in Display P3 in it and write the result with their profile (default: "
+        "everything is converted to sRGB)",
+    )
+    parser.add_argument(
         "--strength",
         type=real(lambda v: 0 <= v <= 1, "a number from 0 to 1"),
         default=1.0,
@@ -113,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         return video.run(args, spec)
     check_request(spec, args)
     with status("Reading the pictures"):
-        frames, ev = order(read(args.input))
+        frames, ev = order(read(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
@@ -124,12 +130,13 @@ def run(args: argparse.Namespace) -> int:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
-    write(args.output, picture, args.tonemap, args.input[-1])
+    profile = write(picture, args)
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),
         "width": width,
         "height": height,
+        "profile": profile,
         **made_by(session, engine),
         "seconds": round(seconds, 4),
         "ev": args.ev or ev,
@@ -154,15 +161,22 @@ def made_by(session: Session, engine: str) -> dict[str, str]:
     }
 
 
-def read(paths: Sequence[Path]) -> list[Frame]:
-    """Read the pictures of one bracket.
+def read(paths: Sequence[Path], keep_p3: bool = False) -> list[Frame]:
+    """Read the pictures of one bracket, in sRGB or, if they are to keep it, in Display P3.
 
     Raises:
-        PictureError: One cannot be read, or they differ in size or bit depth.
+        PictureError: One cannot be read, or they differ in size, bit depth or, then, profile.
     """
-    from edgeexpo.imaging.files import read_picture
+    from edgeexpo.imaging.files import read_p3_profile, read_picture
 
-    frames = [(path, read_picture(path)) for path in paths]
+    if keep_p3:
+        wide = {read_p3_profile(path) is not None: path for path in paths}
+        if len(wide) == 2:
+            raise PictureError(
+                f"{wide[True]} is in Display P3, {wide[False]} is not; expected pictures of one "
+                "profile: leave out --keep-p3, and all are converted to sRGB"
+            )
+    frames = [(path, read_picture(path, keep_p3=keep_p3)) for path in paths]
     (first, reference), *others = frames
     for path, picture in others:
         if picture.shape != reference.shape or picture.dtype != reference.dtype:

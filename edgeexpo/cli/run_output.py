@@ -19,21 +19,33 @@ TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
 """Operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
 
 
-def write(path: Path, picture: np.ndarray, tonemap: str | None, source: Path) -> None:
-    """Write a picture, radiance, or radiance mapped to a picture of 8 bits.
+def write(picture: np.ndarray, args: argparse.Namespace) -> str | None:
+    """Write a picture, radiance, or radiance mapped to a picture of 8 bits, to ``args.output``.
 
-    Pictures keep the EXIF data of ``source``.
+    Pictures keep the EXIF data of the last input. Returns the colour space of a picture.
     """
     from edgeexpo.imaging import tonemap as operators
-    from edgeexpo.imaging.files import read_exif, write_picture
     from edgeexpo.imaging.radiance import SUFFIXES, write_radiance
 
-    if tonemap is not None:
-        picture = (getattr(operators, tonemap)(picture) * 255).round().astype("uint8")
-    if path.suffix.lower() in SUFFIXES:
-        write_radiance(path, picture)
-    else:
-        write_picture(path, picture, read_exif(source))
+    if args.tonemap is not None:
+        picture = (getattr(operators, args.tonemap)(picture) * 255).round().astype("uint8")
+    if args.output.suffix.lower() in SUFFIXES:
+        write_radiance(args.output, picture)
+        return None
+    return write_as(args.output, picture, args.input[-1], args.keep_p3)
+
+
+def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> str:
+    """Write a picture with the EXIF data of ``source`` and, where its codes are in it, Display P3.
+
+    Returns:
+        The colour space: ``sRGB`` or ``Display P3``.
+    """
+    from edgeexpo.imaging.files import read_exif, read_p3_profile, write_picture
+
+    profile = read_p3_profile(source) if keep_p3 else None
+    write_picture(path, picture, read_exif(source), profile)
+    return "sRGB" if profile is None else "Display P3"
 
 
 def check_suffix(
@@ -86,6 +98,11 @@ def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
             f"({', '.join(spec.frames)}){advice}"
         )
     check_suffix(spec, args)
+    if args.keep_p3 and spec.kind == "hdr":
+        raise UsageError(
+            f"--keep-p3 is for pictures; the radiance of {spec.name} has sRGB's primaries: "
+            "leave it out"
+        )
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
             raise UsageError(f"{output} is an input; choose another output with -o")

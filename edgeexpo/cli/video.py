@@ -114,8 +114,10 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
             f"{', '.join(spec.frames)} and gives {spec.outputs[0].name}: name one video, and a "
             "network such as exponet"
         )
-    if args.tonemap or args.no_fuse or args.strength != 1:
-        raise UsageError("--tonemap, --no-fuse and --strength are for pictures; leave them out")
+    if args.tonemap or args.no_fuse or args.keep_p3 or args.strength != 1:
+        raise UsageError(
+            "--tonemap, --no-fuse, --keep-p3 and --strength are for pictures; leave them out"
+        )
     check_video(args.output, args.force)
     clip = Clip(args.input[0])
     start = time.perf_counter()

@@ -14,6 +14,7 @@ import numpy as np
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXEL = 6  # bytes of a pixel
+_NAME = b"ICC profile\0\0"  # ends in the method of compression
 
 
 def read_png(data: bytes) -> np.ndarray:
@@ -34,12 +35,15 @@ def read_png(data: bytes) -> np.ndarray:
     return np.ascontiguousarray(codes).view(">u2").astype(np.uint16)
 
 
-def write_png(picture: np.ndarray, exif: bytes | None = None) -> bytes:
+def write_png(
+    picture: np.ndarray, exif: bytes | None = None, profile: bytes | None = None
+) -> bytes:
     """Encode HxWx3 uint16 as PNG, every row as its difference from the one above.
 
     Args:
         picture: HxWx3 uint16, sRGB-encoded.
         exif: EXIF data, with or without the prefix that JPEG puts before it.
+        profile: ICC profile of its codes; sRGB by default.
     """
     height, width, _ = picture.shape
     codes = np.ascontiguousarray(picture, ">u2").view(np.uint8).reshape(height, -1)
@@ -47,7 +51,7 @@ def write_png(picture: np.ndarray, exif: bytes | None = None) -> bytes:
     rows[:, 1:] = np.diff(codes, axis=0, prepend=np.zeros_like(codes[:1]))
     chunks = {
         b"IHDR": struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0),
-        b"sRGB": b"\0",
+        **({b"sRGB": b"\0"} if profile is None else {b"iCCP": _NAME + zlib.compress(profile)}),
         **({} if exif is None else {b"eXIf": exif.removeprefix(b"Exif\0\0")}),
         b"IDAT": zlib.compress(rows.tobytes(), 6),
         b"IEND": b"",
@@ -88,12 +92,13 @@ def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
     return picture if predictor == 1 else np.cumsum(picture, axis=1, dtype=np.uint16)
 
 
-def write_tiff(picture: np.ndarray) -> bytes:
-    """Encode HxWx3 uint16 as a deflated little-endian TIFF of one strip."""
+def write_tiff(picture: np.ndarray, profile: bytes | None = None) -> bytes:
+    """Encode HxWx3 uint16 as a deflated little-endian TIFF of one strip, with an ICC profile."""
     height, width, _ = picture.shape
     pixels = zlib.compress(np.ascontiguousarray(picture, "<u2").tobytes(), 6)
     values = 8 + len(pixels) + len(pixels) % 2  # where the three bit depths lie
-    short, long = 3, 4
+    directory_at = values + 6
+    short, long, undefined = 3, 4, 7
     entries = [
         (256, long, 1, width),
         (257, long, 1, height),
@@ -106,11 +111,16 @@ def write_tiff(picture: np.ndarray) -> bytes:
         (279, long, 1, len(pixels)),
         (284, short, 1, 1),
     ]
+    if profile is not None:
+        entries.append((34675, undefined, len(profile), directory_at))
+        profile += bytes(len(profile) % 2)
+        directory_at += len(profile)
     directory = struct.pack("<H", len(entries))
     directory += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
-    header = b"II*\0" + struct.pack("<I", values + 6)
+    header = b"II*\0" + struct.pack("<I", directory_at)
     padding = bytes(len(pixels) % 2)
-    return header + pixels + padding + struct.pack("<HHH", 16, 16, 16) + directory
+    depths = struct.pack("<HHH", 16, 16, 16)
+    return header + pixels + padding + depths + (profile or b"") + directory
 
 
 def _kept(data: bytes, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Picture files in and out: HxWx3 RGB, sRGB-encoded, 8 or 16 bits a channel."""
+"""Picture files in and out: HxWx3 RGB, sRGB or Display P3, 8 or 16 bits a channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from edgeexpo.artifact import write_file
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import deep
+from edgeexpo.imaging import deep, profiles
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,8 +56,12 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+def read_picture(path: str | os.PathLike[str], *, keep_p3: bool = False) -> np.ndarray:
     """Read a picture, turned upright by its EXIF orientation and converted to sRGB by its profile.
+
+    Args:
+        path: A file.
+        keep_p3: Leave a picture in Display P3 (:func:`read_p3_profile`) as it is.
 
     Returns:
         HxWx3 RGB, sRGB-encoded; uint16 for PNG and TIFF with 16 bits a channel, else uint8.
@@ -70,10 +74,10 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
         _check(path, image)
         orientation = image.getexif().get(_ORIENTATION, 1)
         if _is_deep(image, data):
-            array = _read_deep(path, image, data)
+            array = _read_deep(path, image, data, keep_p3)
         else:
             image.load()
-            array = np.array(_to_srgb(path, image).convert("RGB"))
+            array = _read_shallow(path, image, keep_p3)
     return _upright(array, orientation)
 
 
@@ -133,6 +137,18 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
         return bytes(exif.tobytes())
 
 
+def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
+    """The ICC profile of a picture in Display P3, for :func:`write_picture`; else ``None``.
+
+    Raises:
+        PictureError: The file is missing or is no picture, or its profile cannot be read.
+    """
+    path = Path(path)
+    with _opened(path) as (image, _):
+        profile = profiles.embedded(path, image)
+        return profile if profile and profiles.is_display_p3(path, profile) else None
+
+
 def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None) -> None:
     """Refuse a path that :func:`write_picture` would refuse for its suffix.
 
@@ -153,16 +169,19 @@ def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None
 
 
 def write_picture(
-    path: str | os.PathLike[str], picture: np.ndarray, exif: bytes | None = None
+    path: str | os.PathLike[str],
+    picture: np.ndarray,
+    exif: bytes | None = None,
+    profile: bytes | None = None,
 ) -> None:
     """Write a picture in one step, in the format of its suffix (JPEG with quality 95).
-
-    The file says that it is sRGB.
 
     Args:
         path: Ends in one of :data:`WRITTEN`.
         picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded.
         exif: EXIF data (:func:`read_exif`); a TIFF with 16 bits a channel goes without.
+        profile: The ICC profile of its codes (:func:`read_p3_profile`); by default the file says
+            that it is sRGB.
 
     Raises:
         PictureError: The array is no such picture, or the suffix does not fit it.
@@ -175,14 +194,19 @@ def write_picture(
     check_output(path, picture.dtype)
     kind = WRITTEN[path.suffix.lower()]
     if picture.dtype == np.uint16:
-        deeply = deep.write_png(picture, exif) if kind == "PNG" else deep.write_tiff(picture)
-        write_file(path, deeply)
+        png = kind == "PNG"
+        write_file(
+            path,
+            deep.write_png(picture, exif, profile) if png else deep.write_tiff(picture, profile),
+        )
         return
     from PIL import Image, ImageCms
 
     stream = io.BytesIO()
     options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}}.get(kind, {})
-    options["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    if profile is None:
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    options["icc_profile"] = profile
     if exif is not None:
         options["exif"] = exif
     Image.fromarray(picture).save(stream, kind, **options)
@@ -250,53 +274,25 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
     return image.format == "TIFF" and _tags(image).get(258) == (16, 16, 16)
 
 
-def _read_deep(path: Path, image: Image.Image, data: bytes) -> np.ndarray:
+def _read_shallow(path: Path, image: Image.Image, keep_p3: bool) -> np.ndarray:
+    profile = profiles.embedded(path, image)
+    if profile is not None and not (keep_p3 and profiles.is_display_p3(path, profile)):
+        image = profiles.to_srgb(path, image, profile)
+    return np.array(image.convert("RGB"))
+
+
+def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
+    profile = profiles.embedded(path, image)
+    is_p3 = profile is not None and profiles.is_display_p3(path, profile)
     # Little CMS has no 16-bit RGB mode through Pillow, and 8 bits would lose what was asked for.
-    profile = image.info.get("icc_profile")
-    if profile and "srgb" not in _description(path, profile).lower():
+    if profile is not None and not (keep_p3 and is_p3):
         raise PictureError(
-            f"{path} has 16 bits a channel and the profile {_description(path, profile)!r}; "
-            "expected sRGB: convert it to sRGB"
+            f"{path} has 16 bits a channel and the profile {profiles.name(path, profile)!r}; "
+            f"expected sRGB: convert it to sRGB{', or keep Display P3' if is_p3 else ''}"
         )
     if image.format == "PNG":
         return deep.read_png(data)
     return deep.read_tiff(data, _tags(image))
-
-
-def _to_srgb(path: Path, image: Image.Image) -> Image.Image:
-    from PIL import ImageCms
-
-    profile = image.info.get("icc_profile")
-    if not profile or "srgb" in _description(path, profile).lower():
-        return image
-    if image.mode == "P":
-        image = image.convert("RGB")
-    try:
-        converted = ImageCms.profileToProfile(
-            image,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-        )
-    except ImageCms.PyCMSError as error:
-        raise PictureError(
-            f"{path} has a colour profile that does not fit it ({error}); convert it to sRGB"
-        ) from error
-    assert converted is not None  # None is for conversions in place
-    return converted
-
-
-def _description(path: Path, profile: bytes) -> str:
-    from PIL import ImageCms
-
-    try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.getProfileDescription(opened).strip()
-    except (ImageCms.PyCMSError, OSError) as error:
-        raise PictureError(
-            f"{path} has a colour profile that cannot be read; remove it, or convert it to sRGB"
-        ) from error
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

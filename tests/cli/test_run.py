@@ -7,6 +7,7 @@ import json
 import sys
 import types
 
+import icc_profiles
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,7 @@ from tiny_bundle import write_bundle
 
 from edgeexpo.artifact import Bundle, replace_artifacts, write_manifest
 from edgeexpo.cli import main
-from edgeexpo.imaging.files import read_picture, write_picture
+from edgeexpo.imaging.files import read_p3_profile, read_picture, write_picture
 from edgeexpo.runtime import FakeEngine
 from edgeexpo.spec import TensorSpec
 
@@ -53,6 +54,7 @@ def test_a_bracket_gives_a_picture_of_its_size(place, capsys):
         "output": "out.png",
         "width": 70,
         "height": 45,
+        "profile": "sRGB",
         "target": "onnx",
         "precision": "fp32",
         "status": "verified",
@@ -75,6 +77,49 @@ def test_16_bits_come_out_as_they_went_in(place, capsys):
     code, err = fails(capsys, *arguments[1:], "-o", "out.jpg")
     assert code == 2
     assert "8 bits a channel" in err
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [(np.uint8, "tif"), (np.uint16, "png")])
+def test_display_p3_stays_on_request(place, capsys, kind, suffix):
+    """The codes are those of pictures without a profile; converted to sRGB they are not."""
+    top, profile = np.iinfo(kind).max, icc_profiles.profile()
+    for name, scale in (("dark", 0.25), ("bright", 0.8)):
+        codes = bracket(scale * top, kind)
+        write_picture(f"{name}.{suffix}", codes)
+        write_picture(f"{name}-p3.{suffix}", codes, profile=profile)
+    assert main(["run", "b", f"dark.{suffix}", f"bright.{suffix}", "-o", f"plain.{suffix}"]) == 0
+    wide = ["run", "b", f"dark-p3.{suffix}", f"bright-p3.{suffix}", "--json"]
+    capsys.readouterr()
+    assert main([*wide, "--keep-p3", "-o", f"kept.{suffix}"]) == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == "Display P3"
+    plain, kept = read_picture(f"plain.{suffix}"), read_picture(f"kept.{suffix}", keep_p3=True)
+    assert read_p3_profile(f"kept.{suffix}") == profile
+    np.testing.assert_array_equal(kept, plain)
+    if kind == np.uint8:
+        assert main([*wide, "-o", f"converted.{suffix}"]) == 0
+        assert json.loads(capsys.readouterr().out)["profile"] == "sRGB"
+        difference = np.abs(read_picture(f"converted.{suffix}").astype(int) - plain)
+        assert difference.max() > 20
+
+
+def test_frames_of_two_profiles_are_refused(place, capsys):
+    write_picture("dark.png", bracket(60), profile=icc_profiles.profile())
+    code, err = fails(capsys, "b", "dark.png", "bright.png", "--keep-p3", "-o", "out.png")
+    assert code == 2
+    assert "dark.png is in Display P3, bright.png is not" in err
+    assert main(["run", "b", "dark.png", "bright.png", "-o", "out.png"]) == 0
+
+
+def test_other_profiles_are_converted_even_then(place, capsys):
+    adobe = icc_profiles.profile(icc_profiles.ADOBE, gamma=563 / 256)
+    for name, scale in (("dark", 60), ("bright", 200)):
+        write_picture(f"{name}.png", bracket(scale), profile=adobe)
+    arguments = ["run", "b", "dark.png", "bright.png", "--json"]
+    assert main([*arguments, "-o", "srgb.png"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--keep-p3", "-o", "kept.png"]) == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == "sRGB"
+    np.testing.assert_array_equal(read_picture("kept.png"), read_picture("srgb.png"))
 
 
 def test_no_fuse_writes_the_networks_output(place):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import icc_profiles
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from skimage import data
 from tiny_bundle import write_bundle
 
 from edgeexpo.cli import main
-from edgeexpo.imaging.files import read_picture
+from edgeexpo.imaging.files import read_p3_profile, read_picture
 
 
 def scene(shift=0.0):
@@ -90,6 +91,27 @@ def test_a_damaged_bracket_is_named_and_the_others_are_done(place, capsys):
     assert "is not a picture" in bad["error"]
     assert "bad left out" in err
     assert read_picture(good["output"]).shape == (160, 200, 3)
+
+
+def test_a_bracket_keeps_display_p3_and_a_mixed_one_is_left_out(place, capsys):
+    profile = icc_profiles.profile()
+    for name, profiles in (("mixed", (profile, None)), ("wide", (profile, profile))):
+        for index, own in enumerate(profiles):
+            path = place / "shots" / name / f"{index}.jpg"
+            shoot(path, index - 0.5)
+            with Image.open(path) as image:
+                image.save(path, exif=image.getexif(), quality=98, icc_profile=own)
+    assert main(["run", "b", "--brackets", "shots", "-o", "out", "--keep-p3", "--json"]) == 0
+    out, err = capsys.readouterr()
+    mixed, wide = json.loads(out)["brackets"]
+    assert mixed["output"] is None
+    assert "mixed left out" in err
+    assert "expected pictures of one profile" in err
+    assert wide["profile"] == "Display P3"
+    assert read_p3_profile(wide["output"]) == profile
+    assert main(["run", "b", "--brackets", "shots", "-o", "all", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["brackets"]
+    assert [row["profile"] for row in rows] == ["sRGB", "sRGB"]
 
 
 @pytest.mark.parametrize(

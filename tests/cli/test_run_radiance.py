@@ -78,6 +78,7 @@ def test_strength_scales_what_a_residual_network_adds(place):
         (["c", "a.png", "-o", "out.png", "--tonemap", "drago"], "--tonemap is for radiance"),
         (["c", "a.png", "-o", "out.png", "--strength", "2"], "expected a number from 0 to 1"),
         (["r", "a.png", "-o", "out.hdr", "--strength", "0.5"], "is no correction of its input"),
+        (["r", "a.png", "-o", "out.hdr", "--keep-p3"], "--keep-p3 is for pictures"),
     ],
 )
 def test_bad_requests_are_one_line(place, capsys, arguments, words):

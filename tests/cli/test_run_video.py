@@ -108,6 +108,7 @@ def test_a_clip_without_sound(place):
         (["b", "none.mp4", "-o", "out.mp4"], "No such file"),
         (["b", "sound.mp4", "-o", "out.mp4"], "has no picture"),
         (["b", "in.mp4", "-o", "out.mp4", "--strength", "0.5"], "are for pictures"),
+        (["b", "in.mp4", "-o", "out.mp4", "--keep-p3"], "are for pictures"),
     ],
 )
 def test_bad_requests_are_one_line(place, capsys, arguments, words):
