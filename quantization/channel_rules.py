@@ -51,16 +51,17 @@ def count(value: Any) -> int:
     return int(shape[CHANNEL]) if len(shape) > CHANNEL else 1
 
 
-def _argument(node: Node, position: int, default: Any = None) -> Any:
+def argument(node: Node, position: int, default: Any = None) -> Any:
+    """An operator's argument, given by place or by name."""
     if len(node.args) > position:
         return node.args[position]
-    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
     return node.kwargs.get(names[position], default)
 
 
 def _axis(node: Node, position: int, default: int = 0) -> int:
     rank = _rank(node.args[0])
-    return int(_argument(node, position, default)) % rank
+    return int(argument(node, position, default)) % rank
 
 
 def _rank(node: Any) -> int:
@@ -91,7 +92,7 @@ def _convolution(follower: Follower, node: Node, transposed: bool = False) -> La
 
     Grouped: the same channels of every group. Depthwise: a channel with all that it becomes.
     """
-    groups = int(_argument(node, 6, 1))
+    groups = int(argument(node, 6, 1))
     x, weight = follower.channels(node.args[0]), node.args[1]
     first, second = follower.weight(weight, 0), follower.weight(weight, 1)
     if groups == 1:
@@ -112,7 +113,7 @@ def _convolution(follower: Follower, node: Node, transposed: bool = False) -> La
         else:
             follower.join(inside, x[: len(inside)])
             made = outside
-    _bias(follower, _argument(node, 2), made)
+    _bias(follower, argument(node, 2), made)
     outputs = 1 if transposed and groups < len(x) else 0
     follower.cost(weight, _places(node, transposed), outputs, x, made)
     return made
@@ -144,7 +145,7 @@ def _linear(follower: Follower, node: Node) -> Labels:
     x, weight = follower.channels(node.args[0]), node.args[1]
     made = follower.weight(weight, 0)
     follower.join(follower.weight(weight, 1), x)
-    _bias(follower, _argument(node, 2), made)
+    _bias(follower, argument(node, 2), made)
     follower.cost(weight, int(node.meta["val"].shape[0]), 0, x, made)
     return made
 
@@ -167,7 +168,7 @@ def _prelu(follower: Follower, node: Node) -> Labels:
 def _concatenation(follower: Follower, node: Node) -> Labels:
     parts: Any = node.args[0]
     labels = [follower.channels(part) for part in parts]
-    if int(_argument(node, 1, 0)) % _rank(parts[0]) == CHANNEL:
+    if int(argument(node, 1, 0)) % _rank(parts[0]) == CHANNEL:
         return np.concatenate(labels)
     for other in labels[1:]:
         follower.join(labels[0], other)
@@ -175,7 +176,7 @@ def _concatenation(follower: Follower, node: Node) -> Labels:
 
 
 def _reduction(follower: Follower, node: Node) -> Labels:
-    axes: Any = _argument(node, 1)
+    axes: Any = argument(node, 1)
     rank = _rank(node.args[0])
     reduced = {int(a) % rank for a in ([axes] if isinstance(axes, int) else axes or range(rank))}
     if reduced & {0, CHANNEL}:
@@ -211,19 +212,19 @@ def _reshaping(follower: Follower, node: Node) -> Labels:
 
 def _shuffle(follower: Follower, node: Node) -> Labels:
     """Pixel shuffle: r*r neighbouring channels become one."""
-    x = follower.channels(node.args[0]).reshape(-1, int(_argument(node, 1)) ** 2)
+    x = follower.channels(node.args[0]).reshape(-1, int(argument(node, 1)) ** 2)
     for column in x.T[1:]:
         follower.join(x[:, 0], column)
     return x[:, 0]
 
 
 def _unshuffle(follower: Follower, node: Node) -> Labels:
-    return np.repeat(follower.channels(node.args[0]), int(_argument(node, 1)) ** 2)
+    return np.repeat(follower.channels(node.args[0]), int(argument(node, 1)) ** 2)
 
 
 def _chunks(follower: Follower, node: Node) -> list[Labels]:
     """``chunk`` cuts in equal parts, so equal parts must stay."""
-    x, number = follower.channels(node.args[0]), int(_argument(node, 1))
+    x, number = follower.channels(node.args[0]), int(argument(node, 1))
     if _axis(node, 2) != CHANNEL:
         return [x] * len(node.meta["val"])
     if len(x) % number:

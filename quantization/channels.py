@@ -24,7 +24,15 @@ from torch.fx import Node
 from edgeexpo.errors import ModuleError
 from edgeexpo.export.program import CAPTURE_ERRORS, check_forward
 from edgeexpo.export.source import find_source
-from edgeexpo.quantization.channel_rules import RULES, Labels, UnfitError, count, item, unknown
+from edgeexpo.quantization.channel_rules import (
+    RULES,
+    Labels,
+    Rule,
+    UnfitError,
+    count,
+    item,
+    unknown,
+)
 
 Axis = tuple[str, int]
 """A parameter or buffer by name, and one of its axes."""
@@ -38,11 +46,13 @@ class Block:
         name: The layer that makes them first, in the order of the program.
         axes: Axis -> unit -> positions that are removed with the unit (units x positions each).
         share: Fewest channels of one activation that a unit is.
+        labels: Unit -> the label that stands for it (:meth:`Follower.roots`).
     """
 
     name: str
     axes: Mapping[Axis, Labels]
     share: int
+    labels: tuple[int, ...]
 
     @property
     def units(self) -> int:
@@ -111,10 +121,15 @@ def _layers(module: torch.nn.Module) -> list[str]:
 
 
 class Follower:
-    """Labels of the channels (axis 1) of activations and of all axes of parameters."""
+    """Labels of the channels (axis 1) of activations and of all axes of parameters.
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
+    Args:
+        names: Nodes of parameters and buffers, by name -> what they are called.
+        rules: Operators that keep channels apart; all others fix them.
+    """
+
+    def __init__(self, names: Mapping[str, str], rules: Mapping[str, Rule] = RULES) -> None:
+        self._names, self._rules = names, rules
         self._parents: list[int] = []
         self._reasons: dict[int, str] = {}
         self._channels: dict[Node, Any] = {}
@@ -126,7 +141,7 @@ class Follower:
 
     def follow(self, node: Node) -> None:
         """Give the results of ``node`` their labels."""
-        if node.op == "placeholder":
+        if node.op in ("placeholder", "get_attr"):
             self._place(node)
         elif node.op == "output":
             for source in node.all_input_nodes:
@@ -137,7 +152,7 @@ class Follower:
     def _follow(self, node: Node) -> Any:
         schema = getattr(node.target, "_schema", None)
         name = "" if schema is None else schema.name.removeprefix("aten::")
-        rule = item if node.target is operator.getitem else RULES.get(name, unknown)
+        rule = item if node.target is operator.getitem else self._rules.get(name, unknown)
         try:
             labels = rule(self, node)
         except UnfitError:
@@ -226,6 +241,16 @@ class Follower:
             raise UnfitError
         return self.channels(node)
 
+    def roots(self, node: Node) -> list[int]:
+        """The labels that stand for the channels of ``node``; none of what is no activation."""
+        labels = self._channels.get(node)
+        return [self.root(int(x)) for x in labels] if isinstance(labels, np.ndarray) else []
+
+    def fixed(self, labels: Labels) -> bool:
+        """True when all of the labels are fixed by now."""
+        fixed = {self.root(label) for label in self._reasons}
+        return all(self.root(int(label)) in fixed for label in labels.flat)
+
     def cost(self, weight: Any, places: int, axis: int, *activations: Labels) -> None:
         """Note a layer's cost, the axis that counts its outputs, what it reads and makes."""
         name = self._names[weight.name]
@@ -272,6 +297,7 @@ class Follower:
                 name=signature[0][0][0].rpartition(".")[0],
                 axes={a: np.array([units[r][a] for r in roots]) for a, _ in signature},
                 share=min(seen[r] for r in roots),
+                labels=tuple(roots),
             )
             for signature, roots in grouped.items()
         ]

@@ -41,7 +41,7 @@ def test_unequal_channels_cost_int8_nothing(residual, tensors, pictures):
     assert 10 * np.log10(errors[1] / errors[0]) < 1
 
 
-def test_shared_weights_and_branches_are_left_alone(tensors):
+def test_what_reads_or_makes_the_picture_is_left_alone(tensors):
     class Branches(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -54,7 +54,7 @@ def test_shared_weights_and_branches_are_left_alone(tensors):
             return self.last(twice) + twice
 
     program = capture(Branches(), *tensors, (32, 32))
-    assert find_groups(program.exported.module()) == []
+    assert find_groups(program.exported.module()) == ()
 
 
 class Skips(torch.nn.Module):
@@ -82,8 +82,7 @@ def test_skips_and_transposed_convolutions_are_equalised_too(tensors, pictures):
         network.up.weight.mul_(torch.logspace(-1, 1, 5).reshape(1, -1, 1, 1))
     program = capture(network, *tensors, (96, 96), multiple=2)
     groups = find_groups(program.exported.module())
-    readers = [sorted(start for _, start in group.readers) for group in groups]
-    assert readers == [[0, 5], [0], [0]]
+    assert {len(group.labels) for group in groups} == {6, 8, 5}
     inputs = [(torch.from_numpy(p["y0"].transpose(2, 0, 1)[None].copy()),) for p in pictures]
     equal = equalize(program, inputs).exported.module()
     state = dict(equal.named_parameters())
@@ -91,3 +90,60 @@ def test_skips_and_transposed_convolutions_are_equalised_too(tensors, pictures):
         torch.testing.assert_close(equal(*x), network(*x), atol=1e-6, rtol=0)
     spread = state["first.weight"].detach().abs().amax((1, 2, 3))
     assert spread.max() / spread.min() < 20
+
+
+class Gated(torch.nn.Module):
+    """Weights used for two frames, a gate, a sum and a concatenation: as in fusion networks."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = torch.nn.Conv2d(3, 6, 3, padding=1)
+        self.attend = torch.nn.Conv2d(12, 6, 3, padding=1)
+        self.merge = torch.nn.Conv2d(12, 8, 3, padding=1)
+        self.body = torch.nn.Conv2d(8, 6, 3, padding=1)
+        self.last = torch.nn.Conv2d(6, 3, 3, padding=1)
+        self.activation = torch.nn.LeakyReLU(0.2)
+
+    def forward(self, y0):
+        first, second = (self.activation(self.shared(x)) for x in (y0, y0.flip(3)))
+        gated = first * torch.sigmoid(self.attend(torch.cat([first, second], 1)))
+        body = self.body(self.activation(self.merge(torch.cat([gated, second], 1))))
+        return torch.sigmoid(self.last(body + second))
+
+
+def test_sums_gates_and_shared_weights_are_equalised_too(tensors, pictures):
+    torch.manual_seed(0)
+    network = Gated().eval()
+    spread = torch.logspace(-1, 1, 6).reshape(-1, 1, 1, 1)
+    with torch.no_grad():
+        network.shared.weight.mul_(spread)
+        network.body.weight.mul_(spread)
+    program = capture(network, *tensors, (96, 96))
+    groups = find_groups(program.exported.module())
+    sides = [{(name.rpartition(".")[0], axis) for name, axis in g.axes} for g in groups]
+    both = {("shared", 0), ("body", 0), ("attend", 1), ("merge", 1), ("last", 1)}
+    assert sides == [both, {("merge", 0), ("body", 1)}]
+    inputs = [(torch.from_numpy(p["y0"].transpose(2, 0, 1)[None].copy()),) for p in pictures]
+    equal = equalize(program, inputs).exported.module()
+    for x in inputs:
+        torch.testing.assert_close(equal(*x), network(*x), atol=1e-6, rtol=0)
+        torch.testing.assert_close(program.exported.module()(*x), network(*x))
+    state = dict(equal.named_parameters())
+    found = state["shared.weight"].detach().abs().amax((1, 2, 3))
+    assert found.max() / found.min() < 20
+
+
+def test_what_is_not_homogeneous_is_left_alone(tensors):
+    class Sigmoids(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 4, 3, padding=1)
+            self.second = torch.nn.Conv2d(3, 4, 3, padding=1)
+            self.last = torch.nn.Conv2d(4, 3, 3, padding=1)
+
+        def forward(self, y0):
+            features = torch.tanh(self.first(y0)) + self.second(y0)
+            return self.last(features * (features + 1))
+
+    program = capture(Sigmoids(), *tensors, (32, 32))
+    assert find_groups(program.exported.module()) == ()
