@@ -144,7 +144,7 @@ class Gate:
             relative to the noise floor unless ``reference`` is ``"float"``.
         at_least: ``True`` when larger is better.
         statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"``:
-            over the pixels of all photographs together.
+            over all photographs together.
         reference: ``"float"``; ``"floor"``: the same, with a bound relative to the noise floor; or
             ``"quantized"`` (the same integer program run in torch).
     """

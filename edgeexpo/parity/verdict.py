@@ -13,7 +13,7 @@ from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
 from edgeexpo.parity.gates import holds
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
-from edgeexpo.parity.metrics.pictures import ALL, total_correction_snr, worst
+from edgeexpo.parity.metrics.pictures import ALL, SHIFTS, total, worst
 from edgeexpo.spec import Gate
 
 MEANINGS: Mapping[str, Mapping[float, str]] = {
@@ -116,11 +116,10 @@ Found = Mapping[str, Mapping[str, float]]
 def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Metrics by statistic, under the names that gates use."""
     photographs, generated = (_numbers(rows, kind) for kind in (PHOTOGRAPH, PROBE))
-    total = total_correction_snr(photographs)
     return {
         "worst": worst(photographs),
         "worst_probe": worst(generated),
-        "total": {} if total is None else {"correction_snr": total},
+        "total": total(photographs),
     }
 
 
@@ -151,6 +150,8 @@ def failed_gates(
         pictures = [r["name"] for r in rows if r["kind"] == kind and r.get(key) == value]
         picture = f" in {pictures[0]}" if pictures else ""
         words = MEANINGS.get(gate.metric, {}).get(value, "")
+        if kind is None:
+            pictures = _most(rows, key)
         along = bool(pictures) and not names(gate.metric, pictures[0], value)
         line = (
             f"{gate}{where[gate.statistic]}, found {value:.4g}{picture}"
@@ -173,6 +174,12 @@ def _broken(
         value = found[gate.statistic].get(key)
         if value is not None and not holds(gate, value):
             yield gate, key, value
+
+
+def _most(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """The photograph on which a signed metric is furthest from zero."""
+    having = [r for r in rows if r["kind"] == PHOTOGRAPH and key in r and key in SHIFTS]
+    return [max(having, key=lambda r: abs(r[key]))["name"]] if having else []
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], kind: str) -> list[dict[str, float]]:

@@ -6,7 +6,7 @@ import pytest
 from edgeexpo.errors import UsageError
 from edgeexpo.parity.gates import FLAT_PSNR, default_gates, holds, overridden, parse_gate
 from edgeexpo.parity.metrics.pictures import delta_e_p99
-from edgeexpo.parity.verdict import failed_gates
+from edgeexpo.parity.verdict import failed_gates, statistics
 from edgeexpo.spec import Gate
 
 
@@ -100,13 +100,30 @@ def test_lowering_is_judged_by_the_noise_floor():
     gates = [g for g in default_gates("int8", residual=False) if g.reference != "float"]
 
     def failures(against_float, against_quantized):
-        found = {"worst": {"psnr": against_float, "psnr_quantized": against_quantized}}
+        psnr = {"psnr": against_float, "psnr_quantized": against_quantized}
+        found = {"worst": psnr, "total": {}}
         return list(failed_gates(gates, found, floor=45.0))
 
     assert failures(44.1, 41.5) == []
     assert failures(43.9, 41.5) == ["psnr>=44 by the noise floor, found 43.9"]
     assert failures(44.1, 41.4) == ["psnr>=41.46 against the quantized program, found 41.4"]
-    assert list(failed_gates(gates, {"worst": {"psnr": 1.0}}, floor=None)) == []
+    assert list(failed_gates(gates, {"worst": {"psnr": 1.0}, "total": {}}, floor=None)) == []
+
+
+def test_lowering_may_shift_pictures_at_random_and_not_alike():
+    gates = [g for g in default_gates("int8", residual=False) if g.reference == "quantized"]
+
+    def failures(*shifts):
+        rows = [
+            {"name": f"p{i}", "kind": "photograph", "luminance_shift_quantized": shift}
+            for i, shift in enumerate(shifts)
+        ]
+        return list(failed_gates(gates, statistics(rows), None, rows, lambda *_: True))
+
+    assert failures(0.9, -0.7, 0.4, -0.8) == []
+    assert failures(0.9, 0.7, 0.4, 0.8) == [
+        "luminance_shift<=0.5 against the quantized program over all photographs, found 0.7"
+    ]
 
 
 def test_the_flat_bound_is_the_colour_bound_of_a_grey():

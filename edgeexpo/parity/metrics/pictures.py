@@ -234,6 +234,23 @@ def total_correction_snr(rows: list[dict[str, float]]) -> float | None:
     return _decibel(sum(signal), sum(noise))
 
 
+SHIFTS = ("contrast_change_quantized", "luminance_shift_quantized")
+"""Signed distances to the quantised program, which over many photographs rounding noise averages
+out of; what a wrong scale or zero point does stays."""
+
+
+def total(rows: list[dict[str, float]]) -> dict[str, float]:
+    """What is judged over all pictures together: ``correction_snr``, and :data:`SHIFTS` as means.
+
+    Args:
+        rows: One picture's metrics each.
+    """
+    values = {name: [row[name] for row in rows if name in row] for name in SHIFTS}
+    found = {name: float(np.mean(each)) for name, each in values.items() if each}
+    snr = total_correction_snr(rows)
+    return found if snr is None else {"correction_snr": snr, **found}
+
+
 def worst(rows: list[dict[str, float]]) -> dict[str, float]:
     """The worst value of every metric over ``rows``; one of ``X_quantized`` as one of ``X``."""
     names = dict.fromkeys(name for row in rows for name in row)

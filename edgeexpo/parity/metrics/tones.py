@@ -20,7 +20,7 @@ _WINDOW = 6 * 4
 _FEWEST_PIXELS, _FEWEST_LEVELS, _FEWEST_SMOOTH = 8, 32, 2000
 _OCCUPIED = 0.05
 _COARSEST = 16 / STEPS
-_LITTLE_CONTRAST = 16 / STEPS
+_LITTLE_CONTRAST, _LITTLE_COLOR = 16 / STEPS, 8 / STEPS
 _SAMPLES = 256 * 256
 
 Floats = npt.NDArray[np.float64]
@@ -83,17 +83,17 @@ def color_cast(reference: np.ndarray, candidate: np.ndarray) -> float:
     """How far the colour matrix that explains the candidate is from grey, in percent.
 
     The 3x3 matrix with offset that maps the reference's RGB to the candidate's, by least squares on
-    the pixels of :func:`sampled`, drawn to the identity by a variance of 4 steps where the picture
-    has little colour. The largest element off the diagonal, difference of one on it from their
-    mean, or difference of a channel's offset from the others': a gain and offset of all channels
-    has none, BT.601 for BT.709 about 10, a white balance off by 3 % 3.
+    the pixels of :func:`sampled`, drawn to the identity by a standard deviation of 8 steps, since
+    some percent of less are a fraction of a step. The largest element off the diagonal, difference
+    of one on it from their mean, or difference of a channel's offset from the others': a gain and
+    offset of all channels has none, BT.601 for BT.709 about 10, a white balance off by 3 % 3.
     """
     x, y = (sampled(p).reshape(-1, 3).astype(np.float64) for p in (reference, candidate))
     mean = x.mean(axis=0)
     shift = y.mean(axis=0) - mean
     x -= mean
     change = y - mean - shift - x
-    moments = x.T @ x / len(x) + np.eye(3) * (4 / STEPS) ** 2
+    moments = x.T @ x / len(x) + np.eye(3) * _LITTLE_COLOR**2
     matrix = np.linalg.solve(moments, x.T @ change / len(x))
     gain = np.trace(matrix) / 3
     matrix -= np.eye(3) * gain

@@ -22,6 +22,7 @@ from edgeexpo.parity.metrics.pictures import (
     measure,
     psnr,
     pu21_psnr,
+    total,
     total_correction_snr,
     worst,
 )
@@ -124,4 +125,10 @@ def test_the_total_weighs_pictures_by_their_energy():
     rows = [measure(r, c, i) for r, c, i in zip(reference, candidate, identity, strict=True)]
     expected = correction_snr(*(x.reshape(20, 60, 3) for x in (reference, candidate, identity)))
     assert total_correction_snr(rows) == pytest.approx(expected, abs=0.01)
-    assert total_correction_snr([{"psnr": 40.0}]) is None
+    assert total(rows) == {"correction_snr": total_correction_snr(rows)}
+    assert total([{"psnr": 40.0}]) == {}
+
+
+def test_shifts_are_averaged_with_their_sign():
+    rows = [{"luminance_shift_quantized": v, "contrast_change_quantized": 1.0} for v in (1, -3, 5)]
+    assert total(rows) == {"luminance_shift_quantized": 1.0, "contrast_change_quantized": 1.0}
