@@ -33,9 +33,7 @@ def main() -> None:
     given = parser.parse_args()
     height, width = map(int, given.size.split(","))
     layout, rng = FrameFormat(given.layout), np.random.default_rng(0)
-    with runtime.load(
-        given.bundle, target="onnx", threads=given.threads, frames=layout
-    ) as session:
+    with runtime.load(given.bundle, target="onnx", threads=given.threads, frames=layout) as session:
         frames = [empty(height, width, layout) for _ in session.spec.frames]
         for frame in frames:
             frame[...] = rng.integers(16, 236, frame.shape, frame.dtype)

@@ -72,7 +72,7 @@ def _converted(planes: Planes, coding: Coding) -> np.ndarray:
     y = _floats(luma, coding.luma, coding)
     u, v = (_floats(plane, coding.chroma, coding) for plane in chroma)
     # What a channel adds to Y is interpolated, since there is a quarter as much of it.
-    added = (
+    added: Planes = (
         v * np.float32(2 * (1 - red)),
         u * np.float32(-2 * blue * (1 - blue) / green)
         + v * np.float32(-2 * red * (1 - red) / green),
