@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
 import os
@@ -32,6 +31,7 @@ from edgeexpo.spec import (
     to_json,
 )
 from edgeexpo.untrusted import STATUSES, check_inside, check_manifest, read_json
+from edgeexpo.writing import write_file, writing
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -243,25 +243,6 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_file(folder / MANIFEST, text.encode())
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` in one step: a temporary file beside it, then a rename.
-
-    Raises:
-        OutputError: The file cannot be written; an existing one is untouched.
-    """
-    with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
-
-
 def replace_artifacts(manifest: Manifest, artifacts: Sequence[Artifact]) -> Manifest:
     """A copy of ``manifest`` with ``artifacts`` in place of its own."""
     return dataclasses.replace(manifest, artifacts=tuple(artifacts))
@@ -282,21 +263,6 @@ def check_destination(destination: Path, force: bool) -> None:
         destination.parent.mkdir(parents=True, exist_ok=True)
         probe = tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
         os.rmdir(probe)
-
-
-def check_file(path: Path, force: bool = False) -> None:
-    """Refuse a file that could not be written, before any long work.
-
-    Raises:
-        OutputError: It exists and ``force`` is not set, or its folder cannot be written.
-    """
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists; use --force to replace it, or -o elsewhere")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        os.unlink(probe)
 
 
 @contextlib.contextmanager
@@ -333,20 +299,3 @@ def _swap(staging: Path, destination: Path) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals while writing ``path`` into :class:`OutputError`."""
-    reasons = {
-        errno.ENOSPC: "the disk is full; free some space or choose another place with -o",
-        errno.EROFS: "the file system is read-only; choose another place with -o",
-        errno.EACCES: "permission denied; choose another place with -o",
-        errno.EPERM: "permission denied; choose another place with -o",
-        errno.ENOTDIR: "a part of the path is a file; choose another place with -o",
-    }
-    try:
-        yield
-    except OSError as error:
-        reason = reasons.get(error.errno or 0, error.strerror or str(error))
-        raise OutputError(f"cannot write {path}: {reason}") from error

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgeexpo.artifact import Artifact, digest, write_file, writing
+from edgeexpo.artifact import Artifact, digest
 from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.export.lowering import lower
 from edgeexpo.export.program import Program
@@ -30,6 +30,7 @@ from edgeexpo.runtime.stages import front
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.sensitivities import measure as measure_layers
 from edgeexpo.spec import ModelSpec, from_json, to_json
+from edgeexpo.writing import write_file, writing
 
 Keep = tuple[str, ...] | None
 """Operators that stay in float; ``None`` for the INT8 weights that ship."""

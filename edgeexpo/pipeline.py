@@ -32,6 +32,7 @@ from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.runtime.job import Formats, check_transfers
 from edgeexpo.spec import PRECISIONS, TARGETS, Gate, ModelSpec, Recipe
+from edgeexpo.writing import writing
 
 TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
 """Libraries whose versions a manifest records."""
@@ -197,7 +198,7 @@ def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, 
     files = {}
     for precision, name in (("fp32", "reference.pt2"), ("int8", "quantized.pt2")):
         if precision in programs:
-            with bundles.writing(staging / name):
+            with writing(staging / name):
                 torch.export.save(programs[precision].exported, staging / name)
             files[name] = bundles.digest(staging / name)
     return files

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.artifact import writing
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.sensitivities import Table
+from edgeexpo.writing import writing
 
 
 def draw_sensitivity(path: Path, found: Table) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.artifact import check_file, writing
 from edgeexpo.errors import UsageError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.widths import PRUNED, read_metadata, save_pruned
@@ -27,6 +26,7 @@ from edgeexpo.training import loop
 from edgeexpo.training.objectives import OBJECTIVES
 from edgeexpo.training.recipes import Recipe, recipe
 from edgeexpo.training.run import Settings, imitate, scenes
+from edgeexpo.writing import check_file, writing
 
 STEPS = 1000
 RATE = 3e-4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from edgeexpo.artifact import check_file, digest
+from edgeexpo.artifact import digest
 from edgeexpo.calibration import calibration_samples, network_inputs, picture_size
 from edgeexpo.errors import UsageError
 from edgeexpo.export.program import Program
@@ -22,6 +22,7 @@ from edgeexpo.quantization.variants import Calibration, parse
 from edgeexpo.training.recipes import Recipe, recipe
 from edgeexpo.training.run import Settings, imitate
 from edgeexpo.variants import Comparison, Judge, compare
+from edgeexpo.writing import check_file
 
 METHODS = ("ptq", "qat")
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.artifact import digest, write_file
+from edgeexpo.artifact import digest
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.pruned import shipped_pruned
 from edgeexpo.spec import TARGETS, from_json, to_json
+from edgeexpo.writing import write_file
 
 FORMAT = "edgeexpo-recipe-1"
 

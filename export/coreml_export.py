@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeexpo.artifact import writing
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import converted
 from edgeexpo.export.noise import quiet
@@ -17,6 +16,7 @@ from edgeexpo.export.program import Program, recapture
 from edgeexpo.export.source import blame
 from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange
+from edgeexpo.writing import writing
 
 SIDES = (64, 128, 256)
 """Square sizes offered beside the exported one: Core ML plans memory per enumerated size."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch.fx import GraphModule
 
-from edgeexpo.artifact import write_file
 from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.program import Program
@@ -15,6 +14,7 @@ from edgeexpo.export.source import blame, node_source
 from edgeexpo.quantization.exact import is_weighted
 from edgeexpo.runtime.executorch_engine import bindings
 from edgeexpo.spec import SizeRange
+from edgeexpo.writing import write_file
 
 
 def export_executorch(program: Program, path: Path) -> SizeRange:

@@ -10,7 +10,6 @@ from pathlib import Path
 import onnx
 import torch
 
-from edgeexpo.artifact import write_file
 from edgeexpo.errors import ExportError
 from edgeexpo.export.noise import quiet
 from edgeexpo.export.onnx_qdq import unsign
@@ -19,6 +18,7 @@ from edgeexpo.export.onnx_transposed import split_transposed
 from edgeexpo.export.program import Program, example_inputs
 from edgeexpo.export.source import blame
 from edgeexpo.spec import SizeRange
+from edgeexpo.writing import write_file
 
 OPSET = 18
 

@@ -117,10 +117,10 @@ def _writer(folder: Path) -> Writer:
         raise UsageError(f"{folder} is a file; choose a folder with -o")
 
     def write(scene: Scene, label: str, picture: np.ndarray) -> None:
-        from edgeexpo.artifact import writing
         from edgeexpo.evaluation.metrics import to_codes
         from edgeexpo.imaging.color import linear_to_srgb
         from edgeexpo.imaging.files import write_picture
+        from edgeexpo.writing import writing
 
         if scene.truth_kind == "radiance":
             picture = linear_to_srgb(picture / max(float(picture.max()), 1e-12))

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.artifact import writing
 from edgeexpo.errors import OutputError, UsageError
 from edgeexpo.spec import ModelSpec
+from edgeexpo.writing import writing
 
 if TYPE_CHECKING:
     import numpy as np

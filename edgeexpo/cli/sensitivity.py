@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, draw; exit code 0."""
     try:
-        from edgeexpo.artifact import check_file
         from edgeexpo.plots import draw_sensitivity
         from edgeexpo.sensitivities import sensitivities
+        from edgeexpo.writing import check_file
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"sensitivity needs {error.name}, which is not installed; pip install "

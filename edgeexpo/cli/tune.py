@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.artifact import Artifact, Bundle, Manifest, check_file
+from edgeexpo.artifact import Artifact, Bundle, Manifest
 from edgeexpo.cli.arguments import add_inputs, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
 from edgeexpo.spec import TARGETS, ModelSpec, Recipe
+from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:
     from edgeexpo.candidates import Candidate, Timer, Timing

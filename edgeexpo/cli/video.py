@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeexpo.artifact import writing
 from edgeexpo.cli.output import emit, human_ms
 from edgeexpo.errors import MissingDependencyError, PictureError, UsageError
 from edgeexpo.progress import track
 from edgeexpo.runtime import FrameFormat, Session
 from edgeexpo.runtime.frames import Frame
 from edgeexpo.spec import ModelSpec
+from edgeexpo.writing import writing
 
 WRITTEN = (".mp4", ".mov", ".mkv")
 QUALITY = "16"

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeexpo.artifact import write_file
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import deep, profiles
+from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
     from PIL import Image

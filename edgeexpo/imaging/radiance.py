@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgeexpo.artifact import write_file
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.exr import encode_exr, read_exr
 from edgeexpo.imaging.hdr import encode_hdr, read_hdr
+from edgeexpo.writing import write_file
 
 SUFFIXES = (".hdr", ".exr")
 """Suffixes of radiance files."""

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.artifact import Bundle, digest, staged, write_file, write_manifest
+from edgeexpo.artifact import Bundle, digest, staged, write_manifest
 from edgeexpo.errors import BundleError, MissingDependencyError
 from edgeexpo.untrusted import read_json
+from edgeexpo.writing import write_file
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden/inputs.safetensors", "golden/outputs.safetensors"
 GOLDEN_DEVICE = "golden/device.json"

@@ -118,8 +118,9 @@ class Parity:
             raise AssertionError(f"not verified: {', '.join(unverified)}\n{verdict(self.report)}")
 
     def _write_page(self, report: ParityReport, folder: Path) -> None:
-        from edgeexpo.artifact import Bundle, check_file
+        from edgeexpo.artifact import Bundle
         from edgeexpo.parity.report.html import write_report
+        from edgeexpo.writing import check_file
 
         path = folder / f"{self._bundle.resolve().name}.html"
         check_file(path, force=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.artifact import write_file, writing
 from edgeexpo.errors import UsageError
 from edgeexpo.parity.layers.localisation import Localisation
+from edgeexpo.writing import write_file, writing
 
 SCALE_TO = 512
 """Small maps are magnified, pixel by pixel, to about this side."""

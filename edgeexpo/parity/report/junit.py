@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from edgeexpo.artifact import write_file
 from edgeexpo.parity.report.words import in_words
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport
+from edgeexpo.writing import write_file
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -1,0 +1,63 @@
+"""Files that are written in one step, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeexpo.errors import OutputError
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` in one step: a temporary file beside it, then a rename.
+
+    Raises:
+        OutputError: The file cannot be written; an existing one is untouched.
+    """
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+
+
+def check_file(path: Path, force: bool = False) -> None:
+    """Refuse a file that could not be written, before any long work.
+
+    Raises:
+        OutputError: It exists and ``force`` is not set, or its folder cannot be written.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists; use --force to replace it, or -o elsewhere")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        os.unlink(probe)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals while writing ``path`` into :class:`OutputError`."""
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some space or choose another place with -o",
+        errno.EROFS: "the file system is read-only; choose another place with -o",
+        errno.EACCES: "permission denied; choose another place with -o",
+        errno.EPERM: "permission denied; choose another place with -o",
+        errno.ENOTDIR: "a part of the path is a file; choose another place with -o",
+    }
+    try:
+        yield
+    except OSError as error:
+        reason = reasons.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(f"cannot write {path}: {reason}") from error

@@ -1,0 +1,53 @@
+"""Files written in one step: a disk that refuses leaves the old one, and says why."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeexpo import writing as module
+from edgeexpo.errors import OutputError
+from edgeexpo.writing import check_file, write_file, writing
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission denied"),
+        (errno.ENAMETOOLONG, "File name too long"),
+    ],
+)
+def test_a_disk_that_refuses_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> str:
+        raise OSError(code, os.strerror(code))
+
+    (tmp_path / "kept").write_bytes(b"old")
+    monkeypatch.setattr(module.tempfile, "mkstemp", refuse)
+    with pytest.raises(OutputError, match=reason):
+        write_file(tmp_path / "kept", b"new")
+    with pytest.raises(OutputError, match=reason):
+        check_file(tmp_path / "new")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    target = Path("/dev/full")
+    if not target.exists():
+        pytest.skip("needs /dev/full")
+    with pytest.raises(OutputError, match="disk is full"), writing(tmp_path / "x"):
+        target.write_bytes(b"x")
+
+
+def test_files_are_replaced_in_one_step_and_readable_by_all(tmp_path: Path) -> None:
+    write_file(tmp_path / "f", b"one")
+    write_file(tmp_path / "f", b"two")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"two"]
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o644
