@@ -18,7 +18,7 @@ from edgeexpo.progress import track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.simulation import PerPicture, simulate
-from edgeexpo.quantization.variants import Calibration, parse
+from edgeexpo.quantization.variants import Calibration, Variant, parse
 from edgeexpo.training.recipes import Recipe, recipe
 from edgeexpo.training.run import Settings, imitate
 from edgeexpo.variants import Comparison, Judge, compare
@@ -37,7 +37,7 @@ class Quantized:
     Attributes:
         path: The INT8 weights; ``export --int8`` takes them.
         facts: Preset, method, digest of the float weights; steps and loss on scenes kept back of
-            training, the variant of calibration.
+            training; the variant of calibration.
         comparison: Every variant of calibration that was tried; ``None`` after training.
     """
 
@@ -76,7 +76,8 @@ def quantize(
         weights: Float weights; the shipped ones by default.
         calibration: Photographs or brackets to calibrate on; the embedded ones by default.
         changes: Fields of the recipe to replace, such as ``{"steps": 100}``.
-        variants: PTQ: names of the variants to try; a choice by default.
+        variants: PTQ: names of the variants to try; a choice by default. QAT: the one whose ranges
+            it starts from; plain by default.
         force: Replace an existing file.
 
     Raises:
@@ -85,7 +86,7 @@ def quantize(
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
     """
-    _check(method, settings, variants)
+    chosen = _checked(method, settings, variants)
     check_file(output, force)
     network = open_network(model, None, weights, ())
     program = network.capture()
@@ -102,26 +103,34 @@ def quantize(
         facts |= {"variant": found.best.variant}
         trained.write(output, found.graph, facts)
         return Quantized(output, facts, found)
-    _, graph = calibrated(program, pictures)
+    start = chosen[0] if chosen else Variant()
+    _, graph = calibrated(program, pictures, observer=start.observer, equalized=start.equalized)
     simulate(graph)
     plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
     others = tensors(program, pictures)
     assert settings is not None
     training = imitate(network.module, PerPicture(graph), plan, settings, others, exact=True)
-    facts |= {"steps": training.step, "validation_loss": training.validated[-1][1]}
+    facts |= {
+        "variant": start.name,
+        "steps": training.step,
+        "validation_loss": training.validated[-1][1],
+    }
     trained.write(output, cast(PerPicture, training.mean).graph, facts)
     return Quantized(output, facts)
 
 
-def _check(method: str, settings: Settings | None, variants: Sequence[str]) -> None:
+def _checked(method: str, settings: Settings | None, variants: Sequence[str]) -> list[Variant]:
     if method not in METHODS:
         raise UsageError(f"unknown method {method!r}; expected {' or '.join(METHODS)}")
     if method == "qat" and settings is None:
         raise UsageError("QAT needs pictures to train on; give --data DIR")
-    if method == "qat" and variants:
-        raise UsageError("--variants are of calibration; give --method ptq with them")
-    for name in variants:
-        parse(name)
+    found = [parse(name) for name in variants]
+    if method == "qat" and (len(found) > 1 or any(v != v.ranges for v in found)):
+        raise UsageError(
+            f"training starts from the ranges of one variant, found {','.join(variants)}; expected "
+            "one such as minmax or unequalized, or --method ptq"
+        )
+    return found
 
 
 def judged(network: Network, program: Program, calibration: Path | None) -> list[Sample]:

@@ -15,10 +15,11 @@ SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "3"]
 
 @pytest.fixture(scope="module")
 def int8(data_folder, tmp_path_factory):
-    """INT8 weights of lrl-mobile after two steps of training."""
+    """INT8 weights of lrl-mobile after two steps of training, from the largest ranges."""
     folder = tmp_path_factory.mktemp("int8")
     path = folder / "w.safetensors"
     arguments = ["--data", str(data_folder), "-o", str(path), "--run", str(folder / "run"), *SMALL]
+    arguments += ["--variants", "minmax"]
     assert main(["quantize", "lrl-mobile", *arguments]) == 0
     return path
 
@@ -26,7 +27,7 @@ def int8(data_folder, tmp_path_factory):
 def test_training_writes_weights_and_a_curve(int8):
     facts = trained.read(int8).facts
     assert facts["preset"] == "lrl-mobile"
-    assert (facts["method"], facts["steps"]) == ("qat", 2)
+    assert (facts["method"], facts["variant"], facts["steps"]) == ("qat", "minmax", 2)
     assert (int8.parent / "run" / "curve.csv").is_file()
 
 
@@ -65,7 +66,7 @@ def test_calibration_alone(picture_folder, tmp_path, capsys):
         (["quantize", "lrl-mobile"], "QAT needs pictures to train on; give --data DIR"),
         (["quantize", "lrl-9", "--data", "."], "unknown model 'lrl-9'; did you mean"),
         (["quantize", "lrl", "--method", "ptq", "--variants", "x"], "unknown part 'x' of the"),
-        (["quantize", "lrl", "--data", ".", "--variants", "bias"], "give --method ptq with them"),
+        (["quantize", "lrl", "--data", ".", "--variants", "bias"], "the ranges of one variant, found"),
         (["quantize", "lrl-23", "--method", "ptq"], "lrl-23 ships without weights"),
         (["export", "lrl-8", "--int8", "{int8}"], "was made from other float weights than"),
         (["export", "lrl", "--int8", "{int8}", "--calib", "."], "leave out --calib, or --int8"),
