@@ -18,7 +18,6 @@ SHIPPED = sorted(name for name in zoo.ENTRIES if zoo.get(name).weights)
 
 UNVERIFIED = {
     "exponet-mobile": "INT8 tints the zone plate at 128 pixels: dE2000 p99 7.4, bound 3",
-    "kdfusion-teacher-mobile": "INT8 tints letters of the text probe: dE2000 p99 4.0, bound 3",
 }
 """Networks whose INT8 artefacts do not pass yet and by which gate."""
 
