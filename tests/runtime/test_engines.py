@@ -168,8 +168,8 @@ def test_onnx_threads_run_on_the_cpus_asked_for(tmp_path):
     ("target", "options", "advice"),
     [
         ("onnx", EngineOptions(affinity=(0,)), "with one thread .* use isolated=True"),
-        ("onnx", EngineOptions(2, (0, 10**5)), "affinity names CPU 100000; .* may run on 0"),
-        ("onnx", EngineOptions(2, (2**40,)), f"affinity names CPU {2**40}"),
+        ("onnx", EngineOptions(2, (0, 10**5)), r"affinity names CPU .*100000; .* may run on \d"),
+        ("onnx", EngineOptions(2, (2**40,)), f"affinity names CPU .*{2**40}"),
         ("executorch", EngineOptions(2, (0,)), "isolated=True restricts its process"),
         ("executorch", EngineOptions(arena=False), "leave arena=False out"),
     ],
