@@ -267,28 +267,6 @@ def test_a_killed_export_leaves_nothing_that_looks_like_a_bundle(
         Bundle.open(destination).verify()
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        (errno.ENOSPC, "disk is full"),
-        (errno.EROFS, "read-only"),
-        (errno.EACCES, "permission denied"),
-        (errno.ENAMETOOLONG, "File name too long"),
-    ],
-)
-def test_a_disk_that_refuses_is_an_output_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
-) -> None:
-    def refuse(*_: Any, **__: Any) -> str:
-        raise OSError(code, os.strerror(code))
-
-    (tmp_path / "kept").write_bytes(b"old")
-    monkeypatch.setattr(artifact.tempfile, "mkdtemp", refuse)
-    with pytest.raises(OutputError, match=reason), staged(tmp_path / "lrl"):
-        pytest.fail("the block must not run")
-    assert snapshot(tmp_path) == {"kept": b"old"}
-
-
 def test_a_file_in_the_way_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(OutputError, match="cannot write"), staged(tmp_path / "file" / "lrl"):

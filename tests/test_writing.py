@@ -1,4 +1,4 @@
-"""Files written in one step: a disk that refuses leaves the old one, and says why."""
+"""Files and bundles written in one step: a disk that refuses leaves the old one, and says why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgeexpo import writing as module
+from edgeexpo.artifact import staged
 from edgeexpo.errors import OutputError
 from edgeexpo.writing import check_file, write_file, writing
 
@@ -30,7 +31,10 @@ def test_a_disk_that_refuses_keeps_the_old_file(
         raise OSError(code, os.strerror(code))
 
     (tmp_path / "kept").write_bytes(b"old")
+    monkeypatch.setattr(module.tempfile, "mkdtemp", refuse)
     monkeypatch.setattr(module.tempfile, "mkstemp", refuse)
+    with pytest.raises(OutputError, match=reason), staged(tmp_path / "lrl"):
+        pytest.fail("the block must not run")
     with pytest.raises(OutputError, match=reason):
         write_file(tmp_path / "kept", b"new")
     with pytest.raises(OutputError, match=reason):
