@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import resident_mib, turns
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.cli.timing import peak_rss_mb, pictures
@@ -65,13 +66,7 @@ def binding(path: Path, threads: int, inputs: Mapping[str, np.ndarray], runs: in
         "bound for every run": bind_and_run,
         "bound once": lambda: session.run_with_iobinding(bound),
     }
-    spent: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(runs):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            spent[name].append((time.perf_counter() - start) * 1000)
-    for name, times in spent.items():
+    for name, times in turns(calls, runs).items():
         least, middle = min(times), statistics.median(times)
         print(f"  {name:20} p50 {middle:8.2f} ms, least {least:8.2f} ms")
 
@@ -87,20 +82,16 @@ def memory(
         session.run(None, inputs)
         spent.append((time.perf_counter() - start) * 1000)
         faults.append(_faults() - before)
-        resident.append(_rss())
+        resident.append(resident_mib())
     print(
         f"  {'arena' if arena else 'no arena':10} p50 {statistics.median(spent):8.2f} ms, "
-        f"{statistics.median(faults):6.0f} page faults a run, RSS {resident[0] / MIB:4.0f} to "
-        f"{resident[-1] / MIB:4.0f} MiB, peak {peak_rss_mb() * 1e6 / MIB:4.0f} MiB"
+        f"{statistics.median(faults):6.0f} page faults a run, RSS {resident[0]:4.0f} to "
+        f"{resident[-1]:4.0f} MiB, peak {peak_rss_mb() * 1e6 / MIB:4.0f} MiB"
     )
 
 
 def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
-def _rss() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def main() -> None:

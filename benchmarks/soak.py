@@ -16,17 +16,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from measuring import resident_mib
 
 from edgeexpo import runtime
 from edgeexpo.artifact import Artifact, Manifest, digest, write_manifest
 from edgeexpo.runtime import FakeEngine, Session
 from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
-
-
-def resident_mib() -> float:
-    """Resident memory of this process, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def fake_session(folder: Path) -> Session:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from measuring import turns
 
 from edgeexpo import runtime
 from edgeexpo.artifact import Bundle
@@ -29,13 +29,7 @@ _PAUSE = 0.02
 
 def median_ms(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
     """Median milliseconds of each call; the calls take turns."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(runs):
-        for name, call in calls.items():
-            time.sleep(_PAUSE)
-            start = time.perf_counter()
-            call()
-            times[name].append((time.perf_counter() - start) * 1000)
+    times = turns(calls, runs, _PAUSE)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

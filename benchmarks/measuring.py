@@ -1,0 +1,28 @@
+"""What several benchmarks measure: calls that take turns, and this process's memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+
+def turns(
+    calls: Mapping[str, Callable[[], object]], runs: int, pause: float = 0.0
+) -> dict[str, list[float]]:
+    """Milliseconds of every run of each call; the calls take turns, ``pause`` seconds apart."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(runs):
+        for name, call in calls.items():
+            time.sleep(pause)
+            start = time.perf_counter()
+            call()
+            times[name].append((time.perf_counter() - start) * 1000)
+    return times
+
+
+def resident_mib() -> float:
+    """Resident memory of this process, MiB. Linux only."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
