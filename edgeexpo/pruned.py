@@ -166,8 +166,9 @@ def open_pruned(
     if weights is None and not foreign.is_foreign(model):
         shipped = shipped_pruned(zoo.get(model).name, ratio)
         if shipped is not None:
+            network = open_network(model, size, shipped, inputs)
             note(f"pruned weights: {shipped.name}, trained after pruning")
-            return open_network(model, size, shipped, inputs)
+            return network
     network = open_network(model, size, weights, inputs)
     with status("Pruning"):
         result = prune(network.module, examples(network.spec), ratio=ratio)
