@@ -257,7 +257,7 @@ def _variants(plan: Plan) -> Iterator[Variant]:
     """The unpruned network first; weights that occur twice only once."""
     whole = open_network(plan.model, plan.size, plan.weights, plan.inputs)
     seen = set()
-    every = itertools.chain([Variant("unpruned", whole)], _shipped(plan, whole), _given(plan))
+    every = itertools.chain([Variant("unpruned", whole)], _given(plan), _shipped(plan, whole))
     for variant in every:
         if variant.digest not in seen:
             seen.add(variant.digest)
