@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.training import losses
+from edgeexpo.training.patterns import crop_of, flat, pattern
 from edgeexpo.training.perceptual import Perceptual
 
 LUMA = (0.299, 0.587, 0.114)
@@ -255,9 +256,10 @@ def imitation(
     A pruned network may find another way to the truth; a quantised one shall be the one it was:
     ``exact`` takes the system's error, too, from the teacher's output.
 
-    One more picture goes with every batch, for the teacher's term alone: a flat one, since skies
-    and walls are where rounding shows first and no crop of a photograph is as flat, or one of
-    ``others``.
+    More pictures go with every batch, for the teacher's term alone: a flat one, since skies and
+    walls are where rounding shows first and no crop of a photograph is as flat; a drawn one
+    (:mod:`edgeexpo.training.patterns`), since ranges are used to their ends by detail that is
+    harder than a photograph's; and one of ``others``.
 
     Args:
         objective: Of the system.
@@ -269,40 +271,16 @@ def imitation(
 
     def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
         given = objective.inputs(batch)
-        extra = _other(given, others) if others and torch.rand(()) < 0.5 else _flat(given)
-        both = tuple(torch.cat([x, more]) for x, more in zip(given, extra, strict=True))
-        output = network(*both)
+        extra = [flat(given), pattern(given)] + ([crop_of(given, others)] if others else [])
+        every = tuple(torch.cat(pictures) for pictures in zip(given, *extra, strict=True))
+        output = network(*every)
         with torch.no_grad():
-            wanted = teacher(*both)
-        truth = wanted[:-1] if exact else objective.truth(batch)
-        error = objective.error(output[:-1], truth)
-        return error + weight * _absolute(output, wanted)
+            wanted = teacher(*every)
+        count = len(output) - len(extra)
+        truth = wanted[:count] if exact else objective.truth(batch)
+        return objective.error(output[:count], truth) + weight * _absolute(output, wanted)
 
     return dataclasses.replace(objective, loss=loss)
-
-
-def _flat(given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """For each input a picture of its own colour at one place, the same for all."""
-    picture, place = int(torch.randint(len(given[0]), ())), torch.rand(2)
-    flat = []
-    for x in given:
-        row, column = (int(u * side) for u, side in zip(place, x.shape[2:], strict=True))
-        colour = x[picture : picture + 1, :, row : row + 1, column : column + 1]
-        flat.append(colour.expand(1, *x.shape[1:]))
-    return tuple(flat)
-
-
-def _other(given: tuple[Tensor, ...], others: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """A crop of one of ``others``, of the size of the given inputs."""
-    chosen, place = others[int(torch.randint(len(others), ()))], torch.rand(2)
-    cropped = []
-    for x, other in zip(given, chosen, strict=True):
-        for axis in (2, 3):
-            size = x.shape[axis]
-            start = int(place[axis - 2] * (other.shape[axis] - size + 1))
-            other = other.narrow(axis, start, size)
-        cropped.append(other.to(x.device))
-    return tuple(cropped)
 
 
 def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from edgeexpo.models import zoo
+from edgeexpo.training import patterns
+from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
+
+
+def pair(side=48, pictures=3):
+    """Frames that hold one dark and one bright colour each, and others between them."""
+    torch.manual_seed(1)
+    under = torch.rand(pictures, 3, side, side) * 0.2 + 0.3
+    under[:, :, 0, 0], under[:, :, -1, -1] = 0.05, 0.6
+    return under, under + 0.3
+
+
+def test_a_flat_picture_has_one_colour_of_the_scene_in_every_frame():
+    under, over = pair()
+    for seed in range(5):
+        torch.manual_seed(seed)
+        one, two = patterns.flat((under, over))
+        assert one.shape == (1, 3, 48, 48)
+        assert torch.equal(one, one[:, :, :1, :1].expand_as(one))
+        torch.testing.assert_close(two, one + 0.3)
+        assert bool((under == one[:, :, :1, :1]).all(dim=1).any())
+
+
+@pytest.mark.parametrize("kind", range(len(patterns.PATTERNS)))
+def test_patterns_reach_both_colours_and_agree_between_frames(kind, monkeypatch):
+    monkeypatch.setattr(patterns, "PATTERNS", (patterns.PATTERNS[kind],))
+    torch.manual_seed(kind)
+    one, two = patterns.pattern(pair(pictures=1))
+    torch.testing.assert_close(two, one + 0.3)
+    assert float(one.min()) == pytest.approx(0.05, abs=0.03)
+    assert float(one.max()) == pytest.approx(0.6, abs=0.03)
+
+
+def test_the_seed_repeats_a_pattern_and_another_seed_draws_another():
+    given, drawn = pair(), set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        first = patterns.pattern(given)[0]
+        torch.manual_seed(seed)
+        assert torch.equal(first, patterns.pattern(given)[0])
+        drawn.add(tuple(first.flatten().tolist()))
+    assert len(drawn) == 20
+
+
+def test_a_crop_is_a_part_of_one_of_the_others():
+    other = torch.arange(2 * 60 * 70).reshape(1, 2, 60, 70).float()
+    torch.manual_seed(3)
+    (crop,) = patterns.crop_of((torch.zeros(4, 2, 20, 30),), [(other,)])
+    start = int(crop[0, 0, 0, 0])
+    row, column = divmod(start, 70)
+    assert torch.equal(crop, other[:, :, row : row + 20, column : column + 30])
+
+
+def test_imitation_is_zero_for_the_teacher_itself_and_sees_the_drawn_pictures():
+    teacher = zoo.get("kdfusion-teacher").build().eval()
+    seen = []
+
+    class Student(torch.nn.Module):
+        def __init__(self, offset):
+            super().__init__()
+            self.offset = offset
+
+        def forward(self, picture):
+            seen.append(len(picture))
+            return teacher(picture) + self.offset
+
+    batch = {name: torch.rand(2, 3, 32, 32) for name in ("truth", "under", "over", "near", "far")}
+    others = [(torch.rand(1, 3, 40, 40),)]
+    own = OBJECTIVES["reconstruction"]
+    with torch.no_grad():
+        loss = imitation(own, teacher, others, exact=True).loss
+        assert float(loss(Student(0.0), batch, Helpers())) == pytest.approx(0, abs=1e-5)
+        assert float(loss(Student(0.1), batch, Helpers())) > 1
+        imitation(own, teacher, exact=True).loss(Student(0.0), batch, Helpers())
+    assert seen == [5, 5, 4]
