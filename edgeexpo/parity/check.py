@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,12 @@ def check_parity(
         integer = any(a.precision == "int8" for a in wanted)
         cases, device = program_cases(opened, choose_device(reference), images, samples, integer)
     floor = noise_floor(cases)
-    results = tuple(check_artifact(opened, a, cases, gates, floor) for a in wanted)
+    with ThreadPoolExecutor(1) as judge:  # judges one artefact while the next one runs
+        judged = [
+            judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), gates, floor)
+            for artifact in wanted
+        ]
+        results = tuple(future.result() for future in judged)
     return ParityReport(
         model=opened.manifest.model.name,
         reference=device,
@@ -110,28 +117,52 @@ def check_artifact(
     Raises:
         BundleError: Its file is missing or was changed.
     """
+    return _judged(bundle, artifact, _run(bundle, artifact, cases), overrides, floor)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What an artefact gave for the cases that it accepts, or why it gave nothing.
+
+    ``blank`` holds the verdict as far as it is known before anything is judged.
+    """
+
+    blank: ArtifactParity
+    cases: Sequence[Case]
+    outputs: Mapping[str, np.ndarray] | None = None
+
+
+def _run(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> _Run:
     spec, cases = bundle.manifest.model, accepted(artifact, cases)
     blank = ArtifactParity(artifact.file, artifact.target, artifact.precision, "unverified")
     path = bundle.file(artifact.file)
     try:
         engine = open_engine(artifact.target, path, spec)
     except MissingDependencyError as error:
-        return dataclasses.replace(blank, error=str(error))
+        return _Run(dataclasses.replace(blank, error=str(error)), cases)
     except EngineError as error:
-        return dataclasses.replace(blank, status="failed", error=str(error))
+        return _Run(dataclasses.replace(blank, status="failed", error=str(error)), cases)
     blank = dataclasses.replace(blank, verified_by=engine.name)
     try:
-        outputs = dict(_outputs(engine, artifact, spec, cases))
+        return _Run(blank, cases, dict(_outputs(engine, artifact, spec, cases)))
     except EngineError as error:
-        return dataclasses.replace(blank, status="failed", error=str(error))
+        return _Run(dataclasses.replace(blank, status="failed", error=str(error)), cases)
     finally:
         engine.close()
+
+
+def _judged(
+    bundle: Bundle, artifact: Artifact, run: _Run, overrides: Sequence[Gate], floor: float | None
+) -> ArtifactParity:
+    if run.outputs is None:
+        return run.blank
+    spec, cases, outputs = bundle.manifest.model, run.cases, run.outputs
     rows = rows_of(spec, artifact, cases, outputs)
     found = statistics(rows)
     gates = overridden(bundle.manifest.recipe.gates.get(artifact.precision, ()), overrides)
     failed = tuple(failed_gates(gates, found, floor, rows, naming(cases, outputs)))
     return dataclasses.replace(
-        blank,
+        run.blank,
         status="failed" if failed else "verified",
         error="; ".join(failed) or None,
         failed_gates=failed,
