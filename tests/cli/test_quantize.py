@@ -31,6 +31,7 @@ def test_training_writes_weights_and_a_curve(int8):
     assert (int8.parent / "run" / "curve.csv").is_file()
 
 
+@pytest.mark.slow
 def test_export_takes_them(int8, picture_folder, tmp_path, capsys):
     arguments = ["--int8", str(int8), "--target", "onnx", "--size", "64,64"]
     arguments += ["--images", str(picture_folder), "-o", str(tmp_path / "b"), "--gate", "psnr>=30"]

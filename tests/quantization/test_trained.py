@@ -30,12 +30,18 @@ def given(program):
     return [{name: x.permute(1, 2, 0).numpy() for name, x in names}]
 
 
-SLOW = ("twophase-mobile", "exponet-mobile", "kdfusion-mobile", "kdfusion-baseline-mobile")
+SLOW = (
+    "expandnet-mobile",
+    "twophase-mobile",
+    "exponet-mobile",
+    "kdfusion-mobile",
+    "kdfusion-baseline-mobile",
+)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["lrl-mobile", "expandnet-mobile", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)],
+    ["lrl-mobile", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)],
 )
 def test_the_program_is_bit_for_bit_what_was_simulated(name, tmp_path):
     program = captured(name)

@@ -43,7 +43,14 @@ def test_bad_names(name, message):
         parse(name)
 
 
-@pytest.mark.parametrize("name", ["unequalized+percentile", "adaround+bias", "nncf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unequalized+percentile",
+        pytest.param("adaround+bias", marks=pytest.mark.slow),
+        pytest.param("nncf", marks=pytest.mark.slow),
+    ],
+)
 def test_the_file_is_bit_for_bit_what_was_made(
     name, calibration, program, residual, tensors, pictures, tmp_path
 ):

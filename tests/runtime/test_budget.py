@@ -113,7 +113,7 @@ def test_the_budget_is_kept(tmp_path, name):
     assert out.std() > 0
 
 
-@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("rotation", [0, pytest.param(90, marks=pytest.mark.slow)])
 def test_camera_frames_are_read_and_written_within_it(tmp_path, rotation):
     nv12 = FrameFormat("nv12", rotation=rotation)
     frames = []
