@@ -25,7 +25,6 @@ def test_pipes_see_nothing_but_the_result() -> None:
 
 
 def test_a_terminal_sees_the_description_on_stderr_only() -> None:
-    pytest.importorskip("rich")
     primary, secondary = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     done = subprocess.run(

@@ -55,7 +55,8 @@ def crop_of(given: Inputs, others: Sequence[Inputs]) -> Inputs:
 
 def _chirp(height: int, width: int, generator: torch.Generator) -> Tensor:
     """Rings that get finer from a random centre on, at most to one cycle in two pixels."""
-    down, across = _grid(height, width, generator)
+    down = torch.arange(height)[:, None] - height * _uniform(generator)
+    across = torch.arange(width) - width * _uniform(generator)
     radius = down**2 + across**2
     finest = math.pi / (2 * float(radius.max().sqrt()))
     return 0.5 + 0.5 * torch.cos(finest * _uniform(generator) * radius)
@@ -89,13 +90,6 @@ def _noise(height: int, width: int, generator: torch.Generator) -> Tensor:
 
 PATTERNS = (_chirp, _checks, _sparks, _slope, _noise)
 """Height, width and generator to HxW in [0,1]: 0 is the dark colour, 1 the bright one."""
-
-
-def _grid(height: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pixels from a random centre: Hx1 down and W across."""
-    down = torch.arange(height) - height * _uniform(generator)
-    across = torch.arange(width) - width * _uniform(generator)
-    return down[:, None], across
 
 
 def _uniform(generator: torch.Generator) -> Tensor:

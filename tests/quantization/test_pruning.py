@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+import torch_pruning as tp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pruning_blocks import BLOCKS, ChannelSoftmax, Chunks, Plain, WrittenSplit, WrittenWidth, chain
@@ -258,7 +259,6 @@ def test_what_cannot_be_done_is_said(network, options, error, message):
 
 def test_it_agrees_with_torch_pruning_where_that_follows():
     """An independent dependency graph finds the same channels for residual and dense networks."""
-    tp = pytest.importorskip("torch_pruning")
     from pruning_blocks import Dense, Skip, Transposed
 
     network = chain([Skip, Transposed, Dense])
@@ -274,7 +274,6 @@ def test_it_agrees_with_torch_pruning_where_that_follows():
 
 def test_torch_pruning_still_loses_pictures_that_are_concatenated():
     """Why the dependency graph is our own: 1.6.1 narrows the wrong weights without a word."""
-    tp = pytest.importorskip("torch_pruning")
     from pruning_blocks import BesideThePicture
 
     network = chain([BesideThePicture])

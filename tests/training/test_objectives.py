@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from edgeexpo.imaging.color import rgb_to_lab
@@ -36,3 +37,28 @@ def test_low_level_features_are_followed_when_asked_for():
     _, (low, *_) = student.with_features(*objective.inputs(batch))
     distance = torch.mean(torch.abs(low - teacher.features(batch["truth"])[0]))
     torch.testing.assert_close(losses[1] - losses[0], 0.1 * distance)
+
+
+def test_imitation_is_zero_for_the_teacher_itself_and_sees_the_drawn_pictures():
+    teacher = kdfusion.build("kdfusion-teacher-mobile").eval()
+    seen = []
+
+    class Student(torch.nn.Module):
+        def __init__(self, offset):
+            super().__init__()
+            self.offset = offset
+
+        def forward(self, picture):
+            seen.append(len(picture))
+            return teacher(picture) + self.offset
+
+    batch = {name: torch.rand(2, 3, 32, 32) for name in ("truth", "under", "over", "near", "far")}
+    others = [(torch.rand(1, 3, 40, 40),)]
+    own = objectives.OBJECTIVES["reconstruction"]
+    with torch.no_grad():
+        loss = objectives.imitation(own, teacher, others, exact=True).loss
+        alone = objectives.imitation(own, teacher, exact=True).loss
+        assert float(loss(Student(0.0), batch, objectives.Helpers())) == pytest.approx(0, abs=1e-5)
+        assert float(loss(Student(0.1), batch, objectives.Helpers())) > 1
+        alone(Student(0.0), batch, objectives.Helpers())
+    assert seen == [5, 5, 4]

@@ -1,9 +1,7 @@
 import pytest
 import torch
 
-from edgeexpo.models import zoo
 from edgeexpo.training import patterns
-from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
 
 
 def pair(side=48, pictures=3):
@@ -53,27 +51,3 @@ def test_a_crop_is_a_part_of_one_of_the_others():
     start = int(crop[0, 0, 0, 0])
     row, column = divmod(start, 70)
     assert torch.equal(crop, other[:, :, row : row + 20, column : column + 30])
-
-
-def test_imitation_is_zero_for_the_teacher_itself_and_sees_the_drawn_pictures():
-    teacher = zoo.get("kdfusion-teacher").build().eval()
-    seen = []
-
-    class Student(torch.nn.Module):
-        def __init__(self, offset):
-            super().__init__()
-            self.offset = offset
-
-        def forward(self, picture):
-            seen.append(len(picture))
-            return teacher(picture) + self.offset
-
-    batch = {name: torch.rand(2, 3, 32, 32) for name in ("truth", "under", "over", "near", "far")}
-    others = [(torch.rand(1, 3, 40, 40),)]
-    own = OBJECTIVES["reconstruction"]
-    with torch.no_grad():
-        loss = imitation(own, teacher, others, exact=True).loss
-        assert float(loss(Student(0.0), batch, Helpers())) == pytest.approx(0, abs=1e-5)
-        assert float(loss(Student(0.1), batch, Helpers())) > 1
-        imitation(own, teacher, exact=True).loss(Student(0.0), batch, Helpers())
-    assert seen == [5, 5, 4]
