@@ -20,8 +20,9 @@ from edgeexpo.cli.output import table
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
 from edgeexpo.models.widths import load_checkpoint
-from edgeexpo.pruned import examples
+from edgeexpo.pruned import examples, photographs
 from edgeexpo.quantization.pruning import prune
+from edgeexpo.quantization.schedule import SCOPES
 from edgeexpo.spec import ModelSpec
 
 SIDE = 256
@@ -47,9 +48,15 @@ def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
     pictures = list(inputs(entry.spec))
     with torch.no_grad():
         whole = [network(*picture) for picture in pictures]
-        for scope in ("uniform", "global"):
+        for scope in SCOPES:
             with torch.enable_grad():
-                result = prune(network, examples(entry.spec), ratio=ratio, scope=scope)
+                result = prune(
+                    network,
+                    examples(entry.spec),
+                    ratio=ratio,
+                    scope=scope,
+                    pictures=photographs(entry.spec),
+                )
             quality = [
                 psnr(result.module(*picture), wanted)
                 for picture, wanted in zip(pictures, whole, strict=True)

@@ -5,7 +5,7 @@
 For each network with weights: the embedded photographs through the calibrated INT8 program and
 through one that XNNPACK's own quantiser makes of the same network, from the same pictures with the
 same observers and no equalisation; PSNR in dB against the float network, worst photograph and mean.
-The last column is the program that ``export`` makes, by trained INT8 weights where a network has them.
+*Exported* is what ``export`` makes: by trained INT8 weights where a network ships with them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgeexpo.calibration import network_inputs
 from edgeexpo.errors import UsageError
+from edgeexpo.imaging.samples import samples
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.widths import PRUNED, read_metadata, save_pruned
 from edgeexpo.networks import Network, loaded, open_network
@@ -60,7 +62,7 @@ def pruned(
     *,
     ratio: float,
     importance: Importance = "magnitude",
-    scope: Scope = "uniform",
+    scope: Scope = "sensitivity",
     settings: Settings | None = None,
     weights: Path | None = None,
     changes: dict[str, Any] | None = None,
@@ -76,7 +78,8 @@ def pruned(
         output: ``.safetensors`` file to write.
         ratio: Share of the multiply-accumulates to remove.
         importance: ``"magnitude"``, or ``"taylor"``, which needs ``settings``.
-        scope: ``"uniform"`` or ``"global"``.
+        scope: ``"uniform"``, ``"global"`` or ``"sensitivity"``, which is measured on the embedded
+            photographs.
         settings: Data and folders of the training.
         weights: Weights to prune; the shipped ones by default.
         changes: Fields of the recipe to replace, such as ``{"steps": 100}``.
@@ -113,6 +116,7 @@ def pruned(
             importance=importance,
             scope=scope,
             gradients=losses if importance == "taylor" else None,
+            pictures=photographs(entry.spec) if scope == "sensitivity" else (),
         )
     trained, steps, loss = result.module, 0, None
     if plan is not None and settings is not None:
@@ -171,7 +175,13 @@ def open_pruned(
             return network
     network = open_network(model, size, weights, inputs)
     with status("Pruning"):
-        result = prune(network.module, examples(network.spec), ratio=ratio)
+        result = prune(
+            network.module,
+            examples(network.spec),
+            ratio=ratio,
+            scope="sensitivity",
+            pictures=photographs(network.spec),
+        )
     note(
         f"pruned {result.ratio:.1%} of the multiply-accumulates without training after that; "
         "edgeexpo prune --data DIR trains, and export takes what it writes with --weights"
@@ -190,11 +200,24 @@ def shipped_pruned(preset: str, ratio: float) -> Path | None:
 
 def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
     """Inputs at whose size costs are counted: zeros, 1xCxHxW each."""
+    size = _size(spec)
+    return tuple(torch.zeros(1, tensor.channels, *(tensor.size or size)) for tensor in spec.inputs)
+
+
+def photographs(spec: ModelSpec) -> list[tuple[Tensor, ...]]:
+    """The embedded photographs as inputs that sensitivity is measured on, 1xCxHxW each."""
+    made = network_inputs(spec, samples(len(spec.frames), None, _size(spec), seed=1))
+    return [
+        tuple(torch.from_numpy(named[t.name].transpose(2, 0, 1)[None].copy()) for t in spec.inputs)
+        for named in made
+    ]
+
+
+def _size(spec: ModelSpec) -> tuple[int, int]:
+    """Height and width of pictures that pruning looks at."""
     sizes = {tensor.size for tensor in spec.inputs}
     side = MIXED_SIDE if None in sizes and len(sizes) > 1 else max(SIDE, spec.multiple)
-    return tuple(
-        torch.zeros(1, tensor.channels, *(tensor.size or (side, side))) for tensor in spec.inputs
-    )
+    return spec.fixed_size or (side, side)
 
 
 def pruning_recipe(preset: str) -> Recipe:

@@ -1,7 +1,11 @@
-"""Give the layers of a network narrower parameters, and the attributes that go with them."""
+"""Give the layers of a network narrower parameters, and the attributes that go with them.
+
+Or zeros in their place: the masked network, which the narrow one has to equal.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -9,6 +13,9 @@ from torch import Tensor, nn
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 _NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+
+Kept = Mapping[str, tuple[Tensor, ...]]
+"""Narrowed parameter or buffer -> for each axis the positions that stay, in order."""
 
 
 def narrow(module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -32,6 +39,19 @@ def narrow(module: nn.Module, state: Mapping[str, Tensor]) -> None:
                 f"{prefix}.{name}" if prefix else name, layer._buffers[name]
             )
         _describe(layer, depthwise)
+
+
+def masked(network: nn.Module, kept: Kept) -> nn.Module:
+    """A copy of ``network`` in which all that ``kept`` leaves out is zero."""
+    copied = copy.deepcopy(network)
+    named = {**dict(copied.named_parameters()), **dict(copied.named_buffers())}
+    with torch.no_grad():
+        for name, axes in kept.items():
+            values = named[name].clone()
+            named[name].zero_()
+            places = torch.meshgrid(*axes, indexing="ij")
+            named[name][places] = values[places]
+    return copied
 
 
 def _describe(layer: nn.Module, depthwise: bool) -> None:

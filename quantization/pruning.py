@@ -19,13 +19,19 @@ from edgeexpo.errors import ModuleError, UsageError
 from edgeexpo.export.program import CAPTURE_ERRORS
 from edgeexpo.quantization.channels import Channels, find_channels
 from edgeexpo.quantization.importance import Importance, Losses, magnitudes, taylor
-from edgeexpo.quantization.narrowing import narrow
-from edgeexpo.quantization.schedule import Scope, cost, levels, positions, schedule
+from edgeexpo.quantization.narrowing import Kept, masked, narrow
+from edgeexpo.quantization.schedule import (
+    Changes,
+    Scope,
+    cost,
+    levels,
+    positions,
+    schedule,
+)
+from edgeexpo.quantization.step_changes import step_changes
 
 MULTIPLE = 8
 """Channels that layers keep are a multiple of this: what engines pack."""
-
-Kept = Mapping[str, tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ def prune(
     scope: Scope = "uniform",
     multiple: int = MULTIPLE,
     gradients: Losses | None = None,
+    pictures: Sequence[tuple[Tensor, ...]] = (),
     layers: Mapping[str, float] | None = None,
 ) -> Pruned:
     """Remove channels until at least ``ratio`` of the multiply-accumulates are gone.
@@ -78,9 +85,11 @@ def prune(
             only what ``layers`` says.
         importance: ``"magnitude"``, or ``"taylor"``, which needs ``gradients``.
         scope: ``"uniform"`` takes the same share of every layer, ``"global"`` the least important
-            channels anywhere.
+            channels anywhere, ``"sensitivity"`` those that change ``pictures`` least for what they
+            cost.
         multiple: Layers keep a multiple of this number of channels.
         gradients: Takes the network and yields the loss of every calibration batch.
+        pictures: Inputs, NCHW each, that sensitivity is measured on.
         layers: Layer -> share of its output channels to remove, where measured sensitivity says
             so; 0 leaves it whole. Layers that are coupled with it follow.
 
@@ -89,7 +98,8 @@ def prune(
         steps of ``multiple`` channels of single layers give.
 
     Raises:
-        UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients.
+        UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients,
+            or no pictures.
         ModuleError: ``forward`` fails or cannot be followed; the message names the user's line.
     """
     if ratio is not None and not 0 < ratio < 1:
@@ -97,10 +107,11 @@ def prune(
     network = copy.deepcopy(module).eval()
     channels = find_channels(network, examples)
     scores = _scores(network, channels, importance, gradients)
+    changes = _changes(network, channels, scores, multiple, pictures, scope)
     fixed = _fixed(channels, layers or {}, multiple)
     broken: dict[str, str] = {}
     while True:
-        counts = schedule(channels, scores, ratio, scope, multiple, fixed)
+        counts = schedule(channels, scores, ratio, scope, multiple, fixed, changes)
         kept = positions(channels, scores, counts)
         narrowed = _narrowed(network, kept)
         if computes_the_same(narrowed, masked(network, kept), examples):
@@ -111,19 +122,6 @@ def prune(
         for index in wrong:
             fixed[index] = channels.blocks[index].units
             broken[channels.blocks[index].name] = "forward depends on its width"
-
-
-def masked(network: nn.Module, kept: Kept) -> nn.Module:
-    """A copy of ``network`` in which all that ``kept`` leaves out is zero."""
-    copied = copy.deepcopy(network)
-    named = {**dict(copied.named_parameters()), **dict(copied.named_buffers())}
-    with torch.no_grad():
-        for name, axes in kept.items():
-            values = named[name].clone()
-            named[name].zero_()
-            places = torch.meshgrid(*axes, indexing="ij")
-            named[name][places] = values[places]
-    return copied
 
 
 def computes_the_same(first: nn.Module, second: nn.Module, examples: Sequence[Tensor]) -> bool:
@@ -147,6 +145,21 @@ def _scores(
     if gradients is None:
         raise UsageError("Taylor importance needs a loss on calibration pictures; found none")
     return taylor(copy.deepcopy(network), channels, gradients)
+
+
+def _changes(
+    network: nn.Module,
+    channels: Channels,
+    scores: Sequence[Tensor],
+    multiple: int,
+    pictures: Sequence[tuple[Tensor, ...]],
+    scope: Scope,
+) -> Changes | None:
+    if scope != "sensitivity":
+        return None
+    if not pictures:
+        raise UsageError("sensitivity is measured on pictures; found none")
+    return step_changes(network, channels, scores, multiple, pictures)
 
 
 def _fixed(channels: Channels, layers: Mapping[str, float], multiple: int) -> dict[int, int]:

@@ -57,11 +57,18 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     Args:
         keep_float: Names of further operators (nodes of the program) that stay in float.
         observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
+        lifted: Rules of :func:`left_in_float` that do not hold, to measure what each is worth.
     """
 
-    def __init__(self, keep_float: frozenset[str] = frozenset(), observer: str = DEFAULT) -> None:
+    def __init__(
+        self,
+        keep_float: frozenset[str] = frozenset(),
+        observer: str = DEFAULT,
+        lifted: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__()
         self.keep_float = keep_float
+        self.lifted = lifted
         stock = get_symmetric_quantization_config(is_per_channel=True)
         spec = dataclasses.replace(
             stock.input_activation, observer_or_fake_quant_ctr=OBSERVERS[observer]
@@ -71,7 +78,7 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate what XNNPACK knows, then free what the class leaves in float."""
         model = super().annotate(model)
-        for node in left_in_float(model, self.keep_float):
+        for node in left_in_float(model, self.keep_float, self.lifted):
             node.meta.pop(Q_ANNOTATION_KEY, None)
         free_orphans(model)
         for node in tail_border(model, exact_tail(model)):
@@ -81,12 +88,15 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         return model
 
 
-def left_in_float(model: GraphModule, asked: frozenset[str] = frozenset()) -> dict[Node, str]:
+def left_in_float(
+    model: GraphModule, asked: frozenset[str] = frozenset(), lifted: frozenset[str] = frozenset()
+) -> dict[Node, str]:
     """Operators that :class:`ImageQuantizer` never quantises, each with the rule that says so.
 
     Args:
         model: A float program.
         asked: Names of operators that shall stay in float besides.
+        lifted: Rules that do not hold.
     """
     tail = exact_tail(model)
     border = tail_border(model, tail)
@@ -105,7 +115,8 @@ def left_in_float(model: GraphModule, asked: frozenset[str] = frozenset()) -> di
     found = {}
     for node in model.graph.nodes:
         if node.op == "call_function":
-            rule = next((name for name, holds in rules.items() if holds(node)), None)
+            standing = (name for name in rules if name not in lifted and rules[name](node))
+            rule = next(standing, None)
             if rule is not None:
                 found[node] = rule
     return found

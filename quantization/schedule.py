@@ -6,7 +6,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,7 +14,10 @@ from torch import Tensor
 from edgeexpo.errors import UsageError
 from edgeexpo.quantization.channels import Axis, Block, Channels
 
-Scope = Literal["uniform", "global"]
+Scope = Literal["uniform", "global", "sensitivity"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+Changes = Sequence[Mapping[int, float]]
+"""For every block: units that stay -> what the pictures change when it alone is that narrow."""
 
 
 def levels(block: Block, multiple: int) -> list[int]:
@@ -45,12 +48,16 @@ def schedule(
     scope: Scope,
     multiple: int,
     fixed: Mapping[int, int],
+    changes: Changes | None = None,
 ) -> list[int]:
     """Units that stay in every block, so that at least ``ratio`` of the cost is gone.
 
     Channels leave in steps of ``multiple``, one layer after another: with ``"uniform"`` in the
     order of the share that their layer has lost by then, with ``"global"`` in the order of their
-    importance over their layer's mean. Bisection finds the first step that is enough.
+    importance over their layer's mean, with ``"sensitivity"`` in that of what they change for the
+    multiply-accumulates that they save. Bisection finds the first step that is enough. With
+    ``"sensitivity"`` the last step is that of the layer which comes nearest to the ratio, and
+    earlier ones, the latest first, that are not needed then are taken back.
 
     Args:
         channels: The network's.
@@ -59,6 +66,7 @@ def schedule(
         scope: What the steps are ordered by.
         multiple: See :func:`edgeexpo.quantization.pruning.prune`.
         fixed: Block -> units that stay, decided elsewhere.
+        changes: Measured, for ``"sensitivity"``.
 
     Raises:
         UsageError: The ratio cannot be reached.
@@ -69,7 +77,11 @@ def schedule(
     moves: list[tuple[float, float, int, int]] = []
     for index, block in enumerate(channels.blocks):
         if index not in fixed:
-            moves += _moves(index, scores[index], levels(block, multiple), scope)
+            stays = levels(block, multiple)
+            if changes is None:
+                moves += _moves(index, scores[index], stays, scope)
+            else:
+                moves += _measured_moves(index, channels, stays, changes[index])
     moves.sort()
     whole = cost(channels, [block.units for block in channels.blocks])
 
@@ -79,16 +91,33 @@ def schedule(
             counts[index] = stay
         return counts
 
-    def removed(count: int) -> float:
-        return 1 - cost(channels, after(count)) / whole
+    def removed(counts: Sequence[int]) -> float:
+        return 1 - cost(channels, counts) / whole
 
-    enough = bisect.bisect_left(range(len(moves) + 1), ratio, key=removed)
+    steps = range(len(moves) + 1)
+    enough = bisect.bisect_left(steps, ratio, key=lambda count: removed(after(count)))
     if enough > len(moves):
         raise UsageError(
             f"the ratio {ratio:g} would empty layers: with at least {multiple} channels in each, "
-            f"{removed(len(moves)):.3f} of the multiply-accumulates can go; ask for less"
+            f"{removed(after(len(moves))):.3f} of the multiply-accumulates can go; ask for less"
         )
-    return after(enough)
+    if changes is None or enough == 0:
+        return after(enough)
+    nearly, others = after(enough - 1), {}
+    for *_, index, stay in moves[enough - 1 :]:
+        others.setdefault(index, stay)
+    last = (_at(nearly, index, stay) for index, stay in others.items())
+    counts = min((c for c in last if removed(c) >= ratio), key=removed)
+    for *_, index, stay in reversed(moves[: enough - 1]):
+        stays = levels(channels.blocks[index], multiple)
+        wider = _at(counts, index, stays[stays.index(stay) - 1])
+        if counts[index] == stay and removed(wider) >= ratio:
+            counts = wider
+    return counts
+
+
+def _at(counts: Sequence[int], index: int, stay: int) -> list[int]:
+    return [*counts[:index], stay, *counts[index + 1 :]]
 
 
 def _moves(
@@ -103,6 +132,23 @@ def _moves(
         latest = max(latest, float(ranked[stay:before].mean()))
         order = (lost, latest) if scope == "uniform" else (latest, lost)
         moves.append((*order, index, stay))
+    return moves
+
+
+def _measured_moves(
+    index: int, channels: Channels, stays: Sequence[int], changes: Mapping[int, float]
+) -> list[tuple[float, float, int, int]]:
+    """As :func:`_moves`, in the order of change for each multiply-accumulate saved."""
+    units = [block.units for block in channels.blocks]
+
+    def alone(stay: int) -> int:
+        return cost(channels, _at(units, index, stay))
+
+    moves, latest = [], 0.0
+    for before, stay in itertools.pairwise(stays):
+        saved = max(alone(before) - alone(stay), 1)
+        latest = max(latest, (changes[stay] - changes[before]) / saved)
+        moves.append((latest, 1 - (before + stay) / 2 / units[index], index, stay))
     return moves
 
 

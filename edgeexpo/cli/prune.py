@@ -34,9 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scope",
-        type=one_of(("uniform", "global")),
-        default="uniform",
-        help="the same share of every layer (default), or the least important anywhere",
+        type=one_of(("sensitivity", "uniform", "global")),
+        default="sensitivity",
+        help="where from: what changes photographs least for what it costs (sensitivity, the "
+        "default), the same share of every layer, or the least important anywhere",
     )
     parser.add_argument(
         "--unstructured",

@@ -14,7 +14,9 @@ from torch import nn
 
 from edgeexpo.errors import ModuleError, UsageError
 from edgeexpo.models.cost import count
+from edgeexpo.quantization.channels import find_channels
 from edgeexpo.quantization.pruning import prune
+from edgeexpo.quantization.schedule import SCOPES, cost, levels, schedule
 
 EXAMPLE = (torch.zeros(1, 3, 16, 16),)
 WHOLE = (WrittenWidth, WrittenSplit, ChannelSoftmax)
@@ -81,7 +83,7 @@ def test_what_cannot_be_followed_is_left_whole_and_named(block):
 RANDOM = {
     "blocks": st.lists(st.sampled_from(BLOCKS), min_size=2, max_size=4),
     "ratio": st.floats(0.1, 0.6),
-    "scope": st.sampled_from(("uniform", "global")),
+    "scope": st.sampled_from(SCOPES),
     "seed": st.integers(0, 99),
 }
 
@@ -103,7 +105,7 @@ def check_random_network(blocks, ratio, scope, seed):
     network = chain(blocks, seed)
     least = prune(network, EXAMPLE, ratio=None, layers={"first": 2 / 3, "before_last": 3 / 4})
     ratio = min(ratio, least.ratio)
-    pruned = prune(network, EXAMPLE, ratio=ratio, scope=scope)
+    pruned = prune(network, EXAMPLE, ratio=ratio, scope=scope, pictures=[EXAMPLE])
     assert pruned.ratio >= ratio
     assert_equals_masked(network, pruned)
     shapes = [(1, 3, 16, 16)]
@@ -151,6 +153,42 @@ def test_taylor_finds_what_the_loss_does_not_need():
     assert not set(idle.tolist()) & set(pruned.kept["first.weight"][0].tolist())
     by_size = prune(network, EXAMPLE, ratio=None, layers=wanted)
     assert set(idle.tolist()) <= set(by_size.kept["first.weight"][0].tolist())
+
+
+def test_sensitivity_scope_takes_from_where_pictures_change_least():
+    """Large weights whose effect a later layer drops go first; magnitude keeps them."""
+    network = chain([Plain, Plain])
+    with torch.no_grad():
+        network.blocks[0][0].weight *= 100
+        network.blocks[1][0].weight *= 1e-6
+    picture = (torch.rand(1, 3, 16, 16),)
+
+    def error(scope):
+        made = prune(network, EXAMPLE, ratio=0.2, scope=scope, pictures=[picture])
+        with torch.no_grad():
+            return float((made.module(*picture) - network(*picture)).abs().max())
+
+    assert error("sensitivity") < 0.01 * error("global")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.05, 0.7), st.integers(0, 99))
+def test_by_sensitivity_nothing_more_goes_than_the_ratio_needs(ratio, seed):
+    channels = find_channels(chain([Plain, Plain]), EXAMPLE)
+    random = torch.Generator().manual_seed(seed)
+    units = [block.units for block in channels.blocks]
+    stays = [levels(block, 8) for block in channels.blocks]
+    changes = [{n: float(torch.rand((), generator=random)) for n in widths} for widths in stays]
+
+    def removed(counts):
+        return 1 - cost(channels, counts) / cost(channels, units)
+
+    scores = [torch.ones(size) for size in units]
+    counts = schedule(channels, scores, ratio, "sensitivity", 8, {}, changes)
+    assert removed(counts) >= ratio
+    for index, widths in enumerate(stays):
+        wider = [n for n in widths if n > counts[index]][-1:]
+        assert not wider or removed([*counts[:index], *wider, *counts[index + 1 :]]) < ratio
 
 
 def test_global_scope_takes_from_the_least_important_layer():
@@ -244,6 +282,13 @@ class Branch(nn.Module):
             {"ratio": 0.5, "importance": "taylor", "gradients": lambda _: iter(())},
             UsageError,
             "no calibration batch",
+        ),
+        (chain([]), {"ratio": 0.5, "scope": "sensitivity"}, UsageError, "found none"),
+        (
+            chain([]),
+            {"ratio": 0.5, "scope": "sensitivity", "pictures": [(EXAMPLE[0] * torch.nan,)]},
+            UsageError,
+            "NaN or infinite values on picture 1",
         ),
         (chain([]), {"ratio": None, "layers": {"first": 0.9}}, UsageError, "empty layer 'first'"),
         (chain([]), {"ratio": None, "layers": {"last": 0.5}}, UsageError, "'last' cannot be prune"),

@@ -1,0 +1,79 @@
+"""What each rule of the quantiser is worth: all of them, then each lifted on its own.
+
+    python benchmarks/rule_ablations.py [NAME ...]
+
+For each network with weights: the embedded photographs at 256 pixels through the INT8 program that
+calibration makes, and through the one that it makes when a rule of
+:func:`edgeexpo.quantization.quantizer.left_in_float` does not hold; PSNR in dB against the float
+network, worst photograph and mean, and by how much the rule raises them. A rule that leaves nothing
+in float in a network has no row for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
+from uniform_int8 import SIDE, psnr
+
+from edgeexpo.calibration import calibration_samples, network_inputs
+from edgeexpo.imaging.samples import samples
+from edgeexpo.models import zoo
+from edgeexpo.networks import open_network
+from edgeexpo.progress import track
+from edgeexpo.quantization import ptq
+from edgeexpo.quantization.equalization import equalize
+from edgeexpo.quantization.quantizer import ImageQuantizer, left_in_float
+
+
+def rows(name: str) -> Iterator[str]:
+    """The table's rows of a network."""
+    network = open_network(name, None, None, ())
+    spec, size = network.spec, network.size
+    program = network.capture()
+    calibration = network_inputs(spec, calibration_samples(network, program, None))
+    pictures = ptq.tensors(program, calibration)
+    equal = equalize(ptq.separate(program), pictures)
+    shown = samples(len(spec.frames), None, (min(SIDE, size[0]), min(SIDE, size[1])), seed=0)
+    judged = ptq.tensors(program, network_inputs(spec, shown))
+    wanted = [network.module(*picture) for picture in judged]
+
+    def scores(lifted: frozenset[str] = frozenset()) -> tuple[float, float]:
+        prepared = prepare_pt2e(equal.exported.module(), ImageQuantizer(lifted=lifted))
+        for picture in pictures:
+            prepared(*picture)
+        found = ptq.converted(equal, prepared).exported.module()
+        each = [psnr(w, found(*picture)) for w, picture in zip(wanted, judged, strict=True)]
+        return min(each), statistics.fmean(each)
+
+    worst, mean = scores()
+    yield f"| `{name}` | all hold | {worst:.1f} | | {mean:.1f} | |"
+    for rule in dict.fromkeys(left_in_float(equal.exported.module()).values()):
+        without, without_mean = scores(frozenset((rule,)))
+        yield (
+            f"| `{name}` | {rule} | {without:.1f} | {worst - without:+.1f} | "
+            f"{without_mean:.1f} | {mean - without_mean:+.1f} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names = parser.parse_args().names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
+    warnings.simplefilter("ignore")
+    print("| network | lifted | worst | gain of the rule | mean | gain |")
+    print("|---|---|---|---|---|---|")
+    with torch.no_grad():
+        for name in track(names, "Quantising"):
+            for row in rows(name):
+                print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What the pictures of a network change when one of its layers gets narrower, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.quantization.channels import Channels
+from edgeexpo.quantization.narrowing import masked
+from edgeexpo.quantization.schedule import Changes, levels, positions
+
+
+def step_changes(
+    network: nn.Module,
+    channels: Channels,
+    scores: Sequence[Tensor],
+    multiple: int,
+    pictures: Sequence[tuple[Tensor, ...]],
+) -> Changes:
+    """Mean squared change of the output for every block alone at each of its widths.
+
+    Args:
+        network: In eval mode; it is not changed.
+        channels: Its channels.
+        scores: Importance of every block's units: the best stay.
+        multiple: See :func:`edgeexpo.quantization.pruning.prune`.
+        pictures: Inputs, NCHW each.
+
+    Raises:
+        UsageError: The output for one of them is not finite.
+    """
+    units = [block.units for block in channels.blocks]
+    with torch.no_grad():
+        wanted = [network(*picture) for picture in pictures]
+        for index, output in enumerate(wanted):
+            if not bool(torch.isfinite(output).all()):
+                raise UsageError(
+                    f"the network gives NaN or infinite values on picture {index + 1} that "
+                    "sensitivity is measured on; expected finite ones: check the weights"
+                )
+
+        def change(index: int, stay: int) -> float:
+            counts = [*units[:index], stay, *units[index + 1 :]]
+            narrow = masked(network, positions(channels, scores, counts))
+            errors = [
+                float((narrow(*picture) - output).square().mean())
+                for picture, output in zip(pictures, wanted, strict=True)
+            ]
+            return sum(errors) / len(errors)
+
+        return [
+            {stay: change(index, stay) for stay in levels(block, multiple)}
+            for index, block in enumerate(channels.blocks)
+        ]
