@@ -103,7 +103,8 @@ def schedule(
         )
     if changes is None or enough == 0:
         return after(enough)
-    nearly, others = after(enough - 1), {}
+    nearly = after(enough - 1)
+    others: dict[int, int] = {}
     for *_, index, stay in moves[enough - 1 :]:
         others.setdefault(index, stay)
     last = (_at(nearly, index, stay) for index, stay in others.items())
