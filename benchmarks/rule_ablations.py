@@ -5,8 +5,9 @@
 For each network with weights: the embedded photographs at 256 pixels through the INT8 program that
 calibration makes, and through the one that it makes when a rule of
 :func:`edgeexpo.quantization.quantizer.left_in_float` does not hold; PSNR in dB against the float
-network, worst photograph and mean, and by how much the rule raises them. A rule that leaves nothing
-in float in a network has no row for it.
+network, worst photograph and mean, and by how much the rule raises them; and the largest change of
+a channel's mean over flat greys, in codes of 8 bits. A rule that leaves nothing in float in a
+network has no row for it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ import statistics
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 from uniform_int8 import SIDE, psnr
 
 from edgeexpo.calibration import calibration_samples, network_inputs
-from edgeexpo.imaging.samples import samples
+from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models import zoo
 from edgeexpo.networks import open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.quantizer import ImageQuantizer, left_in_float
+
+FLAT_SIDE = 128
 
 
 def rows(name: str) -> Iterator[str]:
@@ -41,23 +45,38 @@ def rows(name: str) -> Iterator[str]:
     shown = samples(len(spec.frames), None, (min(SIDE, size[0]), min(SIDE, size[1])), seed=0)
     judged = ptq.tensors(program, network_inputs(spec, shown))
     wanted = [network.module(*picture) for picture in judged]
+    flats = ptq.tensors(program, network_inputs(spec, greys(len(spec.frames))))
+    wanted_flats = [network.module(*picture) for picture in flats]
 
-    def scores(lifted: frozenset[str] = frozenset()) -> tuple[float, float]:
+    def scores(lifted: frozenset[str] = frozenset()) -> tuple[float, float, float]:
         prepared = prepare_pt2e(equal.exported.module(), ImageQuantizer(lifted=lifted))
         for picture in pictures:
             prepared(*picture)
         found = ptq.converted(equal, prepared).exported.module()
         each = [psnr(w, found(*picture)) for w, picture in zip(wanted, judged, strict=True)]
-        return min(each), statistics.fmean(each)
+        shifts = [
+            255 * float((found(*flat) - w).mean((2, 3)).abs().max())
+            for w, flat in zip(wanted_flats, flats, strict=True)
+        ]
+        return min(each), statistics.fmean(each), max(shifts)
 
-    worst, mean = scores()
-    yield f"| `{name}` | all hold | {worst:.1f} | | {mean:.1f} | |"
+    worst, mean, shift = scores()
+    yield f"| `{name}` | all hold | {worst:.1f} | | {mean:.1f} | | {shift:.2f} |"
     for rule in dict.fromkeys(left_in_float(equal.exported.module()).values()):
-        without, without_mean = scores(frozenset((rule,)))
+        without, without_mean, shift = scores(frozenset((rule,)))
         yield (
             f"| `{name}` | {rule} | {without:.1f} | {worst - without:+.1f} | "
-            f"{without_mean:.1f} | {mean - without_mean:+.1f} |"
+            f"{without_mean:.1f} | {mean - without_mean:+.1f} | {shift:.2f} |"
         )
+
+
+def greys(frames: int) -> list[Sample]:
+    """Flat pictures from black to white, the same in every frame."""
+    flat = np.ones((FLAT_SIDE, FLAT_SIDE, 3), np.float32)
+    return [
+        Sample(f"grey {level}", (flat * np.float32(level / 255),) * frames, None)
+        for level in range(0, 256, 15)
+    ]
 
 
 def main() -> None:
@@ -67,8 +86,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     names = parser.parse_args().names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
     warnings.simplefilter("ignore")
-    print("| network | lifted | worst | gain of the rule | mean | gain |")
-    print("|---|---|---|---|---|---|")
+    print("| network | lifted | worst | gain of the rule | mean | gain | shift of greys |")
+    print("|---|---|---|---|---|---|---|")
     with torch.no_grad():
         for name in track(names, "Quantising"):
             for row in rows(name):
