@@ -41,7 +41,7 @@ MEMORY = 2 << 30
 START_LIMIT = 300.0
 """Seconds that a process may take to start."""
 
-SUFFIXES = {"onnx": ".onnx", "executorch": ".pte"}
+SUFFIXES = {"onnx": ".onnx", "executorch": ".pte", "litert": ".tflite"}
 Random = np.random.Generator
 
 
