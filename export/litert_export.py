@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.litert_program import at_one_size, prepared
+from edgeexpo.export.litert_program import prepared
 from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program, example_inputs
+from edgeexpo.export.program import Program, at_one_size, example_inputs
 from edgeexpo.export.source import blame
 from edgeexpo.progress import note
 from edgeexpo.runtime.litert_engine import runner

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
-from edgeexpo.export.program import Program, recapture
-from edgeexpo.spec import SizeRange
+from edgeexpo.export.litert_transposed import constant, split_transposed
+from edgeexpo.export.program import Program, at_one_size, recapture
 
 _OPS = torch.ops.quantized_decomposed
 _QUANTIZE: dict[Any, Any] = {
@@ -19,26 +18,23 @@ _QUANTIZE: dict[Any, Any] = {
 
 
 def prepared(program: Program) -> Program:
-    """``program`` at its largest size, with stored codes as float weights that it quantises.
+    """``program`` at its largest size, as litert-torch 0.10.0 needs it to mean the same.
 
-    litert-torch 0.10.0 takes codes for weights of another kind and refuses the graph. A code times
-    its scale, quantised at that scale, is that code again.
+    Stored codes become float weights that the graph quantises, since codes are taken for weights of
+    another kind and refused: a code times its scale, quantised at that scale, is that code again.
+    Every reader gets a dequantiser of its own: where two share one, the converter puts the channels
+    last for one of them and forgets it for the other.
     """
     module = program.exported.module()
+    split_transposed(module)
     for node in [n for n in module.graph.nodes if n.target in _QUANTIZE]:
         source = node.args[0]
         if isinstance(source, Node) and source.op == "get_attr":
             _quantise_in_graph(module, node, source)
+    _separate_dequantisers(module)
     module.graph.eliminate_dead_code()
     module.recompile()
     return recapture(at_one_size(program), module, program.precision)
-
-
-def at_one_size(program: Program) -> Program:
-    """``program`` described as one that takes its largest size alone."""
-    only = program.sizes.largest
-    sizes = SizeRange(largest=only, smallest=only, multiple=program.sizes.multiple)
-    return dataclasses.replace(program, sizes=sizes)
 
 
 def _quantise_in_graph(module: GraphModule, node: Node, source: Node) -> None:
@@ -52,8 +48,13 @@ def _quantise_in_graph(module: GraphModule, node: Node, source: Node) -> None:
     node.replace_input_with(source, codes)
 
 
+def _separate_dequantisers(module: GraphModule) -> None:
+    for node in [n for n in module.graph.nodes if n.target in _QUANTIZE]:
+        for user in list(node.users)[1:]:
+            with module.graph.inserting_before(user):
+                copy = module.graph.node_copy(node)
+            user.replace_input_with(node, copy)
+
+
 def _value(module: GraphModule, argument: object) -> object:
-    if not isinstance(argument, Node):
-        return argument
-    owner, _, name = str(argument.target).rpartition(".")
-    return getattr(module.get_submodule(owner), name)
+    return constant(module, argument) if isinstance(argument, Node) else argument
