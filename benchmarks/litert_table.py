@@ -1,16 +1,16 @@
 """LiteRT beside ONNX Runtime: the networks that ship, in fp32 and INT8, judged and timed.
 
-    python benchmarks/litert_table.py [--threads N] [--runs N] [NAME ...]
+    python benchmarks/litert_table.py [--runs N] [NAME ...]
 
 A row a network and precision, exported at its default size: worst photograph against the float
-network, bytes, and milliseconds of one run (p50 of 10, the engines taking turns), each for the ONNX
-and the LiteRT artefact; the status of the LiteRT one and the sizes that it takes.
+network, bytes, and CPU milliseconds of one run on one thread (the engines taking turns, the least
+of 10, so that a busy machine changes little), each for the ONNX and the LiteRT artefact; the sizes
+that the LiteRT one takes and its status.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 import warnings
@@ -21,14 +21,13 @@ from edgeexpo.cli.timing import pictures
 from edgeexpo.errors import ExportError
 from edgeexpo.models import zoo
 from edgeexpo.pipeline import export_bundle
-from edgeexpo.runtime.engine import Engine, EngineOptions, open_engine
+from edgeexpo.runtime.engine import Arrays, Engine, EngineOptions, open_engine
 
 TARGETS = ("onnx", "litert")
 PRECISIONS = ("fp32", "int8")
-WARMUP = 2
 
 
-def row(bundle: Bundle, precision: str, threads: int, runs: int) -> str:
+def row(bundle: Bundle, precision: str, runs: int) -> str:
     """The table's row of one precision of a bundle."""
     spec, judged = bundle.manifest.model, bundle.manifest.parity["artifacts"]
     pair = [bundle.select(target, precision) for target in TARGETS]
@@ -37,7 +36,7 @@ def row(bundle: Bundle, precision: str, threads: int, runs: int) -> str:
     kilobytes = ", ".join(f"{a.bytes / 1000:.0f}" for a in pair)
     size = spec.fixed_size or bundle.manifest.recipe.size
     inputs = pictures(spec, *size)
-    options = EngineOptions(threads)
+    options = EngineOptions(threads=1)
     engines = [open_engine(a.target, bundle.file(a.file), spec, options) for a in pair]
     ms = ", ".join(f"{t:.1f}" for t in timed(engines, inputs, runs))
     status = pair[1].status + (f": {pair[1].error}" if pair[1].error else "")
@@ -45,16 +44,15 @@ def row(bundle: Bundle, precision: str, threads: int, runs: int) -> str:
     return f"| {spec.name}, {size[0]}x{size[1]} | {shown} |"
 
 
-def timed(engines: list[Engine], inputs: dict[str, object], runs: int) -> list[float]:
-    """Median milliseconds of one run of each engine; they take turns."""
+def timed(engines: list[Engine], inputs: Arrays, runs: int) -> list[float]:
+    """Least CPU milliseconds of one run of each engine; they take turns."""
     spent: list[list[float]] = [[] for _ in engines]
-    for turn in range(WARMUP + runs):
+    for _ in range(1 + runs):
         for engine, times in zip(engines, spent, strict=True):
-            started = time.perf_counter()
-            engine.run(inputs)  # type: ignore[arg-type]
-            if turn >= WARMUP:
-                times.append(1e3 * (time.perf_counter() - started))
-    return [statistics.median(times) for times in spent]
+            started = time.process_time()
+            engine.run(inputs)
+            times.append(1e3 * (time.process_time() - started))
+    return [min(times[1:]) for times in spent]
 
 
 def _sizes(artifact: Artifact) -> str:
@@ -66,11 +64,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=10)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    print("| network, size | | PSNR dB | kB | ms | sizes | LiteRT |")
+    print("| network, size | | PSNR dB | kB | CPU ms | sizes | LiteRT |")
     print("|---|---|---|---|---|---|---|")
     for name in args.names or [n for n in zoo.ENTRIES if zoo.get(n).weights]:
         with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +78,7 @@ def main() -> None:
                 print(f"| {name} | | | | | | {error} |", flush=True)
                 continue
             for precision in PRECISIONS:
-                print(row(bundle, precision, args.threads, args.runs), flush=True)
+                print(row(bundle, precision, args.runs), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators below
 from torch.fx import GraphModule, Node
 
 from edgeexpo.export.litert_transposed import constant, split_transposed

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators below
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
