@@ -17,6 +17,8 @@ _QUANTIZE: dict[Any, Any] = {
     _OPS.dequantize_per_tensor.default: _OPS.quantize_per_tensor.default,
 }
 
+_LARGEST = 3e38
+
 
 def prepared(program: Program) -> Program:
     """``program`` at its largest size, as litert-torch 0.10.0 needs it to mean the same.
@@ -24,7 +26,9 @@ def prepared(program: Program) -> Program:
     Stored codes become float weights that the graph quantises, since codes are taken for weights of
     another kind and refused: a code times its scale, quantised at that scale, is that code again.
     Every reader gets a dequantiser of its own: where two share one, the converter puts the channels
-    last for one of them and forgets it for the other.
+    last for one of them and forgets it for the other. Inputs that are quantised and also read as
+    they are pass a clamp that changes no number: without, the converter rounds all their readers
+    alike, the exact path of a residual network among them.
     """
     module = program.exported.module()
     split_transposed(module)
@@ -33,6 +37,7 @@ def prepared(program: Program) -> Program:
         if isinstance(source, Node) and source.op == "get_attr":
             _quantise_in_graph(module, node, source)
     _separate_dequantisers(module)
+    _guard_inputs(module)
     module.graph.eliminate_dead_code()
     module.recompile()
     return recapture(at_one_size(program), module, program.precision)
@@ -55,6 +60,17 @@ def _separate_dequantisers(module: GraphModule) -> None:
             with module.graph.inserting_before(user):
                 copy = module.graph.node_copy(node)
             user.replace_input_with(node, copy)
+
+
+def _guard_inputs(module: GraphModule) -> None:
+    for node in [n for n in module.graph.nodes if n.op == "placeholder"]:
+        quantised = [u.target in _QUANTIZE.values() for u in node.users]
+        if any(quantised) and not all(quantised):
+            with module.graph.inserting_after(node):
+                guard = module.graph.call_function(
+                    torch.ops.aten.clamp.default, (node, -_LARGEST, _LARGEST)
+                )
+            node.replace_all_uses_with(guard, lambda user, guard=guard: user is not guard)
 
 
 def _value(module: GraphModule, argument: object) -> object:

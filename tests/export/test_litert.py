@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from conftest import needs_litert
+from conftest import needs_litert, smooth_picture
 
 from edgeexpo.errors import ExportError, MissingDependencyError
 from edgeexpo.export import litert_program
@@ -23,8 +23,6 @@ from edgeexpo.quantization.ptq import quantize
 from edgeexpo.runtime.engine import open_engine
 from edgeexpo.spec import ModelSpec
 
-QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
-DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 TRANSPOSED = torch.ops.aten.conv_transpose2d.input
 TOLERANCE = {"fp32": 1e-5, "int8": 5e-3}
 
@@ -52,8 +50,9 @@ def programs(residual, tensors, pictures):
 
 
 @pytest.fixture(scope="module")
-def doubling(tensors, pictures):
+def doubling(tensors):
     program = capture(Doubling().eval(), *tensors, (64, 64), multiple=2)
+    pictures = [{"y0": smooth_picture(64, 64, seed)} for seed in range(3)]
     return {"fp32": program, "int8": quantize(program, pictures)}
 
 
@@ -80,7 +79,9 @@ def test_what_the_converter_gets_means_the_same(doubling, precision):
     x = picture((64, 64))
     program, fixed = doubling[precision], prepared(doubling[precision])
     assert fixed.sizes.smallest == fixed.sizes.largest == (64, 64)
-    np.testing.assert_allclose(given(fixed, x), given(program, x), atol=2e-6)
+    difference = np.abs(given(fixed, x) - given(program, x))
+    assert np.mean(difference > 2e-6) <= (0 if precision == "fp32" else 1e-3)  # ties of rounding
+    assert difference.max() <= TOLERANCE[precision]
 
 
 def test_no_transposed_convolution_is_left(doubling):
@@ -90,11 +91,12 @@ def test_no_transposed_convolution_is_left(doubling):
 
 
 def test_codes_become_weights_that_the_graph_quantises(doubling):
-    fixed = prepared(doubling["int8"])
-    assert not [v for v in fixed.exported.state_dict.values() if v.dtype == torch.int8 and v.ndim]
-    dequantizers = [n for n in fixed.exported.graph.nodes if n.target == DEQUANTIZE]
+    nodes = prepared(doubling["int8"]).exported.graph.nodes
+    dequantizers = [n for n in nodes if "dequantize" in str(n.target)]
     assert dequantizers
-    assert all(len(n.users) == 1 for n in dequantizers)
+    for node in dequantizers:
+        assert len(node.users) == 1
+        assert ".quantize_per" in str(node.args[0].target)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_int8_is_what_onnx_runtime_gives(programs, tensors, tmp_path):
         run(target, tmp_path / f"net.{suffix}", tensors, x)
         for target, suffix in (("litert", "tflite"), ("onnx", "onnx"))
     )
-    assert 10 * np.log10(1 / max(np.mean((first - second) ** 2), 1e-12)) >= 60
+    assert 10 * np.log10(1 / max(np.mean((first - second) ** 2), 1e-12)) >= 80
 
 
 @needs_litert
@@ -160,8 +162,8 @@ def test_two_exports_are_one_and_tell_nothing_of_the_machine(programs, tmp_path)
         export_litert(programs["int8"], tmp_path / name)
     data = (tmp_path / "first").read_bytes()
     assert data == (tmp_path / "second").read_bytes()
-    for trace in (b".py", b"site-packages", b"torch", b"/", b"Residual"):
-        assert trace not in data.replace(b"=/", b""), trace
+    for trace in (b".py", b"site-packages", b"torch", b"Residual", b"/home", b"/tmp", b"/work"):
+        assert trace not in data, trace
 
 
 @needs_litert
@@ -188,15 +190,51 @@ def test_transposed_convolutions_run_on_integers(doubling, tmp_path):
     assert census.integer_weighted == 2 + 2 * 4
 
 
+class Shared(torch.nn.Module):
+    """A tensor that two shifts read, with the channels first, and a convolution, with them last."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 1)
+
+    def forward(self, y0):
+        x = on_grid(self.first(on_grid(y0)))
+        left, right = (on_grid(torch.nn.functional.pad(x, p)) for p in ((1, 0, 0, 0), (0, 1, 0, 0)))
+        return (self.second(left) + self.second(right))[..., 1:] + self.second(x)
+
+
+def on_grid(x):
+    codes = torch.ops.quantized_decomposed.quantize_per_tensor(x, 1 / 64, 0, -128, 127, torch.int8)
+    return torch.ops.quantized_decomposed.dequantize_per_tensor(
+        codes, 1 / 64, 0, -128, 127, torch.int8
+    )
+
+
 @needs_litert
 @pytest.mark.slow
-def test_a_shared_dequantiser_is_still_converted_wrongly(doubling, tensors, tmp_path, monkeypatch):
-    """What every reader has one of its own for; when this fails, that can go."""
-    monkeypatch.setattr(litert_program, "_separate_dequantisers", lambda module: None)
+def test_an_input_is_still_rounded_for_all_its_readers(programs, tensors, tmp_path, monkeypatch):
+    """What inputs are guarded for; when this fails, that can go."""
+    x = picture((96, 96))
     path = tmp_path / "net.tflite"
-    x = picture((64, 64))
-    try:
-        export_litert(doubling["int8"], path)
-    except ExportError:
-        return
-    assert np.abs(run("litert", path, tensors, x) - given(doubling["int8"], x)).max() > 0.1
+    monkeypatch.setattr(litert_program, "_guard_inputs", lambda module: None)
+    export_litert(programs["int8"], path)
+    error = np.abs(run("litert", path, tensors, x) - given(programs["int8"], x))
+    assert np.mean(error > 1e-4) > 0.5
+
+
+@needs_litert
+@pytest.mark.slow
+def test_a_shared_dequantiser_is_still_forgotten():
+    """What every reader has one of its own for; when this fails, that can go."""
+    from litert_torch import fx_infra
+    from litert_torch._convert.fx_passes import OptimizeLayoutTransposesPass
+
+    x = picture((16, 24))
+    net = Shared().eval()
+    exported = torch.export.export(net, (x,))
+    exported = fx_infra.safe_run_decompositions(
+        exported, fx_infra.decomp.pre_convert_decomp(), can_skip=False
+    )
+    with pytest.raises(AssertionError, match="non-NHWC compatible node"):
+        fx_infra.run_passes(exported, [OptimizeLayoutTransposesPass()])
