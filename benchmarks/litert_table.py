@@ -1,11 +1,11 @@
 """LiteRT beside ONNX Runtime: the networks that ship, in fp32 and INT8, judged and timed.
 
-    python benchmarks/litert_table.py [--runs N] [NAME ...]
+    python benchmarks/litert_table.py [--size H,W] [--runs N] [NAME ...]
 
-A row a network and precision, exported at its default size: worst photograph against the float
-network, bytes, and CPU milliseconds of one run on one thread (the engines taking turns, the least
-of 10, so that a busy machine changes little), each for the ONNX and the LiteRT artefact; the sizes
-that the LiteRT one takes and its status.
+A row a network and precision, exported at its default size or another: worst photograph against the
+float network, bytes, and CPU milliseconds of one run on one thread (the engines taking turns, the
+least of 10, so that a busy machine changes little), each for the ONNX and the LiteRT artefact; the
+sizes that the LiteRT one takes and its status.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 
 from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.cli.arguments import size
 from edgeexpo.cli.timing import pictures
 from edgeexpo.errors import ExportError
 from edgeexpo.models import zoo
@@ -34,14 +35,14 @@ def row(bundle: Bundle, precision: str, runs: int) -> str:
     found = {r["file"]: r["worst"] for r in judged}
     psnr = ", ".join(f"{found[a.file].get('psnr', float('nan')):.1f}" for a in pair)
     kilobytes = ", ".join(f"{a.bytes / 1000:.0f}" for a in pair)
-    size = spec.fixed_size or bundle.manifest.recipe.size
-    inputs = pictures(spec, *size)
+    height, width = spec.fixed_size or bundle.manifest.recipe.size
+    inputs = pictures(spec, height, width)
     options = EngineOptions(threads=1)
     engines = [open_engine(a.target, bundle.file(a.file), spec, options) for a in pair]
     ms = ", ".join(f"{t:.1f}" for t in timed(engines, inputs, runs))
     status = pair[1].status + (f": {pair[1].error}" if pair[1].error else "")
     shown = f"{precision} | {psnr} | {kilobytes} | {ms} | {_sizes(pair[1])} | {status}"
-    return f"| {spec.name}, {size[0]}x{size[1]} | {shown} |"
+    return f"| {spec.name}, {height}x{width} | {shown} |"
 
 
 def timed(engines: list[Engine], inputs: Arrays, runs: int) -> list[float]:
@@ -64,6 +65,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--size", type=size, help="H,W (default: what each is exported at)")
     parser.add_argument("--runs", type=int, default=10)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -73,7 +75,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "bundle"
             try:
-                bundle = export_bundle(name, targets=TARGETS, precision=PRECISIONS, output=output)
+                bundle = export_bundle(
+                    name, targets=TARGETS, precision=PRECISIONS, size=args.size, output=output
+                )
             except ExportError as error:
                 print(f"| {name} | | | | | | {error} |", flush=True)
                 continue

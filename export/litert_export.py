@@ -69,11 +69,11 @@ def export_litert(program: Program, path: Path) -> SizeRange:
         except _CONVERSION_ERRORS as error:
             reason = _reason(error, program)
             raise ExportError(f"LiteRT cannot convert the network: {reason}") from error
+    write_file(path, data)
     sizes = program.sizes
-    if program.dynamic and not _takes_other_sizes(data, program):
+    if program.dynamic and not _takes_other_sizes(path, program):
         sizes = at_one_size(program).sizes
         note(f"edgeexpo: the LiteRT artefact takes {'x'.join(map(str, sizes.largest))} alone")
-    write_file(path, data)
     return sizes
 
 
@@ -129,7 +129,7 @@ def _config(api: Any, integer: bool) -> Any:
     return config
 
 
-def _takes_other_sizes(data: bytes, program: Program) -> bool:
+def _takes_other_sizes(path: Path, program: Program) -> bool:
     """Whether the file, its inputs resized, is as near to the program as at its own size."""
     largest, smallest = program.sizes.largest, program.sizes.smallest
     step = program.sizes.multiple
@@ -137,7 +137,7 @@ def _takes_other_sizes(data: bytes, program: Program) -> bool:
         max(low, side * share // 8 // step * step)
         for low, side, share in zip(smallest, largest, (5, 7), strict=True)
     )
-    run = runner(data)
+    run = runner(path)
     near = _error(run, program, largest)
     try:
         return _error(run, program, (other[0], other[1])) <= max(FURTHER * near, EXACT)

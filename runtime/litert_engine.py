@@ -44,7 +44,7 @@ class LitertEngine:
         if not self._options.arena:
             raise EngineError("LiteRT plans its memory when it loads; leave arena=False out")
         try:
-            self._runner = runner(in_memory(path), self._options.threads)
+            self._runner = runner(path, self._options.threads)
         except _FAILURES as error:
             raise EngineError(f"LiteRT cannot load {path.name}: {first_line(error)}") from error
 
@@ -63,17 +63,19 @@ class LitertEngine:
         self._runner = None
 
 
-def runner(model: bytes, threads: int | None = None) -> Any:
+def runner(path: Path, threads: int | None = None) -> Any:
     """A function of the inputs by name that gives the outputs by name, of a ``.tflite`` file.
 
     Raises:
         MissingDependencyError: LiteRT is not installed.
+        EngineError: The file cannot be read.
         ValueError: It is no LiteRT model, or one without a signature.
     """
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise missing("ai-edge-litert", "[litert-runtime]") from error
+    model = in_memory(path)
     with muted():  # the delegate says on stderr that it was made
         interpreter = Interpreter(model_content=model, num_threads=threads)
         interpreter.allocate_tensors()
