@@ -80,8 +80,9 @@ def export_litert(program: Program, path: Path) -> SizeRange:
 def _converted(program: Program) -> bytes:
     """The stages of ``litert_torch.convert`` (0.10.0), which itself cannot be told to be strict.
 
-    Unless it is, the converter computes on integers what the program has left in float between
-    codes, and turns inputs that are quantised at once into INT8 ones.
+    Unless it is, the converter turns inputs that are quantised at once into INT8 ones, and does
+    not round again what it moves codes across. Strict, it computes on integers what lies directly
+    between codes, a pool or a mean among it.
     """
     os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
     from litert_converter.mlir import passmanager

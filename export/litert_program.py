@@ -17,7 +17,7 @@ _QUANTIZE: dict[Any, Any] = {
     _OPS.dequantize_per_tensor.default: _OPS.quantize_per_tensor.default,
 }
 
-_LARGEST = 3e38
+_LOWEST = -3e38
 
 
 def prepared(program: Program) -> Program:
@@ -67,9 +67,7 @@ def _guard_inputs(module: GraphModule) -> None:
         quantised = [u.target in _QUANTIZE.values() for u in node.users]
         if any(quantised) and not all(quantised):
             with module.graph.inserting_after(node):
-                guard = module.graph.call_function(
-                    torch.ops.aten.clamp.default, (node, -_LARGEST, _LARGEST)
-                )
+                guard = module.graph.call_function(torch.ops.aten.clamp.default, (node, _LOWEST))
             node.replace_all_uses_with(guard, lambda user, guard=guard: user is not guard)
 
 
