@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -52,7 +53,7 @@ def export_litert(program: Program, path: Path) -> SizeRange:
     converted size alone, with a note.
 
     Returns:
-        The sizes that the artefact accepts: those of the program, or its largest alone.
+        The sizes that the artefact accepts: those of the program, or its largest alone, enumerated.
 
     Raises:
         ExportError: An operator cannot be converted; the message names it and the user's line.
@@ -70,19 +71,17 @@ def export_litert(program: Program, path: Path) -> SizeRange:
             reason = _reason(error, program)
             raise ExportError(f"LiteRT cannot convert the network: {reason}") from error
     write_file(path, data)
-    sizes = program.sizes
-    if program.dynamic and not _takes_other_sizes(path, program):
-        sizes = at_one_size(program).sizes
-        note(f"edgeexpo: the LiteRT artefact takes {'x'.join(map(str, sizes.largest))} alone")
-    return sizes
+    if not program.dynamic or _takes_other_sizes(path, program):
+        return program.sizes
+    only = program.sizes.largest
+    note(f"edgeexpo: the LiteRT artefact takes {only[0]}x{only[1]} alone")
+    return dataclasses.replace(at_one_size(program).sizes, enumerated=(only,))
 
 
 def _converted(program: Program) -> bytes:
     """The stages of ``litert_torch.convert`` (0.10.0), which itself cannot be told to be strict.
 
-    Unless it is, the converter turns inputs that are quantised at once into INT8 ones, and does
-    not round again what it moves codes across. Strict, it computes on integers what lies directly
-    between codes, a pool or a mean among it.
+    Unless it is, the converter turns inputs that are quantised at once into INT8 ones.
     """
     os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
     from litert_converter.mlir import passmanager

@@ -175,6 +175,7 @@ def test_what_has_a_size_in_the_graph_takes_that_size_alone(
     path = tmp_path / "net.tflite"
     sizes = export_litert(doubling[precision], path)
     assert sizes.smallest == sizes.largest == (64, 64)
+    assert sizes.enumerated == ((64, 64),)
     assert "the LiteRT artefact takes 64x64 alone" in capsys.readouterr().err
     x = picture((64, 64))
     error = np.abs(run("litert", path, tensors, x) - given(doubling[precision], x)).max()
