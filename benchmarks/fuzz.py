@@ -2,7 +2,7 @@
 
     python benchmarks/fuzz.py [--count 10000]                 # ONNX, a network of two convolutions
     python benchmarks/fuzz.py --target executorch --count 500
-    python benchmarks/fuzz.py --bundle BUNDLE [--target onnx] # the artefact of a bundle
+    python benchmarks/fuzz.py --bundle BUNDLE [--target onnx] # the artefact of a bundle; litert too
 
 Each file is an artefact with one mutation, given to the engine in a process of its own with a limit
 on time and memory. In an app the manifest's digest refuses every such file before any engine sees
@@ -41,7 +41,7 @@ MEMORY = 2 << 30
 START_LIMIT = 300.0
 """Seconds that a process may take to start."""
 
-SUFFIXES = {"onnx": ".onnx", "executorch": ".pte"}
+SUFFIXES = {"onnx": ".onnx", "executorch": ".pte", "litert": ".tflite"}
 Random = np.random.Generator
 
 
@@ -264,12 +264,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--target", choices=sorted(NETWORKS), default="onnx")
+    parser.add_argument("--target", choices=sorted(SUFFIXES), default="onnx")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=10.0, help="seconds for a load or a run")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    if given.bundle is None and given.target not in NETWORKS:
+        parser.error(f"--target {given.target} needs a --bundle with such an artefact")
     data, spec, inputs = subject(given.target, given.bundle)
     tally = Fuzz(given.target, data, spec, inputs, given.limit).run(given.count, given.seed)
     if given.json:

@@ -34,7 +34,7 @@ from edgeexpo.quantization.exact import is_weighted
 from edgeexpo.quantization.ptq import quantize, separate
 from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.runtime.engine import EngineOptions, open_engine
-from edgeexpo.spec import SUFFIXES, TARGETS
+from edgeexpo.spec import SUFFIXES, TARGETS, USUAL_TARGETS
 
 RUNS = 5
 
@@ -107,13 +107,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--target", choices=TARGETS, action="append", help="all by default")
+    parser.add_argument("--target", choices=TARGETS, action="append", help="all but litert")
     parser.add_argument("--time", action="store_true", help="time instead of counting")
     parser.add_argument("--size", type=size, help="H,W (default: what each is exported at)")
     parser.add_argument("--runs", type=int, default=RUNS)
     args = parser.parse_args()
     names = args.names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
-    targets = args.target or [t for t in TARGETS if not (args.time and t == "coreml")]
+    targets = args.target or [t for t in USUAL_TARGETS if not (args.time and t == "coreml")]
     warnings.simplefilter("ignore")
     if args.time:
         print("| network | target | fp32 ms | INT8 ms | fp32 / INT8 |\n|---|---|---|---|---|")

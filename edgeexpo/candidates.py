@@ -151,7 +151,7 @@ class Bench:
         everything = {
             "weights": variant.digest,
             "size": variant.network.size,
-            "tools": tool_versions(),
+            "tools": tool_versions([self.target]),
             "pictures": self._pictures,
             "calibration": None if self.calibration is None else _names(self.calibration),
             **facts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from edgeexpo.artifact import Bundle, Manifest
 from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.errors import UsageError
 from edgeexpo.export.half import half
-from edgeexpo.export.lowering import lower
+from edgeexpo.export.lowering import check_converters, lower
 from edgeexpo.export.program import Program
 from edgeexpo.export.source import graph_sources
 from edgeexpo.frame_format import FrameFormat
@@ -31,11 +31,14 @@ from edgeexpo.progress import status, track
 from edgeexpo.quantization import trained
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.runtime.job import Formats, check_transfers
-from edgeexpo.spec import PRECISIONS, TARGETS, Gate, ModelSpec, Recipe
+from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS, Gate, ModelSpec, Recipe
 from edgeexpo.writing import writing
 
 TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
 """Libraries whose versions a manifest records."""
+
+MORE_TOOLS: Mapping[str, tuple[str, ...]] = {"litert": ("litert-torch", "ai-edge-litert")}
+"""Target -> libraries that its artefacts depend on besides."""
 
 GOLDEN_PICTURES = 3
 
@@ -63,7 +66,8 @@ def export_bundle(
 
     Args:
         model: A name of the zoo, or ``path/to/net.py:factory``.
-        targets: Any of ``coreml``, ``executorch``, ``onnx``; ``("all",)`` for all.
+        targets: Any of ``coreml``, ``executorch``, ``onnx``, for which ``all`` stands, and
+            ``litert``.
         precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
         calibration: Folder of photographs or brackets to calibrate INT8 on; by default the INT8
             weights that ship with the network, else the embedded photographs.
@@ -88,9 +92,11 @@ def export_bundle(
     Raises:
         UsageError: Bad arguments, pictures, weights or module.
         ExportError: A conversion failed; nothing was written.
+        MissingDependencyError: A target's converter is not installed; nothing was written.
         OutputError: The bundle cannot be written.
     """
-    chosen = TARGETS if tuple(targets) == ("all",) else _known(targets, TARGETS, "target")
+    chosen = _known(_named(targets), TARGETS, "target")
+    check_converters(chosen)
     precisions = _known(
         (precision,) if isinstance(precision, str) else precision, PRECISIONS, "precision"
     )
@@ -143,7 +149,7 @@ def export_bundle(
             recipe=recipe,
             artifacts=tuple(artifacts),
             files=_save_programs(programs, staging),
-            tools=tool_versions(),
+            tools=tool_versions(chosen),
             weights_sha256=None if network.weights is None else bundles.digest(network.weights),
             sources=graph_sources(programs["fp32"].exported.graph_module),
             frames=formats.frames,
@@ -159,9 +165,15 @@ def _calibration_of(learnt: Path | None, source: str | os.PathLike[str] | None) 
     return "embedded photographs" if source is None else str(source)
 
 
-def tool_versions() -> dict[str, str]:
-    """Installed versions of :data:`TOOLS` and of edgeexpo itself."""
-    return {name: importlib.metadata.version(name) for name in ("edgeexpo", *TOOLS)}
+def tool_versions(targets: Collection[str] = ()) -> dict[str, str]:
+    """Installed versions of edgeexpo itself, :data:`TOOLS` and what ``targets`` need besides."""
+    more = [name for target in targets for name in MORE_TOOLS.get(target, ())]
+    return {name: importlib.metadata.version(name) for name in ("edgeexpo", *TOOLS, *more)}
+
+
+def _named(targets: Sequence[str]) -> list[str]:
+    """Targets without the word ``all``."""
+    return [t for name in targets for t in (USUAL_TARGETS if name == "all" else (name,))]
 
 
 def _known(values: Sequence[str], allowed: Sequence[str], what: str) -> tuple[str, ...]:

@@ -19,8 +19,11 @@ PRECISIONS = ("int8", "fp16", "fp32")
 ``int8`` always means weights *and* activations.
 """
 
-TARGETS = ("onnx", "executorch", "coreml")
+TARGETS = ("onnx", "executorch", "coreml", "litert")
 """Targets in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them."""
+
+USUAL_TARGETS = ("onnx", "executorch", "coreml")
+"""What ``all`` stands for: the targets that ``edgeexpo[export]`` installs the converters of."""
 
 KINDS = ("interpolation", "fusion", "correction", "reconstruction", "hdr")
 """What a network does: the exposure between its frames, one picture from several exposures, a
@@ -28,7 +31,7 @@ well-exposed picture from one badly exposed, the picture itself (auto-encoder), 
 picture."""
 
 SUFFIXES: Mapping[str, str] = types.MappingProxyType(
-    {"onnx": ".onnx", "executorch": ".pte", "coreml": ".mlpackage"}
+    {"onnx": ".onnx", "executorch": ".pte", "coreml": ".mlpackage", "litert": ".tflite"}
 )
 """File (or folder) suffix of an artefact, by target."""
 

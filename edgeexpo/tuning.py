@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgeexpo.candidates import Bench, Candidate, Keep, Timer, Variant, candidate, layers, path_of
 from edgeexpo.errors import EngineError, ExportError, MissingDependencyError, UsageError
+from edgeexpo.export.lowering import check_converters
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.widths import PRUNED, read_metadata
@@ -101,7 +102,8 @@ def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> Found:
 
     Raises:
         UsageError: Bad arguments, pictures or weights.
-        MissingDependencyError: The target's engine does not run on this host.
+        MissingDependencyError: The target's engine does not run on this host, or its converter is
+            not installed.
         ExportError: Plain INT8 cannot be lowered.
     """
     if plan.target == "coreml" and sys.platform != "darwin":
@@ -109,6 +111,7 @@ def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> Found:
             "Core ML runs on macOS, and tune measures on the engine; tune there, or for another "
             "--target"
         )
+    check_converters([plan.target])
     variants = list(_variants(plan))
     reference = variants[0].network
     _check_gates(plan, reference.spec)

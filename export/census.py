@@ -3,7 +3,8 @@
 The file that is exported is not that graph: ONNX Runtime fuses quantise/dequantise pairs into
 integer kernels when it loads a file, and drops them where it can not; ExecuTorch has handed XNNPACK
 a graph of its own; Core ML computes a convolution on integers where its input, its weights and its
-result are quantised in the MIL program.
+result are quantised in the MIL program. LiteRT runs the operators of the file, in the types that it
+states.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.export.pte import PteProgram, read_pte
+from edgeexpo.export.tflite import TfliteGraph, read_tflite
 from edgeexpo.runtime.onnx_engine import optimised
 
 _WEIGHTED = ("conv", "matmul", "gemm", "fullyconnected")
@@ -36,7 +38,7 @@ class Census:
     """Operators of an engine's own graph by name, with how often each occurs.
 
     Attributes:
-        engine: ``onnxruntime``, ``xnnpack`` or ``coreml``.
+        engine: ``onnxruntime``, ``xnnpack``, ``coreml`` or ``litert``.
         integer: Read and write 8-bit codes only.
         floating: All others.
         conversions: Quantise and dequantise steps that are left between the two.
@@ -194,10 +196,32 @@ def _names(op: Any, inputs: Iterable[str]) -> list[str]:
     return [a.name for a in bindings if a.WhichOneof("binding") == "name"]
 
 
+def litert_census(path: Path) -> Census:
+    """:func:`tflite_census` of a ``.tflite`` file.
+
+    Raises:
+        ValueError: It is no LiteRT model.
+    """
+    return tflite_census(read_tflite(path))
+
+
+def tflite_census(graph: TfliteGraph) -> Census:
+    """Count the operators of a ``.tflite`` file by the types of their tensors."""
+    counted: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    conversions = 0
+    for operator in graph.operators:
+        if operator.converts:
+            conversions += 1
+        elif operator.name not in _ORDERING | {"Reshape"}:
+            counted[operator.integer][operator.name] += 1
+    return Census("litert", _sorted(counted[True]), _sorted(counted[False]), conversions, {})
+
+
 CENSUSES: Mapping[str, Callable[[Path], Census]] = {
     ".onnx": onnxruntime_census,
     ".pte": executorch_census,
     ".mlpackage": coreml_census,
+    ".tflite": litert_census,
 }
 """Suffix of an artefact -> who counts it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import converted
 from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program, recapture
+from edgeexpo.export.program import Program, at_one_size, recapture
 from edgeexpo.export.source import blame
 from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange
@@ -63,7 +62,9 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
             size = "x".join(map(str, program.sizes.largest))
             note(f"edgeexpo: the Core ML artefact takes {size} alone: {_reason(error, program)}")
             try:
-                model, sizes = _convert(_at_one_size(program))
+                module = program.exported.module()
+                fixed = recapture(at_one_size(program), module, program.precision)
+                model, sizes = _convert(fixed)
             except _CONVERSION_ERRORS as second:
                 raise _refusal(second, program) from second
         with writing(path):
@@ -86,13 +87,6 @@ def _convert(program: Program) -> tuple[Any, SizeRange]:
         skip_model_load=True,
     )
     return model, sizes
-
-
-def _at_one_size(program: Program) -> Program:
-    only = program.sizes.largest
-    sizes = SizeRange(largest=only, smallest=only, multiple=program.sizes.multiple)
-    fixed = dataclasses.replace(program, sizes=sizes)
-    return recapture(fixed, program.exported.module(), program.precision)
 
 
 def _refusal(error: BaseException, program: Program) -> ExportError:

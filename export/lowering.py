@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import onnx
 
 from edgeexpo.artifact import Artifact, digest, size_in_bytes
+from edgeexpo.errors import MissingDependencyError
 from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.export.executorch_export import export_executorch
+from edgeexpo.export.litert_export import export_litert
 from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.export.program import Program
 from edgeexpo.quantization.exact import float_operators
@@ -20,8 +23,26 @@ EXPORTERS: Mapping[str, Callable[[Program, Path], SizeRange]] = {
     "onnx": export_onnx,
     "executorch": export_executorch,
     "coreml": export_coreml,
+    "litert": export_litert,
 }
 """Target -> function that writes its artefact."""
+
+CONVERTERS: Mapping[str, tuple[str, str]] = {"litert": ("litert_torch", "litert")}
+"""Target -> the module of its converter and the extra that brings it, where that is not
+``export``."""
+
+
+def check_converters(targets: Iterable[str]) -> None:
+    """Raise :class:`MissingDependencyError` for a target whose converter is not installed."""
+    for target in targets:
+        if target not in CONVERTERS:
+            continue
+        module, extra = CONVERTERS[target]
+        if importlib.util.find_spec(module) is None:
+            raise MissingDependencyError(
+                f"--target {target} needs {module}, which is not installed; "
+                f"pip install 'edgeexpo[{extra}]'"
+            )
 
 
 def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
@@ -34,9 +55,11 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
         folder: An existing folder.
 
     Raises:
+        MissingDependencyError: The target's converter is not installed.
         ExportError: The target cannot express the program.
         OutputError: The artefact cannot be written.
     """
+    check_converters([target])
     file = f"{name}.{program.precision}{SUFFIXES[target]}"
     started = time.perf_counter()
     sizes = EXPORTERS[target](program, folder / file)

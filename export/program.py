@@ -127,6 +127,13 @@ def recapture(program: Program, module: torch.nn.Module, precision: str) -> Prog
     return dataclasses.replace(program, exported=exported, precision=precision)
 
 
+def at_one_size(program: Program) -> Program:
+    """``program`` described as one that takes its largest size alone, for :func:`recapture`."""
+    only = program.sizes.largest
+    sizes = SizeRange(largest=only, smallest=only, multiple=program.sizes.multiple)
+    return dataclasses.replace(program, sizes=sizes)
+
+
 def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
     """Bounds for a dynamic program of at most ``size``."""
     low = max(multiple, -(-SMALLEST_SIDE // multiple) * multiple)

@@ -24,6 +24,7 @@ ENGINES: Mapping[str, str] = types.MappingProxyType(
         "onnx": "edgeexpo.runtime.onnx_engine:OnnxEngine",
         "executorch": "edgeexpo.runtime.executorch_engine:ExecutorchEngine",
         "coreml": "edgeexpo.runtime.coreml_engine:CoremlEngine",
+        "litert": "edgeexpo.runtime.litert_engine:LitertEngine",
     }
 )
 """Target -> class that runs its artefacts; imported on use."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from edgeexpo.runtime.engine import (
     in_memory,
     missing,
 )
+from edgeexpo.runtime.muted import muted
 from edgeexpo.spec import ModelSpec
 
 
@@ -29,17 +28,11 @@ def bindings() -> Any:
     Raises:
         MissingDependencyError: ExecuTorch is not installed.
     """
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
     try:
-        return importlib.import_module("executorch.extension.pybindings.portable_lib")
+        with muted():
+            return importlib.import_module("executorch.extension.pybindings.portable_lib")
     except ImportError as error:
         raise missing("executorch", "[export]") from error
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 class ExecutorchEngine:

@@ -15,6 +15,7 @@ from edgeexpo.spec import (
     PRECISIONS,
     SUFFIXES,
     TARGETS,
+    USUAL_TARGETS,
     Gate,
     ModelSpec,
     Recipe,
@@ -161,3 +162,7 @@ def test_inputs_of_their_own_size(
 
 def test_every_target_has_a_suffix() -> None:
     assert set(SUFFIXES) == set(TARGETS)
+
+
+def test_all_stands_for_the_targets_that_one_extra_installs() -> None:
+    assert set(TARGETS) - set(USUAL_TARGETS) == {"litert"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeexpo.errors import UsageError
@@ -51,26 +52,23 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
 
 
 def list_of(
-    known: Sequence[str], everything: str | None = None
+    known: Sequence[str], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> Callable[[str], tuple[str, ...]]:
     """Argument type: names of ``known`` separated by commas, in the order given, each once.
 
     Args:
         known: The names.
-        everything: A name that stands for all of them, as ``all`` does for targets.
+        groups: Names that stand for several of them, as ``all`` does for targets.
     """
 
     def parse(text: str) -> tuple[str, ...]:
         names = [n.strip() for n in text.split(",") if n.strip()]
         if not names:
             raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, found nothing")
-        if everything is not None and everything in names:
-            return tuple(known)
         for name in names:
-            if name not in known:
-                choices = known if everything is None else [*known, everything]
-                raise argparse.ArgumentTypeError(unknown(name, choices))
-        return tuple(dict.fromkeys(names))
+            if name not in known and name not in groups:
+                raise argparse.ArgumentTypeError(unknown(name, [*known, *groups]))
+        return tuple(dict.fromkeys(n for name in names for n in groups.get(name, (name,))))
 
     return parse
 
@@ -113,7 +111,7 @@ def real(accepts: Callable[[float], bool], expected: str) -> Callable[[str], flo
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add ``--target`` and ``--precision``, which pick one artefact of a bundle."""
     parser.add_argument(
-        "--target", type=one_of(TARGETS), help="artefact to use: onnx, executorch or coreml"
+        "--target", type=one_of(TARGETS), help=f"artefact to use: {', '.join(TARGETS)}"
     )
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), help="artefact to use: int8, fp16 or fp32"

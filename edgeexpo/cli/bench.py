@@ -28,7 +28,19 @@ from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.progress import status, track
 from edgeexpo.spec import SizeRange, to_json
 
-ENGINES = {"onnx": "onnxruntime", "executorch": "executorch", "coreml": "coreml"}
+ENGINES = {
+    "onnx": "onnxruntime",
+    "executorch": "executorch",
+    "coreml": "coreml",
+    "litert": "litert",
+}
+PACKAGES = {
+    "onnx": ("onnxruntime", "export"),
+    "executorch": ("executorch", "export"),
+    "coreml": ("coremltools", "export"),
+    "litert": ("ai_edge_litert", "litert-runtime"),
+}
+"""Target -> the package that runs its artefacts, and the extra that brings it."""
 REFERENCE = "reference.pt2"
 WARMUP = 3
 
@@ -120,13 +132,13 @@ def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
     # Timing the MIL interpreter would say nothing about Core ML.
     if artifact.target == "coreml" and sys.platform != "darwin":
         return "not measurable on this host: Core ML runs on macOS"
-    package = {"coreml": "coremltools"}.get(artifact.target, ENGINES[artifact.target])
+    package, extra = PACKAGES[artifact.target]
     if importlib.util.find_spec(package) is not None:
         return None
     if asked is not None:
         raise MissingDependencyError(
             f"{package} is not installed and runs {artifact.file}; "
-            "in a clone of edgeexpo: pip install '.[export]'"
+            f"in a clone of edgeexpo: pip install '.[{extra}]'"
         )
     return f"{package} is not installed"
 

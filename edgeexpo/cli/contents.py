@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
-from edgeexpo.export.census import coreml_census, onnxruntime_census, pte_census
+from edgeexpo.export.census import coreml_census, onnxruntime_census, pte_census, tflite_census
 from edgeexpo.export.pte import read_pte
+from edgeexpo.export.tflite import Tensor, read_tflite
 from edgeexpo.spec import to_json
 
 Contents = dict[str, Any]
@@ -172,6 +173,32 @@ def coreml_contents(path: Path) -> Contents:
     }
 
 
+def tflite_contents(path: Path) -> Contents:
+    """Contents of a ``.tflite`` file.
+
+    Raises:
+        BundleError: It is no LiteRT model.
+        MissingDependencyError: ai-edge-litert is not installed.
+    """
+    try:
+        graph = read_tflite(path)
+    except ImportError as error:
+        raise _missing("ai-edge-litert", path, "litert-runtime") from error
+    except ValueError as error:
+        raise _damaged(path, "a LiteRT model", error) from error
+
+    def tensors(values: Iterable[Tensor]) -> list[dict[str, Any]]:
+        return [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype} for t in values]
+
+    return {
+        "kind": "litert",
+        "inputs": tensors(graph.inputs),
+        "outputs": tensors(graph.outputs),
+        "operators": _histogram(operator.name for operator in graph.operators),
+        "engine_graph": to_json(tflite_census(graph)),
+    }
+
+
 def program_contents(path: Path) -> Contents:
     """Contents of a ``.pt2`` file, a program saved by ``torch.export``.
 
@@ -219,10 +246,10 @@ def _damaged(path: Path, expected: str, reason: object) -> BundleError:
     return BundleError(f"{path} is not {expected}: {reason}; export it again")
 
 
-def _missing(package: str, path: Path) -> MissingDependencyError:
+def _missing(package: str, path: Path, extra: str = "export") -> MissingDependencyError:
     return MissingDependencyError(
         f"{package} is not installed and reads {path.suffix}; "
-        "in a clone of edgeexpo: pip install '.[export]'"
+        f"in a clone of edgeexpo: pip install '.[{extra}]'"
     )
 
 
@@ -230,6 +257,7 @@ READERS: Mapping[str, Any] = {
     ".onnx": onnx_contents,
     ".pte": pte_contents,
     ".mlpackage": coreml_contents,
+    ".tflite": tflite_contents,
     ".pt2": program_contents,
 }
 """Suffix -> the function that reads it."""

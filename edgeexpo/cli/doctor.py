@@ -149,6 +149,7 @@ def engines() -> dict[str, str]:
         "onnxruntime": _importable("onnxruntime"),
         "executorch": _importable("executorch.runtime"),
         "mil-interpreter": _importable("coremltools"),
+        "litert": _importable("ai_edge_litert.interpreter"),
     }
     on_mac = sys.platform == "darwin"
     found["coreml"] = found["mil-interpreter"] if on_mac else "needs macOS"

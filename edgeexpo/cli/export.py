@@ -13,7 +13,7 @@ from edgeexpo.cli.arguments import add_inputs, list_of, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
 from edgeexpo.memory import keep_freed_memory
-from edgeexpo.spec import PRECISIONS, TARGETS
+from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inputs(parser)
     parser.add_argument(
         "--target",
-        type=list_of(TARGETS, everything="all"),
-        help="coreml (default), executorch, onnx, a list of them, or all",
+        type=list_of(TARGETS, {"all": USUAL_TARGETS}),
+        help="coreml (default), executorch, onnx, all for these three, litert, or a list",
     )
     parser.add_argument(
         "--precision",

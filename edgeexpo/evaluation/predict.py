@@ -37,7 +37,7 @@ class Candidate:
     Attributes:
         model: Name for the table.
         precision: ``float`` for a network in torch, else the artefact's.
-        target: ``torch``, ``onnx``, ``executorch`` or ``coreml``.
+        target: ``torch`` or one of :data:`edgeexpo.spec.TARGETS`.
         session: What runs it.
     """
 

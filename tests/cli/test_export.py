@@ -15,6 +15,7 @@ import torch
 
 from edgeexpo.artifact import MANIFEST, Bundle
 from edgeexpo.cli import main
+from edgeexpo.export import lowering
 
 
 def export(network_file, picture_folder, *arguments, factory="net", inputs=("1x3x64x64",)):
@@ -181,3 +182,13 @@ def test_a_killed_export_leaves_nothing_that_looks_like_a_bundle(
     assert not output.exists()
     assert list(tmp_path.glob(".out.partial-*/*"))
     assert not list(tmp_path.rglob(MANIFEST))
+
+
+def test_a_missing_converter_is_exit_4_before_any_work(
+    network_file, picture_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(lowering, "CONVERTERS", {"litert": ("no_such_package", "litert")})
+    output = tmp_path / "bundle"
+    assert export(network_file, picture_folder, "--target=all,litert", "-o", str(output)) == 4
+    assert "pip install 'edgeexpo[litert]'" in last_line(capsys)
+    assert not output.exists()

@@ -210,8 +210,8 @@ def test_a_damaged_package_is_refused(
 
 
 def test_what_nobody_reads_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "net.tflite").write_bytes(b"")
-    for path in (tmp_path / "net.tflite", tmp_path / "nowhere.onnx", tmp_path):
+    (tmp_path / "net.bin").write_bytes(b"")
+    for path in (tmp_path / "net.bin", tmp_path / "nowhere.onnx", tmp_path):
         assert main(["inspect", str(path)]) == 2
         assert "expected" in capsys.readouterr().err
 

@@ -253,14 +253,16 @@ def test_stdout_is_whole_again_afterwards(
 
 
 def test_lists_and_sizes_are_read() -> None:
-    targets = list_of(("onnx", "coreml"), everything="all")
+    targets = list_of(("onnx", "coreml", "litert"), {"all": ("onnx", "coreml")})
     assert targets("coreml, onnx,coreml") == ("coreml", "onnx")
     assert targets("all") == ("onnx", "coreml")
+    assert targets("litert,all,coreml") == ("litert", "onnx", "coreml")
     assert size("480,640") == size("480x640") == (480, 640)
     assert positive("3") == 3
     for read, text in [
         (targets, ""),
         (targets, "tflite"),
+        (targets, "all,tflite"),
         (size, "512"),
         (size, "0,5"),
         (size, "-1,5"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import needs_litert
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.export.executorch_export import export_executorch
+from edgeexpo.export.litert_export import export_litert
 from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.export.program import capture
 
@@ -17,6 +19,9 @@ CASES = [
     (export_coreml, torch.erfinv, "erfinv"),
     (export_executorch, torch.sort, "sort"),
     (export_executorch, torch.special.bessel_j0, "bessel_j0"),
+    pytest.param(
+        export_litert, torch.erfinv, "erfinv", marks=[needs_litert, pytest.mark.slow], id="litert"
+    ),
 ]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,7 +80,19 @@ def test_onnx_takes_luma_and_a_thumbnail_of_its_own_size(tmp_path):
     np.testing.assert_allclose(found, y - thumb.mean(), atol=1e-6)
 
 
-@pytest.mark.parametrize("target", ["onnx", "executorch"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "onnx",
+        "executorch",
+        pytest.param(
+            "litert",
+            marks=pytest.mark.skipif(
+                find_spec("ai_edge_litert") is None, reason="needs edgeexpo[litert-runtime]"
+            ),
+        ),
+    ],
+)
 def test_a_damaged_artefact_is_an_engine_error(tmp_path, target):
     (tmp_path / "m").write_bytes(b"no network")
     with pytest.raises(EngineError, match="cannot load m") as caught:
@@ -109,6 +122,7 @@ def test_a_program_with_other_outputs_is_an_engine_error(outputs, found):
     [
         ("onnx", "onnxruntime", "pip install 'edgeexpo'"),
         ("executorch", "executorch.runtime", r"pip install 'edgeexpo\[export\]'"),
+        ("litert", "ai_edge_litert.interpreter", r"pip install 'edgeexpo\[litert-runtime\]'"),
     ],
 )
 def test_a_missing_engine_names_its_extra(monkeypatch, target, package, advice):
@@ -172,6 +186,8 @@ def test_onnx_threads_run_on_the_cpus_asked_for(tmp_path):
         ("onnx", EngineOptions(2, (2**40,)), f"affinity names CPU .*{2**40}"),
         ("executorch", EngineOptions(2, (0,)), "isolated=True restricts its process"),
         ("executorch", EngineOptions(arena=False), "leave arena=False out"),
+        ("litert", EngineOptions(2, (0,)), "isolated=True restricts its process"),
+        ("litert", EngineOptions(arena=False), "leave arena=False out"),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused(tmp_path, target, options, advice):

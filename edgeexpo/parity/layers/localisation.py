@@ -17,12 +17,12 @@ import numpy as np
 from torch.fx import GraphModule, Node
 
 from edgeexpo.artifact import Artifact, Bundle
-from edgeexpo.errors import MissingDependencyError
+from edgeexpo.errors import MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.layers.alignment import align
 from edgeexpo.parity.layers.judge import Judge, Layer
-from edgeexpo.parity.layers.shares import Share
+from edgeexpo.parity.layers.shares import STEP_SHARE, Share
 from edgeexpo.parity.layers.trace import Arrays, Tracer
 from edgeexpo.parity.layers.trace_program import run_program
 from edgeexpo.parity.reference import load_program
@@ -95,7 +95,7 @@ def localise(
         BundleError: A file is missing or was changed, or no artefact matches.
         EngineError: The artefact cannot be traced.
         MissingDependencyError: The engine is not installed.
-        UsageError: The images cannot be used.
+        UsageError: The images cannot be used, or the target's files not be looked into.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     artifact = opened.select(target, precision)
@@ -168,8 +168,14 @@ def tracer_of(artifact: Artifact, spec: ModelSpec) -> Tracer:
     """What runs and looks into ``artifact``.
 
     Raises:
+        UsageError: Its target's files cannot be looked into.
         MissingDependencyError: Its engine is not installed.
     """
+    if artifact.target not in STEP_SHARE:
+        raise UsageError(
+            f"debug does not look into {artifact.target} files; expected one of "
+            f"{', '.join(STEP_SHARE)}: choose another --target of the same program"
+        )
     try:
         if artifact.target == "onnx":
             from edgeexpo.parity.layers.trace_onnx import OnnxTracer

@@ -16,6 +16,9 @@ from edgeexpo.artifact import Bundle
 LIBRARIES = ("edgeexpo", "numpy", "onnxruntime", "torch", "executorch", "coremltools", "torchao")
 """Libraries whose versions decide what an engine computes."""
 
+MORE_LIBRARIES = {"litert": "ai-edge-litert"}
+"""Likewise, of bundles with an artefact of that target."""
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -50,11 +53,14 @@ def provenance(bundle: Bundle, command: Sequence[str] | None = None) -> Provenan
     digests = [(a.file, a.sha256) for a in manifest.artifacts] + sorted(manifest.files.items())
     if manifest.weights_sha256 is not None:
         digests.append(("weights", manifest.weights_sha256))
+    targets = {artifact.target for artifact in manifest.artifacts}
+    more = [library for target, library in MORE_LIBRARIES.items() if target in targets]
     return Provenance(
         command=shlex.join(arguments),
         facts=tuple(_facts(bundle)),
         versions=tuple(
-            (library, manifest.tools.get(library, ""), version(library)) for library in LIBRARIES
+            (library, manifest.tools.get(library, ""), version(library))
+            for library in (*LIBRARIES, *more)
         ),
         digests=tuple(digests),
         bounds=tuple(

@@ -18,6 +18,8 @@ ENGINES: Mapping[str, str] = {
     "Not verified: other execution providers.",
     "executorch": "The file was run by ExecuTorch with its XNNPACK kernels on this host's CPU. "
     "Not verified: a phone's CPU, and other delegates.",
+    "litert": "The file was run by LiteRT with its XNNPACK kernels on this host's CPU. "
+    "Not verified: a phone's CPU, and its GPU and NPU delegates.",
     "coreml": "The package was run by Apple's Core ML runtime on this Mac. "
     "Not verified: a phone, whose compute units may round otherwise.",
 }

@@ -11,12 +11,12 @@ from edgeexpo.parity.faults.catalogue import FAULTS
 from edgeexpo.parity.faults.judge import Remembering, judge
 from edgeexpo.parity.gates import default_gates
 from edgeexpo.parity.isolation import verification_engine
-from edgeexpo.spec import TARGETS
+from edgeexpo.spec import USUAL_TARGETS
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", USUAL_TARGETS)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_every_fault_is_caught_and_nothing_else(exported, target, precision):
     bundle = Bundle.open(exported)

@@ -1,0 +1,89 @@
+"""LiteRT beside ONNX Runtime: the networks that ship, in fp32 and INT8, judged and timed.
+
+    python benchmarks/litert_table.py [--size H,W] [--runs N] [NAME ...]
+
+A row a network and precision, exported at its default size or another: worst photograph against the
+float network, bytes, and CPU milliseconds of one run on one thread (the engines taking turns, the
+least of 10, so that a busy machine changes little), each for the ONNX and the LiteRT artefact; the
+sizes that the LiteRT one takes and its status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.cli.arguments import size
+from edgeexpo.cli.timing import pictures
+from edgeexpo.errors import ExportError
+from edgeexpo.models import zoo
+from edgeexpo.pipeline import export_bundle
+from edgeexpo.runtime.engine import Arrays, Engine, EngineOptions, open_engine
+
+TARGETS = ("onnx", "litert")
+PRECISIONS = ("fp32", "int8")
+
+
+def row(bundle: Bundle, precision: str, runs: int) -> str:
+    """The table's row of one precision of a bundle."""
+    spec, judged = bundle.manifest.model, bundle.manifest.parity["artifacts"]
+    pair = [bundle.select(target, precision) for target in TARGETS]
+    found = {r["file"]: r["worst"] for r in judged}
+    psnr = ", ".join(f"{found[a.file].get('psnr', float('nan')):.1f}" for a in pair)
+    kilobytes = ", ".join(f"{a.bytes / 1000:.0f}" for a in pair)
+    height, width = spec.fixed_size or bundle.manifest.recipe.size
+    inputs = pictures(spec, height, width)
+    options = EngineOptions(threads=1)
+    engines = [open_engine(a.target, bundle.file(a.file), spec, options) for a in pair]
+    ms = ", ".join(f"{t:.1f}" for t in timed(engines, inputs, runs))
+    status = pair[1].status + (f": {pair[1].error}" if pair[1].error else "")
+    shown = f"{precision} | {psnr} | {kilobytes} | {ms} | {_sizes(pair[1])} | {status}"
+    return f"| {spec.name}, {height}x{width} | {shown} |"
+
+
+def timed(engines: list[Engine], inputs: Arrays, runs: int) -> list[float]:
+    """Least CPU milliseconds of one run of each engine; they take turns."""
+    spent: list[list[float]] = [[] for _ in engines]
+    for _ in range(1 + runs):
+        for engine, times in zip(engines, spent, strict=True):
+            started = time.process_time()
+            engine.run(inputs)
+            times.append(1e3 * (time.process_time() - started))
+    return [min(times[1:]) for times in spent]
+
+
+def _sizes(artifact: Artifact) -> str:
+    return "this one" if artifact.sizes.smallest == artifact.sizes.largest else "all up to it"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--size", type=size, help="H,W (default: what each is exported at)")
+    parser.add_argument("--runs", type=int, default=10)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print("| network, size | | PSNR dB | kB | CPU ms | sizes | LiteRT |")
+    print("|---|---|---|---|---|---|---|")
+    for name in args.names or [n for n in zoo.ENTRIES if zoo.get(n).weights]:
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "bundle"
+            try:
+                bundle = export_bundle(
+                    name, targets=TARGETS, precision=PRECISIONS, size=args.size, output=output
+                )
+            except ExportError as error:
+                print(f"| {name} | | | | | | {error} |", flush=True)
+                continue
+            for precision in PRECISIONS:
+                print(row(bundle, precision, args.runs), flush=True)
+
+
+if __name__ == "__main__":
+    main()
