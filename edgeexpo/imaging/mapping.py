@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.imaging.raster import Raster, strips
+from edgeexpo.imaging.scratch import empty, planes, scope
 
 Lut = npt.NDArray[np.float64]
 
@@ -81,9 +82,13 @@ def histograms(frame: Raster) -> Lut:
     height, width = frame.shape[:2]
     counts = np.zeros((3, CODES))
     for window in strips(frame.shape):
-        codes = np.rint(frame[window] * (CODES - 1)).astype(np.uint8)
-        for c in range(3):
-            counts[c] += np.bincount(codes[..., c].ravel(), minlength=CODES)
+        with scope():
+            part = planes(frame[window])
+            values, index = empty(part.shape[1:]), empty(part.shape[1:], np.intp)
+            for plane, count in zip(part, counts, strict=True):
+                np.rint(np.multiply(plane, CODES - 1, out=values), out=values)
+                np.copyto(index, values, casting="unsafe")
+                count += np.bincount(index.reshape(-1), minlength=CODES)
     return np.asarray(counts / max(1, height * width))
 
 
