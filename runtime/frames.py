@@ -26,7 +26,7 @@ from edgeexpo.imaging.raster import (
     windows,
     write,
 )
-from edgeexpo.imaging.scratch import copy_planes, planar
+from edgeexpo.imaging.scratch import clip_planes, copy_planes, planar
 from edgeexpo.runtime.strides import check_strides
 from edgeexpo.runtime.yuv import Coding, Planes, rgb_to_yuv, yuv_to_rgb
 
@@ -108,7 +108,7 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
     def write_codes(window: Window) -> None:
         values = planar((*sides(window), 3))
         write(picture, window, values)
-        np.clip(values, 0, 1, out=values)
+        clip_planes(values)
         if target.dtype.kind != "f":
             values *= np.float32(np.iinfo(target.dtype).max)
             np.rint(values, out=values)
@@ -180,7 +180,7 @@ def _check_values(frame: np.ndarray) -> None:
 def _floats(codes: np.ndarray, out: np.ndarray) -> None:
     copy_planes(codes, out)
     if codes.dtype.kind == "f":
-        np.clip(out, 0, 1, out=out)
+        clip_planes(out)
     else:
         out /= np.float32(np.iinfo(codes.dtype).max)
 

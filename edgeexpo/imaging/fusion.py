@@ -30,7 +30,7 @@ from edgeexpo.imaging.raster import (
     windows,
     within,
 )
-from edgeexpo.imaging.scratch import empty, planar, row_planes, scope
+from edgeexpo.imaging.scratch import clip_planes, empty, planar, row_planes, scope
 from edgeexpo.imaging.scratch import planes as planes_of
 
 Picture = npt.NDArray[np.float32]
@@ -130,7 +130,8 @@ def fused_by_windows(
         around = grown(window, _MARGIN, shape, _CELL)
         parts = [row_planes(f[around]) for f in frames]
         blended = _blend(parts, _masks(parts, chosen), _FINE, base[..., *_cells(around)])
-        np.clip(blended[..., *within(window, around)], 0, 1, out=planes_of(out))
+        np.copyto(planes_of(out), blended[..., *within(window, around)])
+        clip_planes(out)
 
     return Computed(shape, compute)
 
@@ -139,8 +140,8 @@ def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
     """All at once."""
     parts = [row_planes(frame) for frame in frames]
     blended = _blend(parts, _masks(parts, measures), _depth(out.shape))
-    np.clip(blended, 0, 1, out=blended)
     np.copyto(planes_of(out), blended)
+    clip_planes(out)
 
 
 def _blend(

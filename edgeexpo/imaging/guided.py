@@ -23,7 +23,7 @@ from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
 from edgeexpo.imaging.local_affine import fit
 from edgeexpo.imaging.raster import Computed, Raster, Window, whole
 from edgeexpo.imaging.resize import bilinear_taps, resize
-from edgeexpo.imaging.scratch import empty, planes, row_planes, scope
+from edgeexpo.imaging.scratch import clip_planes, empty, planes, row_planes, scope
 
 Picture = npt.NDArray[np.float32]
 _Taps = tuple[npt.NDArray[np.intp], Picture]
@@ -96,7 +96,7 @@ def guided_by_windows(
         )
         _apply(coefficients, guide, vertical, horizontal, planes(out))
         if color == "rgb":
-            np.clip(out, 0, 1, out=out)
+            clip_planes(out)
         else:
             np.copyto(out, decode(out, color))
 
@@ -139,18 +139,21 @@ def _apply(
     """
     (above, below), weight = rows
     lowest, highest = int(above.min()), int(above.max())
-    enlarged = _enlarged(coefficients[:, :, lowest : int(below.max()) + 1], columns)
+    every = coefficients.reshape(-1, *coefficients.shape[2:])
+    enlarged = _enlarged(every[:, lowest : int(below.max()) + 1], columns)
     starts = [int(above.searchsorted(row)) for row in range(lowest, highest + 2)]
     tallest = max(stop - start for start, stop in itertools.pairwise(starts))
-    step = empty((*enlarged.shape[:2], len(columns[1])))
+    step = empty((*coefficients.shape[:2], len(columns[1])))
     strips = [empty((3, tallest, len(columns[1]))) for _ in range(3)]
     for row, (start, stop) in enumerate(itertools.pairwise(starts)):
         if start == stop:
             continue
         lines = [plane[start:stop] for plane in guide]
         change, base, part = (strip[:, : stop - start] for strip in strips)
-        first = enlarged[:, :, row]
-        np.subtract(enlarged[:, :, below[start] - lowest], first, out=step)
+        first, second = (
+            enlarged[:, index].reshape(step.shape) for index in (row, below[start] - lowest)
+        )
+        np.subtract(second, first, out=step)
         _affine(step, lines, part, change)
         _affine(first, lines, part, base)
         change *= weight[start:stop, None]
@@ -160,12 +163,12 @@ def _apply(
 def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
     """Along rows."""
     (before, after), weight = columns
-    left = empty((*coefficients.shape[:3], len(weight)))
+    left = empty((*coefficients.shape[:2], len(weight)))
     with scope():
         held, right = empty(coefficients.shape), empty(left.shape)
         np.copyto(held, coefficients)
-        held.take(before, 3, out=left, mode="clip")
-        held.take(after, 3, out=right, mode="clip")
+        held.take(before, 2, out=left, mode="clip")
+        held.take(after, 2, out=right, mode="clip")
         right -= left
         right *= weight
         left += right

@@ -147,7 +147,10 @@ def _mappings(
     elif ev is None:
         ev = responses.estimate_ev(x1, x2, table)
     lift, lower = mapping.square_roots(table, ev)
-    return np.ascontiguousarray(lift.T, np.float32), np.ascontiguousarray(lower.T, np.float32)
+    by_channel = empty((2, 3, CODES))
+    by_channel[0] = lift.T
+    by_channel[1] = lower.T
+    return by_channel[0], by_channel[1]
 
 
 def _looked_up(values: Picture, weight: Picture, lut: Picture) -> tuple[Picture, Picture]:

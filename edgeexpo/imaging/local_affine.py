@@ -84,7 +84,7 @@ def _whole(guide: Planes, target: Planes) -> tuple[Doubles, Doubles]:
         pixels -= centre[:, None]
         values, vectors = np.linalg.eigh(pixels @ pixels.T / pixels.shape[1])
         cross = vectors.T @ (pixels @ change.T) / pixels.shape[1]
-    inverse = np.where(values > _UNSEEN, 1 / np.maximum(values, _UNSEEN), 0)
+    inverse = (values > _UNSEEN) / np.maximum(values, _UNSEEN)
     slope = (vectors @ (cross * inverse[:, None])).T
     return mean + slope, change_centre - slope @ centre
 

@@ -135,6 +135,35 @@ def copy_planes(picture: np.ndarray, out: np.ndarray) -> None:
         np.copyto(target, source, casting="unsafe")
 
 
+def clip_planes(picture: np.ndarray) -> None:
+    """Clip a HxWxC picture to [0, 1] in place."""
+    for plane in planes(picture):
+        np.clip(plane, 0, 1, out=plane)
+
+
+def interp(x: np.ndarray, xp: np.ndarray, fp: np.ndarray) -> np.ndarray:
+    """``numpy.interp`` of float64 vectors; it has no ``out``, so its results are small pieces."""
+    out = empty(x.shape, np.float64)
+    for part in _pieces(len(x)):
+        out[part] = np.interp(x[part], xp, fp)
+    return out
+
+
+def kept(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Those of a vector's values at which the mask is true, also in pieces."""
+    out = empty((int(np.count_nonzero(mask)),), values.dtype)
+    start = 0
+    for part in _pieces(len(values)):
+        chosen = values[part][mask[part]]
+        out[start : start + len(chosen)] = chosen
+        start += len(chosen)
+    return out
+
+
+def _pieces(length: int) -> list[slice]:
+    return [slice(start, start + _BUFFER) for start in range(0, length, _BUFFER)]
+
+
 def scope() -> contextlib.AbstractContextManager[None]:
     """At its end, arrays taken inside go back to this thread's scratch where it has one."""
     scratch = _local.scratch
