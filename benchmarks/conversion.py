@@ -9,6 +9,7 @@ read into RGB and written from RGB alone, as the session does it, taking turns; 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from wrapper_cost import median_ms
 from edgeexpo import runtime
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.raster import whole
+from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
 
 
@@ -38,12 +40,25 @@ def main() -> None:
         for frame in frames:
             frame[...] = rng.integers(16, 236, frame.shape, frame.dtype)
         pictures = [whole(to_rgb(frame, layout)) for frame in frames]
-        out = empty(height, width, layout)
+        out, memory = empty(height, width, layout), Scratch()
+
+        def in_memory(work: Callable[[], object]) -> None:
+            with memory.lent():
+                work()
+            memory.clear()
+
+        def read() -> None:
+            for frame in frames:
+                whole(to_rgb(frame, layout), given.threads)
+
+        def write() -> None:
+            from_rgb(pictures[0], layout, out, workers=given.threads)
+
         found = median_ms(
             {
                 "frame to frame": lambda: session.run_into(out, *frames, ev=4.0),
-                "read": lambda: [whole(to_rgb(frame, layout), given.threads) for frame in frames],
-                "write": lambda: from_rgb(pictures[0], layout, out, workers=given.threads),
+                "read": lambda: in_memory(read),
+                "write": lambda: in_memory(write),
             },
             given.runs,
         )
