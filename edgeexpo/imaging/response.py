@@ -178,9 +178,9 @@ class _Prior:
 def _gauss_newton(
     codes_under: Table, codes_over: Table, weight: Table, prior: _Prior, steps: int = 12
 ) -> Table:
-    value, tried, scale = (_doubles(len(weight) + 5) for _ in range(3))
-    slopes = empty((5, len(value)), np.float64)
-    np.multiply(weight, len(weight) / weight.sum(), out=scale[:-5])
+    value, tried = _doubles(len(weight) + 5), _doubles(len(weight) + 5)
+    scale, slopes = _doubles(len(weight)), empty((5, len(value)), np.float64)
+    np.multiply(weight, len(weight) / weight.sum(), out=scale)
     np.sqrt(scale, out=scale)
     scale *= CODES - 1
 
@@ -197,7 +197,7 @@ def _gauss_newton(
             np.subtract(
                 interp(up, _radiance(), curve), interp(down, _radiance(), curve), out=out[:-5]
             )
-        out[:-5] *= scale[:-5]
+        out[:-5] *= scale
         out[-5:] = prior.residuals(parameters)
 
     parameters = np.zeros(5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_bundle import write_bundle
 
+from edgeexpo.imaging import scratch
 from edgeexpo.imaging.raster import whole
 from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
@@ -94,8 +96,8 @@ def test_an_allocation_is_seen(script):
 
 
 def overwritten(monkeypatch):
-    """Have what goes back to a scratch overwritten at once, as a later frame would some time."""
-    release = Scratch.release
+    """Have memory hold no number: new, or as soon as it went back, which a later frame would do."""
+    release, slab = Scratch.release, scratch._slab
 
     def release_and_overwrite(self, top=(0, 0, 0)):
         for index in range(top[0], min(self._slab + 1, len(self._slabs))):
@@ -103,7 +105,13 @@ def overwritten(monkeypatch):
             self._slabs[index][top[1] if index == top[0] else 0 : stop] = 255  # NaN
         release(self, top)
 
+    def overwritten_slab(size):
+        memory = slab(size)
+        memory[...] = 255
+        return memory
+
     monkeypatch.setattr(Scratch, "release", release_and_overwrite)
+    monkeypatch.setattr(scratch, "_slab", overwritten_slab)
 
 
 @pytest.mark.parametrize("layout", ["rgb", "nv12"])
@@ -143,8 +151,6 @@ def test_threads_that_share_a_session_do_not_share_memory(tmp_path, name):
 
 
 def test_a_closed_session_keeps_no_memory(tmp_path):
-    import tracemalloc
-
     frames = frames_of("fusion")
     tracemalloc.start()
     session = opened(tmp_path / "b", "fusion")
