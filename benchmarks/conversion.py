@@ -24,6 +24,7 @@ from edgeexpo.imaging.raster import whole
 from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
 
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
