@@ -42,7 +42,10 @@ class Engine(Protocol):
         """Load the artefact at ``path``. Raises :class:`EngineError` if the engine refuses it."""
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Run once: NCHW float32 by input name to NCHW float32 by output name."""
+        """Run once: NCHW float32 by input name to NCHW float32 by output name.
+
+        The inputs are valid during the run: their memory is the next tile's.
+        """
 
     def close(self) -> None:
         """Free the engine; calling it twice is harmless."""

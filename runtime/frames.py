@@ -15,7 +15,18 @@ import numpy as np
 
 from edgeexpo.errors import PictureError
 from edgeexpo.frame_format import FrameFormat
-from edgeexpo.imaging.raster import SIDE, Computed, Raster, Window, for_each, turned, windows
+from edgeexpo.imaging.raster import (
+    SIDE,
+    Computed,
+    Raster,
+    Window,
+    for_each,
+    sides,
+    turned,
+    windows,
+    write,
+)
+from edgeexpo.imaging.scratch import clip_planes, copy_planes, planar
 from edgeexpo.runtime.strides import check_strides
 from edgeexpo.runtime.yuv import Coding, Planes, rgb_to_yuv, yuv_to_rgb
 
@@ -72,9 +83,9 @@ def from_rgb(
     """
     quarters, mirrored = frame_format.rotation // 90, frame_format.mirror
     delivered = turned(picture, quarters if mirrored else -quarters, mirrored)
-    write = _yuv_writer if frame_format.is_yuv else _rgb_writer
+    writer = _yuv_writer if frame_format.is_yuv else _rgb_writer
     parts = windows(delivered.shape, side, side)
-    for_each(parts, write(delivered, frame_format, out), workers)
+    for_each(parts, writer(delivered, frame_format, out), workers)
 
 
 def _yuv_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Callable[[Window], None]:
@@ -94,10 +105,16 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
     _check_writable((axes,), picture.shape[:2], axes.shape[:2])
     channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
 
-    def write(window: Window) -> None:
-        channels[window] = _codes(np.clip(picture[window], 0, 1), target.dtype)
+    def write_codes(window: Window) -> None:
+        values = planar((*sides(window), 3))
+        write(picture, window, values)
+        clip_planes(values)
+        if target.dtype.kind != "f":
+            values *= np.float32(np.iinfo(target.dtype).max)
+            np.rint(values, out=values)
+        copy_planes(values, channels[window])
 
-    return write
+    return write_codes
 
 
 def empty(height: int, width: int, frame_format: FrameFormat, kind: str = "uint8") -> np.ndarray:
@@ -140,7 +157,7 @@ def _from_rgb(frame: np.ndarray, layout: str) -> Raster:
     _check_rgb(frame, axes)
     _check_values(frame)
     channels = axes[..., ::-1] if layout == "bgr" else axes
-    return Computed(axes.shape, lambda rows, columns: _floats(channels[rows, columns]))
+    return Computed(axes.shape, lambda window, out: _floats(channels[window], out))
 
 
 def _check_rgb(frame: np.ndarray, axes: np.ndarray) -> None:
@@ -160,21 +177,16 @@ def _check_values(frame: np.ndarray) -> None:
             raise PictureError(f"found values from {low:g} to {high:g}; expected [0,1]")
 
 
-def _floats(codes: np.ndarray) -> np.ndarray:
+def _floats(codes: np.ndarray, out: np.ndarray) -> None:
+    copy_planes(codes, out)
     if codes.dtype.kind == "f":
-        return np.clip(codes.astype(np.float32), 0, 1)
-    return codes.astype(np.float32) / np.float32(np.iinfo(codes.dtype).max)
+        clip_planes(out)
+    else:
+        out /= np.float32(np.iinfo(codes.dtype).max)
 
 
 def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "a scalar"
-
-
-def _codes(picture: np.ndarray, kind: np.dtype) -> np.ndarray:
-    if kind.kind == "f":
-        return picture.astype(kind, copy=False)
-    codes: np.ndarray = np.rint(picture * np.float32(np.iinfo(kind).max))
-    return codes.astype(kind)
 
 
 def _planes(frame: Frame, frame_format: FrameFormat) -> Planes:

@@ -10,6 +10,7 @@ import numpy as np
 from edgeexpo.errors import UsageError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.raster import Raster
+from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime.frames import Frame, check_same
 from edgeexpo.spec import ModelSpec
 
@@ -27,6 +28,7 @@ class Job:
         pictures: The frames, HxWx3 float32 RGB in [0,1].
         inputs: The network's, HxWxC float32 by name.
         output: The network's, HxWxC float32.
+        memory: What ``pictures``, ``inputs``, ``output`` and all that is between lie in.
     """
 
     frames: Sequence[Frame]
@@ -36,6 +38,7 @@ class Job:
     pictures: Sequence[Raster] = ()
     inputs: Mapping[str, Raster] = field(default_factory=dict)
     output: Raster = field(default_factory=lambda: np.empty((0, 0, 0)))
+    memory: Scratch = field(default_factory=Scratch)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from edgeexpo.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
 from edgeexpo.imaging.fusion import fused_by_windows
 from edgeexpo.imaging.guided import encode, guided_by_windows
 from edgeexpo.imaging.interpolation import intermediate_by_windows
-from edgeexpo.imaging.raster import SIDE, Computed, Raster, whole
+from edgeexpo.imaging.raster import SIDE, Computed, Raster, Window, whole
 from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec, StageSpec
 
@@ -133,8 +133,8 @@ def _luma(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> lis
 
 
 def _luma_of(frame: Raster) -> Raster:
-    def compute(rows: slice, columns: slice) -> np.ndarray:
-        return rgb_to_ycbcr(frame[rows, columns])[..., :1]
+    def compute(window: Window, out: np.ndarray) -> None:
+        np.copyto(out, rgb_to_ycbcr(frame[window])[..., :1])
 
     return Computed((*frame.shape[:2], 1), compute)
 
@@ -162,14 +162,14 @@ def _chroma(output: Raster, frames: Frames, parameters: Mapping[str, Any], *_: i
         scaled = [resize(frame, size) for frame in frames]
         return guided_by_windows(whole(_chroma(output, scaled, parameters)), frames)
 
-    def compute(rows: slice, columns: slice) -> np.ndarray:
-        parts = [rgb_to_ycbcr(frame[rows, columns])[..., 1:] - 0.5 for frame in frames]
+    def compute(window: Window, out: np.ndarray) -> None:
+        parts = [rgb_to_ycbcr(frame[window])[..., 1:] - 0.5 for frame in frames]
         colors = np.stack(parts)
         weights = np.abs(colors)
         total = weights.sum(0)
         mixed = (colors * weights).sum(0) / np.where(total > 0, total, 1)
-        rgb = ycbcr_to_rgb(np.concatenate([output[rows, columns], mixed + 0.5], 2))
-        return np.clip(rgb, 0, 1).astype(np.float32)
+        rgb = ycbcr_to_rgb(np.concatenate([output[window], mixed + 0.5], 2))
+        np.clip(rgb, 0, 1, out=out)
 
     return Computed((*size, 3), compute)
 

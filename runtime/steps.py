@@ -6,14 +6,16 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError
 from edgeexpo.imaging.bt2100 import encoded
-from edgeexpo.imaging.raster import Computed, Raster, whole, windows
+from edgeexpo.imaging.raster import Computed, Raster, Window, whole, windows, write
 from edgeexpo.imaging.resize import resize
+from edgeexpo.imaging.scratch import Scratch, planar
 from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engine import Engine, promised
 from edgeexpo.runtime.fitting import network_size
@@ -65,6 +67,7 @@ class Steps:
         self._engine: Engine | None = engine
         self._lock = threading.Lock()
         self._process = os.getpid()
+        self._idle: deque[Scratch] = deque()
 
     def begin(self, job: Job, out: Frame | None = None) -> Job:
         """Refuse, before any work, what no step could use.
@@ -80,7 +83,9 @@ class Steps:
 
     def prepare(self, job: Job) -> Job:
         """Frames to the network's inputs. Raises :class:`PictureError` for a bad frame."""
-        with self._timed("front"):
+        with contextlib.suppress(IndexError):
+            job.memory = self._idle.pop()
+        with job.memory.lent(), self._timed("front"):
             named = zip(self._spec.frames, job.frames, strict=True)
             pictures = [upright(name, f, self._formats.frames) for name, f in named]
             height, width = pictures[0].shape[:2]
@@ -97,7 +102,7 @@ class Steps:
     def infer(self, job: Job) -> Job:
         """Inputs to the network's output. Raises :class:`EngineError`."""
         name = self._spec.outputs[0].name
-        with self._lock, self._timed("network"):
+        with self._lock, job.memory.lent(), self._timed("network"):
             run = self.engine().run
             job.output = run_windows(
                 lambda part: _finite(promised(run(part), self._spec, part)[name]),
@@ -117,7 +122,7 @@ class Steps:
         Raises:
             PictureError: ``out`` does not fit.
         """
-        with self._timed("back"):
+        with job.memory.lent(), self._timed("back"):
             output, spec = job.output, self._spec
             if spec.residual is not None:
                 output = _blended(job.inputs[spec.residual], output, job.strength)
@@ -127,6 +132,8 @@ class Steps:
             if spec.kind == "correction" and job.fuse:
                 picture = _blended(job.pictures[0], picture, job.strength)
             made = self._delivered(job, picture, out, side)
+        job.memory.clear()
+        self._idle.append(job.memory)
         self._observe(COUNT, 1, {})
         return made
 
@@ -139,14 +146,14 @@ class Steps:
                 out = empty(height, width, written, kind)
             from_rgb(shown, written, out, side, self._budget.workers)
             return out
-        if out is None:
-            return whole(picture, self._budget.workers)
         shape = tuple(picture.shape)
+        if out is None:
+            out = np.empty(shape, np.float32)
         if not (isinstance(out, np.ndarray) and out.dtype.name == "float32" and out.shape == shape):
             size = "x".join(map(str, shape))
             raise PictureError(f"the output does not fit; expected a {size} float32 array")
         for window in windows(shape, side, side):
-            out[window] = picture[window]
+            write(picture, window, out[window])
         return out
 
     def _shown(self, picture: Raster, fuse: bool) -> Raster | None:
@@ -157,8 +164,8 @@ class Steps:
         if not (written.is_hdr and fuse):
             return None
 
-        def compute(rows: slice, columns: slice) -> np.ndarray:
-            return encoded(picture[rows, columns], written.transfer, written.peak_nits)
+        def compute(window: Window, out: np.ndarray) -> None:
+            np.copyto(out, encoded(picture[window], written.transfer, written.peak_nits))
 
         return Computed(picture.shape, compute)
 
@@ -170,7 +177,7 @@ class Steps:
 
     def _store(self, shape: tuple[int, ...]) -> Output:
         if self._budget.keeps(shape):
-            return np.empty(shape, np.float32)
+            return planar(shape)
         return Spool(shape)
 
     def engine(self) -> Engine:
@@ -193,6 +200,7 @@ class Steps:
             return
         with self._lock:
             engine, self._engine = self._engine, None
+        self._idle.clear()
         if engine is not None:
             engine.close()
 
@@ -204,7 +212,8 @@ class Steps:
 
 
 def _finite(output: np.ndarray) -> np.ndarray:
-    if not np.isfinite(output).all():
+    # Whatever is not finite shows in one of the two.
+    if not (np.isfinite(output.min()) and np.isfinite(output.max())):
         raise EngineError(
             "the network gave numbers that are not finite; find the layer with: edgeexpo debug"
         )
@@ -215,8 +224,11 @@ def _blended(start: Raster, end: Raster, share: float) -> Raster:
     if share == 1:
         return end
 
-    def compute(rows: slice, columns: slice) -> np.ndarray:
-        before = start[rows, columns]
-        return np.asarray(before + np.float32(share) * (end[rows, columns] - before))
+    def compute(window: Window, out: np.ndarray) -> None:
+        before = start[window]
+        write(end, window, out)
+        out -= before
+        out *= np.float32(share)
+        out += before
 
     return Computed(end.shape, compute)

@@ -8,6 +8,7 @@ it. Only the core of a tile, the part without halo, is kept.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.raster import Raster, Window, reflected, whole, within
+from edgeexpo.imaging.raster import Raster, Window, reflected, sides, within, write
+from edgeexpo.imaging.scratch import empty
 from edgeexpo.spec import SizeRange
 
 Arrays = Mapping[str, np.ndarray]
@@ -156,7 +158,7 @@ def run_windows(
     Raises:
         PictureError: As :func:`plan_tiles`; without a halo, as :func:`check_whole`.
     """
-    whole_inputs = {name: _tensor(whole(inputs[name])) for name in fixed}
+    whole_inputs = {name: _tensor(inputs[name]) for name in fixed}
     pictures = {name: value for name, value in inputs.items() if name not in whole_inputs}
     if not pictures:
         return np.asarray(run(whole_inputs)[0].transpose(1, 2, 0))
@@ -165,10 +167,13 @@ def run_windows(
         check_whole(height, width, sizes)
     full = padded_size(height, width, sizes)
     padded = {name: reflected(value, *full) for name, value in pictures.items()}
+    tiles = plan_tiles(*full, halo, sizes)
+    area = max(math.prod(sides(tile.window)) for tile in tiles)
+    memory = {name: empty((area * value.shape[2],)) for name, value in padded.items()}
     output: Output | None = None
-    for tile in plan_tiles(*full, halo, sizes):
+    for tile in tiles:
         read, kept = tile.window, tile.kept(height, width)
-        part = {name: _tensor(value[read]) for name, value in padded.items()}
+        part = {n: _tensor(value, read, memory[n]) for n, value in padded.items()}
         result = run({**part, **whole_inputs})[0].transpose(1, 2, 0)
         if output is None:
             output = store((height, width, result.shape[2]))
@@ -177,9 +182,16 @@ def run_windows(
     return output
 
 
-def _tensor(picture: np.ndarray) -> np.ndarray:
-    """HxWxC as 1xCxHxW, contiguous."""
-    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
+def _tensor(
+    raster: Raster, window: Window | None = None, memory: np.ndarray | None = None
+) -> np.ndarray:
+    """A window, or all, of HxWxC as 1xCxHxW, contiguous, at the beginning of ``memory``."""
+    height, width, channels = raster.shape
+    window = window or (slice(0, height), slice(0, width))
+    shape = (1, channels, *sides(window))
+    tensor = empty(shape) if memory is None else memory[: math.prod(shape)].reshape(shape)
+    write(raster, window, tensor[0].transpose(1, 2, 0))
+    return tensor
 
 
 def _window(height: int, width: int, sizes: SizeRange) -> tuple[int, int] | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeexpo.frame_format import MATRICES, SITINGS
-from edgeexpo.imaging.raster import Computed, Raster, Window, grown, within
+from edgeexpo.imaging.raster import Computed, Raster, Window, grown, sides, within, write
+from edgeexpo.imaging.scratch import empty, planar, scope
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Y, HxW, then U and V, H/2 x W/2: codes, of 10 bits in the upper bits of uint16 or of 8."""
@@ -55,58 +56,97 @@ def yuv_to_rgb(planes: Planes, coding: Coding) -> Raster:
     """HxWx3 float32 RGB in [0,1]; chroma is interpolated bilinearly."""
     shape = (*planes[0].shape, 3)
 
-    def compute(rows: slice, columns: slice) -> np.ndarray:
-        # One chroma sample more on every side, which interpolation looks at.
-        around = grown((rows, columns), 2, shape, multiple=2)
-        half = tuple(slice(span.start // 2, span.stop // 2) for span in around)
-        parts = (planes[0][around], planes[1][half], planes[2][half])
-        return _converted(parts, coding)[within((rows, columns), around)]
+    def compute(window: Window, out: np.ndarray) -> None:
+        paired = grown(window, 0, shape, multiple=2)
+        if paired == window:
+            _convert(planes, coding, window, out)
+            return
+        picture = planar((*sides(paired), 3))
+        _convert(planes, coding, paired, picture)
+        np.copyto(out, picture[within(window, paired)])
 
     return Computed(shape, compute)
 
 
-def _converted(planes: Planes, coding: Coding) -> np.ndarray:
+def _convert(planes: Planes, coding: Coding, window: Window, out: np.ndarray) -> None:
+    """A window that starts and stops on even numbers."""
     red, blue = MATRICES[coding.matrix]
     green = 1 - red - blue
-    luma, *chroma = planes
-    y = _floats(luma, coding.luma, coding)
-    u, v = (_floats(plane, coding.chroma, coding) for plane in chroma)
-    # What a channel adds to Y is interpolated, since there is a quarter as much of it.
-    added: Planes = (
-        v * np.float32(2 * (1 - red)),
-        u * np.float32(-2 * blue * (1 - blue) / green)
-        + v * np.float32(-2 * red * (1 - red) / green),
-        u * np.float32(2 * (1 - blue)),
-    )
+    y, mixed = empty(sides(window)), empty(sides(window))
+    np.copyto(y, _codes(planes[0][window], coding))
+    y -= np.float32(coding.luma[0])
+    y /= np.float32(coding.luma[1])
+    (u, unit), (v, _) = (_interpolated(plane, _half(window), coding) for plane in planes[1:])
+    for channel, chroma, share in ((0, v, red), (2, u, blue)):
+        np.multiply(chroma, np.float32(2 * (1 - share) * unit), out=mixed)
+        mixed += y
+        np.clip(mixed, 0, 1, out=out[..., channel])
+    for chroma, share in ((u, blue), (v, red)):
+        chroma *= np.float32(-2 * share * (1 - share) / green * unit)
+        y += chroma
+    np.clip(y, 0, 1, out=out[..., 1])
+
+
+def _codes(plane: np.ndarray, coding: Coding) -> np.ndarray:
+    """int16; those of eight bits as they are."""
+    if not coding.shift:
+        return plane
+    codes = empty(plane.shape, np.uint16)
+    np.right_shift(plane, coding.shift, out=codes)
+    return codes.view(np.int16)
+
+
+def _interpolated(plane: np.ndarray, window: Window, coding: Coding) -> tuple[np.ndarray, float]:
+    """A window of chroma at twice its size, grey as 0, and what one of its units is.
+
+    Integers stay exact: neighbours are added as often as they count.
+    """
+    height, width = sides(window)
     on_row, on_column = SITINGS[coding.siting]
-    picture = np.empty((*luma.shape, 3), np.float32)
-    for channel, samples in enumerate(added):
-        for row, tall in enumerate(_phases(samples, 0, on_row)):
-            for column, values in enumerate(_phases(tall, 1, on_column)):
-                at = (slice(row, None, 2), slice(column, None, 2))
-                np.add(y[at], values, out=picture[(*at, channel)])
-    return np.clip(picture, 0, 1, out=picture)
+    values = empty((2 * height, 2 * width))
+    with scope():
+        samples = _surrounded(plane, window, coding)
+        samples -= np.int16(coding.chroma[0])
+        wide = empty((height + 2, 2 * width), np.int16)
+        tall = empty(values.shape, np.int16)
+        _double(samples, 1, on_column, wide)
+        _double(wide, 0, on_row, tall)
+        np.copyto(values, tall)
+    count = (2 if on_row else 4) * (2 if on_column else 4)
+    return values, 1 / (count * coding.chroma[1])
 
 
-def _floats(plane: np.ndarray, scale: tuple[float, float], coding: Coding) -> np.ndarray:
-    codes = plane >> coding.shift if coding.shift else plane
-    values = codes.astype(np.float32)
-    values -= np.float32(scale[0])
-    values /= np.float32(scale[1])
+def _surrounded(plane: np.ndarray, window: Window, coding: Coding) -> np.ndarray:
+    """Codes of a window and one more on every side, the border's again outside; int16."""
+    height, width = sides(window)
+    values = empty((height + 2, width + 2), np.int16)
+    rows, columns = window
+    read = grown(window, 1, plane.shape)
+    around = slice(rows.start - 1, rows.stop + 1), slice(columns.start - 1, columns.stop + 1)
+    inside = within(read, around)
+    np.copyto(values[inside], _codes(plane[read], coding))
+    for lines, span, side in ((values, rows, plane.shape[0]), (values.T, columns, plane.shape[1])):
+        if span.start == 0:
+            lines[0] = lines[1]
+        if span.stop == side:
+            lines[-1] = lines[-2]
     return values
 
 
-def _phases(samples: np.ndarray, axis: int, on_sample: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Twice as many samples along ``axis``, interpolated: the even and the odd ones."""
-    moved = samples.swapaxes(0, axis)
-    before = np.concatenate([moved[:1], moved[:-1]])
-    after = np.concatenate([moved[1:], moved[-1:]])
+def _double(samples: np.ndarray, axis: int, on_sample: bool, out: np.ndarray) -> None:
+    """Twice as many along ``axis``, interpolated: times 2 on samples, else 4; ends are aside."""
+    before, here, after = (
+        _every(samples, axis, span) for span in (slice(-2), slice(1, -1), slice(2, None))
+    )
+    even, odd = (_every(out, axis, slice(first, None, 2)) for first in (0, 1))
     if on_sample:
-        even, odd = moved, (moved + after) * np.float32(0.5)
-    else:
-        near, quarter = moved * np.float32(0.75), np.float32(0.25)
-        even, odd = near + before * quarter, near + after * quarter
-    return even.swapaxes(0, axis), odd.swapaxes(0, axis)
+        np.add(here, here, out=even)
+        np.add(here, after, out=odd)
+        return
+    with scope():
+        thrice = np.multiply(here, 3, out=empty(here.shape, here.dtype))
+        np.add(before, thrice, out=even)
+        np.add(after, thrice, out=odd)
 
 
 def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, window: Window) -> None:
@@ -119,42 +159,74 @@ def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, window: Window) 
         window: It starts and stops on even numbers.
     """
     red, blue = MATRICES[coding.matrix]
-    weights = np.array([red, 1 - red - blue, blue], np.float32)
+    rgb = _preceded(picture, window)
+    y, part = empty(rgb[0].shape), empty(rgb[0].shape)
+    np.multiply(rgb[0], np.float32(red), out=y)
+    for channel, share in ((1, 1 - red - blue), (2, blue)):
+        np.multiply(rgb[channel], np.float32(share), out=part)
+        y += part
     on_row, on_column = SITINGS[coding.siting]
-    rows, columns = window
-    # One row and column before, for chroma that lies on luma samples.
-    above, left = min(rows.start, 1), min(columns.start, 1)
-    read = picture[rows.start - above : rows.stop, columns.start - left : columns.stop]
-    rgb = np.clip(read, 0, 1)
-    y = rgb @ weights
-    _write(planes[0][window], y[above:, left:], coding.luma, coding)
-    half = tuple(slice(span.start // 2, span.stop // 2) for span in window)
+    count = (4 if on_row else 2) * (4 if on_column else 2)
+    half = _half(window)
     for channel, share, plane in ((2, blue, planes[1]), (0, red, planes[2])):
-        full = rgb[..., channel] - y
-        small = _halved(_halved(full, 0, above, on_row), 1, left, on_column)
-        small *= np.float32(0.5 / (1 - share))
-        _write(plane[half], small, coding.chroma, coding)
+        with scope():
+            full = np.subtract(rgb[channel], y, out=part)
+            small = _gathered(_gathered(full, 0, on_row), 1, on_column)
+            span = coding.chroma[1] * 0.5 / (1 - share) / count
+            np.copyto(plane[half], _coded(small, coding.chroma[0], span, coding), casting="unsafe")
+    codes = _coded(y, *coding.luma, coding)
+    np.copyto(planes[0][window], codes[1:, 1:], casting="unsafe")
 
 
-def _write(
-    plane: np.ndarray, values: np.ndarray, scale: tuple[float, float], coding: Coding
-) -> None:
-    codes = np.rint(values * np.float32(scale[1]) + np.float32(scale[0]))
-    whole = np.clip(codes, 0, 2**coding.bits - 1).astype(plane.dtype)
-    plane[...] = whole << coding.shift if coding.shift else whole
+def _preceded(picture: Raster, window: Window) -> np.ndarray:
+    """3xHxW in [0,1]: a window and one row and column before it, the border's again outside."""
+    rows, columns = window
+    above, left = min(rows.start, 1), min(columns.start, 1)
+    read = (
+        slice(rows.start - above, rows.stop),
+        slice(columns.start - left, columns.stop),
+    )
+    rgb = empty((3, rows.stop - rows.start + 1, columns.stop - columns.start + 1))
+    write(picture, read, rgb[:, 1 - above :, 1 - left :].transpose(1, 2, 0))
+    for plane in rgb:
+        if not above:
+            plane[0] = plane[1]
+        if not left:
+            plane[:, 0] = plane[:, 1]
+    return np.clip(rgb, 0, 1, out=rgb)
 
 
-def _halved(samples: np.ndarray, axis: int, first: int, on_sample: bool) -> np.ndarray:
-    """Half as many samples along ``axis``: (1 2 1)/4 on samples, else means of two.
+def _coded(values: np.ndarray, zero: float, span: float, coding: Coding) -> np.ndarray:
+    """Numbers to codes, in place."""
+    values *= np.float32(span)
+    values += np.float32(zero)
+    np.rint(values, out=values)
+    np.clip(values, 0, 2**coding.bits - 1, out=values)
+    if coding.shift:
+        values *= np.float32(2**coding.shift)
+    return values
 
-    The stretch begins at ``first``, 0 or 1; what lies before it is there for (1 2 1)/4, which
-    takes the first sample twice where nothing does.
+
+def _gathered(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
+    """Half as many along ``axis``: sums of 1 2 1 times the samples, or of two; the first is aside.
+
+    It is there for 1 2 1, which looks at what lies before.
     """
-    moved = samples.swapaxes(0, axis)
-    even, odd = moved[first::2], moved[first + 1 :: 2]
+    pairs = _every(samples, axis, slice(1, None))
     if on_sample:
-        before = moved[:-1:2] if first else np.concatenate([even[:1], odd[:-1]])
-        half = before * np.float32(0.25) + even * np.float32(0.5) + odd * np.float32(0.25)
-    else:
-        half = (even + odd) * np.float32(0.5)
-    return np.asarray(half.swapaxes(0, axis))
+        before = _every(samples, axis, slice(-1))
+        pairs = np.add(pairs, before, out=empty(pairs.shape))
+    even, odd = (_every(pairs, axis, slice(first, None, 2)) for first in (0, 1))
+    total = empty(even.shape)
+    np.add(even, odd, out=total)
+    return total
+
+
+def _every(samples: np.ndarray, axis: int, span: slice) -> np.ndarray:
+    return samples[span] if axis == 0 else samples[:, span]
+
+
+def _half(window: Window) -> Window:
+    """Of a plane of chroma."""
+    rows, columns = (slice(span.start // 2, span.stop // 2) for span in window)
+    return rows, columns

@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.pyramids import Planes, gaussian_pyramid, laplacian_pyramid, upsample
+from edgeexpo.imaging.pyramids import (
+    Planes,
+    gaussian_pyramid,
+    laplacian_pyramid,
+    pyramid_shapes,
+    upsample,
+)
 from edgeexpo.imaging.raster import (
     Computed,
     Raster,
@@ -24,6 +30,8 @@ from edgeexpo.imaging.raster import (
     windows,
     within,
 )
+from edgeexpo.imaging.scratch import clip_planes, empty, planar, row_planes, scope
+from edgeexpo.imaging.scratch import planes as planes_of
 
 Picture = npt.NDArray[np.float32]
 
@@ -70,9 +78,9 @@ def exposure_fusion(frames: Sequence[npt.ArrayLike], **measures: float) -> Pictu
     """
     pictures = [np.asarray(frame, np.float32) for frame in frames]
     _check(pictures)
-    planes = [_planes(picture) for picture in pictures]
-    masks = _masks(planes, Measures(**measures))
-    return _picture(_blend(planes, masks, _depth(pictures[0].shape)))
+    result = np.empty(pictures[0].shape, np.float32)
+    _fuse(pictures, Measures(**measures), result)
+    return result
 
 
 def fused_by_windows(
@@ -97,71 +105,82 @@ def fused_by_windows(
     chosen, shape = Measures(**measures), frames[0].shape
     levels = _depth(shape)
     if levels <= _FINE or max(shape[:2]) <= side:
-        return exposure_fusion([whole(f) for f in frames], **measures)
+        picture = planar(shape)
+        with scope():
+            _fuse([whole(f) for f in frames], chosen, picture)
+        return picture
     small = [_ceil(n, _CELL) for n in shape[:2]]
-    planes = [np.empty((3, *small), np.float32) for _ in frames]
-    masks = [np.empty(small, np.float32) for _ in frames]
+    bands = [empty((3, *small)) for _ in frames]
+    masks = [empty(small) for _ in frames]
 
     def shrink(window: Window) -> None:
         around = grown(window, _MARGIN, shape, _CELL)
-        parts = [_planes(f[around]) for f in frames]
+        parts = [row_planes(f[around]) for f in frames]
         cells, read = _cells(window), _cells(within(window, around))
         for target, source in (
-            *zip(planes, parts, strict=True),
+            *zip(bands, parts, strict=True),
             *zip(masks, _masks(parts, chosen), strict=True),
         ):
             target[..., *cells] = gaussian_pyramid(source, _FINE)[-1][..., *read]
 
     for_each(windows(shape, side, side), shrink, workers)
-    base = _blend(planes, masks, levels - _FINE)
+    base = _blend(bands, masks, levels - _FINE)
 
-    def compute(rows: slice, columns: slice) -> Picture:
-        around = grown((rows, columns), _MARGIN, shape, _CELL)
-        parts = [_planes(f[around]) for f in frames]
+    def compute(window: Window, out: np.ndarray) -> None:
+        around = grown(window, _MARGIN, shape, _CELL)
+        parts = [row_planes(f[around]) for f in frames]
         blended = _blend(parts, _masks(parts, chosen), _FINE, base[..., *_cells(around)])
-        return _picture(blended[..., *within((rows, columns), around)])
+        np.copyto(planes_of(out), blended[..., *within(window, around)])
+        clip_planes(out)
 
     return Computed(shape, compute)
+
+
+def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
+    """All at once."""
+    parts = [row_planes(frame) for frame in frames]
+    blended = _blend(parts, _masks(parts, measures), _depth(out.shape))
+    np.copyto(planes_of(out), blended)
+    clip_planes(out)
 
 
 def _blend(
     frames: Sequence[Planes], masks: Sequence[Planes], levels: int, base: Planes | None = None
 ) -> Planes:
     """Sum of the frames' bands by their masks (HxW), collapsed; ``base`` replaces the last."""
-    blended: list[Planes] = []
-    for planes, mask in zip(frames, masks, strict=True):
-        shares = gaussian_pyramid(mask, levels)
-        for level, band in enumerate(laplacian_pyramid(planes, levels)):
-            part = band * shares[level]
-            if len(blended) == level:
-                blended.append(part)
-            else:
-                blended[level] += part
-    result = blended[-1] if base is None else base
-    for band in blended[-2::-1]:
-        height, width = band.shape[-2:]
-        result = upsample(result, (height, width))
-        result += band
+    result = empty(frames[0].shape)
+    with scope():
+        blended = [empty(shape) for shape in pyramid_shapes(result.shape, levels)]
+        for band in blended:
+            band.fill(0)
+        for planes, mask in zip(frames, masks, strict=True):
+            with scope():
+                shares = gaussian_pyramid(mask, levels)
+                bands = laplacian_pyramid(planes, levels)
+                for total, band, share in zip(blended, bands, shares, strict=True):
+                    part = empty(band.shape)
+                    total += np.multiply(band, share, out=part)
+        coarse = blended[-1] if base is None else base
+        for band in blended[-2::-1]:
+            height, width = band.shape[-2:]
+            band += upsample(coarse, (height, width))
+            coarse = band
+        np.copyto(result, coarse)
     return result
 
 
 def _masks(frames: Sequence[Planes], measures: Measures) -> list[Planes]:
     """Each frame's share of the weight, HxW."""
-    weights = [_weight(planes, measures) + np.float32(measures.floor) for planes in frames]
-    total = np.sum(weights, axis=0)
-    return [np.divide(weight, total, out=weight) for weight in weights]
-
-
-def _planes(picture: np.ndarray) -> Planes:
-    """3xHxW, contiguous."""
-    return np.ascontiguousarray(np.asarray(picture, np.float32).transpose(2, 0, 1))
-
-
-def _picture(planes: Planes) -> Picture:
-    """HxWx3, contiguous, in [0, 1]."""
-    result = np.empty((*planes.shape[1:], 3), np.float32)
-    np.clip(planes.transpose(1, 2, 0), 0, 1, out=result)
-    return result
+    weights = [_weight(planes, measures) for planes in frames]
+    with scope():
+        total = empty(weights[0].shape)
+        total.fill(0)
+        for weight in weights:
+            weight += np.float32(measures.floor)
+            total += weight
+        for weight in weights:
+            weight /= total
+    return weights
 
 
 def _depth(shape: tuple[int, ...]) -> int:
@@ -179,41 +198,62 @@ def _cells(window: Window) -> Window:
 
 
 def _weight(planes: Planes, measures: Measures) -> Planes:
-    weight = np.ones(planes.shape[1:], np.float32)
-    if measures.contrast:
-        luma = np.zeros_like(weight)
-        for plane, share in zip(planes, _LUMA, strict=True):
-            luma += plane * np.float32(share)
-        weight *= _power(_laplacian(luma), measures.contrast)
-    if measures.saturation:
-        mean = planes.sum(axis=0) * np.float32(1 / 3)
-        weight *= _power(np.sqrt(_square_distance(planes, mean)), measures.saturation)
-    if measures.exposedness:
-        distance = _square_distance(planes, np.float32(0.5))
-        near = np.exp(distance * np.float32(-0.5 / measures.sigma**2))
-        weight *= _power(near, measures.exposedness)
+    weight = empty(planes.shape[1:])
+    weight.fill(1)
+    with scope():
+        if measures.contrast:
+            weight *= _power(_laplacian(_luma(planes)), measures.contrast)
+        if measures.saturation:
+            mean = empty(weight.shape)
+            np.add(planes[0], planes[1], out=mean)
+            mean += planes[2]
+            mean *= np.float32(1 / 3)
+            distance = _square_distance(planes, mean)
+            weight *= _power(np.sqrt(distance, out=distance), measures.saturation)
+        if measures.exposedness:
+            near = _square_distance(planes, np.float32(0.5))
+            near *= np.float32(-0.5 / measures.sigma**2)
+            weight *= _power(np.exp(near, out=near), measures.exposedness)
     return weight
+
+
+def _luma(planes: Planes) -> Planes:
+    total, part = empty(planes.shape[1:]), empty(planes.shape[1:])
+    total.fill(0)
+    for plane, share in zip(planes, _LUMA, strict=True):
+        total += np.multiply(plane, np.float32(share), out=part)
+    return total
 
 
 def _square_distance(planes: Planes, centre: Planes | np.float32) -> Planes:
     """Sum over the planes, HxW."""
-    total = np.zeros(planes.shape[1:], np.float32)
+    total, part = empty(planes.shape[1:]), empty(planes.shape[1:])
+    total.fill(0)
     for plane in planes:
-        total += np.square(plane - centre)
+        np.subtract(plane, centre, out=part)
+        total += np.square(part, out=part)
     return total
 
 
 def _power(values: Planes, exponent: float) -> Planes:
-    return values if exponent == 1 else np.power(values, np.float32(exponent))
+    """In place."""
+    return values if exponent == 1 else np.power(values, np.float32(exponent), out=values)
 
 
 def _laplacian(luma: Planes) -> Planes:
-    padded = np.pad(luma, 1, mode="reflect")
-    around: Planes = padded[:-2, 1:-1] + padded[2:, 1:-1]
+    """Its magnitude; borders are reflected."""
+    height, width = luma.shape
+    padded = empty((height + 2, width + 2))
+    padded[1:-1, 1:-1] = luma
+    for lines, inside in ((padded, height), (padded.T, width)):
+        lines[0], lines[-1] = lines[min(2, inside)], lines[max(-3, -inside - 1)]
+    around, centre = empty(luma.shape), padded[1:-1, 1:-1]
+    np.add(padded[:-2, 1:-1], padded[2:, 1:-1], out=around)
     around += padded[1:-1, :-2]
     around += padded[1:-1, 2:]
-    around -= np.float32(4) * luma
-    return np.abs(around, out=around)
+    centre *= np.float32(4)
+    around -= centre
+    return np.asarray(np.abs(around, out=around))
 
 
 def _check(frames: Sequence[Raster]) -> None:

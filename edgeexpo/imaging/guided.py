@@ -12,6 +12,7 @@ leaves over, so that ``a`` shrinks towards that function and an affine change st
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,20 +20,18 @@ import numpy.typing as npt
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
-from edgeexpo.imaging.raster import Computed, Raster, whole
+from edgeexpo.imaging.local_affine import fit
+from edgeexpo.imaging.raster import Computed, Raster, Window, whole
 from edgeexpo.imaging.resize import bilinear_taps, resize
+from edgeexpo.imaging.scratch import clip_planes, empty, planes, row_planes, scope
 
 Picture = npt.NDArray[np.float32]
 _Taps = tuple[npt.NDArray[np.intp], Picture]
-Doubles = npt.NDArray[np.float64]
 
 RADIUS, EPS = 2, 1e-4
 """Window radius in pixels of the small size and regulariser, for a side of about 256."""
 
 COLORS = ("rgb", "lab")
-
-_UNSEEN = (1 / 255) ** 2 / 12
-"""Variance of rounding to 8 bits: a guide that varies less carries no information."""
 
 _LAB_SCALE = np.array([50, 128, 128], np.float32)
 _LAB_SHIFT = np.array([1, 0, 0], np.float32)
@@ -64,7 +63,8 @@ def guided_upsampling(
     Raises:
         BundleError: Unknown ``color``.
     """
-    return whole(guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps))
+    guided = guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps)
+    return np.ascontiguousarray(whole(guided))
 
 
 def guided_by_windows(
@@ -79,18 +79,26 @@ def guided_by_windows(
     height, width = frames[0].shape[:2]
     if size == (height, width):
         return decode(small, color)
-    guide = _guide([resize(f, size) for f in frames], color)
-    coefficients = fit(guide, small, radius, eps)
+    coefficients = empty((3, 3 * len(frames) + 1, *size))
+    with scope():
+        guide = empty((3 * len(frames), *size))
+        for part, frame in zip(np.split(guide, len(frames)), frames, strict=True):
+            np.copyto(part, planes(encode(resize(frame, size), color)))
+        target = empty((3, *size))
+        np.copyto(target, planes(small))
+        np.copyto(coefficients, fit(guide, target, radius, eps))
 
-    planes = np.ascontiguousarray(coefficients.transpose(2, 3, 0, 1))
-
-    def compute(rows: slice, columns: slice) -> np.ndarray:
-        part = _guide([np.asarray(f[rows, columns], np.float32) for f in frames], color)
+    def compute(window: Window, out: np.ndarray) -> None:
+        guide = [p for f in frames for p in row_planes(encode(f[window], color))]
         vertical, horizontal = (
             _window(bilinear_taps(n_in, n_out), span)
-            for span, n_in, n_out in zip((rows, columns), size, (height, width), strict=True)
+            for span, n_in, n_out in zip(window, size, (height, width), strict=True)
         )
-        return decode(_apply(planes, part, vertical, horizontal), color)
+        _apply(coefficients, guide, vertical, horizontal, planes(out))
+        if color == "rgb":
+            clip_planes(out)
+        else:
+            np.copyto(out, decode(out, color))
 
     return Computed((height, width, 3), compute)
 
@@ -115,59 +123,9 @@ def decode(picture: Picture, color: str) -> Picture:
     return np.clip(picture, 0, 1)
 
 
-def fit(guide: Picture, target: Picture, radius: int, eps: float) -> Picture:
-    """Find the affine functions that turn the guide into the target around every pixel.
-
-    Args:
-        guide: hxwxC.
-        target: hxwx3.
-        radius: Window radius in pixels; windows end at the border.
-        eps: Regulariser.
-
-    Returns:
-        hxwx3x(C+1) float32: three rows ``a`` and, last, the constant ``b``.
-    """
-    height, width, channels = guide.shape
-    matrix, offset = _whole(guide, target)
-    rest = target - (guide @ matrix.T.astype(np.float32) + offset.astype(np.float32))
-    means = _box(guide, radius)
-    rest_means = _box(rest, radius)
-    covariance = np.empty((height, width, channels, channels), np.float32)
-    cross = np.empty((height, width, channels, 3), np.float32)
-    for i in range(channels):
-        products = np.concatenate([guide[..., i:], rest], 2) * guide[..., i : i + 1]
-        expected = np.concatenate([means[..., i:], rest_means], 2) * means[..., i : i + 1]
-        moments = _box(products, radius) - expected
-        covariance[:, :, i, i:] = covariance[:, :, i:, i] = moments[..., : channels - i]
-        cross[:, :, i] = moments[..., channels - i :]
-    covariance += np.float32(eps) * np.eye(channels, dtype=np.float32)
-    slopes = np.linalg.solve(covariance, cross).transpose(0, 1, 3, 2)
-    constants = rest_means - (slopes @ means[..., None])[..., 0]
-    local = np.concatenate([slopes, constants[..., None]], 3).reshape(height, width, -1)
-    averaged = _box(local, radius).reshape(height, width, 3, channels + 1)
-    result: Picture = averaged + np.concatenate([matrix, offset[:, None]], 1).astype(np.float32)
-    return result
-
-
-def _whole(guide: Picture, target: Picture) -> tuple[Doubles, Doubles]:
-    """One affine function for the whole picture by least squares: 3xC and 3.
-
-    In directions in which the guide does not vary it is the mean of the frames.
-    """
-    channels = guide.shape[2]
-    mean = np.tile(np.eye(3), channels // 3) / (channels // 3)
-    pixels = guide.reshape(-1, channels).astype(np.float64)
-    change = target.reshape(-1, 3).astype(np.float64) - pixels @ mean.T
-    centre, change_centre = pixels.mean(0), change.mean(0)
-    pixels -= centre
-    values, vectors = np.linalg.eigh(pixels.T @ pixels / len(pixels))
-    cross = vectors.T @ (pixels.T @ change) / len(pixels)
-    seen = values > _UNSEEN
-    slope = (vectors[:, seen] @ (cross[seen] / values[seen, None])).T
-    return mean + slope, change_centre - slope @ centre
-
-
-def _apply(coefficients: Picture, guide: Picture, rows: _Taps, columns: _Taps) -> Picture:
+def _apply(
+    coefficients: Picture, guide: Sequence[Picture], rows: _Taps, columns: _Taps, out: Picture
+) -> None:
     """Enlarge a window of the coefficients bilinearly and apply it to the guide's.
 
     Between two rows of the coefficients the result is ``p + weight q`` with an affine function
@@ -175,43 +133,58 @@ def _apply(coefficients: Picture, guide: Picture, rows: _Taps, columns: _Taps) -
 
     Args:
         coefficients: 3x(C+1)xhxw.
-        guide: HxWxC.
+        guide: C times HxW.
         rows, columns: Positions in the coefficients and weights, of the window.
+        out: 3xHxW.
     """
-    (above, below), weight = rows[0].T, rows[1]
-    lowest = int(above.min())
-    needed = coefficients[:, :, lowest : int(below.max()) + 1]
-    left = needed.take(columns[0][:, 0], 3)
-    left += (needed.take(columns[0][:, 1], 3) - left) * columns[1]
-    planes = np.ascontiguousarray(guide.transpose(2, 0, 1))
-    result = np.empty((*guide.shape[:2], 3), np.float32)
-    starts = np.flatnonzero(np.diff(above, prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], len(above)], strict=True):
-        first = left[:, :, above[start] - lowest]
-        second = left[:, :, below[start] - lowest]
-        part = planes[:, start:stop]
-        strip = _affine(second - first, part)
-        strip *= weight[start:stop, None]
-        strip += _affine(first, part)
-        result[start:stop] = strip.transpose(1, 2, 0)
-    return result
+    (above, below), weight = rows
+    lowest, highest = int(above.min()), int(above.max())
+    every = coefficients.reshape(-1, *coefficients.shape[2:])
+    enlarged = _enlarged(every[:, lowest : int(below.max()) + 1], columns)
+    starts = [int(above.searchsorted(row)) for row in range(lowest, highest + 2)]
+    tallest = max(stop - start for start, stop in itertools.pairwise(starts))
+    step = empty((*coefficients.shape[:2], len(columns[1])))
+    strips = [empty((3, tallest, len(columns[1]))) for _ in range(3)]
+    for row, (start, stop) in enumerate(itertools.pairwise(starts)):
+        if start == stop:
+            continue
+        lines = [plane[start:stop] for plane in guide]
+        change, base, part = (strip[:, : stop - start] for strip in strips)
+        first, second = (
+            enlarged[:, index].reshape(step.shape) for index in (row, below[start] - lowest)
+        )
+        np.subtract(second, first, out=step)
+        _affine(step, lines, part, change)
+        _affine(first, lines, part, base)
+        change *= weight[start:stop, None]
+        np.add(change, base, out=out[:, start:stop])
 
 
-def _affine(coefficients: Picture, guide: Picture) -> Picture:
-    """3xHxW from 3x(C+1)xW, the same for every row, and CxHxW."""
-    result: Picture = coefficients[:, :1] * guide[0]
+def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
+    """Along rows."""
+    (before, after), weight = columns
+    left = empty((*coefficients.shape[:2], len(weight)))
+    with scope():
+        held, right = empty(coefficients.shape), empty(left.shape)
+        np.copyto(held, coefficients)
+        held.take(before, 2, out=left, mode="clip")
+        held.take(after, 2, out=right, mode="clip")
+        right -= left
+        right *= weight
+        left += right
+    return left
+
+
+def _affine(coefficients: Picture, guide: Sequence[Picture], part: Picture, out: Picture) -> None:
+    """3xHxW from 3x(C+1)xW, the same for every row, and C times HxW; ``part`` is lost."""
+    np.multiply(coefficients[:, 0, None], guide[0], out=out)
     for channel in range(1, len(guide)):
-        result += coefficients[:, channel, None] * guide[channel]
-    result += coefficients[:, -1, None]
-    return result
+        out += np.multiply(coefficients[:, channel, None], guide[channel], out=part)
+    out += coefficients[:, -1, None]
 
 
 def _window(taps: _Taps, span: slice) -> _Taps:
-    return taps[0][span], taps[1][span]
-
-
-def _guide(frames: Sequence[Picture], color: str) -> Picture:
-    return np.concatenate([encode(f, color) for f in frames], 2)
+    return taps[0][:, span], taps[1][span]
 
 
 def _check_color(color: str) -> None:
@@ -220,18 +193,3 @@ def _check_color(color: str) -> None:
             f"the network's colours are {color!r}; this edgeexpo knows {', '.join(COLORS)}: "
             "install the version that exported the bundle"
         )
-
-
-def _box(planes: Picture, radius: int) -> Picture:
-    """Mean over windows of ``2 radius + 1`` pixels a side that end at the border, hxwxC."""
-    result = planes
-    for axis in (0, 1):
-        source, total = np.moveaxis(result, axis, 0), np.moveaxis(result.copy(), axis, 0)
-        for step in range(1, min(radius, len(source) - 1) + 1):
-            total[step:] += source[:-step]
-            total[:-step] += source[step:]
-        position = np.arange(len(source))
-        count = np.minimum(position, radius) + np.minimum(position[::-1], radius) + 1
-        total /= count.astype(np.float32)[:, None, None]
-        result = np.moveaxis(total, 0, axis)
-    return result

@@ -7,13 +7,17 @@ the short exposure, the one that is zero for saturated pixels with the long one.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import mapping
 from edgeexpo.imaging import response as responses
-from edgeexpo.imaging.raster import Computed, Raster, whole
+from edgeexpo.imaging.mapping import CODES
+from edgeexpo.imaging.raster import Computed, Raster, Window, whole
+from edgeexpo.imaging.scratch import empty, planes, scope
 
 Picture = npt.NDArray[np.float32]
 
@@ -53,17 +57,10 @@ def intermediate(
         UsageError: ``ev`` is not positive, or the response is unknown.
     """
     x1, x2 = _frame("under", under), _frame("over", over)
-    return whole(
-        intermediate_by_windows(
-            x1,
-            x2,
-            ev=ev,
-            response=response,
-            xi_lower=xi_lower,
-            xi_upper=xi_upper,
-            levels=levels,
-        )
+    picture = intermediate_by_windows(
+        x1, x2, ev=ev, response=response, xi_lower=xi_lower, xi_upper=xi_upper, levels=levels
     )
+    return np.ascontiguousarray(whole(picture))
 
 
 def intermediate_by_windows(
@@ -93,20 +90,30 @@ def intermediate_by_windows(
     lift, lower = _mappings(under, over, ev, response)
     weight_low, weight_high = weights(xi_lower, xi_upper)
 
-    def compute(rows: slice, columns: slice) -> np.ndarray:
-        x1, x2 = under[rows, columns], over[rows, columns]
-        out = np.empty(x1.shape, np.float32)
-        for c in range(3):
-            w1, v1 = _look_up(x1[..., c], weight_low, lift[:, c])
-            w2, v2 = _look_up(x2[..., c], weight_high, lower[:, c])
-            out[..., c] = (w1 * v1 + w2 * v2) / (w1 + w2)
+    def compute(window: Window, out: np.ndarray) -> None:
+        frames = [
+            (planes(under[window]), weight_low, lift),
+            (planes(over[window]), weight_high, lower),
+        ]
+        for channel, mixed in enumerate(planes(out)):
+            with scope():
+                total, part = empty(mixed.shape), empty(mixed.shape)
+                total.fill(0)
+                mixed.fill(0)
+                for frame, weight, lut in frames:
+                    share, value = _looked_up(frame[channel], weight, lut[channel])
+                    total += share
+                    mixed += np.multiply(share, value, out=part)
+                mixed /= total
         if levels is not None:
-            out = np.rint(out * np.float32(levels)) / np.float32(levels)
-        return out
+            out *= np.float32(levels)
+            np.rint(out, out=out)
+            out /= np.float32(levels)
 
     return Computed(under.shape, compute)
 
 
+@functools.lru_cache
 def weights(xi_lower: float, xi_upper: float) -> tuple[Picture, Picture]:
     """The weight of each code, (256,) float32, 1e-6 included: W_lo (``under``), W_hi (``over``).
 
@@ -120,7 +127,10 @@ def weights(xi_lower: float, xi_upper: float) -> tuple[Picture, Picture]:
     low = np.where(z < xi_lower, 0, np.where(z < 55, 1 - 3 * h**2 + 2 * h**3, 1))
     h = (z - 200) / (xi_upper - 200)
     high = np.where(z < 200, 1, np.where(z < xi_upper, 1 - 3 * h**2 + 2 * h**3, 0))
-    return (low + 1e-6).astype(np.float32), (high + 1e-6).astype(np.float32)
+    tables = (low + 1e-6).astype(np.float32), (high + 1e-6).astype(np.float32)
+    for table in tables:
+        table.flags.writeable = False
+    return tables
 
 
 def _mappings(
@@ -137,23 +147,38 @@ def _mappings(
     elif ev is None:
         ev = responses.estimate_ev(x1, x2, table)
     lift, lower = mapping.square_roots(table, ev)
-    return lift.astype(np.float32), lower.astype(np.float32)
+    by_channel = empty((2, 3, CODES))
+    by_channel[0] = lift.T
+    by_channel[1] = lower.T
+    return by_channel[0], by_channel[1]
 
 
-def _look_up(values: Picture, weight: Picture, lut: Picture) -> tuple[Picture, Picture]:
-    codes = values * np.float32(255)
-    nearest = np.rint(codes)
-    index = nearest.astype(np.uint8)
-    if np.abs(codes - nearest).max(initial=0) < 1e-3:
-        return weight[index], lut[index]
-    floor = np.minimum(codes, 254).astype(np.uint8)
-    part = codes - floor
-    low = lut[floor]
-    low_weight = weight[floor]
-    return (
-        low_weight + part * (weight[floor + 1] - low_weight),
-        low + part * (lut[floor + 1] - low),
-    )
+def _looked_up(values: Picture, weight: Picture, lut: Picture) -> tuple[Picture, Picture]:
+    """Weight and mapped value of each of HxW values, between two codes by both."""
+    weights, mapped = empty(values.shape), empty(values.shape)
+    with scope():
+        codes, nearest, index = (
+            empty(values.shape),
+            empty(values.shape),
+            empty(values.shape, np.intp),
+        )
+        np.multiply(values, np.float32(CODES - 1), out=codes)
+        np.rint(codes, out=nearest)
+        codes -= nearest
+        if np.abs(codes, out=codes).max(initial=0) < 1e-3:
+            np.copyto(index, nearest, casting="unsafe")
+            for table, out in ((weight, weights), (lut, mapped)):
+                table.take(index, out=out, mode="clip")
+            return weights, mapped
+        np.multiply(values, np.float32(CODES - 1), out=codes)
+        np.copyto(index, np.minimum(codes, CODES - 2, out=nearest), casting="unsafe")
+        np.copyto(nearest, index)
+        codes -= nearest
+        for table, out in ((weight, weights), (lut, mapped)):
+            np.diff(table).take(index, out=out, mode="clip")
+            out *= codes
+            out += table.take(index, out=nearest, mode="clip")
+    return weights, mapped
 
 
 def _frame(name: str, frame: npt.ArrayLike) -> Picture:

@@ -5,10 +5,13 @@ An IMF is a (256, 3) float64 look-up table in [0, 1], ``imf[code, channel]``; it
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.imaging.raster import Raster, strips
+from edgeexpo.imaging.scratch import empty, interp, kept, planes, scope
 
 Lut = npt.NDArray[np.float64]
 
@@ -24,9 +27,14 @@ def exposure_mapping(table: Lut, ev: float) -> Lut:
         table: (256, 3) inverse response, see :mod:`edgeexpo.imaging.response`.
         ev: log2 of the exposure ratio, negative to darken.
     """
-    codes = np.linspace(0.0, 1.0, CODES)
-    ratio = 2.0**ev
-    return np.stack([np.interp(ratio * table[:, c], table[:, c], codes) for c in range(3)], axis=1)
+    imf = empty((CODES, 3), np.float64)
+    with scope():
+        for channel in range(3):
+            curve, brighter = empty((2, CODES), np.float64)
+            curve[...] = table[:, channel]
+            np.multiply(curve, 2.0**ev, out=brighter)
+            imf[:, channel] = interp(brighter, curve, _codes())
+    return imf
 
 
 def square_roots(table: Lut, ev: float) -> tuple[Lut, Lut]:
@@ -51,8 +59,10 @@ def histogram_mapping(source: Raster, target: Raster) -> Lut:
         target: HxWx3 in [0, 1], the same scene at another exposure.
     """
     h1, h2 = histograms(source), histograms(target)
-    codes = np.linspace(0.0, 1.0, CODES)
-    return np.stack([np.interp(_middle(h1[c]), *_support(h2[c], codes)) for c in range(3)], axis=1)
+    imf = empty((CODES, 3), np.float64)
+    for channel in range(3):
+        imf[:, channel] = interp(_middle(h1[channel]), *_support(h2[channel]))
+    return imf
 
 
 def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
@@ -63,34 +73,53 @@ def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
         share of pixels behind each pair. N is 0 when the frames share no well-exposed codes.
     """
     h1, h2 = histograms(under), histograms(over)
-    codes = np.linspace(0.0, 1.0, CODES)
-    inside = np.arange(CODES)
-    low, high, share = [], [], []
-    for c in range(3):
-        matched = np.interp(_middle(h2[c]), *_support(h1[c], codes))
-        keep = (h2[c] > 0) & (inside >= LOWEST) & (inside <= HIGHEST)
-        keep &= (matched * (CODES - 1) >= LOWEST) & (matched * (CODES - 1) <= HIGHEST)
-        low.append(matched[keep])
-        high.append(codes[keep])
-        share.append(h2[c][keep])
-    return np.concatenate(low), np.concatenate(high), np.concatenate(share)
+    pairs = empty((3, 3 * CODES), np.float64)
+    found = 0
+    with scope():
+        for c in range(3):
+            matched = interp(_middle(h2[c]), *_support(h1[c]))
+            code = np.multiply(matched, CODES - 1, out=empty(matched.shape, np.float64))
+            keep = (h2[c] > 0) & (code >= LOWEST) & (code <= HIGHEST)
+            keep[:LOWEST] = keep[HIGHEST + 1 :] = False
+            count = int(np.count_nonzero(keep))
+            for row, values in zip(pairs, (matched, _codes(), h2[c]), strict=True):
+                row[found : found + count] = kept(values, keep)
+            found += count
+    low, high, share = pairs[:, :found]
+    return low, high, share
 
 
 def histograms(frame: Raster) -> Lut:
     """Share of the pixels at each 8-bit code: (3, 256), each row sums to 1."""
     height, width = frame.shape[:2]
-    counts = np.zeros((3, CODES))
+    shares = empty((3, CODES), np.float64)
+    shares.fill(0)
     for window in strips(frame.shape):
-        codes = np.rint(frame[window] * (CODES - 1)).astype(np.uint8)
-        for c in range(3):
-            counts[c] += np.bincount(codes[..., c].ravel(), minlength=CODES)
-    return np.asarray(counts / max(1, height * width))
+        with scope():
+            part = planes(frame[window])
+            values, index = empty(part.shape[1:]), empty(part.shape[1:], np.intp)
+            for plane, share in zip(part, shares, strict=True):
+                np.rint(np.multiply(plane, CODES - 1, out=values), out=values)
+                np.copyto(index, values, casting="unsafe")
+                share += np.bincount(index.reshape(-1), minlength=CODES)
+    shares /= max(1, height * width)
+    return shares
 
 
 def _middle(histogram: Lut) -> Lut:
-    return np.asarray(np.cumsum(histogram) - histogram / 2)
+    middle = empty(histogram.shape, np.float64)
+    np.cumsum(histogram, out=middle)
+    with scope():
+        half = empty(histogram.shape, np.float64)
+        middle -= np.multiply(histogram, 0.5, out=half)
+    return middle
 
 
-def _support(histogram: Lut, codes: Lut) -> tuple[Lut, Lut]:
+def _support(histogram: Lut) -> tuple[Lut, Lut]:
     seen = histogram > 0
-    return _middle(histogram)[seen], codes[seen]
+    return kept(_middle(histogram), seen), kept(_codes(), seen)
+
+
+@functools.cache
+def _codes() -> Lut:
+    return np.linspace(0.0, 1.0, CODES)

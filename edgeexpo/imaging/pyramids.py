@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from edgeexpo.imaging.scratch import empty, scope
+
 Planes = npt.NDArray[np.float32]
 
 
@@ -30,52 +32,74 @@ def laplacian_pyramid(planes: Planes, levels: int) -> list[Planes]:
     return pyramid
 
 
+def pyramid_shapes(shape: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
+    """Shapes of a pyramid of planes of ``shape``."""
+    shapes = [tuple(shape)]
+    for _ in range(levels):
+        *before, height, width = shapes[-1]
+        shapes.append((*before, -(-height // 2), -(-width // 2)))
+    return shapes
+
+
 def downsample(planes: Planes) -> Planes:
     """Half size, rounded up."""
-    return _halved(_halved(planes, -2), -1)
+    result = empty(pyramid_shapes(planes.shape, 1)[1])
+    with scope():
+        short = empty((*result.shape[:-1], planes.shape[-1]))
+        _halve(planes, -2, short)
+        _halve(short, -1, result)
+    return result
 
 
 def upsample(planes: Planes, size: tuple[int, int]) -> Planes:
     """Double size, cut to ``size`` (height, width), interpolated by the same filter."""
-    return _doubled(_doubled(planes, -1, size[1]), -2, size[0])
+    result = empty((*planes.shape[:-2], *size))
+    with scope():
+        wide = empty((*planes.shape[:-1], size[1]))
+        _double(planes, -1, wide)
+        _double(wide, -2, result)
+    return result
 
 
-def _halved(planes: Planes, axis: int) -> Planes:
-    moved = np.moveaxis(planes, axis, 0)
-    length = len(moved)
+def _halve(planes: Planes, axis: int, out: Planes) -> None:
+    source, result = np.moveaxis(planes, axis, 0), np.moveaxis(out, axis, 0)
+    length = len(source)
     if length == 1:
-        return planes
-    even, odd = moved[0::2], moved[1::2]
-    result = even * np.float32(6)
+        np.copyto(out, planes)
+        return
+    even, odd = source[0::2], source[1::2]
+    np.multiply(even, np.float32(6), out=result)
     result[1:] += even[:-1]
     result[:-1] += even[1:]
     result[0] += even[min(1, len(even) - 1)]
     result[-1] += even[-1] if length % 2 == 0 else even[-2]
-    between = odd * np.float32(4)
+    between = np.moveaxis(empty(_with(planes.shape, axis, len(odd))), axis, 0)
+    np.multiply(odd, np.float32(4), out=between)
     result[: len(odd)] += between
     result[1:] += between[: len(even) - 1]
     result[0] += between[0]
     if length % 2:
         result[-1] += between[-1]
     result *= np.float32(1 / 16)
-    return np.moveaxis(result, 0, axis)
 
 
-def _doubled(planes: Planes, axis: int, length: int) -> Planes:
-    moved = np.moveaxis(planes, axis, 0)
-    shape = list(planes.shape)
-    shape[axis] = length
-    result = np.empty(shape, np.float32)
-    out = np.moveaxis(result, axis, 0)
-    even = moved * np.float32(6)
-    even[1:] += moved[:-1]
-    even[:-1] += moved[1:]
-    even[0] += moved[min(1, len(moved) - 1)]
-    even[-1] += moved[-1]
-    np.multiply(even[: (length + 1) // 2], np.float32(1 / 8), out=out[0::2])
-    odd = out[1::2]
-    inner = min(len(odd), len(moved) - 1)
-    np.add(moved[:inner], moved[1 : inner + 1], out=odd[:inner])
-    odd[inner:] = moved[inner : len(odd)] * np.float32(2)
+def _double(planes: Planes, axis: int, out: Planes) -> None:
+    source, result = np.moveaxis(planes, axis, 0), np.moveaxis(out, axis, 0)
+    even = np.moveaxis(empty(planes.shape), axis, 0)
+    np.multiply(source, np.float32(6), out=even)
+    even[1:] += source[:-1]
+    even[:-1] += source[1:]
+    even[0] += source[min(1, len(source) - 1)]
+    even[-1] += source[-1]
+    np.multiply(even[: (len(result) + 1) // 2], np.float32(1 / 8), out=result[0::2])
+    odd = result[1::2]
+    inner = min(len(odd), len(source) - 1)
+    np.add(source[:inner], source[1 : inner + 1], out=odd[:inner])
+    np.multiply(source[inner : len(odd)], np.float32(2), out=odd[inner:])
     odd *= np.float32(0.5)
-    return result
+
+
+def _with(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
+    sides = list(shape)
+    sides[axis] = length
+    return tuple(sides)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
+
+from edgeexpo.imaging.scratch import lent_to_helpers, planar, scope
 
 STRIP = 1 << 18
 """Pixels of strips of rows, in which a picture is read that is wanted whole."""
@@ -35,34 +38,41 @@ class Computed:
 
     Args:
         shape: Height, width and channels.
-        compute: Window to its pixels.
+        compute: Writes a window's pixels into an array of its size, float32.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], compute: Callable[[slice, slice], np.ndarray]
+        self, shape: tuple[int, ...], compute: Callable[[Window, np.ndarray], object]
     ) -> None:
         self.shape = shape
         self._compute = compute
 
     def __getitem__(self, window: Window, /) -> np.ndarray:
-        return self._compute(*window)
+        out = planar((*sides(window), *self.shape[2:]))
+        self.write(window, out)
+        return out
+
+    def write(self, window: Window, out: np.ndarray) -> None:
+        """The window's pixels into ``out``."""
+        with scope():
+            self._compute(window, out)
+
+
+def write(raster: Raster, window: Window, out: np.ndarray) -> None:
+    """A window of a raster into ``out``."""
+    if isinstance(raster, Computed):
+        raster.write(window, out)
+    else:
+        with scope():
+            np.copyto(out, raster[window])
 
 
 def whole(raster: Raster, workers: int = 1) -> np.ndarray:
-    """All of it, computed in strips of rows by as many threads; an array as it is."""
+    """All of it, float32, computed in strips of rows by as many threads; an array as it is."""
     if isinstance(raster, np.ndarray):
         return raster
-    first, *others = strips(raster.shape)
-    part = np.asarray(raster[first])
-    if not others:
-        return np.ascontiguousarray(part)
-    result = np.empty(raster.shape, part.dtype)
-    result[first] = part
-
-    def compute(window: Window) -> None:
-        result[window] = raster[window]
-
-    for_each(others, compute, workers)
+    result = planar(raster.shape)
+    for_each(strips(raster.shape), lambda part: write(raster, part, result[part]), workers)
     return result
 
 
@@ -72,21 +82,21 @@ def turned(raster: Raster, quarters: int, mirrored: bool = False) -> Raster:
     if not quarters and not mirrored:
         return raster
     height, width = raster.shape[:2]
-    sides = (width, height) if quarters % 2 else (height, width)
+    shape = (width, height) if quarters % 2 else (height, width)
 
-    def compute(rows: slice, columns: slice) -> np.ndarray:
+    def compute(window: Window, out: np.ndarray) -> None:
+        rows, columns = window
         if mirrored:
-            columns = _backwards(columns, sides[1])
-        window = {
+            columns, out = _backwards(columns, shape[1]), out[:, ::-1]
+        before = {
             0: (rows, columns),
             1: (_backwards(columns, height), rows),
             2: (_backwards(rows, height), _backwards(columns, width)),
             3: (columns, _backwards(rows, width)),
         }[quarters]
-        part = np.rot90(raster[window], -quarters)
-        return part[:, ::-1] if mirrored else part
+        write(raster, before, np.rot90(out, quarters))
 
-    return Computed((*sides, *raster.shape[2:]), compute)
+    return Computed((*shape, *raster.shape[2:]), compute)
 
 
 def _backwards(span: slice, side: int) -> slice:
@@ -110,15 +120,25 @@ def strips(shape: tuple[int, ...]) -> Iterator[Window]:
 
 
 def for_each(parts: Iterable[Window], work: Callable[[Window], object], workers: int = 1) -> None:
-    """Do the work for every window, on as many threads as ``workers``."""
+    """Do the work for every window, each in a scope, on as many threads as ``workers``."""
     every = list(parts)
-    if min(workers, len(every)) <= 1:
-        for window in every:
-            work(window)
+    waiting = iter(every)
+
+    def carry(memory: AbstractContextManager[None]) -> None:
+        with memory:
+            for window in waiting:  # each window goes to one thread: next() of a list's is atomic
+                with scope():
+                    work(window)
+
+    helping = min(workers, len(every)) - 1
+    if helping < 1:
+        carry(nullcontext())
         return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(work, every):
-            pass
+    with ThreadPoolExecutor(helping) as pool:
+        others = [pool.submit(carry, memory) for memory in lent_to_helpers(helping)]
+        carry(nullcontext())
+    for other in others:
+        other.result()
 
 
 def grown(window: Window, margin: int, shape: tuple[int, ...], multiple: int = 1) -> Window:
@@ -142,18 +162,22 @@ def within(window: Window, larger: Window) -> Window:
     return rows, columns
 
 
+def sides(window: Window) -> tuple[int, int]:
+    """Height and width of a window."""
+    rows, columns = window
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
 def reflected(raster: Raster, height: int, width: int) -> Raster:
     """The picture continued to ``height`` x ``width`` by reflection, as ``numpy.pad`` does."""
     if (height, width) == raster.shape[:2]:
         return raster
 
-    def compute(rows: slice, columns: slice) -> np.ndarray:
-        taken = [
-            _mirror(span, side) for span, side in zip((rows, columns), raster.shape, strict=False)
-        ]
+    def compute(window: Window, out: np.ndarray) -> None:
+        taken = [_mirror(span, side) for span, side in zip(window, raster.shape, strict=False)]
         near = tuple(slice(int(t.min()), int(t.max()) + 1) for t in taken)
         part = raster[near[0], near[1]]
-        return np.asarray(part[np.ix_(*(t - n.start for t, n in zip(taken, near, strict=True)))])
+        np.copyto(out, part[np.ix_(*(t - n.start for t, n in zip(taken, near, strict=True)))])
 
     return Computed((height, width, *raster.shape[2:]), compute)
 

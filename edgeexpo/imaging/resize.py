@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.raster import STRIP, Raster
+from edgeexpo.imaging.scratch import empty, planar, planes, row_planes, scope
 
 Picture = npt.NDArray[np.float32]
 
@@ -45,45 +48,55 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
         raise PictureError(f"unknown resize method {method!r}; expected {', '.join(METHODS)}")
     height, width, channels = picture.shape
     rows, columns = _taps(height, size[0], method), _taps(width, size[1], method)
-    result = np.empty((*size, channels), np.float32)
+    result = planar((*size, channels))
     strip = max(1, STRIP * size[0] // (height * width))
     for top in range(0, size[0], strip):
-        index, weight = rows[0][top : top + strip], rows[1][top : top + strip]
-        first, last = int(index.min()), int(index.max()) + 1
-        part = np.asarray(picture[first:last, 0:width], np.float32)
-        short = _weighted(part, index - first, weight, 0)
-        result[top : top + strip] = _weighted(short, *columns, 1)
+        with scope():
+            index, weight = rows[0][:, top : top + strip], rows[1][:, top : top + strip]
+            first, last = int(index.min()), int(index.max()) + 1
+            near = np.subtract(index, first, out=empty(index.shape, np.intp))
+            part = row_planes(picture[first:last, 0:width])
+            short = empty((near.shape[1], width))
+            for plane, scaled in zip(part, planes(result)[:, top : top + strip], strict=True):
+                _weigh(plane, near, weight, 0, short)
+                _weigh(short, *columns, 1, scaled)
     return result
 
 
+@functools.lru_cache
 def bilinear_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
     """The two input positions of every output position, and the weight of the second.
 
     Returns:
-        (n_out, 2) indices and (n_out,) float32 weights in [0, 1).
+        (2, n_out) indices and (n_out,) float32 weights in [0, 1).
     """
     position = np.clip((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5, 0, n_in - 1)
     left = np.minimum(position.astype(np.intp), max(n_in - 2, 0))
-    return np.stack([left, np.minimum(left + 1, n_in - 1)], 1), (position - left).astype(np.float32)
+    return np.stack([left, np.minimum(left + 1, n_in - 1)]), (position - left).astype(np.float32)
 
 
-def _weighted(picture: Picture, index: npt.NDArray[np.intp], weight: Picture, axis: int) -> Picture:
-    """Sum of the positions that ``index`` names along an axis, by their weights."""
-    shape = (-1, 1, 1) if axis == 0 else (-1, 1)
-    result = picture.take(index[:, 0], axis) * weight[:, 0].reshape(shape)
-    for tap in range(1, index.shape[1]):
-        result += picture.take(index[:, tap], axis) * weight[:, tap].reshape(shape)
-    return result
+def _weigh(
+    plane: Picture, index: npt.NDArray[np.intp], weight: Picture, axis: int, out: Picture
+) -> None:
+    """Sum of the rows or columns that ``index`` names, by their weights: (taps, positions)."""
+    with scope():
+        part = empty(out.shape)
+        for tap, target in enumerate([out] + [part] * (len(index) - 1)):
+            plane.take(index[tap], axis, out=target, mode="clip")
+            target *= weight[tap, :, None] if axis == 0 else weight[tap]
+            if tap:
+                out += part
 
 
+@functools.lru_cache
 def _taps(n_in: int, n_out: int, method: str) -> tuple[npt.NDArray[np.intp], Picture]:
-    """Input positions of every output position, and their weights."""
+    """Input positions of every output position, and their weights, (taps, n_out)."""
     if n_in == n_out:
-        return np.arange(n_in)[:, None], np.ones((n_in, 1), np.float32)
+        return np.arange(n_in)[None], np.ones((1, n_in), np.float32)
     if method == "area" and n_out < n_in:
         return _area_taps(n_in, n_out)
     index, second = bilinear_taps(n_in, n_out)
-    return index, np.stack([1 - second, second], 1)
+    return index, np.stack([1 - second, second])
 
 
 def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
@@ -91,10 +104,10 @@ def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
 
     Ends are counted in units of 1/n_out of an input pixel, so that they are integers.
     """
-    start = np.arange(n_out)[:, None] * n_in
+    start = np.arange(n_out) * n_in
     first = start // n_out
     count = int((-(-(start + n_in) // n_out) - first).max())
-    index = first + np.arange(count)
+    index = first + np.arange(count)[:, None]
     covered = np.minimum((index + 1) * n_out, start + n_in) - np.maximum(index * n_out, start)
     weight = np.maximum(covered, 0) / n_in
     return np.minimum(index, n_in - 1), weight.astype(np.float32)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.raster import Raster
+from edgeexpo.imaging.scratch import empty, interp, scope
 
 Table = npt.NDArray[np.float64]
 
@@ -28,6 +29,9 @@ CODES = 256
 COEFFICIENT_STD = np.array([2.0, 0.7, 0.3, 0.15])
 """Standard deviation of each basis coefficient, our choice: the spread of gammas 1.2 to 3 projected
 on the basis (2.1, 0.5, 0.23, 0.14), widened where responses that are no gamma differ most."""
+
+_STEP = 1e-3
+_IDENTITY = np.eye(5)
 
 _SAMPLES = 1024
 _MEAN = (-0.1004, 0.5770, -0.1660, 0.0098, -0.0037, 0.0253, -0.0169, 0.0055)
@@ -174,28 +178,43 @@ class _Prior:
 def _gauss_newton(
     codes_under: Table, codes_over: Table, weight: Table, prior: _Prior, steps: int = 12
 ) -> Table:
-    scale = np.sqrt(weight / weight.sum() * len(weight)) * (CODES - 1)
+    value, tried = _doubles(len(weight) + 5), _doubles(len(weight) + 5)
+    scale, slopes = _doubles(len(weight)), empty((5, len(value)), np.float64)
+    np.multiply(weight, len(weight) / weight.sum(), out=scale)
+    np.sqrt(scale, out=scale)
+    scale *= CODES - 1
 
-    def residuals(parameters: Table) -> Table:
-        curve = _strictly(_curve(parameters[:4]))
-        ratio = 2.0 ** (prior.ev(parameters) / 2)
-        up = np.interp(ratio * np.interp(codes_under, curve, _radiance()), _radiance(), curve)
-        down = np.interp(np.interp(codes_over, curve, _radiance()) / ratio, _radiance(), curve)
-        return np.concatenate([scale * (up - down), prior.residuals(parameters)])
+    def residuals(parameters: Table, out: Table) -> None:
+        with scope():
+            curve = _strictly(_curve(parameters[:4]))
+            ratio = 2.0 ** (prior.ev(parameters) / 2)
+            up, down = (
+                interp(codes_under, curve, _radiance()),
+                interp(codes_over, curve, _radiance()),
+            )
+            up *= ratio
+            down /= ratio
+            np.subtract(
+                interp(up, _radiance(), curve), interp(down, _radiance(), curve), out=out[:-5]
+            )
+        out[:-5] *= scale
+        out[-5:] = prior.residuals(parameters)
 
     parameters = np.zeros(5)
-    value = residuals(parameters)
+    residuals(parameters, value)
     damping = 1.0
     for _ in range(steps):
-        step = 1e-3 * np.eye(5)
-        jacobian = np.stack([(residuals(parameters + s) - value) / 1e-3 for s in step], axis=1)
-        normal = jacobian.T @ jacobian
+        for step, slope in zip(_STEP * _IDENTITY, slopes, strict=True):
+            residuals(parameters + step, slope)
+        slopes -= value
+        slopes /= _STEP
+        normal, descent = slopes @ slopes.T, slopes @ value
         for _ in range(6):
-            damped = normal + damping * np.diag(np.diag(normal)) + 1e-9 * np.eye(5)
-            trial = parameters - np.linalg.solve(damped, jacobian.T @ value)
-            trial_value = residuals(trial)
-            if trial_value @ trial_value < value @ value:
-                parameters, value, damping = trial, trial_value, damping / 10
+            damped = normal + (damping * normal + 1e-9) * _IDENTITY
+            trial = parameters - np.linalg.solve(damped, descent)
+            residuals(trial, tried)
+            if tried @ tried < value @ value:
+                parameters, value, tried, damping = trial, tried, value, damping / 10
                 break
             damping *= 5
         else:
@@ -206,7 +225,7 @@ def _gauss_newton(
 def _monotone(coefficients: Table) -> Table:
     """Pull coefficients towards the mean response until theirs rises everywhere."""
     for _ in range(40):
-        if np.min(np.diff(_curve(coefficients))) > 0:
+        if _rises(_curve(coefficients)):
             return coefficients
         coefficients = coefficients * 0.9
     return np.zeros_like(coefficients)
@@ -217,7 +236,10 @@ def _curve(coefficients: Table) -> Table:
     if len(coefficients) > len(_BASIS):
         raise UsageError(f"{len(coefficients)} EMoR coefficients; expected at most {len(_BASIS)}")
     mean, basis = _shapes()
-    return mean + coefficients @ basis[: len(coefficients)]
+    curve = _doubles(_SAMPLES)
+    np.matmul(coefficients, basis[: len(coefficients)], out=curve)
+    curve += mean
+    return curve
 
 
 @functools.cache
@@ -232,20 +254,44 @@ def _radiance() -> Table:
     return np.asarray(np.linspace(0.0, 1.0, _SAMPLES) ** 2)
 
 
+@functools.cache
 def _codes() -> Table:
     return np.linspace(0.0, 1.0, CODES)
 
 
+@functools.cache
+def _ramp(length: int) -> Table:
+    return np.linspace(0.0, 1e-6, length)
+
+
+def _rises(curve: Table) -> bool:
+    with scope():
+        step = np.subtract(curve[1:], curve[:-1], out=_doubles(len(curve) - 1))
+        return bool(step.min() > 0)
+
+
 def _invert(curve: Table) -> Table:
-    return np.interp(_codes(), curve, _radiance())
+    return interp(_codes(), curve, _radiance())
 
 
 def _three(inverse: Table) -> Table:
-    return checked(np.repeat(inverse[:, None], 3, axis=1))
+    table = empty((CODES, 3), np.float64)
+    table[...] = inverse[:, None]
+    return checked(table)
 
 
 def _strictly(values: Table) -> Table:
-    rising = np.maximum.accumulate(values, axis=0)
-    rising = (rising - rising[0]) / (rising[-1] - rising[0])
-    ramp = np.linspace(0.0, 1e-6, len(rising))
-    return np.asarray((rising + (ramp[:, None] if rising.ndim == 2 else ramp)) / (1 + 1e-6))
+    rising = empty(values.shape, np.float64)
+    np.maximum.accumulate(values, axis=0, out=rising)
+    lowest = rising[0].copy()
+    span = rising[-1] - lowest
+    rising -= lowest
+    rising /= span
+    ramp = _ramp(len(rising))
+    rising += ramp[:, None] if rising.ndim == 2 else ramp
+    rising /= 1 + 1e-6
+    return rising
+
+
+def _doubles(length: int) -> Table:
+    return empty((length,), np.float64)

@@ -76,7 +76,7 @@ def test_the_same_size_is_a_copy():
 @given(sides, sides)
 def test_taps_stay_in_the_picture(n_in, n_out):
     index, weight = bilinear_taps(n_in, n_out)
-    assert index.shape == (n_out, 2)
+    assert index.shape == (2, n_out)
     assert index.min() >= 0
     assert index.max() < n_in
     assert ((weight >= 0) & (weight <= 1)).all()

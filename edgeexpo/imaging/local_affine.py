@@ -1,0 +1,152 @@
+"""Affine functions of a guide, one around every pixel, by least squares: the guided filter's core.
+
+K. He, J. Sun, X. Tang, "Guided image filtering", TPAMI 35(6), 2013. Pictures are planes, CxHxW.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.imaging.scratch import empty, scope
+
+Planes = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+_IDENTITY = np.eye(3)
+
+_UNSEEN = (1 / 255) ** 2 / 12
+"""Variance of rounding to 8 bits: a guide that varies less carries no information."""
+
+
+def fit(guide: Planes, target: Planes, radius: int, eps: float) -> Planes:
+    """Find the affine functions that turn the guide into the target around every pixel.
+
+    One function is fitted to the whole picture first and the filter to what it leaves over, so
+    that slopes shrink towards that function where the guide is flat.
+
+    Args:
+        guide: CxHxW, contiguous.
+        target: 3xHxW, contiguous.
+        radius: Window radius in pixels; windows end at the border.
+        eps: Regulariser.
+
+    Returns:
+        3x(C+1)xHxW float32: for each of the target's channels the slopes and, last, the constant.
+    """
+    channels, *size = guide.shape
+    result = empty((3, channels + 1, *size))
+    with scope():
+        slope, constant = _whole(guide, target)
+        rest = empty(target.shape)
+        _affine(guide, slope, constant, rest)
+        np.subtract(target, rest, out=rest)
+        means, rest_means = _box(guide, radius), _box(rest, radius)
+        covariance = empty((channels, channels, *size))
+        slopes = empty((channels, 3, *size))
+        for i in range(channels):
+            for j in range(i, channels):
+                _moment(guide[i], guide[j], means[i], means[j], radius, covariance[i, j])
+            covariance[i, i] += np.float32(eps)
+            for k in range(3):
+                _moment(guide[i], rest[k], means[i], rest_means[k], radius, slopes[i, k])
+        _solve(covariance, slopes)
+        local = empty(result.shape)
+        np.copyto(local[:, :channels], slopes.swapaxes(0, 1))
+        np.copyto(local[:, channels], rest_means)
+        part = empty((3, *size))
+        for i in range(channels):
+            local[:, channels] -= np.multiply(slopes[i], means[i], out=part)
+        for k in range(3):
+            np.copyto(result[k], _box(local[k], radius))
+            for i, share in enumerate((*slope[k], constant[k])):
+                result[k, i] += np.float32(share)
+    return result
+
+
+def _whole(guide: Planes, target: Planes) -> tuple[Doubles, Doubles]:
+    """One affine function for the whole picture by least squares: 3xC and 3.
+
+    In directions in which the guide does not vary it is the mean of the frames.
+    """
+    channels = len(guide)
+    mean = np.tile(_IDENTITY, channels // 3) / (channels // 3)
+    with scope():
+        pixels, change, part = (
+            empty((count, guide[0].size), np.float64) for count in (channels, 3, 3)
+        )
+        np.copyto(pixels, guide.reshape(pixels.shape))
+        np.copyto(change, target.reshape(change.shape))
+        change -= np.matmul(mean, pixels, out=part)
+        centre, change_centre = pixels.mean(1), change.mean(1)
+        pixels -= centre[:, None]
+        values, vectors = np.linalg.eigh(pixels @ pixels.T / pixels.shape[1])
+        cross = vectors.T @ (pixels @ change.T) / pixels.shape[1]
+    inverse = (values > _UNSEEN) / np.maximum(values, _UNSEEN)
+    slope = (vectors @ (cross * inverse[:, None])).T
+    return mean + slope, change_centre - slope @ centre
+
+
+def _affine(guide: Planes, slope: Doubles, constant: Doubles, out: Planes) -> None:
+    """3xHxW from one function."""
+    flat = out.reshape(3, -1)
+    np.matmul(slope.astype(np.float32), guide.reshape(len(guide), -1), out=flat)
+    flat += constant.astype(np.float32)[:, None]
+
+
+def _moment(a: Planes, b: Planes, mean_a: Planes, mean_b: Planes, radius: int, out: Planes) -> None:
+    """Covariance over windows, HxW."""
+    with scope():
+        product = np.multiply(a, b, out=empty(a.shape))
+        np.copyto(out, _box(product[None], radius)[0])
+        out -= np.multiply(mean_a, mean_b, out=product)
+
+
+def _solve(matrix: Planes, right: Planes) -> None:
+    """Replace ``right``, Cx3xHxW, by the solutions of symmetric positive definite equations.
+
+    Gaussian elimination at every pixel; of ``matrix``, CxCxHxW, the upper triangle is read, and
+    lost.
+    """
+    count = len(matrix)
+    with scope():
+        factor, part, parts = (
+            empty(matrix.shape[2:]),
+            empty(matrix.shape[2:]),
+            empty(right[0].shape),
+        )
+        for p in range(count):
+            for i in range(p + 1, count):
+                np.divide(matrix[p, i], matrix[p, p], out=factor)
+                for j in range(i, count):
+                    matrix[i, j] -= np.multiply(factor, matrix[p, j], out=part)
+                right[i] -= np.multiply(factor, right[p], out=parts)
+        for p in reversed(range(count)):
+            for j in range(p + 1, count):
+                right[p] -= np.multiply(matrix[p, j], right[j], out=parts)
+            right[p] /= matrix[p, p]
+
+
+def _box(planes: Planes, radius: int) -> Planes:
+    """Mean over windows of ``2 radius + 1`` pixels a side that end at the border."""
+    result = empty(planes.shape)
+    with scope():
+        down = empty(planes.shape)
+        for axis, source, total in ((1, planes, down), (2, down, result)):
+            lines, sums = source.swapaxes(0, axis), total.swapaxes(0, axis)
+            np.copyto(total, source)
+            for step in range(1, min(radius, len(lines) - 1) + 1):
+                sums[step:] += lines[:-step]
+                sums[:-step] += lines[step:]
+            sums /= _counts(len(sums), radius)[:, None, None]
+    return result
+
+
+@functools.lru_cache
+def _counts(length: int, radius: int) -> Planes:
+    """Pixels of each window along an axis."""
+    position = np.arange(length)
+    counts = np.minimum(position, radius) + np.minimum(position[::-1], radius) + 1
+    return np.asarray(counts, np.float32)
