@@ -208,8 +208,8 @@ def load(
 
     Args:
         path: The bundle's folder.
-        target: ``onnx``, ``executorch`` or ``coreml``; by default the first of them whose engine
-            is installed.
+        target: ``onnx``, ``executorch``, ``coreml`` or ``litert``; by default the first of them
+            whose engine is installed.
         precision: ``int8``, ``fp16`` or ``fp32``; by default the first of them in the bundle.
         threads: Threads for one run; ``None`` leaves the choice to the engine.
         options: Threads, CPUs and memory of the engine, instead of ``threads``.
