@@ -15,6 +15,9 @@ from edgeexpo.errors import UsageError
 from edgeexpo.quantization.channels import Axis, Block, Channels
 
 Scope = Literal["uniform", "global", "sensitivity"]
+OVERSHOOT = 0.05
+"""How much more than asked for may go where that changes the pictures less."""
+
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Changes = Sequence[Mapping[int, float]]
 """For every block: units that stay -> what the pictures change when it alone is that narrow."""
@@ -56,8 +59,9 @@ def schedule(
     order of the share that their layer has lost by then, with ``"global"`` in the order of their
     importance over their layer's mean, with ``"sensitivity"`` in that of what they change for the
     multiply-accumulates that they save. Bisection finds the first step that is enough. With
-    ``"sensitivity"`` the last step is that of the layer which comes nearest to the ratio, and
-    earlier ones, the latest first, that are not needed then are taken back.
+    ``"sensitivity"`` the last step may be another layer's, and earlier ones, the latest first, that
+    are not needed then are taken back: of what the layers make possible, that which changes least
+    and stays within :data:`OVERSHOOT` of the ratio is chosen, else the nearest.
 
     Args:
         channels: The network's.
@@ -83,7 +87,6 @@ def schedule(
             else:
                 moves += _measured_moves(index, channels, stays, changes[index])
     moves.sort()
-    whole = cost(channels, [block.units for block in channels.blocks])
 
     def after(count: int) -> list[int]:
         counts = list(start)
@@ -91,30 +94,53 @@ def schedule(
             counts[index] = stay
         return counts
 
-    def removed(counts: Sequence[int]) -> float:
-        return 1 - cost(channels, counts) / whole
-
     steps = range(len(moves) + 1)
-    enough = bisect.bisect_left(steps, ratio, key=lambda count: removed(after(count)))
+    enough = bisect.bisect_left(steps, ratio, key=lambda count: _removed(channels, after(count)))
     if enough > len(moves):
+        most = _removed(channels, after(len(moves)))
         raise UsageError(
             f"the ratio {ratio:g} would empty layers: with at least {multiple} channels in each, "
-            f"{removed(after(len(moves))):.3f} of the multiply-accumulates can go; ask for less"
+            f"{most:.3f} of the multiply-accumulates can go; ask for less"
         )
     if changes is None or enough == 0:
         return after(enough)
     nearly = after(enough - 1)
-    others: dict[int, int] = {}
+    possible: dict[int, int] = {}
     for *_, index, stay in moves[enough - 1 :]:
-        others.setdefault(index, stay)
-    last = (_at(nearly, index, stay) for index, stay in others.items())
-    counts = min((c for c in last if removed(c) >= ratio), key=removed)
-    for *_, index, stay in reversed(moves[: enough - 1]):
+        possible.setdefault(index, stay)
+    enders = (_at(nearly, index, stay) for index, stay in possible.items())
+    found = [
+        _without_needless(channels, counts, moves[: enough - 1], multiple, ratio)
+        for counts in enders
+        if _removed(channels, counts) >= ratio
+    ]
+
+    def order(counts: list[int]) -> tuple[float, float]:
+        change = sum(block[stay] for block, stay in zip(changes, counts, strict=True))
+        return max(_removed(channels, counts) - ratio, OVERSHOOT), change
+
+    return min(found, key=order)
+
+
+def _without_needless(
+    channels: Channels,
+    counts: list[int],
+    moves: Sequence[tuple[float, float, int, int]],
+    multiple: int,
+    ratio: float,
+) -> list[int]:
+    """``counts`` with every step taken back, the latest first, without which ``ratio`` is kept."""
+    for *_, index, stay in reversed(moves):
         stays = levels(channels.blocks[index], multiple)
         wider = _at(counts, index, stays[stays.index(stay) - 1])
-        if counts[index] == stay and removed(wider) >= ratio:
+        if counts[index] == stay and _removed(channels, wider) >= ratio:
             counts = wider
     return counts
+
+
+def _removed(channels: Channels, counts: Sequence[int]) -> float:
+    """Share of the multiply-accumulates that is gone."""
+    return 1 - cost(channels, counts) / cost(channels, [block.units for block in channels.blocks])
 
 
 def _at(counts: Sequence[int], index: int, stay: int) -> list[int]:
