@@ -72,7 +72,7 @@ def test_a_warm_scratch_takes_nothing():
         memory.clear()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2048
+    assert peak < 16 * 1024  # Python's own objects; the smaller array has 360,000 bytes
 
 
 def test_memory_of_a_large_frame_is_given_up_after_a_small_one():
