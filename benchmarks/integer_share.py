@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--size", type=size, help="H,W (default: what each is exported at)")
     parser.add_argument("--runs", type=int, default=RUNS)
     args = parser.parse_args()
-    names = args.names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
+    names = args.names or zoo.shipped()
     targets = args.target or [t for t in USUAL_TARGETS if not (args.time and t == "coreml")]
     warnings.simplefilter("ignore")
     if args.time:

@@ -14,7 +14,10 @@ import argparse
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
+
+from measuring import turns
 
 from edgeexpo.artifact import Artifact, Bundle
 from edgeexpo.cli.arguments import size
@@ -22,7 +25,7 @@ from edgeexpo.cli.timing import pictures
 from edgeexpo.errors import ExportError
 from edgeexpo.models import zoo
 from edgeexpo.pipeline import export_bundle
-from edgeexpo.runtime.engine import Arrays, Engine, EngineOptions, open_engine
+from edgeexpo.runtime.engine import EngineOptions, open_engine
 
 TARGETS = ("onnx", "litert")
 PRECISIONS = ("fp32", "int8")
@@ -39,21 +42,13 @@ def row(bundle: Bundle, precision: str, runs: int) -> str:
     inputs = pictures(spec, height, width)
     options = EngineOptions(threads=1)
     engines = [open_engine(a.target, bundle.file(a.file), spec, options) for a in pair]
-    ms = ", ".join(f"{t:.1f}" for t in timed(engines, inputs, runs))
+    calls = {a.target: partial(e.run, inputs) for a, e in zip(pair, engines, strict=True)}
+    turns(calls, 1)  # warms up
+    spent = turns(calls, runs, clock=time.process_time)
+    ms = ", ".join(f"{min(times):.1f}" for times in spent.values())
     status = pair[1].status + (f": {pair[1].error}" if pair[1].error else "")
     shown = f"{precision} | {psnr} | {kilobytes} | {ms} | {_sizes(pair[1])} | {status}"
     return f"| {spec.name}, {height}x{width} | {shown} |"
-
-
-def timed(engines: list[Engine], inputs: Arrays, runs: int) -> list[float]:
-    """Least CPU milliseconds of one run of each engine; they take turns."""
-    spent: list[list[float]] = [[] for _ in engines]
-    for _ in range(1 + runs):
-        for engine, times in zip(engines, spent, strict=True):
-            started = time.process_time()
-            engine.run(inputs)
-            times.append(1e3 * (time.process_time() - started))
-    return [min(times[1:]) for times in spent]
 
 
 def _sizes(artifact: Artifact) -> str:
@@ -71,7 +66,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     print("| network, size | | PSNR dB | kB | CPU ms | sizes | LiteRT |")
     print("|---|---|---|---|---|---|---|")
-    for name in args.names or [n for n in zoo.ENTRIES if zoo.get(n).weights]:
+    for name in args.names or zoo.shipped():
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "bundle"
             try:

@@ -15,15 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgeexpo.calibration import network_inputs
 from edgeexpo.cli.output import table
-from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
 from edgeexpo.models.widths import load_checkpoint
 from edgeexpo.pruned import examples, photographs
 from edgeexpo.quantization.pruning import prune
 from edgeexpo.quantization.schedule import SCOPES
-from edgeexpo.spec import ModelSpec
 
 SIDE = 256
 
@@ -34,7 +31,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="presets (all that ship)")
     parser.add_argument("--ratio", type=float, default=0.5)
     args = parser.parse_args()
-    names = args.names or [name for name in zoo.ENTRIES if zoo.get(name).weights]
+    names = args.names or zoo.shipped()
     rows = [row for name in names for row in measure(name, args.ratio)]
     print(table(rows, list(rows[0])))
 
@@ -45,7 +42,7 @@ def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
     network = entry.build().eval()
     assert entry.weights is not None
     load_checkpoint(network, entry.weights, name)
-    pictures = list(inputs(entry.spec))
+    pictures = photographs(entry.spec, (SIDE, SIDE), seed=0)
     with torch.no_grad():
         whole = [network(*picture) for picture in pictures]
         for scope in SCOPES:
@@ -70,16 +67,6 @@ def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
                 "worst": min(quality),
                 "left whole": ", ".join(result.whole),
             }
-
-
-def inputs(spec: ModelSpec) -> Iterator[tuple[Tensor, ...]]:
-    """The network's inputs for every embedded photograph."""
-    pictures = samples(len(spec.frames), None, (SIDE, SIDE), seed=0)
-    for made in network_inputs(spec, pictures):
-        yield tuple(
-            torch.from_numpy(made[tensor.name].transpose(2, 0, 1)[None].copy())
-            for tensor in spec.inputs
-        )
 
 
 def psnr(output: Tensor, wanted: Tensor) -> float:

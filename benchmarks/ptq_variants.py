@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--variants", default="", help="instead of the default choice")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the best ones there")
     given = parser.parse_args()
-    names = given.names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
+    names = given.names or zoo.shipped()
     variants = [name for name in given.variants.split(",") if name]
     warnings.simplefilter("ignore")
     print("| network | variant | worst, dB | mean, dB | dE2000 p99 | worst embedded, dB |")

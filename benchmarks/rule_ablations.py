@@ -20,12 +20,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
-from uniform_int8 import SIDE, psnr
+from uniform_int8 import opened, psnr
 
-from edgeexpo.calibration import calibration_samples, network_inputs
-from edgeexpo.imaging.samples import Sample, samples
+from edgeexpo.calibration import network_inputs
+from edgeexpo.imaging.samples import Sample
 from edgeexpo.models import zoo
-from edgeexpo.networks import open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.equalization import equalize
@@ -36,14 +35,9 @@ FLAT_SIDE = 128
 
 def rows(name: str) -> Iterator[str]:
     """The table's rows of a network."""
-    network = open_network(name, None, None, ())
-    spec, size = network.spec, network.size
-    program = network.capture()
-    calibration = network_inputs(spec, calibration_samples(network, program, None))
-    pictures = ptq.tensors(program, calibration)
+    network, program, calibration, judged = opened(name)
+    spec, pictures = network.spec, ptq.tensors(program, calibration)
     equal = equalize(ptq.separate(program), pictures)
-    shown = samples(len(spec.frames), None, (min(SIDE, size[0]), min(SIDE, size[1])), seed=0)
-    judged = ptq.tensors(program, network_inputs(spec, shown))
     wanted = [network.module(*picture) for picture in judged]
     flats = ptq.tensors(program, network_inputs(spec, greys(len(spec.frames))))
     wanted_flats = [network.module(*picture) for picture in flats]
@@ -84,7 +78,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
-    names = parser.parse_args().names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
+    names = parser.parse_args().names or zoo.shipped()
     warnings.simplefilter("ignore")
     print("| network | lifted | worst | gain of the rule | mean | gain | shift of greys |")
     print("|---|---|---|---|---|---|---|")

@@ -14,6 +14,7 @@ import argparse
 import statistics
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
-from edgeexpo.networks import open_network
+from edgeexpo.networks import Network, open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization import ptq, trained
 
@@ -50,14 +51,29 @@ def psnr(wanted: torch.Tensor, found: torch.Tensor) -> float:
     return float(-10 * torch.log10((wanted - found).square().mean() + 1e-12))
 
 
-def compare(name: str) -> str:
-    """A row of the table."""
+class Subject(NamedTuple):
+    """A network, what it is calibrated on, and the pictures that it is judged by."""
+
+    network: Network
+    program: Program
+    calibration: list[dict[str, np.ndarray]]
+    pictures: list[tuple[torch.Tensor, ...]]
+
+
+def opened(name: str) -> Subject:
+    """The network of that name, judged by the embedded photographs."""
     network = open_network(name, None, None, ())
     spec, size = network.spec, network.size
     program = network.capture()
     calibration = list(network_inputs(spec, calibration_samples(network, program, None)))
     shown = samples(len(spec.frames), None, (min(SIDE, size[0]), min(SIDE, size[1])), seed=0)
     pictures = ptq.tensors(program, network_inputs(spec, shown))
+    return Subject(network, program, calibration, pictures)
+
+
+def compare(name: str) -> str:
+    """A row of the table."""
+    network, program, calibration, pictures = opened(name)
     ours = ptq.quantize(program, calibration)
     candidates = (
         uniform(program, calibration),
@@ -85,7 +101,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
-    names = parser.parse_args().names or [n for n in zoo.ENTRIES if zoo.get(n).weights]
+    names = parser.parse_args().names or zoo.shipped()
     warnings.simplefilter("ignore")
     print("| network | worst, uniform | calibrated | exported | gain | mean, ... | | | |")
     print("|" + "---|" * 9)

@@ -204,9 +204,17 @@ def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
     return tuple(torch.zeros(1, tensor.channels, *(tensor.size or size)) for tensor in spec.inputs)
 
 
-def photographs(spec: ModelSpec) -> list[tuple[Tensor, ...]]:
-    """The embedded photographs as inputs that sensitivity is measured on, 1xCxHxW each."""
-    made = network_inputs(spec, samples(len(spec.frames), None, _size(spec), seed=1))
+def photographs(
+    spec: ModelSpec, size: tuple[int, int] | None = None, seed: int = 1
+) -> list[tuple[Tensor, ...]]:
+    """The embedded photographs as the network's inputs, 1xCxHxW each.
+
+    Args:
+        spec: The network.
+        size: Height and width; by default those at which sensitivity is measured.
+        seed: Of the frames' exposures.
+    """
+    made = network_inputs(spec, samples(len(spec.frames), None, size or _size(spec), seed=seed))
     return [
         tuple(torch.from_numpy(named[t.name].transpose(2, 0, 1)[None].copy()) for t in spec.inputs)
         for named in made

@@ -1,8 +1,7 @@
 """Transposed convolutions as convolutions: LiteRT's converter refuses some and quantises none.
 
-One of stride 2 is four small convolutions, one for each phase of its even and odd rows and columns,
-whose results interleave, as in :mod:`edgeexpo.export.onnx_transposed`. With the channels last, as
-LiteRT has them, interleaving columns is a concatenation, and so is interleaving rows.
+One of stride 2 is four small convolutions (:mod:`edgeexpo.export.phases`). With the channels last,
+as LiteRT has them, interleaving columns is a concatenation, and so is interleaving rows.
 """
 
 from __future__ import annotations
@@ -15,20 +14,19 @@ import torch.ao.quantization.fx._decomposed  # registers the operators below
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-STRIDE = 2
-PADDING = 1
+from edgeexpo.export.phases import STRIDE, Taps, doubles, taps
+
 _ATEN = torch.ops.aten
 _OPS = torch.ops.quantized_decomposed
-_Taps = list[tuple[int, int]]
 _RELUS = frozenset((_ATEN.relu.default, _ATEN.relu_.default))
 
 
 def split_transposed(module: GraphModule) -> None:
     """Replace every transposed convolution that doubles its size, in place.
 
-    Replaced are those of stride 2, padding 1, one group and a kernel of 3 (output padding 1) or 4
-    whose weights are constant. Where the result is quantised at once, a ReLU at most before that,
-    all that is between has the result's scale and zero point.
+    Replaced are those (:func:`edgeexpo.export.phases.doubles`) whose weights are constant. Where
+    the result is quantised at once, a ReLU at most before that, all that is between has the
+    result's scale and zero point.
     """
     for node in [n for n in module.graph.nodes if n.target == _ATEN.conv_transpose2d.input]:
         weight = _weight(module, node.args[1])
@@ -56,15 +54,8 @@ def constant(module: GraphModule, node: Node) -> Tensor:
 def _doubles(node: Node, kernel: torch.Size) -> bool:
     defaults: tuple[Any, ...] = (None, None, None, [1, 1], [0, 0], [0, 0], 1, [1, 1])
     given = [*node.args, *defaults[len(node.args) :]]
-    stride, padding, more, groups, dilation = given[3:8]
-    return (
-        set(kernel) <= {3, 4}
-        and list(stride) == [STRIDE] * 2
-        and list(padding) == [PADDING] * 2
-        and list(more) == [side % 2 for side in kernel]
-        and groups == 1
-        and list(dilation) == [1, 1]
-    )
+    stride, padding, output_padding, groups, dilation = given[3:8]
+    return doubles(kernel, stride, padding, output_padding, dilation, groups)
 
 
 def _replace(module: GraphModule, node: Node, weight: Tensor) -> None:
@@ -74,16 +65,16 @@ def _replace(module: GraphModule, node: Node, weight: Tensor) -> None:
     for row in range(STRIDE):
         columns = []
         for column in range(STRIDE):
-            taps = [
-                _taps(phase, side)
+            read = [
+                taps(phase, side)
                 for phase, side in zip((row, column), weight.shape[2:], strict=True)
             ]
-            result = _phase(write, node, weight, taps)
+            result = _phase(write, node, weight, read)
             if relu is not None:
                 result = write.plain(_ATEN.relu.default, result)
             # Before the quantiser, where the converter's own change of layout undoes it.
             result = write(_ATEN.permute.default, result, [0, 2, 3, 1])
-            columns.append(_cut(write, result, taps))
+            columns.append(_cut(write, result, read))
         rows.append(_interleaved(write, columns, 2))
     picture = write.plain(_ATEN.permute.default, _interleaved(write, rows, 1), [0, 3, 1, 2])
     for replaced in [node] if quantize is None else list(quantize.users):
@@ -100,24 +91,24 @@ def _after(node: Node) -> tuple[Node | None, Node | None]:
     return None, None
 
 
-def _phase(write: _Writer, node: Node, weight: Tensor, taps: list[_Taps]) -> Node:
+def _phase(write: _Writer, node: Node, weight: Tensor, read: list[Taps]) -> Node:
     """The convolution by some of the taps, with a border of zeros where it takes two of them."""
-    rows, columns = ([tap for tap, _ in axis] for axis in taps)
+    rows, columns = ([tap for tap, _ in axis] for axis in read)
     stored = write.constant(weight[:, :, rows][..., columns].transpose(0, 1).contiguous())
     old: Any = node.args[1]
     if old.op != "get_attr":
         _, scale, zero_point, _, *rest = old.args
         stored = write.plain(old.target, stored, scale, zero_point, 0, *rest)
-    padding = [len(axis) - 1 for axis in taps]
+    padding = [len(axis) - 1 for axis in read]
     bias = node.args[2] if len(node.args) > 2 else None
     return write.plain(_ATEN.conv2d.default, node.args[0], stored, bias, [1, 1], padding)
 
 
-def _cut(write: _Writer, result: Node, taps: list[_Taps]) -> Node:
+def _cut(write: _Writer, result: Node, read: list[Taps]) -> Node:
     """An NHWC result of :func:`_phase` without the row and column that its border made too many."""
-    for axis, read in enumerate(taps, start=1):
-        if len(read) > 1:
-            ends = (0, -1) if read[0][1] < 0 else (1, sys.maxsize)
+    for axis, taken in enumerate(read, start=1):
+        if len(taken) > 1:
+            ends = (0, -1) if taken[0][1] < 0 else (1, sys.maxsize)
             result = write(_ATEN.slice.Tensor, result, axis, *ends)
     return result
 
@@ -127,12 +118,6 @@ def _interleaved(write: _Writer, parts: list[Node], axis: int) -> Node:
     joined = write(_ATEN.cat.default, parts, axis + 1)
     apart = write.plain(_ATEN.unflatten.int, joined, axis + 1, [STRIDE, -1])
     return write(_ATEN.flatten.using_ints, apart, axis, axis + 1)
-
-
-def _taps(phase: int, kernel: int) -> _Taps:
-    """(tap of the kernel, offset of the pixel it reads) along one axis, by rising offset."""
-    read = ((phase + PADDING - STRIDE * offset, offset) for offset in (-1, 0, 1))
-    return [(tap, offset) for tap, offset in read if 0 <= tap < kernel]
 
 
 class _Writer:

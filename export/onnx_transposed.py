@@ -1,9 +1,7 @@
 """Quantised transposed convolutions as convolutions, because ONNX Runtime has no integer kernel.
 
-A transposed convolution of stride 2 writes its even and its odd rows and columns by separate taps
-of its kernel: it is four small convolutions, one for each phase, whose results interleave (W. Shi
-et al., "Is the deconvolution layer the same as a convolutional layer?", arXiv:1609.07009). The same
-numbers are multiplied and added, no more of them, and each of the four becomes a QLinearConv.
+One of stride 2 is four small convolutions (:mod:`edgeexpo.export.phases`), and each of the four
+becomes a QLinearConv.
 """
 
 from __future__ import annotations
@@ -16,8 +14,7 @@ import onnx
 from onnx import NodeProto, numpy_helper
 from onnx.helper import get_attribute_value, make_node
 
-STRIDE = 2
-PADDING = 1
+from edgeexpo.export.phases import STRIDE, Taps, doubles, taps
 
 
 @dataclass(frozen=True)
@@ -33,9 +30,8 @@ class _Site:
 def split_transposed(model: onnx.ModelProto) -> int:
     """Replace every quantised transposed convolution that doubles its size, in place.
 
-    Replaced are those of stride 2, padding 1, one group and a kernel of 3 (output padding 1) or 4
-    whose weights are a dequantised initialiser and whose result is quantised at once, a ReLU at
-    most before that.
+    Replaced are those (:func:`edgeexpo.export.phases.doubles`) whose weights are a dequantised
+    initialiser and whose result is quantised at once, a ReLU at most before that.
 
     Returns:
         How many were replaced.
@@ -82,15 +78,13 @@ def _sites(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> Iterator[_S
 
 def _doubles(node: NodeProto, kernel: tuple[int, ...]) -> bool:
     given = {a.name: get_attribute_value(a) for a in node.attribute}
-    odd = [side % 2 for side in kernel]
-    return (
-        len(kernel) == 2
-        and set(kernel) <= {3, 4}
-        and list(given.get("strides", [1, 1])) == [STRIDE] * 2
-        and list(given.get("pads", [0] * 4)) == [PADDING] * 4
-        and list(given.get("dilations", [1, 1])) == [1, 1]
-        and given.get("group", 1) == 1
-        and list(given.get("output_padding", [0, 0])) == odd
+    return doubles(
+        kernel,
+        stride=given.get("strides", [1, 1]),
+        padding=given.get("pads", [0] * 4),
+        output_padding=given.get("output_padding", [0, 0]),
+        dilation=given.get("dilations", [1, 1]),
+        groups=given.get("group", 1),
     )
 
 
@@ -102,7 +96,7 @@ def _phases(
     written = []
     for row in range(STRIDE):
         for column in range(STRIDE):
-            rows, columns = _taps(row, codes.shape[2]), _taps(column, codes.shape[3])
+            rows, columns = taps(row, codes.shape[2]), taps(column, codes.shape[3])
             part = codes[:, :, [k for k, _ in rows]][..., [k for k, _ in columns]]
             name = f"{stem}_phase{row}{column}"
             stored = np.ascontiguousarray(part.transpose(1, 0, 2, 3))
@@ -130,13 +124,7 @@ def _phases(
     )
 
 
-def _taps(phase: int, kernel: int) -> list[tuple[int, int]]:
-    """(tap of the kernel, offset of the pixel it reads) along one axis, by rising offset."""
-    read = ((phase + PADDING - STRIDE * offset, offset) for offset in (-1, 0, 1))
-    return [(tap, offset) for tap, offset in read if 0 <= tap < kernel]
-
-
-def _pads(rows: list[tuple[int, int]], columns: list[tuple[int, int]]) -> list[int]:
+def _pads(rows: Taps, columns: Taps) -> list[int]:
     before = [max(0, -axis[0][1]) for axis in (rows, columns)]
     after = [max(0, axis[-1][1]) for axis in (rows, columns)]
     return [*before, *after]

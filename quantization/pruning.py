@@ -27,6 +27,7 @@ from edgeexpo.quantization.schedule import (
     levels,
     positions,
     schedule,
+    with_block,
 )
 from edgeexpo.quantization.step_changes import step_changes
 
@@ -213,9 +214,8 @@ def _wrong(
     wrong = []
     for index, count in enumerate(counts):
         if count < channels.blocks[index].units:
-            alone = [block.units for block in channels.blocks]
-            alone[index] = count
-            kept = positions(channels, scores, alone)
+            units = [block.units for block in channels.blocks]
+            kept = positions(channels, scores, with_block(units, index, count))
             if not computes_the_same(_narrowed(network, kept), masked(network, kept), examples):
                 wrong.append(index)
     return wrong

@@ -108,7 +108,7 @@ def schedule(
     possible: dict[int, int] = {}
     for *_, index, stay in moves[enough - 1 :]:
         possible.setdefault(index, stay)
-    enders = (_at(nearly, index, stay) for index, stay in possible.items())
+    enders = (with_block(nearly, index, stay) for index, stay in possible.items())
     found = [
         _without_needless(channels, counts, moves[: enough - 1], multiple, ratio)
         for counts in enders
@@ -132,7 +132,7 @@ def _without_needless(
     """``counts`` with every step taken back, the latest first, without which ``ratio`` is kept."""
     for *_, index, stay in reversed(moves):
         stays = levels(channels.blocks[index], multiple)
-        wider = _at(counts, index, stays[stays.index(stay) - 1])
+        wider = with_block(counts, index, stays[stays.index(stay) - 1])
         if counts[index] == stay and _removed(channels, wider) >= ratio:
             counts = wider
     return counts
@@ -143,7 +143,8 @@ def _removed(channels: Channels, counts: Sequence[int]) -> float:
     return 1 - cost(channels, counts) / cost(channels, [block.units for block in channels.blocks])
 
 
-def _at(counts: Sequence[int], index: int, stay: int) -> list[int]:
+def with_block(counts: Sequence[int], index: int, stay: int) -> list[int]:
+    """``counts`` with another number of units in one block."""
     return [*counts[:index], stay, *counts[index + 1 :]]
 
 
@@ -169,7 +170,7 @@ def _measured_moves(
     units = [block.units for block in channels.blocks]
 
     def alone(stay: int) -> int:
-        return cost(channels, _at(units, index, stay))
+        return cost(channels, with_block(units, index, stay))
 
     moves, latest = [], 0.0
     for before, stay in itertools.pairwise(stays):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edgeexpo.errors import UsageError
 from edgeexpo.quantization.channels import Channels
 from edgeexpo.quantization.narrowing import masked
-from edgeexpo.quantization.schedule import Changes, levels, positions
+from edgeexpo.quantization.schedule import Changes, levels, positions, with_block
 
 
 def step_changes(
@@ -43,8 +43,7 @@ def step_changes(
                 )
 
         def change(index: int, stay: int) -> float:
-            counts = [*units[:index], stay, *units[index + 1 :]]
-            narrow = masked(network, positions(channels, scores, counts))
+            narrow = masked(network, positions(channels, scores, with_block(units, index, stay)))
             errors = [
                 float((narrow(*picture) - output).square().mean())
                 for picture, output in zip(pictures, wanted, strict=True)
@@ -52,6 +51,6 @@ def step_changes(
             return sum(errors) / len(errors)
 
         return [
-            {stay: change(index, stay) for stay in levels(block, multiple)}
+            {block.units: 0.0} | {n: change(index, n) for n in levels(block, multiple)[1:]}
             for index, block in enumerate(channels.blocks)
         ]

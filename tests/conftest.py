@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,6 @@ import pytest
 import torch
 
 from edgeexpo.spec import TensorSpec
-
-LITERT = find_spec("litert_torch") is not None
-
-needs_litert = pytest.mark.skipif(not LITERT, reason="needs edgeexpo[litert]")
 
 
 class Residual(torch.nn.Module):

@@ -14,7 +14,7 @@ from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.spec import SUFFIXES
 
 SIZE = (128, 128)
-SHIPPED = sorted(name for name in zoo.ENTRIES if zoo.get(name).weights)
+SHIPPED = sorted(zoo.shipped())
 
 UNVERIFIED = {
     "exponet-mobile": "INT8 tints the zone plate at 128 pixels: dE2000 p99 7.4, bound 3",

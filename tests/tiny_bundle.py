@@ -11,6 +11,16 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeexpo.artifact import Artifact, Manifest, digest, write_manifest
 from edgeexpo.spec import ModelSpec, Recipe, SizeRange, StageSpec, TensorSpec
 
+CORRECTION: dict[str, object] = {
+    "kind": "correction",
+    "frames": ("picture",),
+    "halo": None,
+    "front": StageSpec("resize", {"height": 64, "width": 64}),
+    "inputs": (TensorSpec("y0", size=(64, 64)),),
+    "back": StageSpec("guided"),
+}
+"""Changes that make the bundle one that looks at a thumbnail of one frame."""
+
 
 def write_network(path: Path) -> None:
     """ONNX: 3x3 mean of every channel, zero-padded; ``y0`` to ``y_hat``, any size."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
-from edgeexpo.imaging.response import CODES, Table, checked
+from edgeexpo.imaging.mapping import CODES
+from edgeexpo.imaging.response import Table, checked
 
 Picture = npt.NDArray[np.float32]
 

@@ -33,7 +33,7 @@ def exposure_mapping(table: Lut, ev: float) -> Lut:
             curve, brighter = empty((2, CODES), np.float64)
             curve[...] = table[:, channel]
             np.multiply(curve, 2.0**ev, out=brighter)
-            imf[:, channel] = interp(brighter, curve, _codes())
+            imf[:, channel] = interp(brighter, curve, codes())
     return imf
 
 
@@ -82,7 +82,7 @@ def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
             keep = (h2[c] > 0) & (code >= LOWEST) & (code <= HIGHEST)
             keep[:LOWEST] = keep[HIGHEST + 1 :] = False
             count = int(np.count_nonzero(keep))
-            for row, values in zip(pairs, (matched, _codes(), h2[c]), strict=True):
+            for row, values in zip(pairs, (matched, codes(), h2[c]), strict=True):
                 row[found : found + count] = kept(values, keep)
             found += count
     low, high, share = pairs[:, :found]
@@ -117,9 +117,10 @@ def _middle(histogram: Lut) -> Lut:
 
 def _support(histogram: Lut) -> tuple[Lut, Lut]:
     seen = histogram > 0
-    return kept(_middle(histogram), seen), kept(_codes(), seen)
+    return kept(_middle(histogram), seen), kept(codes(), seen)
 
 
 @functools.cache
-def _codes() -> Lut:
+def codes() -> Lut:
+    """The codes as values, (256,) in [0, 1]."""
     return np.linspace(0.0, 1.0, CODES)

@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import UsageError
+from edgeexpo.imaging.mapping import CODES, codes, matched_codes
 from edgeexpo.imaging.raster import Raster
 from edgeexpo.imaging.scratch import empty, interp, scope
 
 Table = npt.NDArray[np.float64]
 
-CODES = 256
 COEFFICIENT_STD = np.array([2.0, 0.7, 0.3, 0.15])
 """Standard deviation of each basis coefficient, our choice: the spread of gammas 1.2 to 3 projected
 on the basis (2.1, 0.5, 0.23, 0.14), widened where responses that are no gamma differ most."""
@@ -47,7 +47,7 @@ def srgb() -> Table:
     """Table of a camera whose response is the sRGB encoding."""
     from edgeexpo.imaging.color import srgb_to_linear
 
-    return _three(np.asarray(srgb_to_linear(_codes()), np.float64))
+    return _three(np.asarray(srgb_to_linear(codes()), np.float64))
 
 
 def gamma(exponent: float) -> Table:
@@ -58,7 +58,7 @@ def gamma(exponent: float) -> Table:
     """
     if not exponent > 0:
         raise UsageError(f"gamma is {exponent}; expected a positive number such as 2.2")
-    return _three(_codes() ** exponent)
+    return _three(codes() ** exponent)
 
 
 def emor(coefficients: npt.ArrayLike) -> Table:
@@ -113,7 +113,7 @@ def render(radiance: npt.NDArray[np.floating], table: Table) -> npt.NDArray[np.f
     """
     out = np.empty(radiance.shape, np.float32)
     for c in range(3):
-        out[..., c] = np.interp(radiance[..., c], table[:, c], _codes())
+        out[..., c] = np.interp(radiance[..., c], table[:, c], codes())
     return out
 
 
@@ -133,8 +133,6 @@ def fit_response(under: Raster, over: Raster, ev: float | None) -> tuple[Table, 
     Returns:
         The table (shared by the channels) and the EV, given or fitted.
     """
-    from edgeexpo.imaging.mapping import matched_codes
-
     codes_under, codes_over, weight = matched_codes(under, over)
     prior = _Prior(ev)
     if codes_under.size == 0:
@@ -150,13 +148,11 @@ def estimate_ev(under: Raster, over: Raster, table: Table) -> float:
     Returns:
         The weighted median over matched codes; 4.0 when the frames share no well-exposed codes.
     """
-    from edgeexpo.imaging.mapping import matched_codes
-
     codes_under, codes_over, weight = matched_codes(under, over)
     if codes_under.size == 0:
         return 4.0
     curve = table.mean(axis=1)
-    ratio = np.interp(codes_over, _codes(), curve) / np.interp(codes_under, _codes(), curve)
+    ratio = np.interp(codes_over, codes(), curve) / np.interp(codes_under, codes(), curve)
     order = np.argsort(ratio)
     middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
     return float(np.clip(np.log2(ratio[order][min(middle, len(order) - 1)]), 0.01, 16))
@@ -255,11 +251,6 @@ def _radiance() -> Table:
 
 
 @functools.cache
-def _codes() -> Table:
-    return np.linspace(0.0, 1.0, CODES)
-
-
-@functools.cache
 def _ramp(length: int) -> Table:
     return np.linspace(0.0, 1e-6, length)
 
@@ -271,7 +262,7 @@ def _rises(curve: Table) -> bool:
 
 
 def _invert(curve: Table) -> Table:
-    return interp(_codes(), curve, _radiance())
+    return interp(codes(), curve, _radiance())
 
 
 def _three(inverse: Table) -> Table:

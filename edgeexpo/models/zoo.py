@@ -104,6 +104,11 @@ class ModelEntry:
         return module
 
 
+def shipped() -> list[str]:
+    """Names of the presets that have weights."""
+    return [name for name in ENTRIES if get(name).weights is not None]
+
+
 def get(name: str) -> ModelEntry:
     """The entry called ``name`` (or an alias of one).
 

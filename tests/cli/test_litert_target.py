@@ -7,12 +7,12 @@ import json
 import cv2
 import numpy as np
 import pytest
-from conftest import needs_litert, smooth_picture
+from conftest import smooth_picture
 
 from edgeexpo.artifact import Bundle
 from edgeexpo.cli import main
 
-pytestmark = [needs_litert, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import contextlib
 import onnx
 import pytest
 import torch
-from conftest import LITERT
 from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
 from executorch.exir._serialize._program import deserialize_pte_binary
 from hypothesis import given
@@ -22,9 +21,8 @@ from edgeexpo.export.pte import read_pte
 from edgeexpo.export.xnnpack_payload import operators, read_graph
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.quantization.quantizer import left_in_float
-from edgeexpo.spec import SUFFIXES, USUAL_TARGETS
+from edgeexpo.spec import SUFFIXES, TARGETS
 
-TARGETS = [*USUAL_TARGETS, *(["litert"] if LITERT else [])]
 KEPT = frozenset({"conv2d_1"})
 
 

@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from conftest import needs_litert, smooth_picture
+from conftest import smooth_picture
 
 from edgeexpo.errors import ExportError, MissingDependencyError
 from edgeexpo.export import litert_program
@@ -126,7 +126,6 @@ def test_a_missing_converter_names_its_extra(programs, monkeypatch, tmp_path):
     check_converters(["onnx", "coreml", "executorch"])
 
 
-@needs_litert
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_file_takes_the_sizes_of_its_program(programs, precision, tensors, tmp_path):
@@ -142,7 +141,6 @@ def test_a_file_takes_the_sizes_of_its_program(programs, precision, tensors, tmp
         assert np.abs(found - given(program, x)).max() <= TOLERANCE[precision]
 
 
-@needs_litert
 @pytest.mark.slow
 def test_int8_is_what_onnx_runtime_gives(programs, tensors, tmp_path):
     export_litert(programs["int8"], tmp_path / "net.tflite")
@@ -155,7 +153,6 @@ def test_int8_is_what_onnx_runtime_gives(programs, tensors, tmp_path):
     assert 10 * np.log10(1 / max(np.mean((first - second) ** 2), 1e-12)) >= 80
 
 
-@needs_litert
 @pytest.mark.slow
 def test_two_exports_are_one_and_tell_nothing_of_the_machine(programs, tmp_path):
     for name in ("first", "second"):
@@ -166,7 +163,6 @@ def test_two_exports_are_one_and_tell_nothing_of_the_machine(programs, tmp_path)
         assert trace not in data, trace
 
 
-@needs_litert
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_what_has_a_size_in_the_graph_takes_that_size_alone(
@@ -182,7 +178,6 @@ def test_what_has_a_size_in_the_graph_takes_that_size_alone(
     assert error <= (1e-5 if precision == "fp32" else 2e-2)
 
 
-@needs_litert
 @pytest.mark.slow
 def test_transposed_convolutions_run_on_integers(doubling, tmp_path):
     export_litert(doubling["int8"], tmp_path / "net.tflite")
@@ -212,7 +207,6 @@ def on_grid(x):
     )
 
 
-@needs_litert
 @pytest.mark.slow
 def test_an_input_is_still_rounded_for_all_its_readers(programs, tensors, tmp_path, monkeypatch):
     """What inputs are guarded for; when this fails, that can go."""
@@ -224,7 +218,6 @@ def test_an_input_is_still_rounded_for_all_its_readers(programs, tensors, tmp_pa
     assert np.mean(error > 1e-4) > 0.5
 
 
-@needs_litert
 @pytest.mark.slow
 def test_a_shared_dequantiser_is_still_forgotten():
     """What every reader has one of its own for; when this fails, that can go."""

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conftest import needs_litert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.export.lowering import lower
 from edgeexpo.export.program import capture
 from edgeexpo.export.tflite import TfliteGraph, read_tflite
-
-pytestmark = pytest.mark.skipif(
-    find_spec("ai_edge_litert") is None, reason="needs edgeexpo[litert-runtime]"
-)
 
 
 @pytest.mark.parametrize("data", [b"", b"1234TFL3", b"1234TFL3" + b"garbage" * 40, bytes(64)])
@@ -33,7 +27,6 @@ def file(residual, tensors, tmp_path_factory) -> Path:
     return folder / lower(capture(residual, *tensors, (32, 32)), "litert", "net", folder).file
 
 
-@needs_litert
 @pytest.mark.slow
 def test_operators_and_their_tensors_are_read(file):
     graph = read_tflite(file)
@@ -42,7 +35,6 @@ def test_operators_and_their_tensors_are_read(file):
     assert all(o.reads[1].constant and not o.integer and not o.converts for o in weighted)
 
 
-@needs_litert
 @pytest.mark.slow
 def test_a_changed_byte_is_a_graph_or_a_typed_error(file, tmp_path_factory):
     data, path = file.read_bytes(), tmp_path_factory.mktemp("changed") / "net.tflite"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import needs_litert
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_export import export_coreml
@@ -19,9 +18,7 @@ CASES = [
     (export_coreml, torch.erfinv, "erfinv"),
     (export_executorch, torch.sort, "sort"),
     (export_executorch, torch.special.bessel_j0, "bessel_j0"),
-    pytest.param(
-        export_litert, torch.erfinv, "erfinv", marks=[needs_litert, pytest.mark.slow], id="litert"
-    ),
+    pytest.param(export_litert, torch.erfinv, "erfinv", marks=pytest.mark.slow, id="litert"),
 ]
 
 

@@ -13,7 +13,7 @@ from edgeexpo.parity.golden import read_golden, replace_golden
 from edgeexpo.parity.recording import compared_with_cpu, record, recorded_probes
 from edgeexpo.pipeline import export_bundle
 
-SHIPPED = sorted(name for name in zoo.ENTRIES if zoo.get(name).weights)
+SHIPPED = sorted(zoo.shipped())
 
 pytestmark = [
     pytest.mark.cuda,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_bundle import write_bundle
+from tiny_bundle import CORRECTION, write_bundle
 
 from edgeexpo.imaging import scratch
 from edgeexpo.imaging.raster import whole
@@ -18,7 +18,7 @@ from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty, to_rgb
 from edgeexpo.runtime.stages import back, front
-from edgeexpo.spec import StageSpec, TensorSpec
+from edgeexpo.spec import StageSpec
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "allocations.py"
 LEAST = 4096
@@ -30,14 +30,7 @@ SYSTEMS = {
         "front": StageSpec("intermediate", {"levels": 255}),
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
-    "guided": {
-        "kind": "correction",
-        "frames": ("picture",),
-        "halo": None,
-        "front": StageSpec("resize", {"height": 64, "width": 64}),
-        "inputs": (TensorSpec("y0", size=(64, 64)),),
-        "back": StageSpec("guided"),
-    },
+    "guided": CORRECTION,
 }
 
 

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tiny_bundle import write_bundle
+from tiny_bundle import CORRECTION, write_bundle
 
 from edgeexpo.errors import OutputError, PictureError, UsageError
 from edgeexpo.imaging.raster import for_each, windows
@@ -25,14 +25,7 @@ SYSTEMS = {
         "front": StageSpec("intermediate"),
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
-    "correction": {
-        "kind": "correction",
-        "frames": ("picture",),
-        "halo": None,
-        "front": StageSpec("resize", {"height": 64, "width": 64}),
-        "inputs": (TensorSpec("y0", size=(64, 64)),),
-        "back": StageSpec("guided"),
-    },
+    "correction": CORRECTION,
     "radiance": {
         "frames": ("picture",),
         "front": StageSpec("thumbnail", {"height": 32, "width": 32}),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,19 +79,7 @@ def test_onnx_takes_luma_and_a_thumbnail_of_its_own_size(tmp_path):
     np.testing.assert_allclose(found, y - thumb.mean(), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "onnx",
-        "executorch",
-        pytest.param(
-            "litert",
-            marks=pytest.mark.skipif(
-                find_spec("ai_edge_litert") is None, reason="needs edgeexpo[litert-runtime]"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("target", ["onnx", "executorch", "litert"])
 def test_a_damaged_artefact_is_an_engine_error(tmp_path, target):
     (tmp_path / "m").write_bytes(b"no network")
     with pytest.raises(EngineError, match="cannot load m") as caught:

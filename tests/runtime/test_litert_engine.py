@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import needs_litert, smooth_picture
+from conftest import smooth_picture
 
 from edgeexpo.errors import EngineError
 from edgeexpo.export.lowering import lower
@@ -15,7 +15,7 @@ from edgeexpo.runtime.isolated_engine import IsolatedEngine
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import ModelSpec
 
-pytestmark = [needs_litert, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
