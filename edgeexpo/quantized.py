@@ -16,8 +16,9 @@ from edgeexpo.imaging.samples import Sample, samples, unseen
 from edgeexpo.networks import Network, open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization import trained
-from edgeexpo.quantization.ptq import calibrated, tensors
-from edgeexpo.quantization.simulation import PerPicture, simulate
+from edgeexpo.quantization.headroom import widen
+from edgeexpo.quantization.ptq import tensors
+from edgeexpo.quantization.simulation import PerPicture
 from edgeexpo.quantization.variants import Calibration, Variant, parse
 from edgeexpo.training.recipes import Recipe, recipe
 from edgeexpo.training.run import Settings, imitate
@@ -56,6 +57,7 @@ def quantize(
     calibration: Path | None = None,
     changes: dict[str, Any] | None = None,
     variants: Sequence[str] = (),
+    start: Path | None = None,
     force: bool = False,
 ) -> Quantized:
     """INT8 weights of a network of the zoo, calibrated, or trained from there (QAT).
@@ -76,19 +78,22 @@ def quantize(
         weights: Float weights; the shipped ones by default.
         calibration: Photographs or brackets to calibrate on; the embedded ones by default.
         changes: Fields of the recipe to replace, such as ``{"steps": 100}``.
-        variants: PTQ: names of the variants to try; a choice by default. QAT: the one whose ranges
-            it starts from; plain by default.
+        variants: PTQ: names of the variants to try; a choice by default. QAT: the one that it
+            starts from; plain by default.
+        start: QAT: INT8 weights of the network to go on from instead of a calibration; of
+            ``variants`` only ``headroom`` then has a meaning.
         force: Replace an existing file.
 
     Raises:
         UsageError: Unknown method, variant or model, no data, bad weights.
+        WeightsError: ``start`` was made from other float weights.
         ExportError: No variant could be made.
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
     """
-    chosen = _checked(method, settings, variants)
+    chosen = _checked(method, settings, variants, start)
     check_file(output, force)
-    network = open_network(model, None, weights, ())
+    network = open_network(model, None, weights, (), start)
     program = network.capture()
     drawn = track(calibration_samples(network, program, calibration), "Calibrating")
     pictures = list(network_inputs(network.spec, drawn))
@@ -103,15 +108,19 @@ def quantize(
         facts |= {"variant": found.best.variant}
         trained.write(output, found.graph, facts)
         return Quantized(output, facts, found)
-    start = chosen[0] if chosen else Variant()
-    _, graph = calibrated(program, pictures, observer=start.observer, equalized=start.equalized)
-    simulate(graph)
-    plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
     others = tensors(program, pictures)
+    if start is None:
+        graph = Calibration(program, pictures).make(chosen)
+    else:
+        graph = trained.simulated_by(program, trained.read(start))
+        if chosen.headroom:
+            widen(graph, others)
+    plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
     assert settings is not None
     training = imitate(network.module, PerPicture(graph), plan, settings, others, exact=True)
     facts |= {
-        "variant": start.name,
+        "variant": chosen.name,
+        "started_from": None if start is None else digest(start),
         "steps": training.step,
         "validation_loss": training.validated[-1][1],
     }
@@ -119,18 +128,29 @@ def quantize(
     return Quantized(output, facts)
 
 
-def _checked(method: str, settings: Settings | None, variants: Sequence[str]) -> list[Variant]:
+def _checked(
+    method: str, settings: Settings | None, variants: Sequence[str], start: Path | None
+) -> Variant:
+    """The variant that training starts from."""
     if method not in METHODS:
         raise UsageError(f"unknown method {method!r}; expected {' or '.join(METHODS)}")
+    if method == "ptq" and start is not None:
+        raise UsageError("--start is for training; leave it out, or take --method qat")
     if method == "qat" and settings is None:
         raise UsageError("QAT needs pictures to train on; give --data DIR")
     found = [parse(name) for name in variants]
-    if method == "qat" and (len(found) > 1 or any(v != v.ranges for v in found)):
+    if method == "qat" and len(found) > 1:
         raise UsageError(
-            f"training starts from the ranges of one variant, found {','.join(variants)}; expected "
-            "one such as minmax or unequalized, or --method ptq"
+            f"training starts from one variant, found {','.join(variants)}; expected one such as "
+            "minmax or headroom, or --method ptq"
         )
-    return found
+    chosen = found[0] if found else Variant()
+    if start is not None and chosen != Variant(headroom=chosen.headroom):
+        raise UsageError(
+            f"--start gives the weights and ranges, found --variants {chosen.name} besides; "
+            "expected headroom or none"
+        )
+    return chosen
 
 
 def judged(network: Network, program: Program, calibration: Path | None) -> list[Sample]:

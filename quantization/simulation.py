@@ -61,6 +61,11 @@ class Rounding(nn.Module):
         assert self._fixed is not None, "weights take their range from their values"
         return self._fixed
 
+    @range.setter
+    def range(self, chosen: Range) -> None:
+        assert self._fixed is not None, "weights take their range from their values"
+        self._fixed = chosen
+
     def forward(self, x: Tensor) -> Tensor:
         """``x`` rounded, of the same shape."""
         if not self.enabled:
@@ -141,13 +146,14 @@ def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
             f"the INT8 weights are of another program: {len(different)} tensors differ, "
             f"{different[0]} first; train them again with this version"
         )
+    made: dict[tuple[int, Range], FixedQParamsObserver] = {}  # what was shared stays shared
     for name, node in calls.items():
         old: Any = prepared.get_submodule(str(node.target))
         given = ranges[name]
         fixed = FixedQParamsObserver(
             given.scale, given.zero_point, old.dtype, old.qscheme, old.quant_min, old.quant_max
         )
-        setattr(prepared, str(node.target), fixed)
+        setattr(prepared, str(node.target), made.setdefault((id(old), given), fixed))
 
 
 class PerPicture(nn.Module):

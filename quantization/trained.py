@@ -30,6 +30,7 @@ from edgeexpo.quantization.simulation import (
     ranges_from_json,
     ranges_to_json,
     roundings,
+    simulate,
     weight_codes,
 )
 
@@ -123,6 +124,17 @@ def quantized_by(program: Program, trained: Trained) -> Program:
     Raises:
         WeightsError: The weights are of another network.
     """
+    return converted(*_prepared_by(program, trained))
+
+
+def simulated_by(program: Program, trained: Trained) -> GraphModule:
+    """The simulated program of trained weights, to be trained further; see :func:`quantized_by`."""
+    _, prepared = _prepared_by(program, trained)
+    simulate(prepared)
+    return prepared
+
+
+def _prepared_by(program: Program, trained: Trained) -> tuple[Program, GraphModule]:
     module = separate(program).exported.module()
     own = dict(module.named_parameters())
     if own.keys() != trained.parameters.keys() or any(
@@ -145,7 +157,7 @@ def quantized_by(program: Program, trained: Trained) -> Program:
             observer = prepared.get_submodule(str(node.target))
             if hasattr(observer, "ch_axis"):
                 weight_codes(observer, prepared.get_parameter(_parameter(node)))
-    return converted(adapted, prepared)
+    return adapted, prepared
 
 
 def _weight_roundings(simulated: GraphModule) -> Iterator[tuple[str, Rounding]]:

@@ -16,6 +16,7 @@ from torch.fx import GraphModule
 from edgeexpo.errors import UsageError
 from edgeexpo.export.program import Program
 from edgeexpo.quantization.bias_correction import correct_bias
+from edgeexpo.quantization.headroom import widen
 from edgeexpo.quantization.layerwise import adapt
 from edgeexpo.quantization.nncf_calibration import calibrated_by_nncf
 from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
@@ -23,9 +24,10 @@ from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.rounding import AdaptiveRounding
 from edgeexpo.quantization.simulation import simulate
 
-PLAIN, UNEQUALIZED, ADAROUND, BIAS = "plain", "unequalized", "adaround", "bias"
+PLAIN, UNEQUALIZED, HEADROOM = "plain", "unequalized", "headroom"
+ADAROUND, BIAS = "adaround", "bias"
 NNCF, SMOOTHQUANT = "nncf", "smoothquant"
-PARTS = (PLAIN, UNEQUALIZED, *OBSERVERS, ADAROUND, BIAS, NNCF, SMOOTHQUANT)
+PARTS = (PLAIN, UNEQUALIZED, *OBSERVERS, HEADROOM, ADAROUND, BIAS, NNCF, SMOOTHQUANT)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Variant:
     Attributes:
         equalized: Channels are equalised across layers.
         observer: Where ranges come from, in :data:`edgeexpo.quantization.observers.OBSERVERS`.
+        headroom: Ranges are widened to what fine detail reaches, at most doubled.
         adaround: Weights are rounded as their layer's output wants it.
         bias: Biases take back the shift of each channel's mean.
         nncf: NNCF chooses ranges and corrects biases, by its own fast bias correction.
@@ -43,6 +46,7 @@ class Variant:
 
     equalized: bool = True
     observer: str = DEFAULT
+    headroom: bool = False
     adaround: bool = False
     bias: bool = False
     nncf: bool = False
@@ -54,6 +58,7 @@ class Variant:
         parts = [
             *([] if self.equalized else [UNEQUALIZED]),
             *([] if self.observer == DEFAULT else [self.observer]),
+            *([HEADROOM] if self.headroom else []),
             *([ADAROUND] if self.adaround else []),
             *([BIAS] if self.bias else []),
             *([NNCF] if self.nncf and not self.smoothquant else []),
@@ -64,7 +69,7 @@ class Variant:
     @property
     def ranges(self) -> Variant:
         """The variant with the same ranges and nothing adapted."""
-        return Variant(self.equalized, self.observer)
+        return Variant(self.equalized, self.observer, self.headroom)
 
 
 def parse(name: str) -> Variant:
@@ -89,6 +94,7 @@ def parse(name: str) -> Variant:
     return Variant(
         equalized=UNEQUALIZED not in parts,
         observer=observers[0] if observers else DEFAULT,
+        headroom=HEADROOM in parts,
         adaround=ADAROUND in parts,
         bias=BIAS in parts,
         nncf=bool(foreign),
@@ -157,5 +163,7 @@ class Calibration:
                 equalized=variant.equalized,
             )
             simulate(graph)
+            if variant.headroom:
+                widen(graph, self._inputs)
             self._kept[variant] = graph
         return self._kept[variant]

@@ -32,13 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="A,B,C",
         help="ptq: ways to calibrate, of which the best is kept, as plain,bias,minmax+adaround "
-        "(parts: plain unequalized mse minmax percentile adaround bias nncf smoothquant); qat: the "
-        "one whose ranges training starts from (plain)",
+        "(parts: plain unequalized mse minmax percentile headroom adaround bias nncf smoothquant); "
+        "qat: the one that training starts from (plain)",
     )
     parser.add_argument("--data", type=Path, help="qat: radiance maps and photographs, as train's")
     parser.add_argument("--weights", type=Path, help="float weights; else the shipped")
     parser.add_argument(
         "--calib", type=Path, help="photographs or brackets to calibrate on; else the embedded"
+    )
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="qat: INT8 weights to go on from; --variants headroom widens their ranges first",
     )
     parser.add_argument("-o", "--output", type=Path, help="file to write (NAME.int8.safetensors)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
@@ -70,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         calibration=args.calib,
         changes={n: v for n in OVERRIDES if (v := getattr(args, n)) is not None},
         variants=args.variants,
+        start=args.start,
         force=args.force,
     )
     document = {"weights": str(done.path), **done.facts}

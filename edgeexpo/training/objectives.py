@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgeexpo.quantization.patterns import crop_of, flat, pattern
 from edgeexpo.training import losses
-from edgeexpo.training.patterns import crop_of, flat, pattern
 from edgeexpo.training.perceptual import Perceptual
 
 LUMA = (0.299, 0.587, 0.114)
@@ -258,7 +258,7 @@ def imitation(
 
     More pictures go with every batch, for the teacher's term alone: a flat one, since skies and
     walls are where rounding shows first and no crop of a photograph is as flat; a drawn one
-    (:mod:`edgeexpo.training.patterns`), since ranges are used to their ends by detail that is
+    (:mod:`edgeexpo.quantization.patterns`), since ranges are used to their ends by detail that is
     harder than a photograph's; and one of ``others``.
 
     Args:
@@ -266,7 +266,9 @@ def imitation(
         teacher: The network before compression, in eval mode; given the same inputs.
         others: Inputs of the network, 1xCxHxW each, at least as large as the crops trained on.
         exact: The teacher's output is the truth.
-        weight: Of the mean L1 from the teacher's output; the system's error weighs 1.
+        weight: Of the mean L1 from the teacher's output, and of that of its pictures' mean colours:
+            a shift that is too small to count in any pixel is a tint, and from frame to frame a
+            flicker. The system's error weighs 1.
     """
 
     def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
@@ -278,7 +280,9 @@ def imitation(
             wanted = teacher(*every)
         count = len(output) - len(extra)
         truth = wanted[:count] if exact else objective.truth(batch)
-        return objective.error(output[:count], truth) + weight * _absolute(output, wanted)
+        shift: Tensor = (output - wanted).mean(dim=(2, 3)).abs().mean()
+        imitated = _absolute(output, wanted) + shift
+        return objective.error(output[:count], truth) + weight * imitated
 
     return dataclasses.replace(objective, loss=loss)
 

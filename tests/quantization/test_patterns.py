@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from edgeexpo.training import patterns
+from edgeexpo.quantization import patterns
 
 
 def pair(side=48, pictures=3):

@@ -1,18 +1,23 @@
-"""Pictures that no photograph is like: what a compressed network learns on besides photographs.
+"""Pictures that no photograph is like: what a network is compressed on besides photographs.
 
-All draw from torch's global generator, which training seeds by step.
+What is random is drawn from torch's global generator, which training seeds by step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 Inputs = tuple[Tensor, ...]
 """A network's inputs, NxCxHxW each; all of one scene where there are several."""
+
+
+CONTRAST = 0.6
+"""Of what is drawn, as a share of that between a picture's ends: no lens shows single pixels in
+full, and what is harder than any picture costs the pictures."""
 
 
 def flat(given: Inputs) -> Inputs:
@@ -23,21 +28,38 @@ def flat(given: Inputs) -> Inputs:
 
 
 def pattern(given: Inputs) -> Inputs:
-    """For each input, 1xCxHxW between the colours of the darkest and the brightest place.
+    """For each input, 1xCxHxW between the colours of the darkest and the brightest place, fainter.
 
     One of chirp, checks, sparks, slope and noise (:data:`PATTERNS`), drawn alike for all inputs.
     """
     picture = int(torch.randint(len(given[0]), ()))
-    grey = given[0][picture].mean(dim=0)
-    dark, bright = (_place(grey, int(index)) for index in (grey.argmin(), grey.argmax()))
     kind = int(torch.randint(len(PATTERNS), ()))
     seed = int(torch.randint(2**31, ()))
-    drawn = []
-    for x in given:
-        generator = torch.Generator().manual_seed(seed)
-        share = PATTERNS[kind](x.shape[2], x.shape[3], generator).to(x.device)
-        drawn.append(torch.lerp(_colour(x, picture, dark), _colour(x, picture, bright), share))
-    return tuple(drawn)
+
+    def share(height: int, width: int) -> Tensor:
+        drawn = PATTERNS[kind](height, width, torch.Generator().manual_seed(seed))
+        return fainter(drawn)
+
+    return between_ends(given, picture, share)
+
+
+def between_ends(given: Inputs, picture: int, share: Callable[[int, int], Tensor]) -> Inputs:
+    """For each input, 1xCxHxW between two colours: those that one of its pictures has at its
+    darkest and at its brightest place, which are the same places in every input.
+
+    Args:
+        given: The inputs; dark and bright are of the first one.
+        picture: Index in the batch.
+        share: Height and width to HxW: 0 is the dark colour, 1 the bright one.
+    """
+    grey = given[0][picture].mean(dim=0)
+    dark, bright = (_place(grey, int(index)) for index in (grey.argmin(), grey.argmax()))
+    return tuple(
+        torch.lerp(
+            _colour(x, picture, dark), _colour(x, picture, bright), share(*x.shape[2:]).to(x.device)
+        )
+        for x in given
+    )
 
 
 def crop_of(given: Inputs, others: Sequence[Inputs]) -> Inputs:
@@ -64,7 +86,16 @@ def _chirp(height: int, width: int, generator: torch.Generator) -> Tensor:
 
 def _checks(height: int, width: int, generator: torch.Generator) -> Tensor:
     """Squares of 1 to 8 pixels."""
-    side = int(torch.randint(1, 9, (), generator=generator))
+    return checks(height, width, int(torch.randint(1, 9, (), generator=generator)))
+
+
+def fainter(share: Tensor) -> Tensor:
+    """The same around its middle, with :data:`CONTRAST` of its contrast."""
+    return 0.5 + CONTRAST * (share - 0.5)
+
+
+def checks(height: int, width: int, side: int) -> Tensor:
+    """HxW of squares of ``side`` pixels, 0 and 1 in turn."""
     rows, columns = torch.arange(height) // side, torch.arange(width) // side
     return ((rows[:, None] + columns) % 2).float()
 

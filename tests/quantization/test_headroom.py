@@ -1,0 +1,49 @@
+"""Ranges with headroom: wide enough for fine checks, at most doubled, untouched where unneeded."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgeexpo.export.program import capture
+from edgeexpo.quantization import headroom
+from edgeexpo.quantization.simulation import roundings
+from edgeexpo.quantization.variants import Calibration, parse
+
+
+class Sharpening(torch.nn.Module):
+    """Flat areas give nothing, single pixels much; its picture is made of features alone."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self.detail = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.out = torch.nn.Conv2d(8, 3, 3, padding=1)
+        laplacian = torch.tensor([[0, -1, 0], [-1, 4.0, -1], [0, -1, 0]]) / 4
+        with torch.no_grad():
+            self.detail.weight.copy_(gain * laplacian.expand(8, 3, 3, 3))
+
+    def forward(self, y0):
+        return torch.sigmoid(self.out(torch.relu(self.detail(y0))))
+
+
+def made(gain, tensors, pictures, name):
+    program = capture(Sharpening(gain).eval(), *tensors, (96, 96))
+    found = roundings(Calibration(program, pictures).make(parse(name)))
+    return {name: r.range for name, r in found.items() if not r.is_weight}
+
+
+@pytest.mark.parametrize("gain", [0.5, 4.0])
+def test_ranges_grow_where_detail_needs_it_and_at_most_double(gain, tensors, pictures):
+    plain = made(gain, tensors, pictures, "unequalized")
+    wide = made(gain, tensors, pictures, "unequalized+headroom")
+    factors = {name: wide[name].scale / plain[name].scale for name in plain}
+    assert all(1 <= factor <= headroom.MOST + 1e-6 for factor in factors.values())
+    assert all(wide[name].zero_point == plain[name].zero_point for name in plain)
+    assert factors["y0"] < 1.2
+    assert max(factors.values()) > 1.2
+
+
+def test_the_names_of_variants_tell_it():
+    variant = parse("headroom+minmax+adaround")
+    assert variant.name == "minmax+headroom+adaround"
+    assert variant.ranges.name == "minmax+headroom"
