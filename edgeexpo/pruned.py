@@ -19,8 +19,9 @@ from edgeexpo.models import foreign, zoo
 from edgeexpo.models.widths import PRUNED, read_metadata, save_pruned
 from edgeexpo.networks import Network, loaded, open_network
 from edgeexpo.progress import note, status
-from edgeexpo.quantization.importance import Importance
+from edgeexpo.quantization.importance import Importance, Losses
 from edgeexpo.quantization.pruning import Pruned, prune
+from edgeexpo.quantization.reconstruction import reconstruct
 from edgeexpo.quantization.schedule import Scope
 from edgeexpo.quantization.sparsity import Sparse, sparsify
 from edgeexpo.spec import ModelSpec
@@ -38,6 +39,9 @@ BATCHES = 8
 SIDE = 64
 MIXED_SIDE = 256
 """Where one input has a size of its own, costs are compared at a size like its."""
+
+EXPOSURES = (1, 2, 3)
+"""Seeds of the photographs' exposures on which layers are reconstructed."""
 
 NEAR = 0.1
 """A shipped pruned checkpoint stands for ratios up to this much below its own."""
@@ -108,16 +112,14 @@ def pruned(
         assert settings is not None
         yield from _losses(module, plan, settings)
 
-    with status("Pruning"):
-        result = prune(
-            network.eval(),
-            examples(entry.spec),
-            ratio=ratio,
-            importance=importance,
-            scope=scope,
-            gradients=losses if importance == "taylor" else None,
-            pictures=photographs(entry.spec) if scope == "sensitivity" else (),
-        )
+    result = narrower(
+        network.eval(),
+        entry.spec,
+        ratio,
+        importance=importance,
+        scope=scope,
+        gradients=losses if importance == "taylor" else None,
+    )
     trained, steps, loss = result.module, 0, None
     if plan is not None and settings is not None:
         training = imitate(network, copy.deepcopy(result.module), plan, settings)
@@ -174,19 +176,48 @@ def open_pruned(
             note(f"pruned weights: {shipped.name}, trained after pruning")
             return network
     network = open_network(model, size, weights, inputs)
-    with status("Pruning"):
-        result = prune(
-            network.module,
-            examples(network.spec),
-            ratio=ratio,
-            scope="sensitivity",
-            pictures=photographs(network.spec),
-        )
+    result = narrower(network.module, network.spec, ratio)
     note(
         f"pruned {result.ratio:.1%} of the multiply-accumulates without training after that; "
         "edgeexpo prune --data DIR trains, and export takes what it writes with --weights"
     )
     return dataclasses.replace(network, module=result.module, int8=None)
+
+
+def narrower(
+    module: nn.Module,
+    spec: ModelSpec,
+    ratio: float,
+    *,
+    importance: Importance = "magnitude",
+    scope: Scope = "sensitivity",
+    gradients: Losses | None = None,
+) -> Pruned:
+    """A pruned network whose layers give what the whole one's gave, not yet trained.
+
+    Sensitivity is measured, and weights are reconstructed
+    (:mod:`edgeexpo.quantization.reconstruction`), on the embedded photographs.
+
+    Args: as for :func:`edgeexpo.quantization.pruning.prune`.
+
+    Raises:
+        UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients.
+        ModuleError: ``forward`` fails or cannot be followed.
+    """
+    with status("Pruning"):
+        result = prune(
+            module,
+            examples(spec),
+            ratio=ratio,
+            importance=importance,
+            scope=scope,
+            gradients=gradients,
+            pictures=photographs(spec),
+        )
+    with status("Reconstructing layers"):
+        seen = [picture for seed in EXPOSURES for picture in photographs(spec, seed=seed)]
+        reconstruct(result.module, module, result.kept, seen)
+    return result
 
 
 def shipped_pruned(preset: str, ratio: float) -> Path | None:
