@@ -18,8 +18,8 @@ from torch import Tensor
 from edgeexpo.cli.output import table
 from edgeexpo.models import zoo
 from edgeexpo.models.widths import load_checkpoint
-from edgeexpo.pruned import examples, photographs
-from edgeexpo.quantization.pruning import prune
+from edgeexpo.pruned import examples, photographs, take_over
+from edgeexpo.quantization.pruning import Pruned, prune
 from edgeexpo.quantization.schedule import SCOPES
 
 SIDE = 256
@@ -37,36 +37,35 @@ def main() -> None:
 
 
 def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
-    """One row for each scope."""
+    """Two rows for each scope: as pruned, and with layers reconstructed."""
     entry = zoo.get(name)
     network = entry.build().eval()
     assert entry.weights is not None
     load_checkpoint(network, entry.weights, name)
     pictures = photographs(entry.spec, (SIDE, SIDE), seed=0)
     with torch.no_grad():
-        whole = [network(*picture) for picture in pictures]
-        for scope in SCOPES:
-            with torch.enable_grad():
-                result = prune(
-                    network,
-                    examples(entry.spec),
-                    ratio=ratio,
-                    scope=scope,
-                    pictures=photographs(entry.spec),
-                )
-            quality = [
-                psnr(result.module(*picture), wanted)
-                for picture, wanted in zip(pictures, whole, strict=True)
-            ]
-            yield {
-                "network": name,
-                "scope": scope,
-                "MACs left": result.macs_after / result.macs_before,
-                "parameters left": result.parameters_after / result.parameters_before,
-                "PSNR dB": float(np.mean(quality)),
-                "worst": min(quality),
-                "left whole": ", ".join(result.whole),
-            }
+        wanted = [network(*picture) for picture in pictures]
+
+    def row(scope: str, result: Pruned) -> dict[str, object]:
+        with torch.no_grad():
+            found = [result.module(*picture) for picture in pictures]
+        quality = [psnr(*pair) for pair in zip(found, wanted, strict=True)]
+        return {
+            "network": name,
+            "scope": scope,
+            "MACs left": result.macs_after / result.macs_before,
+            "parameters left": result.parameters_after / result.parameters_before,
+            "PSNR dB": float(np.mean(quality)),
+            "worst": min(quality),
+            "left whole": ", ".join(result.whole),
+        }
+
+    seen = photographs(entry.spec)
+    for scope in SCOPES:
+        result = prune(network, examples(entry.spec), ratio=ratio, scope=scope, pictures=seen)
+        yield row(scope, result)
+        take_over(result, network, entry.spec)
+        yield row(f"{scope}, reconstructed", result)
 
 
 def psnr(output: Tensor, wanted: Tensor) -> float:

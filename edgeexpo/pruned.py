@@ -215,9 +215,15 @@ def narrower(
             pictures=photographs(spec),
         )
     with status("Reconstructing layers"):
-        seen = [picture for seed in EXPOSURES for picture in photographs(spec, seed=seed)]
-        reconstruct(result.module, module, result.kept, seen)
+        take_over(result, module, spec)
     return result
+
+
+def take_over(result: Pruned, whole: nn.Module, spec: ModelSpec) -> None:
+    """Reconstruct the layers of a pruned network, in place, on the embedded photographs."""
+    size = spec.fixed_size or (max(SIDE, spec.multiple),) * 2
+    seen = [picture for seed in EXPOSURES for picture in photographs(spec, size, seed)]
+    reconstruct(result.module, whole, result.kept, seen)
 
 
 def shipped_pruned(preset: str, ratio: float) -> Path | None:

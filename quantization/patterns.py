@@ -16,8 +16,8 @@ Inputs = tuple[Tensor, ...]
 
 
 CONTRAST = 0.6
-"""Of what is drawn, as a share of that between a picture's ends: no lens shows single pixels in
-full, and what is harder than any picture costs the pictures."""
+"""Of fine texture, as a share of that between a picture's ends: no lens shows it in full, as it
+does points of light, and what is harder than any picture costs the pictures."""
 
 
 def flat(given: Inputs) -> Inputs:
@@ -28,7 +28,7 @@ def flat(given: Inputs) -> Inputs:
 
 
 def pattern(given: Inputs) -> Inputs:
-    """For each input, 1xCxHxW between the colours of the darkest and the brightest place, fainter.
+    """For each input, 1xCxHxW between the colours of the darkest and the brightest place.
 
     One of chirp, checks, sparks, slope and noise (:data:`PATTERNS`), drawn alike for all inputs.
     """
@@ -37,8 +37,7 @@ def pattern(given: Inputs) -> Inputs:
     seed = int(torch.randint(2**31, ()))
 
     def share(height: int, width: int) -> Tensor:
-        drawn = PATTERNS[kind](height, width, torch.Generator().manual_seed(seed))
-        return fainter(drawn)
+        return PATTERNS[kind](height, width, torch.Generator().manual_seed(seed))
 
     return between_ends(given, picture, share)
 
@@ -81,12 +80,12 @@ def _chirp(height: int, width: int, generator: torch.Generator) -> Tensor:
     across = torch.arange(width) - width * _uniform(generator)
     radius = down**2 + across**2
     finest = math.pi / (2 * float(radius.max().sqrt()))
-    return 0.5 + 0.5 * torch.cos(finest * _uniform(generator) * radius)
+    return fainter(0.5 + 0.5 * torch.cos(finest * _uniform(generator) * radius))
 
 
 def _checks(height: int, width: int, generator: torch.Generator) -> Tensor:
     """Squares of 1 to 8 pixels."""
-    return checks(height, width, int(torch.randint(1, 9, (), generator=generator)))
+    return fainter(checks(height, width, int(torch.randint(1, 9, (), generator=generator))))
 
 
 def fainter(share: Tensor) -> Tensor:
@@ -116,7 +115,7 @@ def _slope(height: int, width: int, generator: torch.Generator) -> Tensor:
 
 def _noise(height: int, width: int, generator: torch.Generator) -> Tensor:
     """Each pixel on its own."""
-    return torch.rand(height, width, generator=generator)
+    return fainter(torch.rand(height, width, generator=generator))
 
 
 PATTERNS = (_chirp, _checks, _sparks, _slope, _noise)

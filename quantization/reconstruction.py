@@ -20,6 +20,9 @@ from edgeexpo.quantization.narrowing import Kept
 ITERATIONS = 40
 """Of conjugate gradients; fewer where pictures kept aside get no better."""
 
+PATIENCE, ENOUGH = 5, 0.005
+"""Iterations without a gain of this share of the error, after which a layer is done."""
+
 ASIDE = 4
 """Every fourth picture is kept aside to judge by."""
 
@@ -72,8 +75,19 @@ def reconstruct(
         ]
         aside = [case for found in cases[::ASIDE] for case in found]
         learnt = [case for i, found in enumerate(cases) if i % ASIDE for case in found]
-        gains[name] = _solve(layer, learnt, aside)
+        gains[name] = _solve(layer, _together(learnt), _together(aside))
     return gains
+
+
+def _together(cases: Sequence[_Case]) -> list[_Case]:
+    """Cases of one size as one batch."""
+    sizes: dict[torch.Size, list[_Case]] = {}
+    for case in cases:
+        sizes.setdefault(case.given.shape, []).append(case)
+    return [
+        _Case(torch.cat([c.given for c in alike]), torch.cat([c.wanted for c in alike]))
+        for alike in sizes.values()
+    ]
 
 
 def _in_order(module: nn.Module, picture: Inputs) -> list[str]:
@@ -144,10 +158,14 @@ def _solve(layer: nn.Module, learnt: Sequence[_Case], aside: Sequence[_Case]) ->
     with torch.no_grad():
         before = least = error(start)
         best = start
+        idle = 0
         for weights in _conjugate_gradients(applied, start, learnt):
             left = error(weights)
+            idle = 0 if left < (1 - ENOUGH) * least else idle + 1
             if left < least:
                 least, best = left, weights
+            if idle == PATIENCE:
+                break
         for parameter, value in zip(layer.parameters(), best, strict=True):
             parameter.copy_(value)
     return least / before if before else 1.0

@@ -24,6 +24,9 @@ STRUCTURE = 0.5
 IMITATION = 10.0
 """Weight of the distance from the network before compression."""
 
+BLOCK = 16
+"""Side of the blocks whose mean colour a compressed network keeps, as in the gate on flicker."""
+
 _BRACKET = ("under", "over", "near", "far", "truth")
 
 Batch = Mapping[str, Tensor]
@@ -266,9 +269,9 @@ def imitation(
         teacher: The network before compression, in eval mode; given the same inputs.
         others: Inputs of the network, 1xCxHxW each, at least as large as the crops trained on.
         exact: The teacher's output is the truth.
-        weight: Of the mean L1 from the teacher's output, and of that of its pictures' mean colours:
-            a shift that is too small to count in any pixel is a tint, and from frame to frame a
-            flicker. The system's error weighs 1.
+        weight: Of the mean L1 from the teacher's output, and of that between the mean colours of
+            blocks: a shift that is too small to count in a pixel is a tint there, and from frame to
+            frame a flicker. The system's error weighs 1.
     """
 
     def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
@@ -280,11 +283,15 @@ def imitation(
             wanted = teacher(*every)
         count = len(output) - len(extra)
         truth = wanted[:count] if exact else objective.truth(batch)
-        shift: Tensor = (output - wanted).mean(dim=(2, 3)).abs().mean()
-        imitated = _absolute(output, wanted) + shift
+        imitated = _absolute(output, wanted) + _absolute(_blocks(output), _blocks(wanted))
         return objective.error(output[:count], truth) + weight * imitated
 
     return dataclasses.replace(objective, loss=loss)
+
+
+def _blocks(picture: Tensor) -> Tensor:
+    """Mean colours of blocks of :data:`BLOCK` pixels, NxCxHxW."""
+    return nn.functional.avg_pool2d(picture, BLOCK)
 
 
 def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]:

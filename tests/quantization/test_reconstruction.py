@@ -52,7 +52,7 @@ def test_what_repeats_itself_is_found_again(kind):
     before = error(result.module, whole)
     gains = reconstruct(result.module, whole, result.kept, pictures())
     assert error(result.module, whole) < 1e-4 * before
-    assert gains["0"] == 1.0  # reads the picture itself: nothing to be taken over
+    assert gains["0"] > 0.99  # reads the picture itself: nothing to be taken over
     assert min(gains.values()) < 1e-3
 
 
@@ -98,6 +98,6 @@ def test_nothing_is_changed_that_gets_worse_on_pictures_kept_aside():
     black = [(torch.zeros(1, 3, 6, 6),)] * (ASIDE - 1)
     before = copy.deepcopy(result.module.state_dict())
     gains = reconstruct(result.module, whole, result.kept, aside + black)
-    assert set(gains.values()) == {1.0}
+    assert all(gain == 1 for gain in gains.values())
     torch.testing.assert_close(result.module.state_dict(), before, rtol=0, atol=0)
     assert reconstruct(result.module, whole, result.kept, aside + pictures())["2"] < 0.9
