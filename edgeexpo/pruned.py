@@ -221,8 +221,7 @@ def narrower(
 
 def take_over(result: Pruned, whole: nn.Module, spec: ModelSpec) -> None:
     """Reconstruct the layers of a pruned network, in place, on the embedded photographs."""
-    size = spec.fixed_size or (max(SIDE, spec.multiple),) * 2
-    seen = [picture for seed in EXPOSURES for picture in photographs(spec, size, seed)]
+    seen = [picture for seed in EXPOSURES for picture in photographs(spec, seed=seed)]
     reconstruct(result.module, whole, result.kept, seen)
 
 
@@ -237,7 +236,9 @@ def shipped_pruned(preset: str, ratio: float) -> Path | None:
 
 def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
     """Inputs at whose size costs are counted: zeros, 1xCxHxW each."""
-    size = _size(spec)
+    sizes = {tensor.size for tensor in spec.inputs}
+    mixed = None in sizes and len(sizes) > 1
+    size = (MIXED_SIDE, MIXED_SIDE) if mixed else _size(spec)
     return tuple(torch.zeros(1, tensor.channels, *(tensor.size or size)) for tensor in spec.inputs)
 
 
@@ -248,7 +249,7 @@ def photographs(
 
     Args:
         spec: The network.
-        size: Height and width; by default those at which sensitivity is measured.
+        size: Height and width; by default those at which pruning looks at them.
         seed: Of the frames' exposures.
     """
     made = network_inputs(spec, samples(len(spec.frames), None, size or _size(spec), seed=seed))
@@ -260,8 +261,7 @@ def photographs(
 
 def _size(spec: ModelSpec) -> tuple[int, int]:
     """Height and width of pictures that pruning looks at."""
-    sizes = {tensor.size for tensor in spec.inputs}
-    side = MIXED_SIDE if None in sizes and len(sizes) > 1 else max(SIDE, spec.multiple)
+    side = max(SIDE, spec.multiple)
     return spec.fixed_size or (side, side)
 
 
