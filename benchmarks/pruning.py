@@ -2,8 +2,8 @@
 
     python benchmarks/pruning.py [--ratio 0.5] [NAME...]
 
-PSNR is of the pruned network's output against the unpruned one's, over the embedded photographs;
-nothing is trained in between.
+PSNR is of the pruned network's output against the unpruned one's, over the embedded photographs, as
+pruned and with its layers reconstructed; nothing is trained in between.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from edgeexpo.cli.output import table
 from edgeexpo.models import zoo
-from edgeexpo.models.widths import load_checkpoint
+from edgeexpo.networks import loaded
 from edgeexpo.pruned import examples, photographs, take_over
 from edgeexpo.quantization.pruning import Pruned, prune
 from edgeexpo.quantization.schedule import SCOPES
@@ -38,10 +38,8 @@ def main() -> None:
 
 def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
     """Two rows for each scope: as pruned, and with layers reconstructed."""
-    entry = zoo.get(name)
-    network = entry.build().eval()
-    assert entry.weights is not None
-    load_checkpoint(network, entry.weights, name)
+    entry, network, _ = loaded(name, None)
+    network.eval()
     pictures = photographs(entry.spec, (SIDE, SIDE), seed=0)
     with torch.no_grad():
         wanted = [network(*picture) for picture in pictures]

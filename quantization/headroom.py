@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.quantization.patterns import Inputs, between_ends, checks, fainter
-from edgeexpo.quantization.simulation import Range, Rounding, observers
+from edgeexpo.quantization.simulation import Range, Rounding, observers, roundings
 
 MOST = 2.0
 """How much wider a range gets at most."""
@@ -61,27 +62,21 @@ def _faint_checks(height: int, width: int, side: int) -> Tensor:
 
 
 class _Watched(Interpreter):
-    """Runs without rounding and notes the least and the largest value at each rounding."""
+    """Lets activations pass unrounded and notes least and largest value at each rounding."""
 
     def __init__(self, simulated: GraphModule) -> None:
         super().__init__(simulated)
-        calls = (
-            (node, simulated.get_submodule(str(node.target))) for _, node in observers(simulated)
-        )
+        found = roundings(simulated)
         self._activations = {
-            node: module
-            for node, module in calls
-            if isinstance(module, Rounding) and not module.is_weight
+            node: found[name] for name, node in observers(simulated) if not found[name].is_weight
         }
         self.ends: dict[Rounding, tuple[float, float]] = {}
 
-    def run_node(self, n: Node) -> Tensor:
-        """The node's result; a rounding passes what it is given."""
+    def run_node(self, n: Node) -> Any:
+        """The node's result; an activation's rounding passes what it is given."""
         if n not in self._activations:
-            result: Tensor = super().run_node(n)
-            return result
-        value: Tensor = self.fetch_args_kwargs_from_env(n)[0][0]
-        rounding = self._activations[n]
+            return super().run_node(n)
+        value, rounding = self.env[n.all_input_nodes[0]], self._activations[n]
         low, high = self.ends.get(rounding, (0.0, 0.0))
         self.ends[rounding] = (min(low, float(value.min())), max(high, float(value.max())))
         return value

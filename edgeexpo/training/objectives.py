@@ -290,8 +290,8 @@ def imitation(
 
 
 def _blocks(picture: Tensor) -> Tensor:
-    """Mean colours of blocks of :data:`BLOCK` pixels, NxCxHxW."""
-    return nn.functional.avg_pool2d(picture, BLOCK)
+    """Mean colours of blocks of :data:`BLOCK` pixels, and of what is left at the end, NxCxHxW."""
+    return nn.functional.avg_pool2d(picture, BLOCK, ceil_mode=True)
 
 
 def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]:

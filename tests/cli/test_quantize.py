@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.artifact import Bundle, digest
 from edgeexpo.cli import main
 from edgeexpo.quantization import trained
 
@@ -29,6 +29,17 @@ def test_training_writes_weights_and_a_curve(int8):
     assert facts["preset"] == "lrl-mobile"
     assert (facts["method"], facts["variant"], facts["steps"]) == ("qat", "minmax", 2)
     assert (int8.parent / "run" / "curve.csv").is_file()
+
+
+def test_training_goes_on_from_weights_with_wider_ranges(int8, data_folder, tmp_path):
+    path = tmp_path / "w.safetensors"
+    arguments = ["--data", str(data_folder), "-o", str(path), "--run", str(tmp_path / "run")]
+    arguments += ["--start", str(int8), "--variants", "headroom", *SMALL]
+    assert main(["quantize", "lrl-mobile", *arguments]) == 0
+    before, after = trained.read(int8), trained.read(path)
+    assert after.facts["started_from"] == digest(int8)
+    grown = [after.ranges[name].scale / before.ranges[name].scale for name in before.ranges]
+    assert all(1 <= factor <= 2.0001 for factor in grown)
 
 
 @pytest.mark.slow

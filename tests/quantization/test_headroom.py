@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edgeexpo.export.program import capture
-from edgeexpo.quantization import headroom
+from edgeexpo.quantization import headroom, ptq, trained
 from edgeexpo.quantization.simulation import roundings
 from edgeexpo.quantization.variants import Calibration, parse
 
@@ -47,3 +47,28 @@ def test_the_names_of_variants_tell_it():
     variant = parse("headroom+minmax+adaround")
     assert variant.name == "minmax+headroom+adaround"
     assert variant.ranges.name == "minmax+headroom"
+
+
+class Skipping(torch.nn.Module):
+    """Two features beside each other: a concatenation gives both and itself one range."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (torch.nn.Conv2d(n, 8, 3, padding=1) for n in (3, 8))
+        self.last = torch.nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, y0):
+        first = torch.relu(self.first(y0))
+        return self.last(torch.cat([first, torch.relu(self.second(first))], dim=1))
+
+
+def test_ranges_read_from_a_file_stay_shared_when_they_grow(tensors, pictures, tmp_path):
+    torch.manual_seed(0)
+    program = capture(Skipping().eval(), *tensors, (96, 96))
+    path = tmp_path / "w.safetensors"
+    trained.write(path, Calibration(program, pictures).make(parse("plain")), {})
+    graph = trained.simulated_by(program, trained.read(path))
+    found = roundings(graph)
+    (both,) = (name for name in found if name.startswith("cat"))
+    headroom.widen(graph, ptq.tensors(program, pictures))
+    assert sum(found[name] is found[both] for name in found) == 3

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -62,3 +64,17 @@ def test_imitation_is_zero_for_the_teacher_itself_and_sees_the_drawn_pictures():
         assert float(loss(Student(0.1), batch, objectives.Helpers())) > 1
         alone(Student(0.0), batch, objectives.Helpers())
     assert seen == [5, 5, 4]
+
+
+@pytest.mark.parametrize("crop", [8, 16, 40])
+def test_imitation_takes_crops_of_any_size(crop):
+    teacher = torch.nn.Conv2d(3, 3, 1)
+    shifted = copy.deepcopy(teacher)
+    with torch.no_grad():
+        shifted.bias += 0.1
+    own = objectives.OBJECTIVES["interpolation"]
+    loss = objectives.imitation(own, teacher, exact=True).loss
+    batch = {"y0": torch.rand(2, 3, crop, crop), "truth": torch.rand(2, 3, crop, crop)}
+    with torch.no_grad():
+        found = float(loss(shifted, batch, objectives.Helpers()))
+    assert found >= 0.2 * objectives.IMITATION
