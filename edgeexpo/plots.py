@@ -42,26 +42,33 @@ def draw_front(path: Path, title: str, rows: Iterable[dict[str, Any]]) -> None:
     Args:
         path: PNG to write.
         title: Network, target and size.
-        rows: ``label``, ``psnr`` (dB, worst), ``ms``, ``bytes``, ``front`` and ``winner``.
+        rows: ``label``, ``psnr`` (dB, worst), ``ms``, ``bytes``, ``front`` and ``winner``; numbered
+            from the fastest, the numbers explained below.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
         OutputError: The file cannot be written.
     """
     shown = sorted(rows, key=lambda row: row["ms"])
-    figure = _figure(4.5)
+    figure = _figure(4.5 + 0.17 * len(shown))
     axes = figure.add_subplot()
     largest = max(row["bytes"] for row in shown)
-    for row in shown:
+    for number, row in enumerate(shown, start=1):
         color = "tab:blue" if row["front"] else "0.7"
-        axes.scatter(row["ms"], row["psnr"], 30 + 120 * row["bytes"] / largest, color=color)
+        axes.scatter(
+            row["ms"],
+            row["psnr"],
+            30 + 120 * row["bytes"] / largest,
+            color=color,
+            label=f"{number}  {row['label']}",
+        )
         if row["winner"]:
             axes.scatter(row["ms"], row["psnr"], 320, facecolors="none", edgecolors="tab:red")
         axes.annotate(
-            row["label"],
+            str(number),
             (row["ms"], row["psnr"]),
-            fontsize=7,
-            xytext=(5, 5),
+            fontsize=8,
+            xytext=(6, 6),
             textcoords="offset points",
         )
     front = [row for row in shown if row["front"]]
@@ -69,6 +76,7 @@ def draw_front(path: Path, title: str, rows: Iterable[dict[str, Any]]) -> None:
     axes.set(xlabel="latency, median (ms)", ylabel="PSNR against float, worst photograph (dB)")
     axes.set_title(f"{title}; area is bytes", fontsize=9)
     axes.grid(alpha=0.3)
+    figure.legend(fontsize=7, loc="outside lower left", frameon=False, handlelength=1)
     with writing(path):
         figure.savefig(path, dpi=110)
 

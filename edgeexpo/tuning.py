@@ -282,7 +282,8 @@ def _given(plan: Plan) -> Iterator[Variant]:
         raise UsageError("--pruned takes checkpoints of the zoo; for a foreign module give --prune")
     for path in plan.pruned:
         network = open_network(plan.model, plan.size, path, plan.inputs)
-        yield Variant(str(path), network)
+        alone = [p.name for p in plan.pruned].count(path.name) == 1
+        yield Variant(path.name if alone else str(path), network)
     for ratio in plan.ratios:
         network = open_pruned(plan.model, ratio, plan.size, plan.weights, plan.inputs)
         yield Variant(f"pruned {ratio:g}", network, ratio)

@@ -63,7 +63,8 @@ class ExecutorchEngine:
         except ImportError as error:
             raise missing("executorch", "[export]") from error
         if options.threads is not None:
-            portable_lib._unsafe_reset_threadpool(options.threads)
+            with muted():
+                portable_lib._unsafe_reset_threadpool(options.threads)
         try:
             self._program = Runtime.get().load_program(in_memory(path))
             self._method = self._program.load_method("forward")

@@ -14,7 +14,7 @@ from edgeexpo.imaging.fusion import fused_by_windows
 from edgeexpo.imaging.guided import encode, guided_by_windows
 from edgeexpo.imaging.interpolation import intermediate_by_windows
 from edgeexpo.imaging.raster import SIDE, Computed, Raster, Window, whole
-from edgeexpo.imaging.resize import resize
+from edgeexpo.imaging.resize import Picture, resize
 from edgeexpo.spec import ModelSpec, StageSpec
 
 Frames = Sequence[Raster]
@@ -36,9 +36,10 @@ def prepared(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, Ras
     The stages, by ``kind``:
 
     - ``intermediate``: :func:`edgeexpo.imaging.interpolation.intermediate`.
-    - ``resize``: the frames at ``height`` x ``width``, in ``color`` (``rgb`` or ``lab``,
+    - ``resize``: the frames at ``height`` x ``width`` by ``method``
+      (:func:`edgeexpo.imaging.resize.resize`), in ``color`` (``rgb`` or ``lab``,
       :func:`edgeexpo.imaging.guided.encode`).
-    - ``thumbnail``: one frame as it is, then a copy at ``height`` x ``width``.
+    - ``thumbnail``: one frame as it is, then a copy at ``height`` x ``width`` by ``method``.
     - ``luma``: Y of BT.601 at full range on sRGB-encoded values, of every frame.
 
     Args:
@@ -118,14 +119,18 @@ def _intermediate(frames: Frames, ev: float | None, parameters: Mapping[str, Any
 
 
 def _resize(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
-    size = (parameters["height"], parameters["width"])
-    return [encode(resize(frame, size), parameters.get("color", "rgb")) for frame in frames]
+    color = parameters.get("color", "rgb")
+    return [encode(_scaled(frame, parameters), color) for frame in frames]
 
 
 def _thumbnail(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
     (frame,) = frames
-    size, method = (parameters["height"], parameters["width"]), parameters.get("method", "area")
-    return [frame, resize(frame, size, method)]
+    return [frame, _scaled(frame, parameters)]
+
+
+def _scaled(frame: Raster, parameters: Mapping[str, Any]) -> Picture:
+    size = (parameters["height"], parameters["width"])
+    return resize(frame, size, parameters.get("method", "area"))
 
 
 def _luma(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:

@@ -43,6 +43,7 @@ def guided_upsampling(
     color: str = "rgb",
     radius: int = RADIUS,
     eps: float = EPS,
+    method: str = "area",
 ) -> Picture:
     """Apply to full-size frames what turned their scaled copies into ``small``.
 
@@ -55,6 +56,7 @@ def guided_upsampling(
         radius: Window radius, in pixels of ``small``.
         eps: Regulariser: variance of the guide, in the network's units, below which the whole
             picture's affine function counts more than the window's.
+        method: How the network's frames were scaled.
 
     Returns:
         HxWx3 float32, sRGB-encoded, clipped to [0, 1]. When ``small`` has the frames' size it is
@@ -63,7 +65,7 @@ def guided_upsampling(
     Raises:
         BundleError: Unknown ``color``.
     """
-    guided = guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps)
+    guided = guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps, method)
     return np.ascontiguousarray(whole(guided))
 
 
@@ -73,6 +75,7 @@ def guided_by_windows(
     color: str = "rgb",
     radius: int = RADIUS,
     eps: float = EPS,
+    method: str = "area",
 ) -> Raster:
     """As :func:`guided_upsampling`, applied a window at a time to frames that are rasters."""
     size = small.shape[:2]
@@ -83,7 +86,7 @@ def guided_by_windows(
     with scope():
         guide = empty((3 * len(frames), *size))
         for part, frame in zip(np.split(guide, len(frames)), frames, strict=True):
-            np.copyto(part, planes(encode(resize(frame, size), color)))
+            np.copyto(part, planes(encode(resize(frame, size, method), color)))
         target = empty((3, *size))
         np.copyto(target, planes(small))
         np.copyto(coefficients, fit(guide, target, radius, eps))

@@ -177,6 +177,7 @@ def build(preset: str) -> nn.Module:
 def spec(preset: str) -> ModelSpec:
     """Tensors and stages of a preset; the network's picture is :data:`SIDE` pixels square."""
     color = find(PRESETS, preset).color
+    scaling = {"color": color, "method": "triangle"}
     tensor = partial(
         TensorSpec,
         size=(SIDE, SIDE),
@@ -191,7 +192,7 @@ def spec(preset: str) -> ModelSpec:
         outputs=(tensor("small_hat"),),
         halo=None,
         multiple=64,
-        front=StageSpec("resize", {"height": SIDE, "width": SIDE, "color": color}),
-        back=StageSpec("guided", {"color": color, "radius": 2, "eps": 1e-4}),
+        front=StageSpec("resize", {"height": SIDE, "width": SIDE, **scaling}),
+        back=StageSpec("guided", {"radius": 2, "eps": 1e-4, **scaling}),
         kind="correction",
     )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.resize import bilinear_taps, resize
+from edgeexpo.imaging.resize import METHODS, bilinear_taps, resize
 
 sides = st.integers(1, 70)
 
@@ -28,6 +28,30 @@ def test_shrinking_by_area_equals_opencv(height, width, data):
 
 @settings(deadline=None, max_examples=60)
 @given(sides, sides, sides, sides)
+def test_triangle_equals_torchs_antialias(height, width, new_height, new_width):
+    source = picture(height, width)
+    tensor = torch.from_numpy(source).permute(2, 0, 1)[None]
+    oracle = torch.nn.functional.interpolate(
+        tensor, (new_height, new_width), mode="bilinear", align_corners=False, antialias=True
+    )
+    found = resize(source, (new_height, new_width), "triangle")
+    # torch counts positions in float32.
+    np.testing.assert_allclose(found, oracle[0].permute(1, 2, 0), atol=5e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+def test_checks_on_the_grid_arrive_faint_by_triangle(factor):
+    checks = (np.indices((16, 16)).sum(0) % 2).repeat(factor, 0).repeat(factor, 1)[..., None]
+    area, triangle = (
+        np.ptp(resize(checks.astype(np.float32), (16, 16), method)[2:-2, 2:-2])
+        for method in ("area", "triangle")
+    )
+    assert area == pytest.approx(1)
+    assert triangle < 0.32
+
+
+@settings(deadline=None, max_examples=60)
+@given(sides, sides, sides, sides)
 def test_bilinear_equals_torch(height, width, new_height, new_width):
     source = picture(height, width)
     tensor = torch.from_numpy(source).permute(2, 0, 1)[None]
@@ -40,21 +64,22 @@ def test_bilinear_equals_torch(height, width, new_height, new_width):
 
 
 @settings(deadline=None, max_examples=40)
-@given(sides, sides, st.data())
-def test_enlarging_is_bilinear_whatever_the_method(height, width, data):
+@given(sides, sides, st.sampled_from(["area", "triangle"]), st.data())
+def test_enlarging_is_bilinear_whatever_the_method(height, width, method, data):
     size = data.draw(st.integers(height, 90)), data.draw(st.integers(width, 90))
     source = picture(height, width, 1)
-    np.testing.assert_array_equal(resize(source, size), resize(source, size, "bilinear"))
+    found = resize(source, size, method)
+    np.testing.assert_array_equal(found, resize(source, size, "bilinear"))
 
 
 @settings(deadline=None, max_examples=40)
-@given(sides, sides, sides, sides)
-def test_a_constant_stays_and_the_range_is_kept(height, width, new_height, new_width):
+@given(sides, sides, sides, sides, st.sampled_from(METHODS))
+def test_a_constant_stays_and_the_range_is_kept(height, width, new_height, new_width, method):
     size = (new_height, new_width)
     flat = np.full((height, width, 2), 0.3, np.float32)
-    np.testing.assert_allclose(resize(flat, size), 0.3, atol=1e-6)
+    np.testing.assert_allclose(resize(flat, size, method), 0.3, atol=1e-6)
     source = picture(height, width)
-    found = resize(source, size)
+    found = resize(source, size, method)
     assert source.min() - 1e-6 <= found.min() <= found.max() <= source.max() + 1e-6
 
 
@@ -88,7 +113,7 @@ def test_taps_stay_in_the_picture(n_in, n_out):
         ((4, 5), (2, 2), "area", "cannot resize 4x5 to 2x2; expected HxWxC"),
         ((0, 5, 3), (2, 2), "area", "not empty"),
         ((4, 5, 3), (0, 2), "area", "not empty"),
-        ((4, 5, 3), (2, 2), "cubic", "expected area, bilinear"),
+        ((4, 5, 3), (2, 2), "cubic", "expected area, triangle, bilinear"),
     ],
 )
 def test_what_cannot_be_resized_is_said(shape, size, method, words):

@@ -65,6 +65,9 @@ def test_resize_gives_the_frame_at_the_networks_size_and_in_its_colours():
     model = spec(StageSpec("resize", {**size, "color": "rgb"}), inputs=("small",))
     small = front(model, [frame], None)["small"]
     np.testing.assert_array_equal(small, resize(frame, (16, 24)))
+    soft = spec(StageSpec("resize", {**size, "method": "triangle"}), inputs=("small",))
+    expected = resize(frame, (16, 24), "triangle")
+    np.testing.assert_array_equal(front(soft, [frame], None)["small"], expected)
     model = spec(StageSpec("resize", {**size, "color": "lab"}), inputs=("small",))
     lab = front(model, [frame], None)["small"]
     expected = rgb_to_lab(small) / [50, 128, 128] - [1, 0, 0]
