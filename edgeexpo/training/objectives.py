@@ -24,8 +24,9 @@ STRUCTURE = 0.5
 IMITATION = 10.0
 """Weight of the distance from the network before compression."""
 
-BLOCK = 16
-"""Side of the blocks whose mean colour a compressed network keeps, as in the gate on flicker."""
+BLOCKS = (4, 16)
+"""Sides of the blocks whose mean colours a compressed network keeps: 16 pixels as in the gate on
+flicker, and 4, which is as much of a picture that is four times as large as the network's."""
 
 _BRACKET = ("under", "over", "near", "far", "truth")
 
@@ -283,15 +284,17 @@ def imitation(
             wanted = teacher(*every)
         count = len(output) - len(extra)
         truth = wanted[:count] if exact else objective.truth(batch)
-        imitated = _absolute(output, wanted) + _absolute(_blocks(output), _blocks(wanted))
+        imitated = _absolute(output, wanted)
+        for side in BLOCKS:
+            imitated += _absolute(_blocks(output, side), _blocks(wanted, side))
         return objective.error(output[:count], truth) + weight * imitated
 
     return dataclasses.replace(objective, loss=loss)
 
 
-def _blocks(picture: Tensor) -> Tensor:
-    """Mean colours of blocks of :data:`BLOCK` pixels, and of what is left at the end, NxCxHxW."""
-    return nn.functional.avg_pool2d(picture, BLOCK, ceil_mode=True)
+def _blocks(picture: Tensor, side: int) -> Tensor:
+    """Mean colours of blocks of ``side`` pixels, and of what is left at the end, NxCxHxW."""
+    return nn.functional.avg_pool2d(picture, side, ceil_mode=True)
 
 
 def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]:

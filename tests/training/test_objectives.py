@@ -77,4 +77,4 @@ def test_imitation_takes_crops_of_any_size(crop):
     batch = {"y0": torch.rand(2, 3, crop, crop), "truth": torch.rand(2, 3, crop, crop)}
     with torch.no_grad():
         found = float(loss(shifted, batch, objectives.Helpers()))
-    assert found >= 0.2 * objectives.IMITATION
+    assert found >= 0.3 * objectives.IMITATION
