@@ -17,19 +17,22 @@ SIZE = (128, 128)
 SHIPPED = sorted(zoo.shipped())
 
 UNVERIFIED = {
-    "exponet-mobile": "INT8 tints the zone plate at 128 pixels: dE2000 p99 7.4, bound 3",
+    "exponet-double-mobile": "INT8: flicker 1.03, bound 1; dE2000 p99 3.06 on checks, bound 3",
 }
 """Networks whose INT8 artefacts do not pass yet and by which gate."""
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
 def shipped(request, tmp_path_factory):
-    """A preset and its bundle: every target, fp32 and INT8, 128x128."""
+    """A preset and its bundle: every target, fp32 and INT8; 128x128, or as by default for those
+    that look at a thumbnail.
+    """
+    scaled = zoo.get(request.param).spec.fixed_size is not None
     bundle = export_bundle(
         request.param,
         targets=("all",),
         precision=("fp32", "int8"),
-        size=SIZE,
+        size=None if scaled else SIZE,
         output=tmp_path_factory.mktemp("dist") / "bundle",
     )
     return request.param, bundle
