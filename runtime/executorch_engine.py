@@ -62,8 +62,10 @@ class ExecutorchEngine:
             from executorch.runtime import Runtime
         except ImportError as error:
             raise missing("executorch", "[export]") from error
-        if options.threads is not None:
-            with muted():
+        with muted():  # the pool of threads says what its CPU probe did not find
+            if options.threads is None:
+                portable_lib._threadpool_get_thread_count()
+            else:
                 portable_lib._unsafe_reset_threadpool(options.threads)
         try:
             self._program = Runtime.get().load_program(in_memory(path))

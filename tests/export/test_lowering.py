@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -82,6 +84,26 @@ def test_executorch(programs, precision, tmp_path):
         x = picture(size)
         found = method.execute([x])[0]
         assert (found - run(x).detach()).abs().max() <= TOLERANCE[precision]
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from edgeexpo.runtime.engine import EngineOptions, open_engine
+from edgeexpo.spec import ModelSpec, TensorSpec
+spec = ModelSpec("net", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=3)
+threads = int(sys.argv[2]) or None
+open_engine("executorch", Path(sys.argv[1]), spec, EngineOptions(threads))
+"""
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_executorchs_pool_of_threads_starts_in_silence(programs, threads, tmp_path):
+    path = tmp_path / "net.pte"
+    export_executorch(programs["fp32"], path)
+    command = [sys.executable, "-c", LOADED, str(path), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_onnx_and_executorch_agree_in_int8(programs, tmp_path):
