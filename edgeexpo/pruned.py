@@ -21,7 +21,7 @@ from edgeexpo.networks import Network, loaded, open_network
 from edgeexpo.progress import note, status
 from edgeexpo.quantization.importance import Importance, Losses
 from edgeexpo.quantization.pruning import Pruned, prune
-from edgeexpo.quantization.reconstruction import reconstruct
+from edgeexpo.quantization.reconstruction import Inputs, reconstruct
 from edgeexpo.quantization.schedule import Scope
 from edgeexpo.quantization.sparsity import Sparse, sparsify
 from edgeexpo.spec import ModelSpec
@@ -34,7 +34,7 @@ from edgeexpo.writing import check_file, writing
 STEPS = 1000
 RATE = 3e-4
 BATCHES = 8
-"""Batches that Taylor importance is taken from."""
+"""Batches that Taylor importance is taken from, and on which layers are reconstructed besides."""
 
 SIDE = 64
 MIXED_SIDE = 256
@@ -74,8 +74,9 @@ def pruned(
 ) -> PrunedWeights:
     """Pruned weights of a network of the zoo.
 
-    With ``settings`` they are trained on its pictures, by the system's own error and the unpruned
-    network's output (:func:`edgeexpo.training.objectives.imitation`); without, they are as pruned.
+    With ``settings`` layers are reconstructed on its pictures too, and then trained on them, by the
+    system's own error and the unpruned network's output
+    (:func:`edgeexpo.training.objectives.imitation`).
 
     Args:
         model: A name of the zoo.
@@ -86,7 +87,8 @@ def pruned(
             photographs.
         settings: Data and folders of the training.
         weights: Weights to prune; the shipped ones by default.
-        changes: Fields of the recipe to replace, such as ``{"steps": 100}``.
+        changes: Fields of the recipe to replace, such as ``{"steps": 100}``; 0 steps: reconstruct
+            alone.
         force: Replace an existing file.
 
     Raises:
@@ -107,10 +109,12 @@ def pruned(
     if importance == "taylor" and plan is None:
         raise UsageError("Taylor importance needs pictures to learn from; give --data DIR")
 
+    batches = [] if plan is None or settings is None else _batches(plan, settings)
+
     def losses(module: nn.Module) -> Iterator[Tensor]:
         assert plan is not None
-        assert settings is not None
-        yield from _losses(module, plan, settings)
+        for inputs, truth in batches:
+            yield OBJECTIVES[plan.objective].error(module(*inputs), truth)
 
     result = narrower(
         network.eval(),
@@ -119,9 +123,10 @@ def pruned(
         importance=importance,
         scope=scope,
         gradients=losses if importance == "taylor" else None,
+        pictures=[inputs for inputs, _ in batches],
     )
     trained, steps, loss = result.module, 0, None
-    if plan is not None and settings is not None:
+    if plan is not None and settings is not None and plan.steps:
         training = imitate(network, copy.deepcopy(result.module), plan, settings)
         trained, steps = training.mean, training.step
         loss = training.validated[-1][1]
@@ -192,13 +197,15 @@ def narrower(
     importance: Importance = "magnitude",
     scope: Scope = "sensitivity",
     gradients: Losses | None = None,
+    pictures: Sequence[Inputs] = (),
 ) -> Pruned:
     """A pruned network whose layers give what the whole one's gave, not yet trained.
 
-    Sensitivity is measured, and weights are reconstructed
-    (:mod:`edgeexpo.quantization.reconstruction`), on the embedded photographs.
+    Sensitivity is measured on the embedded photographs, and weights are reconstructed
+    (:mod:`edgeexpo.quantization.reconstruction`) on them and on ``pictures``, inputs of the
+    network, NxCxHxW each.
 
-    Args: as for :func:`edgeexpo.quantization.pruning.prune`.
+    Args: the others as for :func:`edgeexpo.quantization.pruning.prune`.
 
     Raises:
         UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients.
@@ -215,14 +222,23 @@ def narrower(
             pictures=photographs(spec),
         )
     with status("Reconstructing layers"):
-        take_over(result, module, spec)
+        take_over(result, module, spec, pictures)
     return result
 
 
-def take_over(result: Pruned, whole: nn.Module, spec: ModelSpec) -> None:
-    """Reconstruct the layers of a pruned network, in place, on the embedded photographs."""
+def take_over(
+    result: Pruned, whole: nn.Module, spec: ModelSpec, more: Sequence[Inputs] = ()
+) -> None:
+    """Reconstruct the layers of a pruned network, in place, on the embedded photographs and more.
+
+    Args:
+        result: The pruned network.
+        whole: The one that it was made from.
+        spec: Of both.
+        more: Inputs, NxCxHxW each.
+    """
     seen = [picture for seed in EXPOSURES for picture in photographs(spec, seed=seed)]
-    reconstruct(result.module, whole, result.kept, seen)
+    reconstruct(result.module, whole, result.kept, [*seen, *more])
 
 
 def shipped_pruned(preset: str, ratio: float) -> Path | None:
@@ -270,10 +286,8 @@ def pruning_recipe(preset: str) -> Recipe:
     return dataclasses.replace(recipe(preset), steps=STEPS, learning_rate=RATE, weight_decay=0.0)
 
 
-def _losses(module: nn.Module, plan: Recipe, settings: Settings) -> Iterator[Tensor]:
-    """The system's own error on some batches of what the network will be trained on."""
-    objective = OBJECTIVES[plan.objective]
-    store = scenes(plan, settings)
-    for step in range(BATCHES):
-        sample = loop.batch_at(step, store, plan, objective)
-        yield objective.error(module(*objective.inputs(sample)), objective.truth(sample))
+def _batches(plan: Recipe, settings: Settings) -> list[tuple[Inputs, Tensor]]:
+    """Inputs and truth of some batches of what the network will be trained on."""
+    store, objective = scenes(plan, settings), OBJECTIVES[plan.objective]
+    drawn = (loop.batch_at(step, store, plan, objective) for step in range(BATCHES))
+    return [(objective.inputs(batch), objective.truth(batch)) for batch in drawn]

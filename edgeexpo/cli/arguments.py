@@ -88,6 +88,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Argument type: a whole number, zero included."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}")
+    return int(text)
+
+
 def real(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
     """Argument type: a number.
 

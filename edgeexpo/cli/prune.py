@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.cli.arguments import add_imitation, imitation_settings, one_of, positive
+from edgeexpo.cli.arguments import add_imitation, imitation_settings, one_of, positive, whole
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 
-OVERRIDES = ("steps", "batch", "crop", "scenes", "scene_size")
+OVERRIDES = ("batch", "crop", "scenes", "scene_size")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_imitation(parser)
+    parser.add_argument(
+        "--steps", type=whole, help="instead of the recipe's; 0: reconstruct layers on DATA alone"
+    )
     for name in OVERRIDES:
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=positive, help="instead of the recipe's")
@@ -74,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
     from edgeexpo.pruned import pruned
 
-    changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
+    changes = {n: v for n in ("steps", *OVERRIDES) if (v := getattr(args, n)) is not None}
     made = pruned(
         preset,
         output,

@@ -70,6 +70,19 @@ def test_it_trains_on_data_and_goes_on(data_folder, tmp_path, capsys):
     load_checkpoint(zoo.get("lrl-mobile").build(), path, "lrl-mobile")
 
 
+def test_without_a_step_layers_are_reconstructed_on_data_alone(
+    narrow, data_folder, tmp_path, capsys
+):
+    path = tmp_path / "more.safetensors"
+    arguments = ["--ratio", "0.5", "--data", str(data_folder), "-o", str(path), "--json", *SMALL]
+    run = ["--run", str(tmp_path / "run"), "--steps", "0"]
+    assert main(["prune", "lrl-mobile", *arguments, *run]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 0
+    embedded, data = load_file(narrow[0]), load_file(path)
+    assert {k: v.shape for k, v in embedded.items()} == {k: v.shape for k, v in data.items()}
+    assert not embedded["body.2.weight"].equal(data["body.2.weight"])
+
+
 def test_zeros_are_reported_as_a_smaller_download(tmp_path, capsys):
     path = tmp_path / "sparse.safetensors"
     arguments = ["prune", "lrl-mobile", "--unstructured", "--ratio", "0.7", "-o", str(path)]
