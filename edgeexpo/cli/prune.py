@@ -107,11 +107,9 @@ def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
     ]
     rows.append(_total("multiply-accumulates", result.macs_before, result.macs_after))
     rows.append(_total("parameters", result.parameters_before, result.parameters_after))
-    after = (
-        f"trained {made.steps} steps, validation loss {made.validation_loss:.5f}"
-        if made.steps
-        else "not trained after pruning: give --data DIR"
-    )
+    after = "not trained after pruning" + ("" if args.data else ": give --data DIR")
+    if made.steps:
+        after = f"trained {made.steps} steps, validation loss {made.validation_loss:.5f}"
     text = f"{table(rows, list(rows[0]))}\n\n{output}: {result.ratio:.1%} removed; {after}"
     emit(args, document, text)
     return 0
