@@ -9,7 +9,15 @@ from typing import Any
 from edgeexpo.cli.arguments import add_imitation, imitation_settings, one_of, positive, whole
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 
-OVERRIDES = ("batch", "crop", "scenes", "scene_size")
+_OWN = "instead of the recipe's"
+OVERRIDES = {
+    "steps": (whole, f"{_OWN}; 0: reconstruct layers on DATA alone"),
+    "batch": (positive, _OWN),
+    "crop": (positive, _OWN),
+    "scenes": (positive, _OWN),
+    "scene_size": (positive, _OWN),
+}
+"""Fields of the recipe that an option of the same name replaces: its type and help."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_imitation(parser)
-    parser.add_argument(
-        "--steps", type=whole, help="instead of the recipe's; 0: reconstruct layers on DATA alone"
-    )
-    for name in OVERRIDES:
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=positive, help="instead of the recipe's")
+    for name, (kind, text) in OVERRIDES.items():
+        parser.add_argument("--" + name.replace("_", "-"), type=kind, help=text)
     add_json_argument(parser)
 
 
@@ -77,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
     from edgeexpo.pruned import pruned
 
-    changes = {n: v for n in ("steps", *OVERRIDES) if (v := getattr(args, n)) is not None}
+    changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
     made = pruned(
         preset,
         output,

@@ -56,7 +56,7 @@ def guided_upsampling(
         radius: Window radius, in pixels of ``small``.
         eps: Regulariser: variance of the guide, in the network's units, below which the whole
             picture's affine function counts more than the window's.
-        method: How the network's frames were scaled.
+        method: How they were scaled; see there.
 
     Returns:
         HxWx3 float32, sRGB-encoded, clipped to [0, 1]. When ``small`` has the frames' size it is

@@ -13,8 +13,6 @@ from edgeexpo.imaging.scratch import empty, planar, planes, row_planes, scope
 
 Picture = npt.NDArray[np.float32]
 
-METHODS = ("area", "triangle", "bilinear")
-
 
 def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Picture:
     """Scale a picture to ``size``; the axes are independent, rows first.
@@ -135,3 +133,4 @@ def _triangle_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture
 
 
 _SHRINKING = {"area": _area_taps, "triangle": _triangle_taps}
+METHODS = (*_SHRINKING, "bilinear")

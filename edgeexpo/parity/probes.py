@@ -31,7 +31,7 @@ def probes(frame_count: int, side: int = SIDE) -> list[Sample]:
         frame_count: Frames per sample, from -2 to +2 EV around the probe; one means the probe.
         side: Height and width in pixels.
     """
-    pictures = _pictures(side) | _panned(side)
+    pictures = _pictures(side) | panned(side)
     return [_sample(name, picture, frame_count) for name, picture in pictures.items()]
 
 
@@ -173,8 +173,9 @@ def _pictures(side: int) -> dict[str, np.ndarray]:
     }
 
 
-def _panned(side: int) -> dict[str, np.ndarray]:
-    scene = _scene(side, side + (PAN_FRAMES - 1) * PAN_STEP, seed=0)
+def panned(side: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """The pictures of a pan over one scene, HxWx3 in [0.1,0.9], by the names of their probes."""
+    scene = _scene(side, side + (PAN_FRAMES - 1) * PAN_STEP, seed)
     return {f"{PAN}-{i}": scene[:, i * PAN_STEP :][:, :side] for i in range(PAN_FRAMES)}
 
 

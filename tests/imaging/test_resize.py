@@ -26,19 +26,6 @@ def test_shrinking_by_area_equals_opencv(height, width, data):
     np.testing.assert_allclose(resize(source, size), oracle, atol=2e-6)
 
 
-@settings(deadline=None, max_examples=60)
-@given(sides, sides, sides, sides)
-def test_triangle_equals_torchs_antialias(height, width, new_height, new_width):
-    source = picture(height, width)
-    tensor = torch.from_numpy(source).permute(2, 0, 1)[None]
-    oracle = torch.nn.functional.interpolate(
-        tensor, (new_height, new_width), mode="bilinear", align_corners=False, antialias=True
-    )
-    found = resize(source, (new_height, new_width), "triangle")
-    # torch counts positions in float32.
-    np.testing.assert_allclose(found, oracle[0].permute(1, 2, 0), atol=5e-5)
-
-
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
 def test_checks_on_the_grid_arrive_faint_by_triangle(factor):
     checks = (np.indices((16, 16)).sum(0) % 2).repeat(factor, 0).repeat(factor, 1)[..., None]
@@ -50,17 +37,17 @@ def test_checks_on_the_grid_arrive_faint_by_triangle(factor):
     assert triangle < 0.32
 
 
+@pytest.mark.parametrize(("method", "atol"), [("bilinear", 2e-5), ("triangle", 5e-5)])
 @settings(deadline=None, max_examples=60)
 @given(sides, sides, sides, sides)
-def test_bilinear_equals_torch(height, width, new_height, new_width):
-    source = picture(height, width)
+def test_bilinear_and_triangle_equal_torchs(method, atol, height, width, new_height, new_width):
+    source, size = picture(height, width), (new_height, new_width)
     tensor = torch.from_numpy(source).permute(2, 0, 1)[None]
-    oracle = torch.nn.functional.interpolate(
-        tensor, (new_height, new_width), mode="bilinear", align_corners=False
-    )
-    found = resize(source, (new_height, new_width), "bilinear")
+    antialias = method == "triangle"
+    oracle = torch.nn.functional.interpolate(tensor, size, mode="bilinear", antialias=antialias)
     # torch counts positions in float32.
-    np.testing.assert_allclose(found, oracle[0].permute(1, 2, 0), atol=2e-5)
+    found = resize(source, size, method)
+    np.testing.assert_allclose(found, oracle[0].permute(1, 2, 0), atol=atol)
 
 
 @settings(deadline=None, max_examples=40)
