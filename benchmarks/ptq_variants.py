@@ -62,7 +62,8 @@ def line(
     if score is None:
         return f"| `{name}` | {what} | {skipped} | | | |"
     worst = "" if embedded is None else f"{embedded.worst:.1f}"
-    values = f"{score.worst:.1f} | {score.mean:.1f} | {score.delta_e:.2f} | {worst}"
+    colours = "" if score.delta_e is None else f"{score.delta_e:.2f}"
+    values = f"{score.worst:.1f} | {score.mean:.1f} | {colours} | {worst}"
     return f"| `{name}` | {what} | {values} |"
 
 

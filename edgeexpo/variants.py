@@ -30,12 +30,12 @@ class Score:
     Attributes:
         worst: PSNR of the worst picture, dB.
         mean: Mean PSNR, dB.
-        delta_e: Largest 99th percentile of CIEDE2000 of a picture.
+        delta_e: Largest 99th percentile of CIEDE2000 of a picture; ``None`` for luminance.
     """
 
     worst: float
     mean: float
-    delta_e: float
+    delta_e: float | None
 
     @property
     def total(self) -> float:
@@ -85,8 +85,8 @@ class Judge:
             found = [self._seen(graph(*inputs)) for inputs in self._inputs]
         pairs = list(zip(self._wanted, found, strict=True))
         decibels = [psnr(*pair) for pair in pairs]
-        colours = [delta_e_p99(*pair) for pair in pairs]
-        return Score(min(decibels), sum(decibels) / len(decibels), max(colours))
+        colours = [delta_e_p99(*pair) for pair in pairs if pair[0].shape[2] == 3]
+        return Score(min(decibels), sum(decibels) / len(decibels), max(colours, default=None))
 
     def _seen(self, output: Tensor) -> np.ndarray:
         return seen(self._spec, output[0].permute(1, 2, 0).float().contiguous().numpy())
@@ -187,7 +187,5 @@ def _told(row: Row) -> str:
     if row.score is None:
         return f"{row.variant}: skipped, {row.skipped}"
     score = row.score
-    return (
-        f"{row.variant}: worst {score.worst:.2f} dB, mean {score.mean:.2f} dB, "
-        f"dE2000 p99 {score.delta_e:.2f}"
-    )
+    colours = "" if score.delta_e is None else f", dE2000 p99 {score.delta_e:.2f}"
+    return f"{row.variant}: worst {score.worst:.2f} dB, mean {score.mean:.2f} dB{colours}"

@@ -73,6 +73,7 @@ def finished(
     fuse: bool = True,
     side: int = SIDE,
     workers: int = 1,
+    inputs: Mapping[str, Raster] | None = None,
 ) -> Raster:
     """Turn the network's output into the picture, which is computed as it is read.
 
@@ -92,6 +93,8 @@ def finished(
         fuse: False hands the network's output over as it is.
         side: Of the windows, in pixels, in which stages that look far compute the picture.
         workers: Threads that they may use.
+        inputs: What :func:`prepared` gave for the frames, or for copies scaled by ``area``; where
+            ``guided`` would scale the frames to the very same, it takes these.
 
     Returns:
         HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
@@ -102,9 +105,25 @@ def finished(
     if spec.back is None or not fuse:
         return output
     stage = _known(BACK, spec.back.kind)
+    scaled = _scaled(spec, output, inputs or {})
     with _named(spec.back):
-        picture: Raster = stage(output, frames, spec.back.parameters, side, workers)
+        picture: Raster = stage(output, frames, scaled, spec.back.parameters, side, workers)
     return picture
+
+
+def _scaled(spec: ModelSpec, output: Raster, inputs: Mapping[str, Raster]) -> list[Raster] | None:
+    """The network's inputs, where they are the copies of the frames that ``guided`` would make."""
+    front, back = spec.front or StageSpec("resize", {}), spec.back or StageSpec("", {})
+    if (front.kind, back.kind) != ("resize", "guided") or _scaling(front) != _scaling(back):
+        return None
+    copies = list(inputs.values())
+    same = copies and all(copy.shape[:2] == output.shape[:2] for copy in copies)
+    return copies if same else None
+
+
+def _scaling(stage: StageSpec) -> tuple[str, str]:
+    """Method and colours of a stage that scales frames."""
+    return stage.parameters.get("method", "area"), stage.parameters.get("color", "rgb")
 
 
 def gives_picture(spec: ModelSpec, fuse: bool = True) -> bool:
@@ -120,15 +139,15 @@ def _intermediate(frames: Frames, ev: float | None, parameters: Mapping[str, Any
 
 def _resize(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
     color = parameters.get("color", "rgb")
-    return [encode(_scaled(frame, parameters), color) for frame in frames]
+    return [encode(_small(frame, parameters), color) for frame in frames]
 
 
 def _thumbnail(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
     (frame,) = frames
-    return [frame, _scaled(frame, parameters)]
+    return [frame, _small(frame, parameters)]
 
 
-def _scaled(frame: Raster, parameters: Mapping[str, Any]) -> Picture:
+def _small(frame: Raster, parameters: Mapping[str, Any]) -> Picture:
     size = (parameters["height"], parameters["width"])
     return resize(frame, size, parameters.get("method", "area"))
 
@@ -145,17 +164,30 @@ def _luma_of(frame: Raster) -> Raster:
 
 
 def _exposure_fusion(
-    output: Raster, frames: Frames, parameters: Mapping[str, Any], side: int, workers: int
+    output: Raster,
+    frames: Frames,
+    _: Frames | None,
+    parameters: Mapping[str, Any],
+    side: int,
+    workers: int,
 ) -> Raster:
     under, over = frames
     return fused_by_windows([under, output, over], side, workers, **parameters)
 
 
-def _guided(output: Raster, frames: Frames, parameters: Mapping[str, Any], *_: int) -> Raster:
-    return guided_by_windows(whole(output), frames, **parameters)
+def _guided(
+    output: Raster,
+    frames: Frames,
+    scaled: Frames | None,
+    parameters: Mapping[str, Any],
+    *_: int,
+) -> Raster:
+    return guided_by_windows(whole(output), frames, scaled=scaled, **parameters)
 
 
-def _chroma(output: Raster, frames: Frames, parameters: Mapping[str, Any], *_: int) -> Raster:
+def _chroma(
+    output: Raster, frames: Frames, _: Frames | None, parameters: Mapping[str, Any], *__: int
+) -> Raster:
     """Y with the frames' chroma, weighted by how far from grey it is.
 
     ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr, as K. R. Prabhakar, V. S. Srikar,
@@ -164,8 +196,9 @@ def _chroma(output: Raster, frames: Frames, parameters: Mapping[str, Any], *_: i
     """
     size = (output.shape[0], output.shape[1])
     if size != tuple(frames[0].shape[:2]):
-        scaled = [resize(frame, size) for frame in frames]
-        return guided_by_windows(whole(_chroma(output, scaled, parameters)), frames)
+        small = [resize(frame, size) for frame in frames]
+        fused = whole(_chroma(output, small, None, parameters))
+        return guided_by_windows(fused, frames, scaled=small)
 
     def compute(window: Window, out: np.ndarray) -> None:
         parts = [rgb_to_ycbcr(frame[window])[..., 1:] - 0.5 for frame in frames]
@@ -180,7 +213,7 @@ def _chroma(output: Raster, frames: Frames, parameters: Mapping[str, Any], *_: i
 
 
 _Front = Callable[[Frames, float | None, Mapping[str, Any]], list[Raster]]
-_Back = Callable[[Raster, Frames, Mapping[str, Any], int, int], Raster]
+_Back = Callable[[Raster, Frames, Frames | None, Mapping[str, Any], int, int], Raster]
 
 FRONT: Mapping[str, _Front] = {
     "intermediate": _intermediate,

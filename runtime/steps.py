@@ -128,7 +128,8 @@ class Steps:
                 output = _blended(job.inputs[spec.residual], output, job.strength)
             height, width = job.pictures[0].shape[:2]
             side = self._budget.window(spec, height, width)
-            picture = finished(spec, output, job.pictures, job.fuse, side, self._budget.workers)
+            workers = self._budget.workers
+            picture = finished(spec, output, job.pictures, job.fuse, side, workers, job.inputs)
             if spec.kind == "correction" and job.fuse:
                 picture = _blended(job.pictures[0], picture, job.strength)
             made = self._delivered(job, picture, out, side)

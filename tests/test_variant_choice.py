@@ -6,7 +6,8 @@ import pytest
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.imaging.samples import EMBEDDED, UNSEEN, unseen
-from edgeexpo.variants import Score, compare
+from edgeexpo.networks import open_network
+from edgeexpo.variants import Judge, Score, compare
 
 
 class Planted:
@@ -75,3 +76,10 @@ def test_unseen_photographs_are_none_of_the_embedded():
     assert [s.name for s in shown] == list(UNSEEN)
     assert all(f.shape == (48, 64, 3) for s in shown for f in s.frames)
     assert all(s.truth is not None and s.truth.std() > 0.02 for s in shown)
+
+
+@pytest.mark.parametrize(("name", "colours"), [("lrl-mobile", 0.0), ("kdfusion-baseline", None)])
+def test_luminance_has_no_colours_to_compare(name, colours):
+    network = open_network(name, (64, 64), None, ())
+    judge = Judge(network, network.capture(), unseen(2, (64, 64)))
+    assert judge(network.module) == Score(120.0, 120.0, colours)

@@ -11,7 +11,7 @@ from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from edgeexpo.variants import Comparison
+    from edgeexpo.variants import Comparison, Score
 
 OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
 """Fields of the QAT recipe that an option of the same name replaces."""
@@ -105,9 +105,7 @@ def _text(found: Comparison) -> str:
     rows = [
         {
             "variant": row.variant,
-            "worst dB": None if row.score is None else f"{row.score.worst:.2f}",
-            "mean dB": None if row.score is None else f"{row.score.mean:.2f}",
-            "dE2000 p99": None if row.score is None else f"{row.score.delta_e:.2f}",
+            **_figures(row.score),
             "s": f"{row.seconds:.0f}",
             "": row.skipped or ("best" if row is found.best else ""),
         }
@@ -125,3 +123,9 @@ def _text(found: Comparison) -> str:
             f"{found.best.variant} is best by (worst + mean) / 2: {', '.join(gains) or 'alone'}.",
         ]
     )
+
+
+def _figures(score: Score | None) -> dict[str, str | None]:
+    values = (None,) * 3 if score is None else (score.worst, score.mean, score.delta_e)
+    shown = (None if value is None else f"{value:.2f}" for value in values)
+    return dict(zip(("worst dB", "mean dB", "dE2000 p99"), shown, strict=True))

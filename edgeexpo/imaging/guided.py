@@ -64,6 +64,7 @@ def guided_upsampling(
 
     Raises:
         BundleError: Unknown ``color``.
+        PictureError: Unknown ``method``.
     """
     guided = guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps, method)
     return np.ascontiguousarray(whole(guided))
@@ -76,8 +77,13 @@ def guided_by_windows(
     radius: int = RADIUS,
     eps: float = EPS,
     method: str = "area",
+    scaled: Sequence[Raster] | None = None,
 ) -> Raster:
-    """As :func:`guided_upsampling`, applied a window at a time to frames that are rasters."""
+    """As :func:`guided_upsampling`, applied a window at a time to frames that are rasters.
+
+    ``scaled``: the frames' scaled copies in the network's colours, hxwx3 each, where they are at
+    hand; else they are made.
+    """
     size = small.shape[:2]
     height, width = frames[0].shape[:2]
     if size == (height, width):
@@ -85,8 +91,9 @@ def guided_by_windows(
     coefficients = empty((3, 3 * len(frames) + 1, *size))
     with scope():
         guide = empty((3 * len(frames), *size))
-        for part, frame in zip(np.split(guide, len(frames)), frames, strict=True):
-            np.copyto(part, planes(encode(resize(frame, size, method), color)))
+        copies = scaled or (encode(resize(frame, size, method), color) for frame in frames)
+        for part, copy in zip(np.split(guide, len(frames)), copies, strict=True):
+            np.copyto(part, planes(whole(copy)))
         target = empty((3, *size))
         np.copyto(target, planes(small))
         np.copyto(coefficients, fit(guide, target, radius, eps))

@@ -8,8 +8,9 @@ from PIL import Image
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import rgb_to_lab, rgb_to_ycbcr
+from edgeexpo.imaging.raster import whole
 from edgeexpo.imaging.resize import resize
-from edgeexpo.runtime.stages import back, front, gives_picture
+from edgeexpo.runtime.stages import back, finished, front, gives_picture
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 
@@ -136,6 +137,29 @@ def test_guided_brings_a_small_change_to_the_full_size():
     found = back(spec(back_stage=stage), small, [frame])
     np.testing.assert_allclose(found, 0.5 * frame + 0.2, atol=1e-5)
     assert back(spec(back_stage=stage), small, [frame], fuse=False) is small
+
+
+@pytest.mark.parametrize(
+    ("fronts", "backs", "size", "taken"),
+    [
+        ({"method": "triangle"}, {"method": "triangle"}, (20, 30), True),
+        (None, {}, (20, 30), True),
+        ({}, {"method": "triangle"}, (20, 30), False),
+        ({"color": "lab"}, {}, (20, 30), False),
+        ({}, {}, (20, 15), False),
+    ],
+)
+def test_the_guide_is_what_the_network_saw_where_both_are_scaled_alike(fronts, backs, size, taken):
+    frame = random(60, 90)
+    stage = None if fronts is None else StageSpec("resize", {"height": 20, "width": 30, **fronts})
+    model = spec(stage, StageSpec("guided", backs), ("photo",))
+    seen = front(model, [frame if stage else resize(frame, (20, 30))], None)
+    output = 0.5 * random(*size, 1) + 0.2
+    alone = whole(finished(model, output, [frame]))
+    np.testing.assert_array_equal(whole(finished(model, output, [frame], inputs=seen)), alone)
+    other = {name: value[::-1] for name, value in seen.items()}
+    turned = whole(finished(model, output, [frame], inputs=other))
+    assert (turned == alone).all() != taken
 
 
 @pytest.mark.parametrize(
