@@ -166,7 +166,8 @@ def open_pruned(
     weights: str | os.PathLike[str] | None,
     inputs: Sequence[str],
 ) -> Network:
-    """The network that a user means, pruned; a note says whether it was trained after that.
+    """The network that a user means, pruned: with weights that ship, and INT8 weights made of
+    them, where they do; a note says which, or that nothing was trained.
 
     Args: ``ratio`` as for :func:`pruned`, the others as for
     :func:`edgeexpo.networks.open_network`.
@@ -177,9 +178,10 @@ def open_pruned(
     if weights is None and not foreign.is_foreign(model):
         shipped = shipped_pruned(zoo.get(model).name, ratio)
         if shipped is not None:
-            network = open_network(model, size, shipped, inputs)
-            note(f"pruned weights: {shipped.name}, trained after pruning")
-            return network
+            int8 = shipped.with_name(shipped.stem + zoo.INT8_SUFFIX)
+            made = int8 if int8.is_file() else None
+            note(f"pruned weights that ship: {shipped.name}")
+            return open_network(model, size, shipped, inputs, made)
     network = open_network(model, size, weights, inputs)
     result = narrower(network.module, network.spec, ratio)
     note(

@@ -138,7 +138,7 @@ def test_pruned_weights_are_exported_like_any_other(narrow, tmp_path, picture_fo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("ratio", "said"), [("0.3", "without training after that"), ("0.5", "trained after pruning")]
+    ("ratio", "said"), [("0.3", "without training after that"), ("0.5", "weights that ship")]
 )
 def test_export_prunes_and_says_whether_it_is_trained(
     ratio, said, tmp_path, picture_folder, capsys
@@ -180,6 +180,11 @@ def test_export_takes_pruned_weights_that_ship(narrow, monkeypatch, capsys, tmp_
     assert pruned.shipped_pruned("lrl-mobile", 0.6) is None
     assert pruned.shipped_pruned("lrl-8", 0.5) is None
     network = pruned.open_pruned("lrl-mobile", 0.5, None, None, ())
-    assert "trained after pruning" in capsys.readouterr().err
+    assert "weights that ship: lrl-mobile.pruned.safetensors" in capsys.readouterr().err
     assert network.weights == shipped
+    assert network.int8 is None
     assert _parameters(network.module) == document["params"][1]
+    int8 = tmp_path / "lrl-mobile.pruned.int8.safetensors"
+    arguments = ["--weights", str(shipped), "--method", "ptq", "--variants", "plain"]
+    assert main(["quantize", "lrl-mobile", *arguments, "-o", str(int8)]) == 0
+    assert pruned.open_pruned("lrl-mobile", 0.5, None, None, ()).int8 == int8
