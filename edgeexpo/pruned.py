@@ -43,6 +43,12 @@ MIXED_SIDE = 256
 EXPOSURES = (1, 2, 3)
 """Seeds of the photographs' exposures on which layers are reconstructed."""
 
+PIXELS = 1 << 21
+"""Of all those photographs together, unless :data:`FEWEST` have more: layers' inputs and results
+are held in memory."""
+
+FEWEST = 4
+
 NEAR = 0.1
 """A shipped pruned checkpoint stands for ratios up to this much below its own."""
 
@@ -240,6 +246,8 @@ def take_over(
         more: Inputs, NxCxHxW each.
     """
     seen = [picture for seed in EXPOSURES for picture in photographs(spec, seed=seed)]
+    pixels = max(tensor.shape[-2] * tensor.shape[-1] for tensor in seen[0])
+    seen = seen[:: max(1, -(-len(seen) // max(FEWEST, PIXELS // pixels)))]
     reconstruct(result.module, whole, result.kept, [*seen, *more])
 
 

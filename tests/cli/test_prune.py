@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from edgeexpo import pruned
@@ -41,6 +43,21 @@ def test_it_writes_narrow_weights_that_load_anywhere(narrow):
     load_checkpoint(network, path, "lrl-mobile")
     assert sum(p.numel() for p in network.parameters()) == document["params"][1]
     float_session("lrl-mobile", path)
+
+
+@pytest.mark.parametrize(("side", "count"), [(64, 21), (512, 7), (2048, 4)])
+def test_layers_are_reconstructed_on_fewer_pictures_where_they_are_large(side, count, monkeypatch):
+    monkeypatch.setattr(
+        pruned,
+        "photographs",
+        lambda _, seed: [
+            (torch.full((1,), 7.0 * seed + i).expand(1, 3, side, side),) for i in range(7)
+        ],
+    )
+    used = []
+    monkeypatch.setattr(pruned, "reconstruct", lambda *arguments: used.extend(arguments[-1]))
+    pruned.take_over(SimpleNamespace(module=None, kept={}), None, None)
+    assert len({float(picture[0, 0, 0, 0]) for (picture,) in used}) == len(used) == count
 
 
 def test_a_written_file_stays_without_force(narrow, capsys):
