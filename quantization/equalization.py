@@ -32,7 +32,7 @@ _ATEN = torch.ops.aten
 _CONVOLUTIONS = (_ATEN.conv2d.default, _ATEN.conv_transpose2d.input)
 _RELUS = (_ATEN.relu.default, _ATEN.relu_.default)
 _SMALLEST = 1e-6
-_STRENGTH = 0.75
+STRENGTH = 0.75
 """Migration strength."""
 
 _QUIETEST = 1 / 32
@@ -109,7 +109,7 @@ def _rescale(module: GraphModule, found: Channels, block: Block, largest: torch.
     after = torch.stack(
         [_parts(module, *axis, places).abs().amax((0, 2)) for axis, places in reading.items()]
     ).amax(0)
-    factor = _audible(largest).pow(_STRENGTH) / _audible(after).pow(1 - _STRENGTH)
+    factor = _audible(largest).pow(STRENGTH) / _audible(after).pow(1 - STRENGTH)
     for (name, axis), places in block.axes.items():
         by = factor if (name, axis) in reading else 1 / factor
         _multiply(module, name, axis, places, by)
