@@ -11,8 +11,8 @@ that :mod:`edgeexpo.quantization.channels` finds to belong together: skips, sums
 
 How much of the difference moves to the weights that read a channel is the migration strength of
 G. Xiao et al., "SmoothQuant", ICML 2023: at 0 these weights get the same range, at 1 the channels
-do. More than half pays here: few pixels reach the ends of a feature's range, and rounding a
-feature costs more than rounding a weight.
+do. More than half mostly pays here: few pixels reach the ends of a feature's range, and rounding
+a feature costs more than rounding a weight.
 """
 
 from __future__ import annotations
@@ -32,20 +32,23 @@ _ATEN = torch.ops.aten
 _CONVOLUTIONS = (_ATEN.conv2d.default, _ATEN.conv_transpose2d.input)
 _RELUS = (_ATEN.relu.default, _ATEN.relu_.default)
 _SMALLEST = 1e-6
-STRENGTH = 0.75
-"""Migration strength."""
+STRENGTH, BALANCED = 0.75, 0.5
+"""Migration strengths: the default, and what gives channels and their readers like ranges."""
 
 _QUIETEST = 1 / 32
 """Channels quieter than this share of the loudest count as this loud: a channel that calibration
 hardly excites must not be blown up to where another picture would saturate it."""
 
 
-def equalize(program: Program, calibration: Sequence[tuple[torch.Tensor, ...]]) -> Program:
+def equalize(
+    program: Program, calibration: Sequence[tuple[torch.Tensor, ...]], strength: float = STRENGTH
+) -> Program:
     """Rescale the channels between layers; the result computes the same pictures.
 
     Args:
         program: The float program; it is not changed.
         calibration: NCHW inputs of the program.
+        strength: Migration strength, 0 to 1.
     """
     module = program.exported.module()
     follower = _followed(module)
@@ -58,7 +61,7 @@ def equalize(program: Program, calibration: Sequence[tuple[torch.Tensor, ...]]) 
         for inputs in calibration:
             largest.run(*inputs)
         for block in found.blocks:
-            _rescale(module, found, block, largest.of(block))
+            _rescale(module, found, block, largest.of(block), strength)
     return recapture(program, module, program.precision)
 
 
@@ -102,14 +105,16 @@ def _hidden(node: Node) -> bool:
     return node.target in _CONVOLUTIONS and len(users) == 1 and users[0].target in _RELUS
 
 
-def _rescale(module: GraphModule, found: Channels, block: Block, largest: torch.Tensor) -> None:
+def _rescale(
+    module: GraphModule, found: Channels, block: Block, largest: torch.Tensor, strength: float
+) -> None:
     reading = {axis: places for axis, places in block.axes.items() if not _makes(found, *axis)}
     if not reading:
         return
     after = torch.stack(
         [_parts(module, *axis, places).abs().amax((0, 2)) for axis, places in reading.items()]
     ).amax(0)
-    factor = _audible(largest).pow(STRENGTH) / _audible(after).pow(1 - STRENGTH)
+    factor = _audible(largest).pow(strength) / _audible(after).pow(1 - strength)
     for (name, axis), places in block.axes.items():
         by = factor if (name, axis) in reading else 1 / factor
         _multiply(module, name, axis, places, by)

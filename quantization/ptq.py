@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.program import Program, recapture
-from edgeexpo.quantization.equalization import equalize
+from edgeexpo.quantization.equalization import STRENGTH, equalize
 from edgeexpo.quantization.exact import is_weighted, unshare
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import is_quantized
@@ -51,7 +51,7 @@ def calibrated(
     calibration: Iterable[Mapping[str, np.ndarray]],
     keep_float: frozenset[str] = frozenset(),
     observer: str = DEFAULT,
-    equalized: bool = True,
+    strength: float | None = STRENGTH,
 ) -> tuple[Program, GraphModule]:
     """The equalised float program, and its graph with observers that have seen the pictures.
 
@@ -60,7 +60,8 @@ def calibrated(
         calibration: Network inputs by name, each HxWxC float32.
         keep_float: Operators of the equalised program that stay in float.
         observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
-        equalized: Whether channels are equalised first.
+        strength: How much of a channel's range equalisation moves to its readers; ``None`` for
+            channels as they are.
 
     Raises:
         UsageError: No calibration input, one that is not finite or makes something that is not, or
@@ -72,7 +73,7 @@ def calibrated(
         pictures = tensors(program, calibration)
         _check_finite(program, pictures)
         own = separate(program)
-        equal = equalize(own, pictures) if equalized else own
+        equal = own if strength is None else equalize(own, pictures, strength)
         prepared = prepare(equal, keep_float, observer)
         for picture in pictures:
             prepared(*picture)

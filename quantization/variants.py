@@ -16,6 +16,7 @@ from torch.fx import GraphModule
 from edgeexpo.errors import UsageError
 from edgeexpo.export.program import Program
 from edgeexpo.quantization.bias_correction import correct_bias
+from edgeexpo.quantization.equalization import BALANCED, STRENGTH
 from edgeexpo.quantization.headroom import widen
 from edgeexpo.quantization.layerwise import adapt
 from edgeexpo.quantization.nncf_calibration import calibrated_by_nncf
@@ -24,10 +25,13 @@ from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.rounding import AdaptiveRounding
 from edgeexpo.quantization.simulation import simulate
 
-PLAIN, UNEQUALIZED, HEADROOM = "plain", "unequalized", "headroom"
+PLAIN, HEADROOM = "plain", "headroom"
+STRENGTHS: Mapping[str, float | None] = {"balanced": BALANCED, "unequalized": None}
+"""Parts of a name that stand for another strength of equalisation than the default's."""
+
 ADAROUND, BIAS = "adaround", "bias"
 NNCF, SMOOTHQUANT = "nncf", "smoothquant"
-PARTS = (PLAIN, UNEQUALIZED, *OBSERVERS, HEADROOM, ADAROUND, BIAS, NNCF, SMOOTHQUANT)
+PARTS = (PLAIN, *STRENGTHS, *OBSERVERS, HEADROOM, ADAROUND, BIAS, NNCF, SMOOTHQUANT)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Variant:
     """One way to calibrate.
 
     Attributes:
-        equalized: Channels are equalised across layers.
+        strength: Of the equalisation of channels across layers
+            (:mod:`edgeexpo.quantization.equalization`); ``None`` without.
         observer: Where ranges come from, in :data:`edgeexpo.quantization.observers.OBSERVERS`.
         headroom: Ranges are widened to what fine detail reaches, at most doubled.
         adaround: Weights are rounded as their layer's output wants it.
@@ -44,7 +49,7 @@ class Variant:
         smoothquant: NNCF also moves ranges from activations to weights.
     """
 
-    equalized: bool = True
+    strength: float | None = STRENGTH
     observer: str = DEFAULT
     headroom: bool = False
     adaround: bool = False
@@ -56,7 +61,7 @@ class Variant:
     def name(self) -> str:
         """Its parts, joined by ``+``."""
         parts = [
-            *([] if self.equalized else [UNEQUALIZED]),
+            *(name for name, strength in STRENGTHS.items() if strength == self.strength),
             *([] if self.observer == DEFAULT else [self.observer]),
             *([HEADROOM] if self.headroom else []),
             *([ADAROUND] if self.adaround else []),
@@ -69,7 +74,7 @@ class Variant:
     @property
     def ranges(self) -> Variant:
         """The variant with the same ranges and nothing adapted."""
-        return Variant(self.equalized, self.observer, self.headroom)
+        return Variant(self.strength, self.observer, self.headroom)
 
 
 def parse(name: str) -> Variant:
@@ -87,12 +92,15 @@ def parse(name: str) -> Variant:
             )
     observers = [part for part in parts if part in OBSERVERS]
     foreign = {NNCF, SMOOTHQUANT} & set(parts)
+    strengths = [part for part in parts if part in STRENGTHS]
     if len(set(observers)) > 1:
         raise UsageError(f"calibration variant {name!r} has two observers; expected one")
+    if len(set(strengths)) > 1:
+        raise UsageError(f"calibration variant {name!r} has two equalisations; expected one")
     if foreign and set(parts) - {NNCF, SMOOTHQUANT, PLAIN}:
         raise UsageError(f"calibration variant {name!r}: NNCF has ranges and biases of its own")
     return Variant(
-        equalized=UNEQUALIZED not in parts,
+        strength=STRENGTHS[strengths[0]] if strengths else STRENGTH,
         observer=observers[0] if observers else DEFAULT,
         headroom=HEADROOM in parts,
         adaround=ADAROUND in parts,
@@ -104,7 +112,7 @@ def parse(name: str) -> Variant:
 
 RANGES = (
     Variant(),
-    Variant(equalized=False),
+    *(Variant(strength) for strength in STRENGTHS.values()),
     *(Variant(observer=name) for name in OBSERVERS if name != DEFAULT),
 )
 """Variants that differ in their ranges alone, plain first."""
@@ -160,7 +168,7 @@ class Calibration:
                 self._program,
                 self._pictures,
                 observer=variant.observer,
-                equalized=variant.equalized,
+                strength=variant.strength,
             )
             simulate(graph)
             if variant.headroom:

@@ -33,7 +33,7 @@ def test_ranges_are_chosen_first_and_adapted_then():
     planted = Planted(minmax=(34, 40, 2), minmax_bias=(36, 41, 2), bias=(60, 60, 0))
     found = compare(planted, planted)
     assert planted.made == [
-        *("plain", "unequalized", "minmax", "percentile"),
+        *("plain", "balanced", "unequalized", "minmax", "percentile"),
         *("minmax+bias", "minmax+adaround", "minmax+adaround+bias", "nncf"),
     ]
     assert found.best.variant == found.graph == "minmax+bias"

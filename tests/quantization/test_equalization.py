@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import pytest
 import torch
 
 from edgeexpo.export.program import capture
@@ -30,6 +31,31 @@ def test_the_pictures_stay_the_same(residual, tensors, pictures):
     for x, expected in zip(inputs, before, strict=True):
         torch.testing.assert_close(equal(*x), expected, atol=1e-6, rtol=0)
         torch.testing.assert_close(program.exported.module()(*x), expected)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_strength_says_who_gets_like_ranges(strength, residual, tensors, pictures):
+    """At 0 the weights that read the channels, at 1 the channels; at 0.5 both the same."""
+    network = torch.nn.Sequential(*(residual.body[index] for index in (0, 1, 4)))
+    program = capture(network, *tensors, (96, 96))
+    x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
+    module = equalize(program, [(x,)], strength).exported.module()
+    features = next(n for n in module.graph.nodes if n.target == torch.ops.aten.relu.default)
+    seen = {}
+
+    class Record(torch.fx.Interpreter):
+        def run_node(self, n):
+            seen[n] = super().run_node(n)
+            return seen[n]
+
+    Record(module).run(x)
+    channels = seen[features].amax((0, 2, 3))
+    reader = next(n for n in features.users if n.target == torch.ops.aten.conv2d.default)
+    weights = seen[reader.args[1]].abs().amax((0, 2, 3))
+    alike = [float(values.max() / values.min()) for values in (weights, channels)]
+    assert (alike[0] < 1.001) == (strength == 0)
+    assert (alike[1] < 1.001) == (strength == 1)
+    assert torch.allclose(channels, weights) == (strength == 0.5)
 
 
 def test_unequal_channels_cost_int8_nothing(residual, tensors, pictures):

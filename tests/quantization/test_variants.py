@@ -22,8 +22,9 @@ def calibration(program, pictures):
 
 
 def test_names_say_their_parts():
-    every = [*RANGES, *adapted(RANGES[0]), *adapted(Variant(False, "minmax")), parse("nncf")]
-    assert [v.name for v in every[:4]] == ["plain", "unequalized", "minmax", "percentile"]
+    every = [*RANGES, *adapted(RANGES[0]), *adapted(Variant(None, "minmax")), parse("nncf")]
+    names = ["plain", "balanced", "unequalized", "minmax", "percentile"]
+    assert [v.name for v in every[: len(names)]] == names
     assert all(parse(v.name) == v for v in every)
     assert parse("bias+minmax+unequalized").name == "unequalized+minmax+bias"
     assert parse("mse").name == "plain"
@@ -34,6 +35,7 @@ def test_names_say_their_parts():
     [
         ("hessian", "unknown part 'hessian' of the calibration variant"),
         ("minmax+percentile", "has two observers"),
+        ("balanced+unequalized", "has two equalisations"),
         ("nncf+bias", "NNCF has ranges and biases of its own"),
         ("", "unknown part ''"),
     ],
