@@ -1,13 +1,12 @@
 """Every variant of calibration, judged by its pictures: the table of docs/compression.md.
 
-    python benchmarks/ptq_variants.py [NAME ...] [--variants A,B] [--strength 0.75] [--keep DIR]
+    python benchmarks/ptq_variants.py [NAME ...] [--variants A,B] [--keep DIR]
 
 For each network with weights, INT8 in torch against the float network: worst photograph, mean and
 largest 99th percentile of CIEDE2000, on photographs that calibration has not seen, by which the
 best is chosen. Of the best and of what ships today also the worst of the embedded photographs, at
-other exposures than calibration had: those that bundles are judged by. ``--strength`` replaces the
-migration strength of equalisation (:mod:`edgeexpo.quantization.equalization`). ``--keep``
-writes the best as ``DIR/ptq-NAME.int8.safetensors``.
+other exposures than calibration had: those that bundles are judged by. ``--keep`` writes the best
+as ``DIR/ptq-NAME.int8.safetensors``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
 from edgeexpo.networks import open_network
 from edgeexpo.progress import track
-from edgeexpo.quantization import equalization, trained
+from edgeexpo.quantization import trained
 from edgeexpo.quantization.variants import Calibration, parse
 from edgeexpo.quantized import judged
 from edgeexpo.variants import Judge, Score, compare
@@ -75,9 +74,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--variants", default="", help="instead of the default choice")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the best ones there")
-    parser.add_argument("--strength", type=float, default=equalization.STRENGTH)
     given = parser.parse_args()
-    equalization.STRENGTH = given.strength
     names = given.names or zoo.shipped()
     variants = [name for name in given.variants.split(",") if name]
     warnings.simplefilter("ignore")
