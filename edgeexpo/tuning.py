@@ -112,9 +112,11 @@ def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> Found:
             "--target"
         )
     check_converters([plan.target])
-    variants = list(_variants(plan))
-    reference = variants[0].network
+    more = iter(_variants(plan))
+    whole = next(more)
+    reference = whole.network
     _check_gates(plan, reference.spec)
+    variants = [whole, *more]
     shown = samples(len(reference.spec.frames), plan.images, reference.size, seed=0)
     bench = Bench(
         target=plan.target,
