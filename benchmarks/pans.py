@@ -17,6 +17,7 @@ import numpy as np
 
 from edgeexpo import runtime
 from edgeexpo.artifact import Bundle
+from edgeexpo.imaging.samples import to_float
 from edgeexpo.parity.metrics.relations import flicker
 from edgeexpo.parity.probes import PAN_STEP, panned
 
@@ -37,16 +38,12 @@ def main() -> None:
     shown = {}
     for precision in ("fp32", "int8"):
         with runtime.load(given.bundle, target="onnx", precision=precision) as session:
-            shown[precision] = [[_floats(session(picture)) for picture in pan] for pan in pans]
+            shown[precision] = [[to_float(session(picture)) for picture in pan] for pan in pans]
     found = [flicker(r, c, PAN_STEP) for r, c in zip(*shown.values(), strict=True)]
     print(
         f"{given.bundle}: the gate's pan {found[0]:.2f}, mean of {len(found)} "
         f"{statistics.mean(found):.2f}, worst {max(found):.2f} steps"
     )
-
-
-def _floats(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float32) / np.iinfo(picture.dtype).max
 
 
 if __name__ == "__main__":

@@ -93,10 +93,9 @@ def parse(name: str) -> Variant:
     observers = [part for part in parts if part in OBSERVERS]
     foreign = {NNCF, SMOOTHQUANT} & set(parts)
     strengths = [part for part in parts if part in STRENGTHS]
-    if len(set(observers)) > 1:
-        raise UsageError(f"calibration variant {name!r} has two observers; expected one")
-    if len(set(strengths)) > 1:
-        raise UsageError(f"calibration variant {name!r} has two equalisations; expected one")
+    for what, chosen in (("observers", observers), ("equalisations", strengths)):
+        if len(set(chosen)) > 1:
+            raise UsageError(f"calibration variant {name!r} has two {what}; expected one")
     if foreign and set(parts) - {NNCF, SMOOTHQUANT, PLAIN}:
         raise UsageError(f"calibration variant {name!r}: NNCF has ranges and biases of its own")
     return Variant(

@@ -114,16 +114,18 @@ def finished(
 def _scaled(spec: ModelSpec, output: Raster, inputs: Mapping[str, Raster]) -> list[Raster] | None:
     """The network's inputs, where they are the copies of the frames that ``guided`` would make."""
     front, back = spec.front or StageSpec("resize", {}), spec.back or StageSpec("", {})
-    if (front.kind, back.kind) != ("resize", "guided") or _scaling(front) != _scaling(back):
+    if (front.kind, back.kind) != ("resize", "guided") or (
+        _scaling(front.parameters) != _scaling(back.parameters)
+    ):
         return None
     copies = list(inputs.values())
     same = copies and all(copy.shape[:2] == output.shape[:2] for copy in copies)
     return copies if same else None
 
 
-def _scaling(stage: StageSpec) -> tuple[str, str]:
+def _scaling(parameters: Mapping[str, Any]) -> tuple[str, str]:
     """Method and colours of a stage that scales frames."""
-    return stage.parameters.get("method", "area"), stage.parameters.get("color", "rgb")
+    return parameters.get("method", "area"), parameters.get("color", "rgb")
 
 
 def gives_picture(spec: ModelSpec, fuse: bool = True) -> bool:
@@ -138,7 +140,7 @@ def _intermediate(frames: Frames, ev: float | None, parameters: Mapping[str, Any
 
 
 def _resize(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
-    color = parameters.get("color", "rgb")
+    color = _scaling(parameters)[1]
     return [encode(_small(frame, parameters), color) for frame in frames]
 
 
@@ -148,8 +150,8 @@ def _thumbnail(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -
 
 
 def _small(frame: Raster, parameters: Mapping[str, Any]) -> Picture:
-    size = (parameters["height"], parameters["width"])
-    return resize(frame, size, parameters.get("method", "area"))
+    method = _scaling(parameters)[0]
+    return resize(frame, (parameters["height"], parameters["width"]), method)
 
 
 def _luma(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
