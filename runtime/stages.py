@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,17 @@ from edgeexpo.imaging.resize import Picture, resize
 from edgeexpo.spec import ModelSpec, StageSpec
 
 Frames = Sequence[Raster]
+
+
+class _Shown(NamedTuple):
+    """What a back stage may draw on; the fields are the arguments of :func:`finished`."""
+
+    output: Raster
+    frames: Frames
+    scaled: Frames | None = None
+    """The frames at the output's size, where the network has seen them so."""
+    side: int = SIDE
+    workers: int = 1
 
 
 def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.ndarray]:
@@ -105,9 +116,9 @@ def finished(
     if spec.back is None or not fuse:
         return output
     stage = _known(BACK, spec.back.kind)
-    scaled = _scaled(spec, output, inputs or {})
+    shown = _Shown(output, frames, _scaled(spec, output, inputs or {}), side, workers)
     with _named(spec.back):
-        picture: Raster = stage(output, frames, scaled, spec.back.parameters, side, workers)
+        picture: Raster = stage(shown, spec.back.parameters)
     return picture
 
 
@@ -165,41 +176,28 @@ def _luma_of(frame: Raster) -> Raster:
     return Computed((*frame.shape[:2], 1), compute)
 
 
-def _exposure_fusion(
-    output: Raster,
-    frames: Frames,
-    _: Frames | None,
-    parameters: Mapping[str, Any],
-    side: int,
-    workers: int,
-) -> Raster:
-    under, over = frames
-    return fused_by_windows([under, output, over], side, workers, **parameters)
+def _exposure_fusion(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
+    under, over = shown.frames
+    frames = [under, shown.output, over]
+    return fused_by_windows(frames, shown.side, shown.workers, **parameters)
 
 
-def _guided(
-    output: Raster,
-    frames: Frames,
-    scaled: Frames | None,
-    parameters: Mapping[str, Any],
-    *_: int,
-) -> Raster:
-    return guided_by_windows(whole(output), frames, scaled=scaled, **parameters)
+def _guided(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
+    return guided_by_windows(whole(shown.output), shown.frames, scaled=shown.scaled, **parameters)
 
 
-def _chroma(
-    output: Raster, frames: Frames, _: Frames | None, parameters: Mapping[str, Any], *__: int
-) -> Raster:
+def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
     """Y with the frames' chroma, weighted by how far from grey it is.
 
     ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr, as K. R. Prabhakar, V. S. Srikar,
     R. V. Babu, "DeepFuse", ICCV 2017, equation 1; grey where every frame is. A smaller Y is fused
     with scaled frames, and the change applied at full size as by ``guided``.
     """
+    output, frames = shown.output, shown.frames
     size = (output.shape[0], output.shape[1])
     if size != tuple(frames[0].shape[:2]):
         small = [resize(frame, size) for frame in frames]
-        fused = whole(_chroma(output, small, None, parameters))
+        fused = whole(_chroma(_Shown(output, small), {}))
         return guided_by_windows(fused, frames, scaled=small)
 
     def compute(window: Window, out: np.ndarray) -> None:
@@ -215,7 +213,7 @@ def _chroma(
 
 
 _Front = Callable[[Frames, float | None, Mapping[str, Any]], list[Raster]]
-_Back = Callable[[Raster, Frames, Frames | None, Mapping[str, Any], int, int], Raster]
+_Back = Callable[[_Shown, Mapping[str, Any]], Raster]
 
 FRONT: Mapping[str, _Front] = {
     "intermediate": _intermediate,
