@@ -37,8 +37,10 @@ def extremes(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def fuse(bundle: Path, artifact: Artifact, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Run one artefact on one bracket."""
     interpreted = artifact.target == "coreml" and sys.platform != "darwin"
-    options = {"target": artifact.target, "precision": artifact.precision}
-    with load(bundle, **options, engine=MilEngine() if interpreted else None) as session:
+    engine = MilEngine() if interpreted else None
+    with load(
+        bundle, target=artifact.target, precision=artifact.precision, engine=engine
+    ) as session:
         return session(*frames)
 
 

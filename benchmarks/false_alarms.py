@@ -1,10 +1,12 @@
-"""Which gates fail on artefacts that nobody broke: every real picture at hand, and every probe.
+"""Which gates fail on artefacts that nobody broke, and how near they are to the float network:
+every real picture at hand, and every probe.
 
     edgeexpo export lrl --target all --precision fp32,fp16,int8 --size 256,256 -o dist/lrl
     python benchmarks/false_alarms.py --data ../shared/data dist/lrl ...
 
 ``--data`` is a folder of folders, each with photographs or with brackets in sub-folders. Prints a
-row per artefact, and below the table a line per gate that failed with the picture and the value.
+row per artefact: failed gates, PSNR in dB of the worst photograph, its name, the mean PSNR, the
+worst dE2000 p99; below the table a line per gate that failed with the picture and the value.
 What was judged is kept in ``--cache`` by the digests of artefact and pictures and by the gates, so
 an interrupted run goes on where it was; remove the folder after changing a metric.
 """
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.artifact import Artifact, Bundle, digest
+from edgeexpo.imaging.files import SUFFIXES
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, noise_floor, program_cases
 from edgeexpo.parity.check import check_artifact
@@ -37,8 +40,9 @@ def main() -> None:
     folders = picture_folders(args.data)
     key = ",".join(digest(folder) for folder in folders)
     args.cache.mkdir(parents=True, exist_ok=True)
-    print("| system | size | target | precision | photographs | probes | failed gates |")
-    print("|---|---|---|---|--:|--:|--:|")
+    print("| system | size | target | precision | photographs | probes | failed gates ", end="")
+    print("| worst PSNR | in | mean PSNR | worst dE2000 p99 |")
+    print("|---|---|---|---|--:|--:|--:|--:|---|--:|--:|")
     alarms = []
     for path in args.bundles:
         bundle = Bundle.open(path)
@@ -46,10 +50,22 @@ def main() -> None:
         for found in judged(bundle, folders, key, args.cache):
             what = f"| {bundle.manifest.model.name} | {size} | {found['target']} "
             what += f"| {found['precision']} "
-            row = f"{what}| {found['photographs']} | {found['probes']} | {len(lines(found))} |"
-            print(row, flush=True)
+            row = f"{what}| {found['photographs']} | {found['probes']} | {len(lines(found))} "
+            print(f"{row}| {nearness(found)} |", flush=True)
             alarms += [f"{what}| {line} |" for line in lines(found)]
     print("\n".join(["", *alarms]))
+
+
+def nearness(found: Judged) -> str:
+    """Worst PSNR, where, mean PSNR and worst dE2000 p99 of the photographs, as cells of a table."""
+    rows = [row for row in found["per_input"] if row["kind"] == PHOTOGRAPH and "psnr" in row]
+    if not rows:
+        return "- | - | - | -"
+    worst = min(rows, key=lambda row: row["psnr"])
+    mean = sum(row["psnr"] for row in rows) / len(rows)
+    colors = [row["delta_e_p99"] for row in rows if row.get("delta_e_p99") is not None]
+    color = f"{max(colors):.2f}" if colors else "-"
+    return f"{worst['psnr']:.1f} | {worst['name']} | {mean:.1f} | {color}"
 
 
 def lines(found: Judged) -> list[str]:
@@ -99,7 +115,6 @@ def reference_cases(bundle: Bundle, folders: Sequence[Path]) -> list[Case]:
 
 def picture_folders(data: Path) -> list[Path]:
     """The folders of ``data`` that hold pictures, or folders of pictures."""
-    from edgeexpo.imaging.samples import SUFFIXES
 
     def pictures(folder: Path) -> bool:
         return any(f.suffix.lower() in SUFFIXES for f in [*folder.glob("*"), *folder.glob("*/*")])

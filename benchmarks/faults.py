@@ -68,7 +68,8 @@ def tested(
     spec = bundle.manifest.model
     engine = verification_engine(artifact.target, bundle.file(artifact.file), spec)
     gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
-    remembering, rows = Remembering(engine), []
+    remembering = Remembering(engine)
+    rows: list[dict[str, object]] = []
     for fault in faults:
         if fault is not None and not fault.concerns(spec):
             continue
@@ -94,7 +95,7 @@ def planted(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> list[d
     gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
     left_out = plant.FLOAT_ONLY if artifact.precision == "int8" else plant.INTEGER_ONLY
     layer = plant.open_layers(artifact.target, bundle.file(artifact.file)).count // 2
-    rows = []
+    rows: list[dict[str, object]] = []
     for name in plant.FAULTS:
         if name in left_out:
             continue

@@ -13,14 +13,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from edgeexpo.artifact import Artifact, Bundle
-from edgeexpo.parity.mil import interpreter
 from edgeexpo.parity.mil.interpreter import MilEngine
 from edgeexpo.parity.reference import load_program
 
@@ -48,33 +50,34 @@ def milliseconds(bundle: Bundle, artifact: Artifact) -> tuple[float, float]:
     tensors = [torch.from_numpy(inputs[t.name]) for t in bundle.manifest.model.inputs]
     times: tuple[list[float], list[float]] = ([], [])
     with torch.no_grad():
+        runs: tuple[Callable[[], object], ...] = (
+            lambda: engine.run(inputs),
+            lambda: module(*tensors),
+        )
         for _ in range(ROUNDS + 1):
-            for found, run in zip(
-                times, (lambda: engine.run(inputs), lambda: module(*tensors)), strict=True
-            ):
+            for found, run in zip(times, runs, strict=True):
                 started = time.process_time()
                 run()
                 found.append(1e3 * (time.process_time() - started))
     return statistics.median(times[0][1:]), statistics.median(times[1][1:])
 
 
-def profile(bundle: Bundle, artifact: Artifact) -> Counter[str]:
+def profile(bundle: Bundle, artifact: Artifact) -> dict[str, float]:
     """Milliseconds of one run by operator type."""
     engine = MilEngine(bundle.manifest.model)
     engine.load(bundle.file(artifact.file))
     inputs = pictures(bundle, artifact)
     engine.run(inputs)
-    spent: Counter[str] = Counter()
-    step = interpreter.MilEngine._step
+    spent: defaultdict[str, float] = defaultdict(float)
+    step = MilEngine._step
 
-    def timed(self: MilEngine, op: object, *rest: object) -> None:
+    def timed(self: MilEngine, op: Any, *rest: Any) -> None:
         started = time.process_time()
         step(self, op, *rest)
         spent[op.op_type] += 1e3 * (time.process_time() - started)
 
-    interpreter.MilEngine._step = timed
-    engine.run(inputs)
-    interpreter.MilEngine._step = step
+    with mock.patch.object(MilEngine, "_step", timed):
+        engine.run(inputs)
     return spent
 
 
@@ -94,7 +97,8 @@ def main() -> None:
             ours, eager = milliseconds(bundle, artifact)
             print(f"{artifact.file:38} {ours:8.0f} {eager:9.0f} {ours / eager:6.2f}", flush=True)
             if args.profile:
-                most = profile(bundle, artifact).most_common(6)
+                spent = profile(bundle, artifact).items()
+                most = sorted(spent, key=lambda item: item[1], reverse=True)[:6]
                 print("    " + ", ".join(f"{name} {ms:.0f}" for name, ms in most))
 
 

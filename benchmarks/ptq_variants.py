@@ -38,7 +38,7 @@ def rows(name: str, variants: Sequence[str], keep: Path | None) -> list[str]:
     size = picture_size(network, program)
     embedded = Judge(network, program, samples(len(network.spec.frames), None, size))
     found = compare(calibration, unseen, variants)
-    if keep is not None:
+    if keep is not None and network.weights is not None:
         facts = {"preset": network.preset, "method": "ptq", "variant": found.best.variant}
         facts["float_sha256"] = digest(network.weights)
         trained.write(keep / f"ptq-{network.preset}.int8.safetensors", found.graph, facts)

@@ -55,6 +55,8 @@ def pictures(module: twophase.TwoPhase, scene: Scene) -> dict[str, np.ndarray]:
     with float_session("lrl", None) as session:
         exposure = resize(session(*scene.frames, ev=scene.ev, fuse=False), size)
     under, over = (tensor(resize(frame, size)) for frame in scene.frames)
+    assert module.phase1 is not None
+    assert module.phase2 is not None
     with torch.inference_mode():
         first = module.phase1(under, over)
         second = {
@@ -80,7 +82,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of brackets")
     args = parser.parse_args()
-    module, rows = network(), {}
+    module = network()
+    rows: dict[str, list[list[float | None]]] = {}
     found = [
         scene
         for scene in scenes(args.data, zoo.get(PRESET).spec, Skipped())

@@ -43,7 +43,8 @@ def uniform(program: Program, calibration: list[dict[str, np.ndarray]]) -> torch
     prepared = prepare_pt2e(ptq.separate(program).exported.module(), quantizer)
     for picture in ptq.tensors(program, calibration):
         prepared(*picture)
-    return convert_pt2e(prepared)
+    converted: torch.nn.Module = convert_pt2e(prepared)
+    return converted
 
 
 def psnr(wanted: torch.Tensor, found: torch.Tensor) -> float:
