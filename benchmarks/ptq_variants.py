@@ -1,4 +1,4 @@
-"""Every variant of calibration, judged by its pictures: the table of docs/compression.md.
+"""Every variant of calibration, judged by its pictures: the table of docs/int8.md.
 
     python benchmarks/ptq_variants.py [NAME ...] [--variants A,B] [--keep DIR]
 
