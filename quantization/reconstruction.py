@@ -9,6 +9,8 @@ only.
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +60,7 @@ def reconstruct(
     named = whole.named_parameters(remove_duplicate=False)
     axes = {id(value): kept[name] for name, value in named if name in kept}
     done: set[int] = set()
-    for name in _in_order(whole, pictures[0]):
+    for name, times in _in_order(whole, pictures[0]).items():
         layer, original = narrowed.get_submodule(name), whole.get_submodule(name)
         weight = original.get_parameter("weight")
         if id(weight) in done:
@@ -68,7 +70,9 @@ def reconstruct(
             [
                 _Case(given, _stayed(wanted, original, axes.get(id(weight))))
                 for (given, _), (_, wanted) in zip(
-                    _calls(narrowed, layer, picture), _calls(whole, original, picture), strict=True
+                    _calls(narrowed, layer, picture, times),
+                    _calls(whole, original, picture, times),
+                    strict=True,
                 )
             ]
             for picture in pictures
@@ -90,8 +94,8 @@ def _together(cases: Sequence[_Case]) -> list[_Case]:
     ]
 
 
-def _in_order(module: nn.Module, picture: Inputs) -> list[str]:
-    """Names of convolutions and linear layers in the order in which they are first called."""
+def _in_order(module: nn.Module, picture: Inputs) -> Counter[str]:
+    """How often each convolution and linear layer is called, in the order of the first calls."""
     called: list[str] = []
 
     def note(name: str) -> Callable[..., None]:
@@ -108,7 +112,7 @@ def _in_order(module: nn.Module, picture: Inputs) -> list[str]:
     finally:
         for handle in handles:
             handle.remove()
-    return list(dict.fromkeys(called))
+    return Counter(called)
 
 
 def _is_linear_in_its_weights(layer: nn.Module) -> bool:
@@ -129,12 +133,24 @@ def _stayed(result: Tensor, layer: nn.Module, axes: tuple[Tensor, ...] | None) -
     return result.index_select(-1 if isinstance(layer, nn.Linear) else 1, places)
 
 
-def _calls(module: nn.Module, layer: nn.Module, picture: Inputs) -> list[tuple[Tensor, Tensor]]:
-    """(input, result) of every call of a layer."""
+class _SeenAll(Exception):  # noqa: N818 - no error
+    """Ends a forward pass of which no more is wanted."""
+
+
+def _calls(
+    module: nn.Module, layer: nn.Module, picture: Inputs, times: int
+) -> list[tuple[Tensor, Tensor]]:
+    """(input, result) of the ``times`` calls of a layer; what follows them is not computed."""
     found: list[tuple[Tensor, Tensor]] = []
-    handle = layer.register_forward_hook(lambda _, given, result: found.append((given[0], result)))
+
+    def keep(_: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
+        found.append((given[0], result))
+        if len(found) == times:
+            raise _SeenAll
+
+    handle = layer.register_forward_hook(keep)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), contextlib.suppress(_SeenAll):
             module(*picture)
     finally:
         handle.remove()
