@@ -29,7 +29,7 @@ from edgeexpo.training import loop
 from edgeexpo.training.objectives import OBJECTIVES
 from edgeexpo.training.recipes import Recipe, recipe
 from edgeexpo.training.run import Settings, imitate, scenes
-from edgeexpo.writing import check_file, writing
+from edgeexpo.writing import check_file, write_file
 
 STEPS = 1000
 RATE = 3e-4
@@ -136,8 +136,7 @@ def pruned(
         training = imitate(network, copy.deepcopy(result.module), plan, settings)
         trained, steps = training.mean, training.step
         loss = training.validated[-1][1]
-    with writing(output):
-        save_pruned(trained.cpu(), output, preset, result.ratio)
+    save_pruned(trained.cpu(), output, preset, result.ratio)
     return PrunedWeights(output, result, steps, loss)
 
 
@@ -152,16 +151,13 @@ def sparse(
         UsageError: Unknown model, bad weights or ratio.
         OutputError: The file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     check_file(output, force)
     entry, network, _ = loaded(model, weights)
     with status("Pruning"):
         made = sparsify(network.eval(), examples(entry.spec), ratio)
-    with writing(output):
-        partial = output.with_name(output.name + ".partial")
-        save_file(made.module.state_dict(), partial)
-        partial.replace(output)
+    write_file(output, save(made.module.state_dict()))
     return made
 
 

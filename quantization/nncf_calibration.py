@@ -23,18 +23,17 @@ from edgeexpo.quantization.simulation import Range, fix_ranges, observers, prepa
 _QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
 
 
-def calibrated_by_nncf(
-    program: Program, pictures: Sequence[tuple[Tensor, ...]], smooth: bool = False
-) -> GraphModule:
+def calibrated_by_nncf(program: Program, pictures: Sequence[tuple[Tensor, ...]]) -> GraphModule:
     """The simulated program with the ranges and the corrected biases that NNCF finds.
 
     NNCF 3.4 ``quantize_pt2e`` annotates with the same quantiser, so both graphs round the same
     tensors; weights get the scales that their own largest values give, in both.
+    NNCF's SmoothQuant is not asked for: it multiplies activations by operators of its own, whose
+    results are rounded too; ``benchmarks/smoothquant.py`` says what that gains.
 
     Args:
         program: The float program; channels are equalised first.
         pictures: Inputs of the program, NCHW, batch size 1.
-        smooth: Also SmoothQuant (G. Xiao et al., ICML 2023) on convolutions.
 
     Raises:
         ExportError: NNCF fails, or its graph rounds other tensors than ours.
@@ -43,7 +42,7 @@ def calibrated_by_nncf(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         equal = equalize(separate(program), pictures)
-        converted = _converted(equal, pictures, smooth)
+        converted = _converted(equal, pictures)
         prepared = copy.deepcopy(prepare(equal))  # whose parameters are the program's
         ranges = _ranges(converted)
         rounded = {
@@ -62,13 +61,10 @@ def calibrated_by_nncf(
     return prepared
 
 
-def _converted(
-    program: Program, pictures: Sequence[tuple[Tensor, ...]], smooth: bool
-) -> GraphModule:
+def _converted(program: Program, pictures: Sequence[tuple[Tensor, ...]]) -> GraphModule:
     try:
         import nncf
         from nncf.experimental.torch.fx import quantize_pt2e
-        from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "the nncf variant needs nncf; pip install 'edgeexpo[export]'"
@@ -86,8 +82,6 @@ def _converted(
                     program.exported.module(),
                     ImageQuantizer(),
                     nncf.Dataset(list(pictures), fed),
-                    smooth_quant=smooth,
-                    smooth_quant_params=AdvancedSmoothQuantParameters(convolution=0.5),
                     fold_quantize=False,
                 ),
             )

@@ -33,6 +33,7 @@ from edgeexpo.quantization.simulation import (
     simulate,
     weight_codes,
 )
+from edgeexpo.writing import write_file
 
 SCALE = ".scale"
 FORMAT = "edgeexpo-int8-1"
@@ -51,8 +52,12 @@ class Trained:
 
 
 def write(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
-    """Write what a simulated, trained graph has learnt."""
-    from safetensors.torch import save_file
+    """Write what a simulated, trained graph has learnt.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from safetensors.torch import save
 
     codes = dict(_weight_roundings(simulated))
     state: dict[str, Tensor] = {}
@@ -75,10 +80,7 @@ def write(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
         "ranges": ranges_to_json(simulated),
         "facts": json.dumps(dict(facts), sort_keys=True),
     }
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(state, partial, metadata)
-    partial.chmod(0o644)
-    partial.replace(path)
+    write_file(path, save(state, metadata))
 
 
 def is_trained(path: Path) -> bool:

@@ -30,8 +30,8 @@ STRENGTHS: Mapping[str, float | None] = {"balanced": BALANCED, "unequalized": No
 """Parts of a name that stand for another strength of equalisation than the default's."""
 
 ADAROUND, BIAS = "adaround", "bias"
-NNCF, SMOOTHQUANT = "nncf", "smoothquant"
-PARTS = (PLAIN, *STRENGTHS, *OBSERVERS, HEADROOM, ADAROUND, BIAS, NNCF, SMOOTHQUANT)
+NNCF = "nncf"
+PARTS = (PLAIN, *STRENGTHS, *OBSERVERS, HEADROOM, ADAROUND, BIAS, NNCF)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class Variant:
         adaround: Weights are rounded as their layer's output wants it.
         bias: Biases take back the shift of each channel's mean.
         nncf: NNCF chooses ranges and corrects biases, by its own fast bias correction.
-        smoothquant: NNCF also moves ranges from activations to weights.
     """
 
     strength: float | None = STRENGTH
@@ -55,7 +54,6 @@ class Variant:
     adaround: bool = False
     bias: bool = False
     nncf: bool = False
-    smoothquant: bool = False
 
     @property
     def name(self) -> str:
@@ -66,8 +64,7 @@ class Variant:
             *([HEADROOM] if self.headroom else []),
             *([ADAROUND] if self.adaround else []),
             *([BIAS] if self.bias else []),
-            *([NNCF] if self.nncf and not self.smoothquant else []),
-            *([SMOOTHQUANT] if self.smoothquant else []),
+            *([NNCF] if self.nncf else []),
         ]
         return "+".join(parts) or PLAIN
 
@@ -91,12 +88,11 @@ def parse(name: str) -> Variant:
                 f"{', '.join(PARTS)}, or several joined by +"
             )
     observers = [part for part in parts if part in OBSERVERS]
-    foreign = {NNCF, SMOOTHQUANT} & set(parts)
     strengths = [part for part in parts if part in STRENGTHS]
     for what, chosen in (("observers", observers), ("equalisations", strengths)):
         if len(set(chosen)) > 1:
             raise UsageError(f"calibration variant {name!r} has two {what}; expected one")
-    if foreign and set(parts) - {NNCF, SMOOTHQUANT, PLAIN}:
+    if NNCF in parts and set(parts) - {NNCF, PLAIN}:
         raise UsageError(f"calibration variant {name!r}: NNCF has ranges and biases of its own")
     return Variant(
         strength=STRENGTHS[strengths[0]] if strengths else STRENGTH,
@@ -104,8 +100,7 @@ def parse(name: str) -> Variant:
         headroom=HEADROOM in parts,
         adaround=ADAROUND in parts,
         bias=BIAS in parts,
-        nncf=bool(foreign),
-        smoothquant=SMOOTHQUANT in parts,
+        nncf=NNCF in parts,
     )
 
 
@@ -155,7 +150,7 @@ class Calibration:
             ExportError: NNCF cannot calibrate this network.
         """
         if variant.nncf:
-            return calibrated_by_nncf(self._program, self._inputs, smooth=variant.smoothquant)
+            return calibrated_by_nncf(self._program, self._inputs)
         graph = copy.deepcopy(self._ranges(variant.ranges))
         steps = [AdaptiveRounding(self._seed)] if variant.adaround else []
         adapt(graph, self._inputs, [*steps, *([correct_bias] if variant.bias else [])])

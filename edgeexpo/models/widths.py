@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from edgeexpo.errors import WeightsError
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.quantization.narrowing import narrow
+from edgeexpo.writing import write_file
 
 PRUNED = "pruned"
 """Key of a checkpoint's metadata that only pruned ones have: the share of operations removed."""
@@ -55,13 +56,14 @@ def save_pruned(module: nn.Module, path: Path, preset: str, ratio: float) -> Non
         path: A ``.safetensors`` file; an existing one is replaced as a whole.
         preset: The preset that it was.
         ratio: Share of the multiply-accumulates that was removed.
+
+    Raises:
+        OutputError: The file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {name: value.detach().contiguous() for name, value in module.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, {"preset": preset, PRUNED: f"{ratio:.4f}"})
-    partial.replace(path)
+    write_file(path, save(state, {"preset": preset, PRUNED: f"{ratio:.4f}"}))
 
 
 def fit(module: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -22,6 +22,7 @@ from edgeexpo.training.curves import write_curves
 from edgeexpo.training.objectives import OBJECTIVES, Helpers, Objective
 from edgeexpo.training.recipes import Recipe
 from edgeexpo.training.store import Store
+from edgeexpo.writing import write_file
 
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 120.0
@@ -189,7 +190,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def save(training: Training, folder: Path) -> None:
     """Write the checkpoint, the mean weights, the curves and what was done."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {
         "preset": training.recipe.preset,
@@ -205,8 +206,7 @@ def save(training: Training, folder: Path) -> None:
     torch.save(state, partial)
     partial.replace(folder / CHECKPOINT)
     weights = {k: v.contiguous().cpu() for k, v in training.mean.state_dict().items()}
-    save_file(weights, folder / "weights.partial")
-    (folder / "weights.partial").replace(folder / f"{training.recipe.preset}.safetensors")
+    write_file(folder / f"{training.recipe.preset}.safetensors", save(weights))
     facts = {
         **dataclasses.asdict(training.recipe),
         "done": training.step,
