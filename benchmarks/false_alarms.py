@@ -2,7 +2,7 @@
 every real picture at hand, and every probe.
 
     edgeexpo export lrl --target all --precision fp32,fp16,int8 --size 256,256 -o dist/lrl
-    python benchmarks/false_alarms.py --data ../shared/data dist/lrl ...
+    python benchmarks/false_alarms.py --data DATA dist/lrl ...
 
 ``--data`` is a folder of folders, each with photographs or with brackets in sub-folders. Prints a
 row per artefact: failed gates, PSNR in dB of the worst photograph, its name, the mean PSNR, the
