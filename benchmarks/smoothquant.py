@@ -15,23 +15,17 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import nncf
 import torch
-from nncf.experimental.torch.fx import quantize_pt2e
 from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
-from torch import Tensor
-from torch.fx import GraphModule
 
 from edgeexpo.calibration import calibration_samples, network_inputs
-from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program
 from edgeexpo.networks import open_network
 from edgeexpo.progress import track
 from edgeexpo.quantization.equalization import equalize
+from edgeexpo.quantization.nncf_calibration import quantized_by_nncf
 from edgeexpo.quantization.ptq import separate, tensors
-from edgeexpo.quantization.quantizer import ImageQuantizer
 from edgeexpo.quantized import judged
 from edgeexpo.variants import Judge
 
@@ -45,32 +39,18 @@ def rows(name: str) -> Iterator[str]:
     drawn = calibration_samples(network, program, None)
     pictures = tensors(program, network_inputs(network.spec, drawn))
     judge = Judge(network, program, judged(network, program, None))
-    for what, start, smooth in (
-        ("as it is", program, False),
-        ("SmoothQuant", program, True),
-        ("equalised", equalize(program, pictures), False),
+    smooth = {
+        "smooth_quant": True,
+        "smooth_quant_params": AdvancedSmoothQuantParameters(convolution=0.5),
+    }
+    for what, start, options in (
+        ("as it is", program, {}),
+        ("SmoothQuant", program, smooth),
+        ("equalised", equalize(program, pictures), {}),
     ):
-        graph = by_nncf(start, pictures, smooth)
+        graph = quantized_by_nncf(start, pictures, **options)
         score, put_in = judge(graph), sum("nncf_smooth_quant" in n.name for n in graph.graph.nodes)
         yield f"| `{name}` | {what} | {score.worst:.1f} | {score.mean:.1f} | {put_in} |"
-
-
-def by_nncf(program: Program, pictures: Sequence[tuple[Tensor, ...]], smooth: bool) -> GraphModule:
-    """The program that NNCF makes."""
-
-    def fed(picture: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
-        return picture if len(picture) > 1 else picture[0]
-
-    with quiet():
-        made: GraphModule = quantize_pt2e(
-            program.exported.module(),
-            ImageQuantizer(),
-            nncf.Dataset(list(pictures), fed),
-            smooth_quant=smooth,
-            smooth_quant_params=AdvancedSmoothQuantParameters(convolution=0.5),
-            fold_quantize=False,
-        )
-    return made
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def calibrated_by_nncf(program: Program, pictures: Sequence[tuple[Tensor, ...]])
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         equal = equalize(separate(program), pictures)
-        converted = _converted(equal, pictures)
+        converted = quantized_by_nncf(equal, pictures)
         prepared = copy.deepcopy(prepare(equal))  # whose parameters are the program's
         ranges = _ranges(converted)
         rounded = {
@@ -61,7 +61,19 @@ def calibrated_by_nncf(program: Program, pictures: Sequence[tuple[Tensor, ...]])
     return prepared
 
 
-def _converted(program: Program, pictures: Sequence[tuple[Tensor, ...]]) -> GraphModule:
+def quantized_by_nncf(
+    program: Program, pictures: Sequence[tuple[Tensor, ...]], **options: Any
+) -> GraphModule:
+    """NNCF's own program, which rounds by our quantiser; ``options`` are ``quantize_pt2e``'s.
+
+    Args:
+        program: The float program.
+        pictures: Its inputs, NCHW, batch size 1.
+
+    Raises:
+        ExportError: NNCF fails.
+        MissingDependencyError: NNCF is not installed.
+    """
     try:
         import nncf
         from nncf.experimental.torch.fx import quantize_pt2e
@@ -83,6 +95,7 @@ def _converted(program: Program, pictures: Sequence[tuple[Tensor, ...]]) -> Grap
                     ImageQuantizer(),
                     nncf.Dataset(list(pictures), fed),
                     fold_quantize=False,
+                    **options,
                 ),
             )
     except (*errors, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
