@@ -40,8 +40,10 @@ def main() -> None:
     folders = picture_folders(args.data)
     key = ",".join(digest(folder) for folder in folders)
     args.cache.mkdir(parents=True, exist_ok=True)
-    print("| system | size | target | precision | photographs | probes | failed gates ", end="")
-    print("| worst PSNR | in | mean PSNR | worst dE2000 p99 |")
+    print(
+        "| system | size | target | precision | photographs | probes | failed gates "
+        "| worst PSNR | in | mean PSNR | worst dE2000 p99 |"
+    )
     print("|---|---|---|---|--:|--:|--:|--:|---|--:|--:|")
     alarms = []
     for path in args.bundles:

@@ -12,20 +12,17 @@ network has no row for it.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
-import torch
+from tables import print_rows
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 from uniform_int8 import opened, psnr
 
 from edgeexpo.calibration import network_inputs
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.models import zoo
-from edgeexpo.progress import track
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.quantizer import ImageQuantizer, left_in_float
@@ -74,18 +71,9 @@ def greys(frames: int) -> list[Sample]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    names = parser.parse_args().names or zoo.shipped()
-    warnings.simplefilter("ignore")
-    print("| network | lifted | worst | gain of the rule | mean | gain | shift of greys |")
-    print("|---|---|---|---|---|---|---|")
-    with torch.no_grad():
-        for name in track(names, "Quantising"):
-            for row in rows(name):
-                print(row, flush=True)
+    """Print the table."""
+    header = ("network", "lifted", "worst", "gain of the rule", "mean", "gain", "shift of greys")
+    print_rows(__doc__, header, rows, zoo.shipped())
 
 
 if __name__ == "__main__":

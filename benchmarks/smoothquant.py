@@ -13,16 +13,13 @@ NNCF has put in.
 
 from __future__ import annotations
 
-import argparse
-import warnings
 from collections.abc import Iterator
 
-import torch
 from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
+from tables import print_rows
 
 from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.networks import open_network
-from edgeexpo.progress import track
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.nncf_calibration import quantized_by_nncf
 from edgeexpo.quantization.ptq import separate, tensors
@@ -54,18 +51,9 @@ def rows(name: str) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", default=NAMES)
-    names = parser.parse_args().names
-    warnings.simplefilter("ignore")
-    print("| network | channels | worst | mean | multiplications |")
-    print("|---|---|---|---|---|")
-    with torch.no_grad():
-        for name in track(names, "Calibrating"):
-            for row in rows(name):
-                print(row, flush=True)
+    """Print the table."""
+    header = ("network", "channels", "worst", "mean", "multiplications")
+    print_rows(__doc__, header, rows, NAMES)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ same observers and no equalisation; PSNR in dB against the float network, worst 
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +20,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     XNNPACKQuantizer,
     get_symmetric_quantization_config,
 )
+from tables import print_rows
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from edgeexpo.calibration import calibration_samples, network_inputs
@@ -29,7 +28,6 @@ from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
 from edgeexpo.networks import Network, open_network
-from edgeexpo.progress import track
 from edgeexpo.quantization import ptq, trained
 
 SIDE = 256
@@ -98,17 +96,10 @@ def shipped(program: Program, int8: Path) -> Program:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    names = parser.parse_args().names or zoo.shipped()
-    warnings.simplefilter("ignore")
-    print("| network | worst, uniform | calibrated | exported | gain | mean, ... | | | |")
-    print("|" + "---|" * 9)
-    with torch.no_grad():
-        for name in track(names, "Quantising"):
-            print(compare(name), flush=True)
+    """Print the table."""
+    each = ("uniform", "calibrated", "exported", "gain")
+    header = ("network", *(f"{what}, {name}" for what in ("worst", "mean") for name in each))
+    print_rows(__doc__, header, lambda name: [compare(name)], zoo.shipped())
 
 
 if __name__ == "__main__":
