@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.cli.output import table
 from edgeexpo.imaging.files import read_picture
+from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.parity.metrics.pictures import psnr
-from edgeexpo.parity.mil.interpreter import MilEngine
 from edgeexpo.progress import track
 from edgeexpo.runtime import load
 

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from measuring import resident_mib, turns
 
-from edgeexpo.artifact import Bundle
-from edgeexpo.cli.timing import peak_rss_mb, pictures
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.workflows.latency_child import peak_rss_mb, pictures
 
 MIB = 1 << 20
 

@@ -20,7 +20,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.artifact import Artifact, Bundle, digest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.imaging.files import SUFFIXES
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, noise_floor, program_cases

@@ -2,9 +2,9 @@
 
     python benchmarks/faults.py dist/kdfusion dist/expandnet
 
-Every fault of `edgeexpo.parity.faults.catalogue` is put into every artefact of the bundles (made by
-`edgeexpo export NAME --target all --precision fp32,int8`) as it runs in its engine, and the default
-gates judge what comes out, on embedded photographs and probes of --size pixels.
+Every fault of `edgeexpo.testing.faults.catalogue` is put into every artefact of the bundles, as it
+runs in its engine. `edgeexpo export NAME --target all --precision fp32,int8` makes the bundles.
+The default gates judge what comes out, on embedded photographs and probes of --size pixels.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import samples
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, program_cases
-from edgeexpo.parity.faults import plant
-from edgeexpo.parity.faults.catalogue import FAULTS, Fault
-from edgeexpo.parity.faults.judge import Remembering, judge, named
 from edgeexpo.parity.gates import default_gates
 from edgeexpo.parity.isolation import verification_engine
 from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, PAN, SWAPPED
+from edgeexpo.testing.faults import plant
+from edgeexpo.testing.faults.catalogue import FAULTS, Fault
+from edgeexpo.testing.faults.judge import Remembering, judge, named
 
 PHOTOGRAPHS = 2
 PROBES = ("ramps", "saturated-primaries", PAN, MOVING, SWAPPED, EQUAL, LARGER)

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import EngineError
-from edgeexpo.runtime.engine import Engine, EngineOptions, open_engine
-from edgeexpo.runtime.worker import LostError, Worker
+from edgeexpo.runtime.engines.base import Engine, EngineOptions, open_engine
+from edgeexpo.runtime.engines.worker import LostError, Worker
 from edgeexpo.spec import ModelSpec, TensorSpec
 
 SPEC = ModelSpec("two", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=2)
@@ -108,7 +108,7 @@ class Tally:
 
 
 def open_limited(target: str, path: Path, spec: ModelSpec, options: EngineOptions) -> Engine:
-    """As :func:`edgeexpo.runtime.engine.open_engine`, in a process that may not take all memory."""
+    """Open an engine as the runtime does, in a process that may not take all memory."""
     engine = open_engine(target, path, spec, options)
     # Only now: the first artefact is whole, and its engine brings libraries of its own size.
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:

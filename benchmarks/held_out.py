@@ -21,7 +21,7 @@ import torch
 
 from edgeexpo.imaging.interpolation import intermediate
 from edgeexpo.models import lrl, zoo
-from edgeexpo.models.widths import load_checkpoint
+from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.progress import track
 from edgeexpo.training.synthesis import Bracket, radiance_maps, random_view, shoot_bracket
 

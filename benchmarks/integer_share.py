@@ -22,19 +22,19 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.calibration import calibration_samples, network_inputs
 from edgeexpo.cli.arguments import size
-from edgeexpo.export import census
 from edgeexpo.export.lowering import lower
-from edgeexpo.export.program import Program
+from edgeexpo.inspection import census
 from edgeexpo.models import zoo
-from edgeexpo.networks import Network, open_network
-from edgeexpo.quantization import trained
-from edgeexpo.quantization.exact import is_weighted
+from edgeexpo.program.capture import Program
+from edgeexpo.program.exact_tail import is_weighted
+from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize, separate
 from edgeexpo.quantization.quantizer import left_in_float
-from edgeexpo.runtime.engine import EngineOptions, open_engine
+from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.spec import SUFFIXES, TARGETS, USUAL_TARGETS
+from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.networks import Network, open_network
 
 RUNS = 5
 
@@ -45,7 +45,7 @@ def programs(network: Network) -> dict[str, Program]:
     if network.int8 is not None:
         return {
             "fp32": program,
-            "int8": trained.quantized_by(program, trained.read(network.int8)),
+            "int8": int8_weights.quantized_by(program, int8_weights.read(network.int8)),
         }
     pictures = network_inputs(network.spec, calibration_samples(network, program, None))
     return {"fp32": program, "int8": quantize(program, pictures)}

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo import runtime
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.runtime.budget import Budget
-from edgeexpo.runtime.engine import EngineOptions, open_engine
+from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
 
 MIB = 1 << 20

@@ -19,13 +19,14 @@ from pathlib import Path
 
 from measuring import turns
 
-from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.cli.arguments import size
-from edgeexpo.cli.timing import pictures
 from edgeexpo.errors import ExportError
 from edgeexpo.models import zoo
-from edgeexpo.pipeline import export_bundle
-from edgeexpo.runtime.engine import EngineOptions, open_engine
+from edgeexpo.runtime.engines.base import EngineOptions, open_engine
+from edgeexpo.workflows.export import export_bundle
+from edgeexpo.workflows.latency_child import pictures
 
 TARGETS = ("onnx", "litert")
 PRECISIONS = ("fp32", "int8")

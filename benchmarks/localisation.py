@@ -16,14 +16,15 @@ from pathlib import Path
 
 from torch.fx import GraphModule, Node
 
-from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.cli.output import table
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples
-from edgeexpo.parity.faults.plant import FAULTS, FLOAT_ONLY, INTEGER_ONLY, open_layers, plant
-from edgeexpo.parity.layers.localisation import localise, traced_size
-from edgeexpo.parity.layers.trace_program import computed, is_weighted, node_kind
+from edgeexpo.parity.localisation.localisation import localise, traced_size
+from edgeexpo.parity.localisation.trace_program import computed, is_weighted, node_kind
 from edgeexpo.parity.reference import load_program
+from edgeexpo.testing.faults.plant import FAULTS, FLOAT_ONLY, INTEGER_ONLY, open_layers, plant
 
 
 def main() -> None:

@@ -22,8 +22,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from edgeexpo.artifact import Artifact, Bundle
-from edgeexpo.parity.mil.interpreter import MilEngine
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
+from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.parity.reference import load_program
 
 SIDE = 256

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo import runtime
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.imaging.samples import to_float
 from edgeexpo.parity.metrics.relations import flicker
 from edgeexpo.parity.probes import PAN_STEP, panned

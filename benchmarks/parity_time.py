@@ -19,7 +19,7 @@ from itertools import count, islice
 
 import numpy as np
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity import check_parity
 from edgeexpo.parity.isolation import end_idle

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from edgeexpo.cli.output import table
 from edgeexpo.models import zoo
-from edgeexpo.networks import loaded
-from edgeexpo.pruned import examples, photographs, take_over
-from edgeexpo.quantization.pruning import Pruned, prune
-from edgeexpo.quantization.schedule import SCOPES
+from edgeexpo.pruning.prune import Pruned, prune
+from edgeexpo.pruning.schedule import SCOPES
+from edgeexpo.workflows.networks import loaded
+from edgeexpo.workflows.pruned_networks import examples, photographs, take_over
 
 SIDE = 256
 

@@ -16,16 +16,20 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeexpo.artifact import digest
-from edgeexpo.calibration import calibration_samples, network_inputs, picture_size
+from edgeexpo.bundle.files import digest
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
-from edgeexpo.networks import open_network
 from edgeexpo.progress import track
-from edgeexpo.quantization import trained
+from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.variants import Calibration, parse
-from edgeexpo.quantized import judged
-from edgeexpo.variants import Judge, Score, compare
+from edgeexpo.workflows.calibration_pictures import (
+    calibration_samples,
+    network_inputs,
+    picture_size,
+)
+from edgeexpo.workflows.calibration_search import Judge, Score, compare
+from edgeexpo.workflows.networks import open_network
+from edgeexpo.workflows.quantize import judged
 
 
 def rows(name: str, variants: Sequence[str], keep: Path | None) -> list[str]:
@@ -41,13 +45,13 @@ def rows(name: str, variants: Sequence[str], keep: Path | None) -> list[str]:
     if keep is not None and network.weights is not None:
         facts = {"preset": network.preset, "method": "ptq", "variant": found.best.variant}
         facts["float_sha256"] = digest(network.weights)
-        trained.write(keep / f"ptq-{network.preset}.int8.safetensors", found.graph, facts)
+        int8_weights.write(keep / f"ptq-{network.preset}.int8.safetensors", found.graph, facts)
     if network.int8 is None:
         how, today = "plain", calibration.make(parse("plain"))
     else:
-        learnt = trained.read(network.int8)
+        learnt = int8_weights.read(network.int8)
         how = learnt.facts["method"]
-        today = trained.quantized_by(program, learnt).exported.module()
+        today = int8_weights.quantized_by(program, learnt).exported.module()
     return [
         *(line(name, r.variant, r.score, None, r.skipped) for r in found.rows),
         line(name, f"best: {found.best.variant}", found.best.score, embedded(found.graph)),

@@ -20,12 +20,12 @@ from tables import print_rows
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 from uniform_int8 import opened, psnr
 
-from edgeexpo.calibration import network_inputs
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.models import zoo
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.quantizer import ImageQuantizer, left_in_float
+from edgeexpo.workflows.calibration_pictures import network_inputs
 
 FLAT_SIDE = 128
 

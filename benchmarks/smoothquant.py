@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
 from tables import print_rows
 
-from edgeexpo.calibration import calibration_samples, network_inputs
-from edgeexpo.networks import open_network
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.nncf_calibration import quantized_by_nncf
 from edgeexpo.quantization.ptq import separate, tensors
-from edgeexpo.quantized import judged
-from edgeexpo.variants import Judge
+from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.calibration_search import Judge
+from edgeexpo.workflows.networks import open_network
+from edgeexpo.workflows.quantize import judged
 
 NAMES = ("lrl-8", "exponet", "kdfusion-dense")
 

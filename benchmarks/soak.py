@@ -19,7 +19,8 @@ import numpy as np
 from measuring import resident_mib
 
 from edgeexpo import runtime
-from edgeexpo.artifact import Artifact, Manifest, digest, write_manifest
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.runtime import FakeEngine, Session
 from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
 

@@ -28,7 +28,7 @@ from edgeexpo.models import twophase, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.progress import track
-from edgeexpo.runtime.fitting import network_size
+from edgeexpo.runtime.network_size import network_size
 from edgeexpo.spec import SizeRange
 
 PRESET = "twophase-mobile"

@@ -23,12 +23,12 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 from tables import print_rows
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-from edgeexpo.calibration import calibration_samples, network_inputs
-from edgeexpo.export.program import Program
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
-from edgeexpo.networks import Network, open_network
-from edgeexpo.quantization import ptq, trained
+from edgeexpo.program.capture import Program
+from edgeexpo.quantization import int8_weights, ptq
+from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.networks import Network, open_network
 
 SIDE = 256
 
@@ -92,7 +92,7 @@ def compare(name: str) -> str:
 
 def shipped(program: Program, int8: Path) -> Program:
     """The program of trained INT8 weights."""
-    return trained.quantized_by(program, trained.read(int8))
+    return int8_weights.quantized_by(program, int8_weights.read(int8))
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from measuring import turns
 
 from edgeexpo import runtime
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.runtime.observation import DURATION
 from edgeexpo.runtime.stages import front
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgeexpo.parity import check_parity
-    from edgeexpo.pipeline import export_bundle
+    from edgeexpo.workflows.export import export_bundle
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "check_parity", "export_bundle"]
 
-_HOMES = {"check_parity": "edgeexpo.parity", "export_bundle": "edgeexpo.pipeline"}
+_HOMES = {"check_parity": "edgeexpo.parity", "export_bundle": "edgeexpo.workflows.export"}
 
 
 def __getattr__(name: str) -> Any:

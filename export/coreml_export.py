@@ -10,10 +10,10 @@ import numpy as np
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import converted
-from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program, at_one_size, recapture
-from edgeexpo.export.source import blame
+from edgeexpo.program.capture import Program, at_one_size, recapture
+from edgeexpo.program.source import blame
 from edgeexpo.progress import note
+from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import writing
 
@@ -32,7 +32,7 @@ _CONVERSION_ERRORS = (
 
 _ELEMENTWISE = "add sub mul real_div clip minimum maximum relu sigmoid tanh softmax"
 _TAIL_OPS = frozenset(f"{_ELEMENTWISE} concat cast slice_by_index split const dequantize".split())
-"""MIL operators that :func:`edgeexpo.quantization.exact.exact_tail` keeps exact."""
+"""MIL operators that :func:`edgeexpo.program.exact_tail.exact_tail` keeps exact."""
 
 
 def export_coreml(program: Program, path: Path) -> SizeRange:

@@ -8,11 +8,11 @@ from typing import Any
 from torch.fx import GraphModule
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program
-from edgeexpo.export.source import blame, node_source
-from edgeexpo.quantization.exact import is_weighted
-from edgeexpo.runtime.executorch_engine import bindings
+from edgeexpo.program.capture import Program
+from edgeexpo.program.exact_tail import is_weighted
+from edgeexpo.program.source import blame, node_source
+from edgeexpo.runtime.engines.executorch import bindings
+from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
 

@@ -13,12 +13,11 @@ import torch
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.litert_program import prepared
-from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program, at_one_size, example_inputs
-from edgeexpo.export.source import blame
+from edgeexpo.program.capture import Program, at_one_size, example_inputs
+from edgeexpo.program.source import blame
 from edgeexpo.progress import note
-from edgeexpo.runtime.litert_engine import runner
-from edgeexpo.runtime.muted import muted
+from edgeexpo.runtime.engines.litert import runner
+from edgeexpo.silence import muted, quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
 

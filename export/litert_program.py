@@ -9,7 +9,7 @@ import torch.ao.quantization.fx._decomposed  # registers the operators below
 from torch.fx import GraphModule, Node
 
 from edgeexpo.export.litert_transposed import constant, split_transposed
-from edgeexpo.export.program import Program, at_one_size, recapture
+from edgeexpo.program.capture import Program, at_one_size, recapture
 
 _OPS = torch.ops.quantized_decomposed
 _QUANTIZE: dict[Any, Any] = {

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import onnx
 
-from edgeexpo.artifact import Artifact, digest, size_in_bytes
+from edgeexpo.bundle.files import digest, size_in_bytes
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.export.executorch_export import export_executorch
 from edgeexpo.export.litert_export import export_litert
 from edgeexpo.export.onnx_export import export_onnx
-from edgeexpo.export.program import Program
-from edgeexpo.quantization.exact import float_operators
+from edgeexpo.program.capture import Program
+from edgeexpo.program.exact_tail import float_operators
 from edgeexpo.spec import SUFFIXES, SizeRange
 
 EXPORTERS: Mapping[str, Callable[[Program, Path], SizeRange]] = {

@@ -11,12 +11,12 @@ import onnx
 import torch
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.noise import quiet
 from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.onnx_relu import clip_codes
 from edgeexpo.export.onnx_transposed import split_transposed
-from edgeexpo.export.program import Program, example_inputs
-from edgeexpo.export.source import blame
+from edgeexpo.program.capture import Program, example_inputs
+from edgeexpo.program.source import blame
+from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
 

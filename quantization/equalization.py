@@ -7,7 +7,7 @@ and those that read it, it can be divided by any positive number in the first an
 second without changing the network. M. Nagel et al., "Data-free quantization through weight
 equalization and bias correction", ICCV 2019; here with the range that calibration pictures show
 instead of the first layer's weights, since weights have one scale per channel anyway, and over all
-that :mod:`edgeexpo.quantization.channels` finds to belong together: skips, sums, shared weights.
+that :mod:`edgeexpo.pruning.channels` finds to belong together: skips, sums, shared weights.
 
 How much of the difference moves to the weights that read a channel is the migration strength of
 G. Xiao et al., "SmoothQuant", ICML 2023: at 0 these weights get the same range, at 1 the channels
@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgeexpo.export.program import Program, recapture
-from edgeexpo.quantization.channel_rules import RULES, Labels, Rule, UnfitError, argument, count
-from edgeexpo.quantization.channels import Block, Channels, Follower
+from edgeexpo.program.capture import Program, recapture
+from edgeexpo.pruning.channel_rules import RULES, Labels, Rule, UnfitError, argument, count
+from edgeexpo.pruning.channels import Block, Channels, Follower
 
 _ATEN = torch.ops.aten
 _CONVOLUTIONS = (_ATEN.conv2d.default, _ATEN.conv_transpose2d.input)

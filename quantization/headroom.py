@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgeexpo.quantization.patterns import Inputs, between_ends, checks, fainter
 from edgeexpo.quantization.simulation import Range, Rounding, observers, roundings
+from edgeexpo.quantization.synthetic_pictures import Inputs, between_ends, checks, fainter
 
 MOST = 2.0
 """How much wider a range gets at most."""

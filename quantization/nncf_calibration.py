@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.errors import ExportError, MissingDependencyError
-from edgeexpo.export.noise import quiet
-from edgeexpo.export.program import Program
+from edgeexpo.program.capture import Program
+from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.quantization.equalization import equalize
-from edgeexpo.quantization.exact import is_weighted
 from edgeexpo.quantization.ptq import separate
 from edgeexpo.quantization.quantizer import ImageQuantizer
 from edgeexpo.quantization.simulation import Range, fix_ranges, observers, prepare, simulate
+from edgeexpo.silence import quiet
 
 _QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
 

@@ -11,9 +11,9 @@ import torch
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.errors import ExportError, UsageError
-from edgeexpo.export.program import Program, recapture
+from edgeexpo.program.capture import Program, recapture
+from edgeexpo.program.exact_tail import is_weighted, unshare
 from edgeexpo.quantization.equalization import STRENGTH, equalize
-from edgeexpo.quantization.exact import is_weighted, unshare
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import is_quantized
 from edgeexpo.quantization.simulation import prepare

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -12,8 +13,9 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 )
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import Q_ANNOTATION_KEY
 from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
 
-from edgeexpo.quantization.exact import (
+from edgeexpo.program.exact_tail import (
     computed_once,
     exact_tail,
     is_vector,
@@ -21,7 +23,6 @@ from edgeexpo.quantization.exact import (
     tail_border,
 )
 from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
-from edgeexpo.quantization.sharing import free_orphans
 
 _MEANS = frozenset(
     (
@@ -44,7 +45,7 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     activations beside it do: in INT8 it would round a tensor once more for nothing. So do means
     (channel attention, strip pooling), which XNNPACK's own annotation gives the scale of what they
     average: the mean of many positive values is far below their maximum and got a few steps. What
-    is computed once for the whole picture (:func:`edgeexpo.quantization.exact.computed_once`) stays
+    is computed once for the whole picture (:func:`edgeexpo.program.exact_tail.computed_once`) stays
     in float, its addition to a picture too, because one rounding there shifts every pixel; and so
     does a convolution whose sigmoid or tanh is a picture, at the end or between two phases: one
     step of a logit between -12 and 2 is 5 % of a dark pixel. A first one that reads ``2x - 1`` or a
@@ -160,3 +161,29 @@ def is_quantized(module: torch.nn.Module) -> bool:
     """True when a converted PT2E program has at least one quantised activation."""
     graph = getattr(module, "graph", None)
     return graph is not None and any("quantize_per_tensor" in str(n.target) for n in graph.nodes)
+
+
+def free_orphans(model: GraphModule) -> None:
+    """Leave in float what shares the scale of an operator that is left in float itself.
+
+    A reshape of tokens or a concatenation takes the scale of its input; torchao 0.18 fails with a
+    ``KeyError`` when that input has none.
+    """
+    for node in model.graph.nodes:
+        annotation = node.meta.get(Q_ANNOTATION_KEY)
+        if annotation is None:
+            continue
+        specs = (annotation.output_qspec, *annotation.input_qspec_map.values())
+        if any(isinstance(s, SharedQuantizationSpec) and not _has_scale(s) for s in specs):
+            del node.meta[Q_ANNOTATION_KEY]
+
+
+def _has_scale(shared: SharedQuantizationSpec) -> bool:
+    place: Any = shared.edge_or_node
+    node: Node = place if isinstance(place, Node) else place[1]
+    annotation = node.meta.get(Q_ANNOTATION_KEY)
+    if annotation is None:
+        return False
+    if isinstance(place, Node):
+        return annotation.output_qspec is not None
+    return place[0] in annotation.input_qspec_map

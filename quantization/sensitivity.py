@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.errors import UsageError
-from edgeexpo.export.program import Program
-from edgeexpo.export.source import node_source
-from edgeexpo.quantization.exact import is_weighted
-from edgeexpo.quantization.pruning import prune
+from edgeexpo.program.capture import Program
+from edgeexpo.program.exact_tail import is_weighted
+from edgeexpo.program.source import node_source
+from edgeexpo.pruning.prune import prune
 from edgeexpo.quantization.simulation import observers
 
 Inputs = tuple[Tensor, ...]

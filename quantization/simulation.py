@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from edgeexpo.errors import WeightsError
-from edgeexpo.export.program import Program
+from edgeexpo.program.capture import Program
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import ImageQuantizer
 

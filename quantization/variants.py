@@ -14,7 +14,7 @@ import numpy as np
 from torch.fx import GraphModule
 
 from edgeexpo.errors import UsageError
-from edgeexpo.export.program import Program
+from edgeexpo.program.capture import Program
 from edgeexpo.quantization.bias_correction import correct_bias
 from edgeexpo.quantization.equalization import BALANCED, STRENGTH
 from edgeexpo.quantization.headroom import widen

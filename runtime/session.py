@@ -10,14 +10,15 @@ from types import TracebackType
 
 import numpy as np
 
-from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError, PictureError, UsageError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.runtime.budget import Budget
-from edgeexpo.runtime.engine import Engine, EngineOptions, open_engine
+from edgeexpo.runtime.engines.base import Engine, EngineOptions, open_engine
 from edgeexpo.runtime.frames import Frame
 from edgeexpo.runtime.job import Formats, Job, in_order
-from edgeexpo.runtime.observation import Observer, ignore
+from edgeexpo.runtime.observation import RESTARTS, Observer, ignore
 from edgeexpo.runtime.result import Result, Source
 from edgeexpo.runtime.steps import Steps
 from edgeexpo.spec import ModelSpec
@@ -88,7 +89,7 @@ class Session:
             sRGB picture (radiance, or ``fuse=False``
             for a network that gives Y or Lab) comes as the network's HxWxC float32; with
             ``fuse=False`` the size is the network's own too, where
-            :func:`edgeexpo.runtime.fitting.network_size` scaled the frames down.
+            :func:`edgeexpo.runtime.network_size.network_size` scaled the frames down.
 
         Raises:
             UsageError: The number or the names of the frames are wrong, or ``strength`` is not
@@ -277,8 +278,11 @@ def _isolated(
 ) -> Engine:
     if sys.platform == "win32":
         raise UsageError("isolated=True needs Linux or macOS; leave it out on this system")
-    from edgeexpo.runtime.isolated_engine import IsolatedEngine  # brings processes and sockets
+    from edgeexpo.runtime.engines.isolated import IsolatedEngine  # brings processes and sockets
 
-    engine = IsolatedEngine(target, spec, options, timeout_s, observe)
+    def restarted(reason: str) -> None:
+        observe(RESTARTS, 1, {"reason": reason})
+
+    engine = IsolatedEngine(target, spec, options, timeout_s, restarted)
     engine.load(file)
     return engine

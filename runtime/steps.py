@@ -17,8 +17,7 @@ from edgeexpo.imaging.raster import Computed, Raster, Window, whole, windows, wr
 from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch, planar
 from edgeexpo.runtime.budget import Budget
-from edgeexpo.runtime.engine import Engine, promised
-from edgeexpo.runtime.fitting import network_size
+from edgeexpo.runtime.engines.base import Engine, promised
 from edgeexpo.runtime.frames import (
     Frame,
     check_apart,
@@ -29,6 +28,7 @@ from edgeexpo.runtime.frames import (
     upright,
 )
 from edgeexpo.runtime.job import Formats, Job, check, check_transfers
+from edgeexpo.runtime.network_size import network_size
 from edgeexpo.runtime.observation import BYTES, COUNT, DURATION, Observer
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.runtime.stages import finished, gives_picture, prepared

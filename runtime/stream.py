@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import UsageError
-from edgeexpo.runtime.channel import POLICIES, Channel, Closed
+from edgeexpo.runtime.frame_queue import POLICIES, Channel, Closed
 from edgeexpo.runtime.frames import Frame
 from edgeexpo.runtime.job import Job, in_order
 from edgeexpo.runtime.observation import DROPPED, DURATION, Observer

@@ -10,26 +10,11 @@ import pytest
 import torch
 
 from edgeexpo.spec import TensorSpec
+from tests.support.networks import NETWORK, Residual
+from tests.support.pictures import smooth_picture
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the other cores run other tests
-
-
-class Residual(torch.nn.Module):
-    """Three convolutions on a residual path: ``clip(y0 + f(y0))``."""
-
-    def __init__(self, width: int = 8) -> None:
-        super().__init__()
-        self.body = torch.nn.Sequential(
-            torch.nn.Conv2d(3, width, 3, padding=1),
-            torch.nn.ReLU(),
-            torch.nn.Conv2d(width, width, 3, padding=1),
-            torch.nn.ReLU(),
-            torch.nn.Conv2d(width, 3, 3, padding=1),
-        )
-
-    def forward(self, y0: torch.Tensor) -> torch.Tensor:
-        return torch.clamp(y0 + 0.5 * self.body(y0), 0, 1)
 
 
 @pytest.fixture(scope="session")
@@ -45,65 +30,10 @@ def tensors() -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     return (TensorSpec("y0"),), (TensorSpec("y_hat"),)
 
 
-def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A smooth random picture: HxWx3 float32 in [0,1]."""
-    random = np.random.default_rng(seed)
-    low = torch.from_numpy(random.random((1, 3, 5, 5), dtype=np.float32))
-    full = torch.nn.functional.interpolate(low, (height, width), mode="bicubic")
-    return full[0].permute(1, 2, 0).clamp(0, 1).numpy()
-
-
 @pytest.fixture(scope="session")
 def pictures() -> list[dict[str, np.ndarray]]:
     """Calibration inputs for the residual network."""
     return [{"y0": smooth_picture(64, 80, seed)} for seed in range(3)]
-
-
-NETWORK = """
-import torch
-
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.body = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 8, 3, padding=1),
-            torch.nn.ReLU(),
-            torch.nn.Conv2d(8, 3, 3, padding=1),
-        )
-
-    def forward(self, photo):
-        return torch.clamp(photo + 0.3 * self.body(photo), 0, 1)
-
-
-def net():
-    return Net()
-
-
-def two():
-    class Two(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body = Net()
-
-        def forward(self, dark, bright):
-            return self.body(0.5 * dark + 0.5 * bright)
-
-    return Two()
-
-
-def pair():
-    class Pair(torch.nn.Module):
-        def forward(self, x):
-            return x, x
-
-    return Pair()
-
-
-def number():
-    return 3
-"""
 
 
 @pytest.fixture(scope="session")
@@ -129,8 +59,8 @@ def picture_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, residual, tensors, picture_folder):
     """A bundle of the residual network: every target, fp32 and INT8, verified."""
-    from edgeexpo import pipeline
     from edgeexpo.spec import ModelSpec
+    from edgeexpo.workflows import export
 
     spec = ModelSpec(
         name="net",
@@ -142,11 +72,11 @@ def exported(tmp_path_factory, residual, tensors, picture_folder):
         residual="y0",
     )
     patch = pytest.MonkeyPatch()
-    network = pipeline.Network(residual, spec, (96, 96), None)
-    patch.setattr(pipeline, "open_network", lambda *_: network)
+    network = export.Network(residual, spec, (96, 96), None)
+    patch.setattr(export, "open_network", lambda *_: network)
     folder = tmp_path_factory.mktemp("dist") / "net"
     with patch.context():
-        pipeline.export_bundle(
+        export.export_bundle(
             "net",
             targets=("all",),
             precision=("fp32", "int8"),

@@ -42,9 +42,9 @@ def test_unknown_names_are_attribute_errors() -> None:
     [
         "edgeexpo.imaging",
         "edgeexpo.runtime",
-        "edgeexpo.runtime.onnx_engine",
-        "edgeexpo.runtime.executorch_engine",
-        "edgeexpo.runtime.coreml_engine",
+        "edgeexpo.runtime.engines.onnx",
+        "edgeexpo.runtime.engines.executorch",
+        "edgeexpo.runtime.engines.coreml",
         "edgeexpo.cli",
         "edgeexpo.cli.bench",
         "edgeexpo.cli.doctor",

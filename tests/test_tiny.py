@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from conftest import smooth_picture
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli import main
 from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.runtime import load
+from tests.support.pictures import smooth_picture
 
 
 def test_export_verify_run(exported, capsys):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgeexpo import writing as module
-from edgeexpo.artifact import staged
+from edgeexpo.bundle.files import staged
 from edgeexpo.errors import OutputError
 from edgeexpo.writing import check_file, write_file, writing
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from edgeexpo import __version__
 from edgeexpo.cli.arguments import Parser, unknown
-from edgeexpo.cli.output import protected_stdout, quiet_libraries
 from edgeexpo.errors import EdgeexpoError, OutputError, UsageError
+from edgeexpo.silence import protected_stdout, quiet_libraries
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "export": ("edgeexpo.cli.export", "export a network, verify every artefact, write a bundle"),

@@ -15,7 +15,7 @@ from edgeexpo.spec import ModelSpec
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgeexpo.imaging.shots import Shots
+    from edgeexpo.imaging.brackets import Shots
     from edgeexpo.runtime import Session
 
 SUFFIX = ".jpg"
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
 
     Raises: as :func:`fused`; also UsageError for options that do not go with folders.
     """
-    from edgeexpo.cli.run import made_by, open_session
+    from edgeexpo.cli.run_input import made_by, open_session
     from edgeexpo.runtime.stages import gives_picture
 
     if len(args.input) != 1:
@@ -67,7 +67,7 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
     Raises:
         UsageError: No bracket, or pictures that exist already.
     """
-    from edgeexpo.imaging.shots import brackets, names_are_unique
+    from edgeexpo.imaging.brackets import brackets, names_are_unique
 
     if len(spec.frames) < 2:
         raise UsageError(
@@ -94,9 +94,9 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
 
 
 def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) -> dict[str, Any]:
-    from edgeexpo.cli.run import order, read
+    from edgeexpo.cli.run_input import order, read
     from edgeexpo.cli.run_output import write_as
-    from edgeexpo.imaging.shots import spread
+    from edgeexpo.imaging.brackets import spread
 
     ordered, ev = order(read(shots.files, args.keep_p3), quiet=True)
     if len(ordered) < count:

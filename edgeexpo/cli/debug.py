@@ -12,8 +12,8 @@ from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
-    from edgeexpo.parity.layers.judge import Layer
-    from edgeexpo.parity.layers.localisation import Localisation
+    from edgeexpo.parity.localisation.judge import Layer
+    from edgeexpo.parity.localisation.localisation import Localisation
 
 BEFORE, AFTER = 4, 3
 """Layers shown before and after the first faulty one."""
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trace, print the layers around the first fault, and answer for it."""
     try:
-        from edgeexpo.parity.layers.localisation import localise
+        from edgeexpo.parity.localisation.localisation import localise
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"debug needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         )
     files = []
     if args.output and found.first is not None and found.first.error_map is not None:
-        from edgeexpo.parity.layers.error_map import write_error_map
+        from edgeexpo.parity.localisation.error_map import write_error_map
 
         files = [str(write_error_map(found, Path(args.output)))]
     emit(args, document(found, files), "\n".join([describe(found), *files]))

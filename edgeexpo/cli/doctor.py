@@ -5,20 +5,15 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import os
-import platform
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
-
-CPU_FEATURES = ("avx2", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
-"""Names as ``/proc/cpuinfo`` has them; the last two are ARM's dot product and INT8 matmul."""
+from edgeexpo.workflows.host import host
 
 
 @dataclass(frozen=True)
@@ -117,30 +112,6 @@ def _package(requirement: Requirement) -> dict[str, Any]:
         "extra": requirement.extra,
         "status": status,
     }
-
-
-def host() -> dict[str, Any]:
-    """Python, operating system and processor."""
-    name, flags = "", set[str]()
-    for key, value in _cpuinfo():
-        if key == "model name":
-            name = name or value
-        if key in ("flags", "Features"):
-            flags |= set(value.split())
-    return {
-        "python": platform.python_version(),
-        "os": platform.platform(),
-        "cpu": name or platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-        "cpu_features": [f for f in CPU_FEATURES if f in flags],
-    }
-
-
-def _cpuinfo() -> Iterator[tuple[str, str]]:
-    path = Path("/proc/cpuinfo")
-    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
-        key, _, value = line.partition(":")
-        yield key.strip(), value.strip()
 
 
 def engines() -> dict[str, str]:

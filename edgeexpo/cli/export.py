@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo import frame_format
-from edgeexpo.artifact import Bundle
+from edgeexpo.allocator import keep_freed_memory
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_inputs, list_of, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
-from edgeexpo.memory import keep_freed_memory
 from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS
 
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     try:
         from edgeexpo.parity.gates import parse_gate
-        from edgeexpo.pipeline import export_bundle
+        from edgeexpo.workflows.export import export_bundle
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"export needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
@@ -130,7 +130,7 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
 def _tuned(args: argparse.Namespace) -> dict[str, Any]:
     """What the recipe says; only the target may be another one."""
     from edgeexpo.models import foreign, zoo
-    from edgeexpo.tuned import read
+    from edgeexpo.workflows.tune_recipe import read
 
     for option in ("weights", "int8", "prune", "input", "calib", "size"):
         if getattr(args, option) not in (None, []):

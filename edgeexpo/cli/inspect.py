@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.artifact import Bundle, digest, size_in_bytes
-from edgeexpo.cli.contents import READERS
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import BundleError, UsageError
+from edgeexpo.inspection.contents import READERS
 from edgeexpo.progress import status
 from edgeexpo.spec import to_json
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(name: str) -> dict[str, Any]:
-    from edgeexpo.artifact import digest
+    from edgeexpo.bundle.files import digest
     from edgeexpo.models.cost import count
     from edgeexpo.models.zoo import get
 

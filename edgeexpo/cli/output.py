@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from edgeexpo.spec import to_json
@@ -92,58 +90,3 @@ def human_ms(milliseconds: float) -> str:
     if not math.isfinite(milliseconds):
         return "-"
     return f"{milliseconds:.3g} ms" if milliseconds < 999.5 else f"{milliseconds / 1000:.3g} s"
-
-
-@contextlib.contextmanager
-def protected_stdout() -> Iterator[TextIO]:
-    """Give the caller's stdout to the block, and send whatever else is printed there to stderr.
-
-    Exporters and native libraries print to file descriptor 1 as they like, so it is the
-    descriptor that is redirected, not only ``sys.stdout``.
-    """
-    ours = sys.stdout
-    ours.flush()
-    saved = os.dup(1)
-    # In a test, or inside another program, stdout need not be descriptor 1: then it is kept.
-    direct = ours is sys.__stdout__
-    stream = open(os.dup(1), "w", encoding="utf-8") if direct else ours  # noqa: SIM115
-    try:
-        os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr):
-            yield stream
-    finally:
-        _flush_native()
-        os.dup2(saved, 1)
-        os.close(saved)
-        if direct:
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-
-
-def _flush_native() -> None:
-    """Push what C code has buffered for stdout out while descriptor 1 still means stderr."""
-    import ctypes
-
-    if os.name == "posix":
-        ctypes.CDLL(None).fflush(None)
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' warnings off the screen; ``PYTHONWARNINGS=default`` shows them."""
-    import logging
-    import warnings
-
-    if sys.warnoptions:
-        yield
-        return
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read once, when the first library imports tqdm
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

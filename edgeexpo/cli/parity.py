@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.allocator import keep_freed_memory
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_selection, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, MissingDependencyError, UsageError
-from edgeexpo.memory import keep_freed_memory
 from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
-    from edgeexpo.pruned import pruned
+    from edgeexpo.workflows.prune import pruned
 
     changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
     made = pruned(
@@ -124,7 +124,7 @@ def _total(name: str, before: int, after: int) -> dict[str, Any]:
 
 
 def _unstructured(args: argparse.Namespace, preset: str, output: Path) -> int:
-    from edgeexpo.pruned import sparse
+    from edgeexpo.workflows.prune import sparse
 
     if args.data is not None or args.importance != "magnitude":
         from edgeexpo.errors import UsageError

@@ -11,7 +11,7 @@ from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from edgeexpo.variants import Comparison, Score
+    from edgeexpo.workflows.calibration_search import Comparison, Score
 
 OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
 """Fields of the QAT recipe that an option of the same name replaces."""
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Quantise; exit code 0."""
     try:
         from edgeexpo.models import zoo
-        from edgeexpo.quantized import quantize
+        from edgeexpo.workflows.quantize import quantize
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"quantize needs {error.name}, which is not installed; pip install "

@@ -12,7 +12,7 @@ from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from edgeexpo.quantization.sensitivity import Quality
-    from edgeexpo.sensitivities import Layer, Table
+    from edgeexpo.workflows.sensitivity import Layer, Table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, draw; exit code 0."""
     try:
-        from edgeexpo.plots import draw_sensitivity
-        from edgeexpo.sensitivities import sensitivities
+        from edgeexpo.workflows.plots import draw_sensitivity
+        from edgeexpo.workflows.sensitivity import sensitivities
         from edgeexpo.writing import check_file
     except ModuleNotFoundError as error:
         raise MissingDependencyError(

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.artifact import Artifact, Bundle, Manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact, Manifest
 from edgeexpo.cli.arguments import add_inputs, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
@@ -16,8 +17,8 @@ from edgeexpo.spec import TARGETS, ModelSpec, Recipe
 from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:
-    from edgeexpo.candidates import Candidate, Timer, Timing
-    from edgeexpo.tuning import Found, Plan
+    from edgeexpo.workflows.tune import Found, Plan
+    from edgeexpo.workflows.tune_candidates import Candidate, Timer, Timing
 
 GATE = "psnr>=40"
 
@@ -86,13 +87,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GateError: No candidate respects the bounds; no recipe was written.
     """
-    from edgeexpo.cli.doctor import host
+    from edgeexpo.workflows.host import host
 
     try:
         from edgeexpo.parity.gates import parse_gate
-        from edgeexpo.plots import draw_front
-        from edgeexpo.tuned import write
-        from edgeexpo.tuning import Plan, reachable, tune
+        from edgeexpo.workflows.plots import draw_front
+        from edgeexpo.workflows.tune import Plan, reachable, tune
+        from edgeexpo.workflows.tune_recipe import write
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"tune needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
@@ -135,8 +136,8 @@ def run(args: argparse.Namespace) -> int:
 
 def timer(threads: int, runs: int) -> Timer:
     """Latency as ``edgeexpo bench`` measures it: child processes that take turns."""
-    from edgeexpo.candidates import Timing
-    from edgeexpo.cli.bench import Contender, check_size, measure, rows
+    from edgeexpo.workflows.latency import Contender, check_size, measure, rows
+    from edgeexpo.workflows.tune_candidates import Timing
 
     def time(
         spec: ModelSpec, files: Sequence[tuple[Artifact, Path]], picture: tuple[int, int]
@@ -157,9 +158,9 @@ def timer(threads: int, runs: int) -> Timer:
 def _recipe(
     plan: Plan, found: Found, winner: Candidate, document: dict[str, Any], folder: Path
 ) -> Any:
-    from edgeexpo.artifact import digest
-    from edgeexpo.pipeline import tool_versions
-    from edgeexpo.tuned import Tuned, relative
+    from edgeexpo.bundle.files import digest
+    from edgeexpo.workflows.export import tool_versions
+    from edgeexpo.workflows.tune_recipe import Tuned, relative
 
     variant = found.variants[winner.variant]
     network = variant.network

@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
         UsageError: The network is no picture-to-picture one, or options do not go with videos.
         PictureError, OutputError: As :class:`Clip` and :func:`converted`.
     """
-    from edgeexpo.cli.run import made_by, open_session
+    from edgeexpo.cli.run_input import made_by, open_session
     from edgeexpo.runtime.stages import gives_picture
 
     if len(spec.frames) != 1 or len(args.input) != 1 or not gives_picture(spec):

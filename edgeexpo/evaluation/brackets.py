@@ -12,9 +12,9 @@ from typing import Any
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.evaluation.scene import Picture, Scene, Skipped
+from edgeexpo.imaging.brackets import spread
 from edgeexpo.imaging.files import is_picture, read_exposure, read_picture
 from edgeexpo.imaging.samples import to_float
-from edgeexpo.imaging.shots import spread
 from edgeexpo.spec import ModelSpec
 
 EXPOSURES = "exposures.json"

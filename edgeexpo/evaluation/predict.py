@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgeexpo.artifact import MANIFEST, Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import MANIFEST, Artifact
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.evaluation.scene import Picture, Scene
-from edgeexpo.models.widths import load_checkpoint
+from edgeexpo.mil.interpreter import MilEngine
+from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.zoo import get
-from edgeexpo.parity.mil.interpreter import MilEngine
 from edgeexpo.runtime.session import Session, load
 from edgeexpo.runtime.stages import back
 from edgeexpo.spec import ModelSpec, SizeRange

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import deep, profiles
+from edgeexpo.imaging import profiles, sixteen_bit
 from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
@@ -197,7 +197,9 @@ def write_picture(
         png = kind == "PNG"
         write_file(
             path,
-            deep.write_png(picture, exif, profile) if png else deep.write_tiff(picture, profile),
+            sixteen_bit.write_png(picture, exif, profile)
+            if png
+            else sixteen_bit.write_tiff(picture, profile),
         )
         return
     from PIL import Image, ImageCms
@@ -291,8 +293,8 @@ def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np
             f"expected sRGB: convert it to sRGB{', or keep Display P3' if is_p3 else ''}"
         )
     if image.format == "PNG":
-        return deep.read_png(data)
-    return deep.read_tiff(data, _tags(image))
+        return sixteen_bit.read_png(data)
+    return sixteen_bit.read_tiff(data, _tags(image))
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import MissingDependencyError, UsageError
+from edgeexpo.imaging.brackets import spread
 from edgeexpo.imaging.files import SUFFIXES
-from edgeexpo.imaging.shots import spread
 
 EMBEDDED = ("astronaut", "chelsea", "coffee", "motorcycle", "rocket", "retina", "hubble")
 """Colour photographs that scikit-image carries in its wheel, by short name."""

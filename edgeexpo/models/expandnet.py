@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.models.layers import Selu
-from edgeexpo.models.presets import find
+from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 THUMBNAIL = 256
@@ -162,7 +162,7 @@ def _pointwise(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 def build(preset: str) -> ExpandNet:
     """The network of a preset, initialised, without trained weights."""
-    return ExpandNet(find(PRESETS, preset))
+    return ExpandNet(preset_named(PRESETS, preset))
 
 
 def spec(preset: str) -> ModelSpec:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.models.layers import conv3, double, initialise
-from edgeexpo.models.presets import find
+from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 SLOPE = 0.2
@@ -170,13 +170,13 @@ def _head(x: Tensor, color: str) -> Tensor:
 
 def build(preset: str) -> nn.Module:
     """The network of a preset, initialised, without trained weights."""
-    chosen = find(PRESETS, preset)
+    chosen = preset_named(PRESETS, preset)
     return ExpoNetDouble(chosen) if chosen.double else ExpoNet(chosen.base, chosen.color)
 
 
 def spec(preset: str) -> ModelSpec:
     """Tensors and stages of a preset; the network's picture is :data:`SIDE` pixels square."""
-    color = find(PRESETS, preset).color
+    color = preset_named(PRESETS, preset).color
     scaling = {"color": color, "method": "triangle"}
     tensor = partial(
         TensorSpec,

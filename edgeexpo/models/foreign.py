@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from edgeexpo.errors import ModuleError, UsageError
-from edgeexpo.export.program import check_forward
 from edgeexpo.models.footprint import measure
+from edgeexpo.program.capture import check_forward
 from edgeexpo.spec import ModelSpec, TensorSpec
 
 _SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")

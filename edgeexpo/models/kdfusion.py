@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.models.layers import ResidualBlock, conv3, double, initialise
-from edgeexpo.models.presets import find
 from edgeexpo.models.strip_pooling import MixedPooling
+from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 BLOCKS = 6
@@ -217,13 +217,13 @@ _KINDS: Mapping[str, type[Teacher] | type[Student] | type[LumaStudent]] = Mappin
 
 def build(preset: str) -> nn.Module:
     """The network of a preset, initialised, without trained weights."""
-    chosen = find(PRESETS, preset)
+    chosen = preset_named(PRESETS, preset)
     return _KINDS[chosen.kind](chosen)
 
 
 def spec(preset: str) -> ModelSpec:
     """Tensors and stages of a preset."""
-    chosen = find(PRESETS, preset)
+    chosen = preset_named(PRESETS, preset)
     name = preset.removesuffix("-mobile")
     if chosen.kind == "teacher":
         return ModelSpec(

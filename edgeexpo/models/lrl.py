@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
-from edgeexpo.models.presets import find
+from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 
@@ -105,7 +105,7 @@ class LRLNet(nn.Module):
 
 def build(preset: str) -> LRLNet:
     """The network of a preset, initialised, without trained weights."""
-    return LRLNet(**find(PRESETS, ALIASES.get(preset, preset)))
+    return LRLNet(**preset_named(PRESETS, ALIASES.get(preset, preset)))
 
 
 def spec(preset: str) -> ModelSpec:
@@ -117,7 +117,7 @@ def spec(preset: str) -> ModelSpec:
         frames=("under", "over"),
         inputs=(TensorSpec("y0"),),
         outputs=(TensorSpec("y_hat"),),
-        halo=find(PRESETS, ALIASES.get(preset, preset))["depth"],
+        halo=preset_named(PRESETS, ALIASES.get(preset, preset))["depth"],
         residual="y0",
         kind="interpolation",
         # 8-bit levels, so that quantising the network's input costs nothing.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.models.layers import conv3, double, initialise
-from edgeexpo.models.presets import find
+from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 SLOPE = 0.2
@@ -175,7 +175,7 @@ class TwoPhase(nn.Module):
 
 def build(preset: str) -> TwoPhase:
     """The network of a preset, initialised, without trained weights."""
-    return TwoPhase(find(PRESETS, preset))
+    return TwoPhase(preset_named(PRESETS, preset))
 
 
 def spec(preset: str) -> ModelSpec:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeexpo.errors import UsageError
 from edgeexpo.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
+
+Shape = TypeVar("Shape")
 
 SYSTEMS = {
     "lrl": ("lrl-8", "lrl-mobile", "lrl-8-w32", "lrl-3", "lrl-23"),
@@ -135,3 +138,14 @@ def get(name: str) -> ModelEntry:
 
 def _module(preset: str) -> Any:
     return importlib.import_module(ENTRIES[preset])
+
+
+def preset_named(presets: Mapping[str, Shape], name: str) -> Shape:
+    """The shape of the preset called ``name``, for the module that defines a system.
+
+    Raises:
+        UsageError: No preset has this name.
+    """
+    if name not in presets:
+        raise UsageError(f"unknown preset {name!r}; expected one of {', '.join(presets)}")
+    return presets[name]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import BundleError, UsageError
 from edgeexpo.imaging.color import linear_to_srgb
 from edgeexpo.imaging.guided import decode

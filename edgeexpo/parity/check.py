@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeexpo.artifact import Artifact, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.imaging.guided import encode
 from edgeexpo.imaging.samples import Sample
@@ -29,10 +30,11 @@ from edgeexpo.parity.gates import overridden
 from edgeexpo.parity.isolation import open_engine
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
 from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure, psnr, tones
-from edgeexpo.parity.metrics.relations import relations, seam, tile_borders
+from edgeexpo.parity.metrics.relations import seam, tile_borders
+from edgeexpo.parity.probe_relations import relations
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.progress import track
-from edgeexpo.runtime.engine import Engine, promised
+from edgeexpo.runtime.engines.base import Engine, promised
 from edgeexpo.runtime.stages import back, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeexpo.artifact import Bundle, digest, staged, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest, staged
+from edgeexpo.bundle.manifest import write_manifest
+from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import BundleError, MissingDependencyError
-from edgeexpo.untrusted import read_json
 from edgeexpo.writing import write_file
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden/inputs.safetensors", "golden/outputs.safetensors"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.errors import EngineError
-from edgeexpo.memory import keep_freed_memory
-from edgeexpo.runtime import engine as engines
-from edgeexpo.runtime.engine import DEFAULTS, Arrays, Engine, EngineOptions
-from edgeexpo.runtime.worker import Worker
+from edgeexpo.runtime.engines import base as engines
+from edgeexpo.runtime.engines.base import DEFAULTS, Arrays, Engine, EngineOptions
+from edgeexpo.runtime.engines.worker import Worker
 from edgeexpo.spec import ModelSpec
 
 TIME_LIMIT = 300.0
@@ -70,7 +70,7 @@ def verification_engine(
 ) -> Engine:
     """The engine that verifies ``target`` on this host: off macOS, Core ML is interpreted."""
     if target == "coreml" and sys.platform != "darwin":
-        from edgeexpo.parity.mil.interpreter import MilEngine
+        from edgeexpo.mil.interpreter import MilEngine
 
         interpreter: Engine = MilEngine(spec)
         interpreter.load(path)
@@ -87,7 +87,7 @@ def open_there(
 
 
 class IsolatedEngine:
-    """An engine that lives in a :class:`Worker`; see :class:`edgeexpo.runtime.engine.Engine`."""
+    """An engine that lives in a :class:`Worker` of the lab."""
 
     def __init__(self, worker: Worker, name: str, limit: float) -> None:
         self.name = name

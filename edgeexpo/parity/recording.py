@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity.cases import own_name, sized
 from edgeexpo.parity.golden import Golden

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.parity.reference import ProgramReference
 
 AGREEMENT = 1e-4

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
-from edgeexpo.export.noise import quiet
 from edgeexpo.parity.golden import Device
-from edgeexpo.parity.report.provenance import processor
+from edgeexpo.parity.provenance import processor
 from edgeexpo.runtime.tiling import run_tiled
+from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 
 DEVICES = ("cuda", "mps", "xpu", "cpu")

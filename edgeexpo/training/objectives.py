@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.quantization.patterns import crop_of, flat, pattern
+from edgeexpo.quantization.synthetic_pictures import crop_of, flat, pattern
 from edgeexpo.training import losses
 from edgeexpo.training.perceptual import Perceptual
 
@@ -262,8 +262,8 @@ def imitation(
 
     More pictures go with every batch, for the teacher's term alone: a flat one, since skies and
     walls are where rounding shows first and no crop of a photograph is as flat; a drawn one
-    (:mod:`edgeexpo.quantization.patterns`), since ranges are used to their ends by detail that is
-    harder than a photograph's; and one of ``others``.
+    (:mod:`edgeexpo.quantization.synthetic_pictures`), since ranges are used to their ends by detail
+    that is harder than a photograph's; and one of ``others``.
 
     Args:
         objective: Of the system.

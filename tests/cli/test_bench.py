@@ -10,15 +10,9 @@ import onnx
 import pytest
 import torch
 
-from edgeexpo.artifact import (
-    Artifact,
-    Bundle,
-    Manifest,
-    digest,
-    size_in_bytes,
-    staged,
-    write_manifest,
-)
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest, size_in_bytes, staged
+from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.cli import bench, main
 from edgeexpo.errors import EngineError, UsageError
 from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec

@@ -8,9 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from edgeexpo.artifact import Bundle, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.cli import main
-from edgeexpo.parity.faults.plant import plant
+from edgeexpo.testing.faults.plant import plant
 
 KEYS = {"node", "operator", "module", "source", "error", "share", "range", "fault"}
 

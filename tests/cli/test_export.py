@@ -13,7 +13,8 @@ import time
 import pytest
 import torch
 
-from edgeexpo.artifact import MANIFEST, Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import MANIFEST
 from edgeexpo.cli import main
 from edgeexpo.export import lowering
 
@@ -147,7 +148,7 @@ def test_a_disk_that_refuses(
     def refuse(*_args, **_kwargs):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("edgeexpo.artifact.os.replace", refuse)
+    monkeypatch.setattr("edgeexpo.bundle.bundle.os.replace", refuse)
     output = tmp_path / "out"
     arguments = ("--target=onnx", "--precision=fp32", "-o", str(output))
     assert export(network_file, picture_folder, *arguments) == 1

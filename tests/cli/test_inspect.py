@@ -16,15 +16,10 @@ from coremltools.converters.mil import Builder
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
 
-from edgeexpo.artifact import (
-    Artifact,
-    Manifest,
-    digest,
-    size_in_bytes,
-    staged,
-    write_manifest,
-)
-from edgeexpo.cli import contents, main
+from edgeexpo.bundle.files import digest, size_in_bytes, staged
+from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
+from edgeexpo.cli import main
+from edgeexpo.inspection import contents
 from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
 
 

@@ -7,10 +7,10 @@ import json
 import cv2
 import numpy as np
 import pytest
-from conftest import smooth_picture
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli import main
+from tests.support.pictures import smooth_picture
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from edgeexpo.artifact import digest
+from edgeexpo.bundle.files import digest
 from edgeexpo.cli import main, models
 from edgeexpo.models import zoo
 from edgeexpo.models.cost import count

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from tiny_bundle import write_bundle
 
 from edgeexpo.cli import main
+from tests.support.tiny_bundle import write_bundle
 
 KEYS = {"file", "target", "precision", "passed", "verified_by", "failed_gates", "worst"}
 

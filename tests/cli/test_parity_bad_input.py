@@ -9,12 +9,14 @@ import dataclasses
 import json
 
 import pytest
-from golden_bundle import write_golden_bundle
 
-from edgeexpo.artifact import Bundle, digest, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.cli import main
 from edgeexpo.parity.cases import golden_cases
 from edgeexpo.spec import TensorSpec
+from tests.support.golden_bundle import write_golden_bundle
 
 FILE = "mean.fp32.onnx"
 

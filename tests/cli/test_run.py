@@ -7,17 +7,18 @@ import json
 import sys
 import types
 
-import icc_profiles
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_bundle import write_bundle
 
-from edgeexpo.artifact import Bundle, replace_artifacts, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.cli import main
 from edgeexpo.imaging.files import read_p3_profile, read_picture, write_picture
 from edgeexpo.runtime import FakeEngine
 from edgeexpo.spec import TensorSpec
+from tests.support import icc_profiles
+from tests.support.tiny_bundle import write_bundle
 
 
 @pytest.fixture
@@ -274,12 +275,12 @@ def coreml_bundle(place):
     """The same bundle with its artefact called Core ML's."""
     bundle = Bundle.open(place / "b")
     artifact = dataclasses.replace(bundle.manifest.artifacts[0], target="coreml")
-    write_manifest(place / "b", replace_artifacts(bundle.manifest, [artifact]))
+    write_manifest(place / "b", dataclasses.replace(bundle.manifest, artifacts=(artifact,)))
     return place / "b"
 
 
 def test_core_ml_is_interpreted_off_macos(coreml_bundle, monkeypatch, capsys):
-    stand_in = types.ModuleType("edgeexpo.parity.mil.interpreter")
+    stand_in = types.ModuleType("edgeexpo.mil.interpreter")
     stand_in.MilEngine = lambda: FakeEngine(lambda x: {"y_hat": x["y0"]}, "mil-interpreter")
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
     monkeypatch.setattr(sys, "platform", "linux")
@@ -290,7 +291,7 @@ def test_core_ml_is_interpreted_off_macos(coreml_bundle, monkeypatch, capsys):
 
 
 def test_without_the_interpreter_the_extra_is_named(coreml_bundle, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "edgeexpo.parity.mil.interpreter", None)
+    monkeypatch.setitem(sys.modules, "edgeexpo.mil.interpreter", None)
     monkeypatch.setattr(sys, "platform", "linux")
     code, err = fails(capsys, "b", "dark.png", "bright.png", "-o", "out.png")
     assert code == 4

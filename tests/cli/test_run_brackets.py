@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-import icc_profiles
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 from skimage import data
-from tiny_bundle import write_bundle
 
 from edgeexpo.cli import main
 from edgeexpo.imaging.files import read_p3_profile, read_picture
+from tests.support import icc_profiles
+from tests.support.tiny_bundle import write_bundle
 
 
 def scene(shift=0.0):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_bundle import write_bundle
 
 from edgeexpo.cli import main
 from edgeexpo.cli.run import TONEMAPS
 from edgeexpo.imaging.files import read_picture, write_picture
 from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.spec import TensorSpec
+from tests.support.tiny_bundle import write_bundle
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from tiny_bundle import write_bundle
 
 from edgeexpo.cli import main
 from edgeexpo.cli.video import _format
 from edgeexpo.runtime import FrameFormat
+from tests.support.tiny_bundle import write_bundle
 
 RATE = 25
 

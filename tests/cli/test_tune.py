@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from edgeexpo.artifact import Bundle, digest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
 from edgeexpo.cli import main
 from edgeexpo.errors import UsageError
 from edgeexpo.models import zoo
-from edgeexpo.pipeline import tool_versions
-from edgeexpo.tuned import Tuned, read, write
+from edgeexpo.workflows.export import tool_versions
+from edgeexpo.workflows.tune_recipe import Tuned, read, write
 
 
 def recipe(**changes):

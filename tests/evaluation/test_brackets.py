@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bracket_folders import scene, shot, write_bracket, write_exposures
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.evaluation.brackets import bracket_scenes, read_bracket
 from edgeexpo.evaluation.datasets import content, scenes
 from edgeexpo.evaluation.scene import Skipped
 from edgeexpo.spec import ModelSpec, TensorSpec
+from tests.support.bracket_folders import scene, shot, write_bracket, write_exposures
 
 
 def spec(kind: str = "fusion", frames: tuple[str, ...] = ("under", "over")) -> ModelSpec:

@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from bracket_folders import scene, shot, write_bracket, write_exposures, write_hdr
 from PIL import Image
-from tiny_bundle import write_bundle
 
 from edgeexpo.cli import main
 from edgeexpo.errors import UsageError, WeightsError
@@ -22,6 +20,8 @@ from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.interpolation import intermediate
 from edgeexpo.models import zoo
 from edgeexpo.runtime import load
+from tests.support.bracket_folders import scene, shot, write_bracket, write_exposures, write_hdr
+from tests.support.tiny_bundle import write_bundle
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bracket_folders import scene, shot, write_hdr
 from PIL import Image
 
 from edgeexpo.errors import UsageError
@@ -18,6 +17,7 @@ from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.spec import ModelSpec, TensorSpec
 from edgeexpo.training.synthesis import random_view, shoot_bracket
+from tests.support.bracket_folders import scene, shot, write_hdr
 
 
 def spec(kind: str, *frames: str) -> ModelSpec:

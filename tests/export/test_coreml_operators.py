@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from edgeexpo.export.coreml_export import export_coreml
-from edgeexpo.export.half import half
-from edgeexpo.export.program import capture
-from edgeexpo.parity.mil.interpreter import MilEngine
+from edgeexpo.mil.interpreter import MilEngine
+from edgeexpo.program.capture import capture
+from edgeexpo.program.half import half
 from edgeexpo.spec import TensorSpec
 
 

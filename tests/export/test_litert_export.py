@@ -7,21 +7,21 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from conftest import smooth_picture
 
 from edgeexpo.errors import ExportError, MissingDependencyError
 from edgeexpo.export import litert_program
-from edgeexpo.export.census import litert_census
-from edgeexpo.export.half import half
 from edgeexpo.export.litert_export import export_litert
 from edgeexpo.export.litert_program import prepared
 from edgeexpo.export.lowering import check_converters, lower
 from edgeexpo.export.onnx_export import export_onnx
-from edgeexpo.export.program import capture
-from edgeexpo.export.tflite import read_tflite
+from edgeexpo.inspection.census import litert_census
+from edgeexpo.inspection.tflite import read_tflite
+from edgeexpo.program.capture import capture
+from edgeexpo.program.half import half
 from edgeexpo.quantization.ptq import quantize
-from edgeexpo.runtime.engine import open_engine
+from edgeexpo.runtime.engines.base import open_engine
 from edgeexpo.spec import ModelSpec
+from tests.support.pictures import smooth_picture
 
 TRANSPOSED = torch.ops.aten.conv_transpose2d.input
 TOLERANCE = {"fp32": 1e-5, "int8": 5e-3}

@@ -14,10 +14,10 @@ import torch
 
 from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.export.executorch_export import export_executorch
-from edgeexpo.export.half import half
 from edgeexpo.export.onnx_export import export_onnx
-from edgeexpo.export.program import capture
-from edgeexpo.parity.mil.interpreter import MilEngine
+from edgeexpo.mil.interpreter import MilEngine
+from edgeexpo.program.capture import capture
+from edgeexpo.program.half import half
 from edgeexpo.quantization.ptq import quantize
 from edgeexpo.spec import TensorSpec
 
@@ -89,7 +89,7 @@ def test_executorch(programs, precision, tmp_path):
 LOADED = """
 import sys
 from pathlib import Path
-from edgeexpo.runtime.engine import EngineOptions, open_engine
+from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.spec import ModelSpec, TensorSpec
 spec = ModelSpec("net", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=3)
 threads = int(sys.argv[2]) or None

@@ -9,8 +9,8 @@ import pytest
 from onnx import numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from edgeexpo.export.census import onnxruntime_census
 from edgeexpo.export.onnx_relu import clip_codes
+from edgeexpo.inspection.census import onnxruntime_census
 
 
 def model(zero, *, read_twice=False):

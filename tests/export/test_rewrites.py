@@ -8,7 +8,7 @@ from torch import nn
 
 from edgeexpo.export.coreml_operators import converted
 from edgeexpo.export.onnx_export import export_onnx
-from edgeexpo.export.program import capture
+from edgeexpo.program.capture import capture
 from edgeexpo.spec import TensorSpec
 
 X, Y = (TensorSpec("x"),), (TensorSpec("y"),)

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeexpo.runtime.onnx_engine import optimised
+from edgeexpo.runtime.engines.onnx import optimised
 
 
 def rounded_convolution(kind: type[np.integer]) -> onnx.ModelProto:

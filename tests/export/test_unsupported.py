@@ -10,7 +10,7 @@ from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.export.executorch_export import export_executorch
 from edgeexpo.export.litert_export import export_litert
 from edgeexpo.export.onnx_export import export_onnx
-from edgeexpo.export.program import capture
+from edgeexpo.program.capture import capture
 
 CASES = [
     (export_onnx, torch.special.bessel_j0, "bessel_j0"),

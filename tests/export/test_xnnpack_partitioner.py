@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edgeexpo.export.census import executorch_census
 from edgeexpo.export.executorch_export import export_executorch
-from edgeexpo.export.program import capture
+from edgeexpo.inspection.census import executorch_census
 from edgeexpo.models.layers import Selu
+from edgeexpo.program.capture import capture
 
 ELUS = {
     "alpha": (lambda x: F.elu(x, alpha=1.67), 0),

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from icc_profiles import ADOBE, profile
 from PIL import Image, ImageCms, ImageOps
 
 from edgeexpo.errors import OutputError, PictureError
-from edgeexpo.imaging import deep
+from edgeexpo.imaging import sixteen_bit
 from edgeexpo.imaging.files import check_output, read_exposure, read_picture, write_picture
+from tests.support.icc_profiles import ADOBE, profile
 
 ADOBE_RGB = profile(ADOBE, gamma=563 / 256, name="Adobe RGB")
 
@@ -65,10 +65,10 @@ def test_every_row_filter_of_16_bit_png_is_undone(height, width, seed):
             c = rows[(y - 1) * stride + x - 6] if y and x >= 6 else 0
             nearest = min((a, b, c), key=lambda v: abs(a + b - c - v))
             stream.append((rows[y * stride + x] - (0, a, b, (a + b) // 2, nearest)[kind]) % 256)
-    data = deep.write_png(picture)
+    data = sixteen_bit.write_png(picture)
     at = data.index(b"IDAT")
     packed = zlib.compress(bytes(stream))
-    found = deep.read_png(data[: at - 4] + struct.pack(">I", len(packed)) + b"IDAT" + packed)
+    found = sixteen_bit.read_png(data[: at - 4] + struct.pack(">I", len(packed)) + b"IDAT" + packed)
     np.testing.assert_array_equal(found, picture)
 
 
@@ -110,7 +110,7 @@ def test_pictures_are_turned_upright(tmp_path, orientation, kind):
         body = exif.tobytes().removeprefix(b"Exif\0\0")
         chunk = struct.pack(">I", len(body)) + b"eXIf" + body
         chunk += struct.pack(">I", zlib.crc32(b"eXIf" + body))
-        data = deep.write_png(picture.astype(np.uint16) * 257)
+        data = sixteen_bit.write_png(picture.astype(np.uint16) * 257)
         path.write_bytes(data[:33] + chunk + data[33:])
     with Image.open(path) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
@@ -223,7 +223,7 @@ def test_raw_files_are_refused_with_advice(tmp_path):
 
 
 def test_decompression_bombs_are_refused(tmp_path):
-    data = bytearray(deep.write_png(noise(kind=np.uint16)))
+    data = bytearray(sixteen_bit.write_png(noise(kind=np.uint16)))
     data[16:24] = struct.pack(">II", 60000, 60000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     (tmp_path / "p.png").write_bytes(data)
@@ -282,7 +282,7 @@ def test_suffixes_are_checked_before_work():
 
 
 def test_interlaced_16_bit_png_is_refused(tmp_path):
-    data = bytearray(deep.write_png(noise(kind=np.uint16)))
+    data = bytearray(sixteen_bit.write_png(noise(kind=np.uint16)))
     data[28] = 1
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     (tmp_path / "p.png").write_bytes(data)
@@ -296,7 +296,7 @@ def test_a_16_bit_picture_in_another_profile_is_refused(tmp_path):
     data = stream.getvalue()
     start = data.index(b"iCCP") - 4
     chunk = data[start : start + 12 + int.from_bytes(data[start : start + 4], "big")]
-    own = deep.write_png(noise(kind=np.uint16))
+    own = sixteen_bit.write_png(noise(kind=np.uint16))
     (tmp_path / "p.png").write_bytes(own[:33] + chunk + own[33:])
     with pytest.raises(PictureError, match=r"'Adobe RGB'; expected sRGB: convert it to sRGB$"):
         read_picture(tmp_path / "p.png")

@@ -7,15 +7,15 @@ import struct
 from pathlib import Path
 
 import cv2
-import icc_profiles
 import numpy as np
 import pytest
-from icc_profiles import ADOBE, BT2020, DCI_WHITE, P3, SRGB
 from PIL import Image, ImageCms
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles
 from edgeexpo.imaging.files import read_p3_profile, read_picture, write_picture
+from tests.support import icc_profiles
+from tests.support.icc_profiles import ADOBE, BT2020, DCI_WHITE, P3, SRGB
 
 HERE = Path("p.png")
 

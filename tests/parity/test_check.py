@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity import check as module
 from edgeexpo.parity import check_parity
-from edgeexpo.runtime.engine import open_engine
+from edgeexpo.runtime.engines.base import open_engine
 
 
 def smooth(seed, side=64):
-    from conftest import smooth_picture
+    from tests.support.pictures import smooth_picture
 
     return (np.rint(smooth_picture(side, side, seed) * 255) / 255).astype(np.float32)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.models import zoo
 from edgeexpo.parity import check_parity
 from edgeexpo.parity.golden import read_golden, replace_golden
 from edgeexpo.parity.recording import compared_with_cpu, record, recorded_probes
-from edgeexpo.pipeline import export_bundle
+from edgeexpo.workflows.export import export_bundle
 
 SHIPPED = sorted(zoo.shipped())
 

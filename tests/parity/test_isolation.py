@@ -15,12 +15,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tiny_bundle import write_bundle
 
-from edgeexpo.artifact import Bundle, digest, replace_artifacts, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.errors import EngineError, MissingDependencyError
 from edgeexpo.parity import check_parity, isolation
-from edgeexpo.runtime import engine as engines
+from edgeexpo.runtime.engines import base as engines
+from tests.support.tiny_bundle import write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +196,7 @@ def test_a_script_without_a_guard_is_not_run_twice(bundle, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from edgeexpo.artifact import Bundle\n"
+        "from edgeexpo.bundle.bundle import Bundle\n"
         "from edgeexpo.parity.isolation import open_engine\n"
         f"bundle = Bundle.open({str(bundle.path)!r})\n"
         "path = bundle.path / 'mean.fp32.onnx'\n"
@@ -211,7 +213,7 @@ def test_an_artefact_that_hangs_fails_alone(exported, picture_folder, tmp_path, 
     write_endless(folder / "net.fp32.onnx")
     manifest = Bundle.open(folder).manifest
     artifacts = [dataclasses.replace(a, sha256=digest(folder / a.file)) for a in manifest.artifacts]
-    write_manifest(folder, replace_artifacts(manifest, artifacts))
+    write_manifest(folder, dataclasses.replace(manifest, artifacts=tuple(artifacts)))
     monkeypatch.setattr(isolation, "TIME_LIMIT", 20)
     report = check_parity(folder, images=picture_folder, target="onnx")
     found = {a.file: a for a in report.artifacts}

@@ -8,13 +8,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import smooth_picture
-from golden_bundle import mean
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_bundle import write_bundle
 
-from edgeexpo.artifact import Bundle, digest, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.cli import main
 from edgeexpo.errors import MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
@@ -22,10 +21,13 @@ from edgeexpo.parity import recording, reference
 from edgeexpo.parity.golden import read_golden
 from edgeexpo.parity.referee import AGREEMENT, Ruling, referee
 from edgeexpo.parity.reference import ProgramReference, choose_device, describe, fused_codes
+from tests.support.golden_bundle import mean
+from tests.support.pictures import smooth_picture
+from tests.support.tiny_bundle import write_bundle
 
 
 class Mean(torch.nn.Module):
-    """The network of :mod:`tiny_bundle`, in torch."""
+    """The network of :mod:`tests.support.tiny_bundle`, in torch."""
 
     def __init__(self):
         super().__init__()

@@ -8,15 +8,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import smooth_picture
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import write_bundle
 
-from edgeexpo.artifact import Bundle, digest, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity import check_parity
 from edgeexpo.parity.cases import SECOND_SIZE
 from edgeexpo.spec import Gate
+from tests.support.pictures import smooth_picture
+from tests.support.tiny_bundle import write_bundle
 
 FILE = "mean.fp32.onnx"
 GATES = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rounded_layers import correlated, rounded
 
 from edgeexpo.quantization.bias_correction import correct_bias
 from edgeexpo.quantization.layerwise import adapt
+from tests.support.rounded_layers import correlated, rounded
 
 
 def chain(bias=True):

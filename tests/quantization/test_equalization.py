@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgeexpo.export.program import capture
+from edgeexpo.program.capture import capture
 from edgeexpo.quantization.equalization import equalize, find_groups
 from edgeexpo.quantization.ptq import quantize
 

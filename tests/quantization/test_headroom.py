@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgeexpo.export.program import capture
-from edgeexpo.quantization import headroom, ptq, trained
+from edgeexpo.program.capture import capture
+from edgeexpo.quantization import headroom, int8_weights, ptq
 from edgeexpo.quantization.simulation import roundings
 from edgeexpo.quantization.variants import Calibration, parse
 
@@ -66,8 +66,8 @@ def test_ranges_read_from_a_file_stay_shared_when_they_grow(tensors, pictures, t
     torch.manual_seed(0)
     program = capture(Skipping().eval(), *tensors, (96, 96))
     path = tmp_path / "w.safetensors"
-    trained.write(path, Calibration(program, pictures).make(parse("plain")), {})
-    graph = trained.simulated_by(program, trained.read(path))
+    int8_weights.write(path, Calibration(program, pictures).make(parse("plain")), {})
+    graph = int8_weights.simulated_by(program, int8_weights.read(path))
     found = roundings(graph)
     (both,) = (name for name in found if name.startswith("cat"))
     headroom.widen(graph, ptq.tensors(program, pictures))

@@ -8,8 +8,8 @@ import torch
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.executorch_export import export_executorch
-from edgeexpo.export.program import capture
-from edgeexpo.quantization.exact import (
+from edgeexpo.program.capture import capture
+from edgeexpo.program.exact_tail import (
     computed_once,
     exact_tail,
     float_operators,
@@ -20,7 +20,7 @@ from edgeexpo.quantization.observers import OBSERVERS
 from edgeexpo.quantization.ptq import calibrated, quantize
 from edgeexpo.quantization.quantizer import ImageQuantizer
 from edgeexpo.quantization.simulation import roundings, simulate
-from edgeexpo.runtime.executorch_engine import ExecutorchEngine
+from edgeexpo.runtime.engines.executorch import ExecutorchEngine
 from edgeexpo.spec import ModelSpec, TensorSpec
 
 

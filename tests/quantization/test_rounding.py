@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rounded_layers import correlated, rounded
 
 from edgeexpo.quantization.layerwise import adapt
 from edgeexpo.quantization.rounding import AdaptiveRounding, Schedule
 from edgeexpo.quantization.simulation import roundings, weight_codes
+from tests.support.rounded_layers import correlated, rounded
 
 LAYERS = {
     "dilated": lambda: torch.nn.Conv2d(8, 8, 3, padding=2, dilation=2),

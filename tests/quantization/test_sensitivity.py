@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from edgeexpo.errors import UsageError
-from edgeexpo.export.program import capture
 from edgeexpo.parity.metrics.pictures import psnr
+from edgeexpo.program.capture import capture
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.sensitivity import (
     operators,

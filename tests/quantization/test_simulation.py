@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgeexpo.errors import WeightsError
-from edgeexpo.export.program import capture
+from edgeexpo.program.capture import capture
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.simulation import (
     PerPicture,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from edgeexpo.errors import ExportError, UsageError
-from edgeexpo.export.program import capture
-from edgeexpo.quantization import nncf_calibration, ptq, trained
+from edgeexpo.program.capture import capture
+from edgeexpo.quantization import int8_weights, nncf_calibration, ptq
 from edgeexpo.quantization.variants import RANGES, Calibration, Variant, adapted, parse
 
 
@@ -59,9 +59,9 @@ def test_the_file_is_bit_for_bit_what_was_made(
     graph = calibration.make(parse(name))
     inputs = ptq.tensors(program, pictures)
     path = tmp_path / "w.safetensors"
-    trained.write(path, graph, {"variant": name})
+    int8_weights.write(path, graph, {"variant": name})
     fresh = capture(residual, *tensors, (96, 96))
-    again = trained.quantized_by(fresh, trained.read(path)).exported.module()
+    again = int8_weights.quantized_by(fresh, int8_weights.read(path)).exported.module()
     with torch.no_grad():
         for x in inputs:
             assert torch.equal(again(*x), graph(*x))

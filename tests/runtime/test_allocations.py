@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_bundle import CORRECTION, write_bundle
 
 from edgeexpo.imaging import scratch
 from edgeexpo.imaging.raster import whole
@@ -19,6 +18,7 @@ from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty, to_rgb
 from edgeexpo.runtime.stages import back, front
 from edgeexpo.spec import StageSpec
+from tests.support.tiny_bundle import CORRECTION, write_bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "allocations.py"
 LEAST = 4096

@@ -6,7 +6,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tiny_bundle import CORRECTION, write_bundle
 
 from edgeexpo.errors import OutputError, PictureError, UsageError
 from edgeexpo.imaging.raster import for_each, windows
@@ -15,6 +14,7 @@ from edgeexpo.runtime.budget import SMALLEST, Budget
 from edgeexpo.runtime.frames import empty, from_rgb
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.spec import SizeRange, StageSpec, TensorSpec
+from tests.support.tiny_bundle import CORRECTION, write_bundle
 
 MIB = 1 << 20
 PAIR = ("under", "over")

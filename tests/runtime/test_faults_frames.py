@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
-from tiny_bundle import write_bundle
 
 from edgeexpo.errors import EngineError, PictureError, UsageError
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
+from tests.support.tiny_bundle import write_bundle
 
 ONE = {"frames": ("picture",), "front": None, "back": None}
 NV12, I420, P010 = (FrameFormat(layout) for layout in ("nv12", "i420", "p010"))

@@ -12,13 +12,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import write_bundle
 
-from edgeexpo import untrusted
-from edgeexpo.artifact import MANIFEST, Bundle, digest
+from edgeexpo.bundle import untrusted
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import MANIFEST
 from edgeexpo.errors import BundleError, EngineError
 from edgeexpo.runtime import FakeEngine, load
-from edgeexpo.runtime.engine import open_engine
+from edgeexpo.runtime.engines.base import open_engine
+from tests.support.tiny_bundle import write_bundle
 
 ONE = {"frames": ("picture",), "front": None, "back": None}
 FRAME = np.full((20, 24, 3), 90, np.uint8)
@@ -185,7 +187,7 @@ def test_numbers_that_no_session_could_use_are_refused(bundle, path, value):
 
 
 def external(path, location):
-    """The network of :mod:`tiny_bundle`, its weights in a file of their own."""
+    """The network of :mod:`tests.support.tiny_bundle`, its weights in a file of their own."""
     weights = numpy_helper.from_array(np.full((3, 3, 3, 3), 1 / 9, np.float32), "k")
     weights.ClearField("raw_data")
     weights.data_location = TensorProto.EXTERNAL
@@ -265,8 +267,8 @@ TRUNCATED = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from edgeexpo.artifact import Bundle
-from edgeexpo.runtime.engine import EngineOptions, open_engine
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 file, picture = Path(sys.argv[2]), {"y0": np.ones((1, 3, 24, 20), np.float32)}
 engine = open_engine("executorch", file, Bundle.open(sys.argv[1]).manifest.model, EngineOptions(1))
 before = engine.run(picture)["y_hat"]
@@ -278,7 +280,7 @@ print(np.array_equal(before, after), after[0, 0, 5, 5])
 
 def test_an_executorch_program_truncated_while_open_still_runs(bundle, tmp_path):
     """Mapped into memory, as ExecuTorch 1.5 loads a path, it ended the process with SIGBUS."""
-    from tiny_program import write_program
+    from tests.support.tiny_program import write_program
 
     write_program(tmp_path / "m.pte")
     done = subprocess.run(

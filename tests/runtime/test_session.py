@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from edgeexpo.artifact import Artifact, Bundle, Manifest, digest, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.errors import BundleError, EngineError, PictureError, UsageError
 from edgeexpo.runtime import FakeEngine, load
 from edgeexpo.spec import ModelSpec, Recipe, SizeRange, StageSpec, TensorSpec

@@ -6,15 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tiny_bundle import write_bundle
 
-from edgeexpo.artifact import Bundle, write_manifest
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging.bt2100 import encoded
 from edgeexpo.imaging.raster import whole
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
 from edgeexpo.spec import TensorSpec
+from tests.support.tiny_bundle import write_bundle
 
 NV12 = FrameFormat("nv12", rotation=90)
 

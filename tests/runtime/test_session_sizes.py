@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeexpo.artifact import Artifact, Manifest, digest, write_manifest
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.guided import decode
 from edgeexpo.runtime import FakeEngine, load

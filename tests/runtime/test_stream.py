@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 import pytest
-from tiny_bundle import write_bundle
 
 from edgeexpo.errors import EngineError, PictureError, UsageError
 from edgeexpo.runtime import FakeEngine, Summary, load
 from edgeexpo.runtime.observation import COUNT, DROPPED
+from tests.support.tiny_bundle import write_bundle
 
 ONE = {"frames": ("picture",), "front": None, "back": None}
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgeexpo.parity.metrics.tones import SMOOTH, STEPS, luma
-from edgeexpo.parity.probes import EQUAL, MOVING, PAN, PAN_FRAMES, PAN_STEP, SWAPPED
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
 from edgeexpo.spec import ModelSpec, SizeRange
 
@@ -127,35 +126,6 @@ def tile_borders(
     rows = sorted({t.rows.keep_start for t in tiles if 0 < t.rows.keep_start < height})
     columns = sorted({t.columns.keep_start for t in tiles if 0 < t.columns.keep_start < width})
     return rows, columns
-
-
-def relations(
-    references: Pictures, candidates: Pictures, frames: Pictures
-) -> dict[str, dict[str, float]]:
-    """Metrics of related probes, by the name of the probe that they are reported on.
-
-    Args:
-        references: What the reference makes of each probe, by name.
-        candidates: The same of the candidate; probes that are not finite are left out.
-        frames: The frame behind :data:`EQUAL`, by that name, where it can be compared.
-    """
-    known = {name for name in candidates if np.isfinite(candidates[name]).all()}
-    found: dict[str, dict[str, float]] = {}
-    if {MOVING, SWAPPED} <= known:
-        pair = [references[MOVING], references[SWAPPED]]
-        found[MOVING] = {
-            "frame_order": frame_order(pair[0], pair[1], candidates[MOVING]),
-            "asymmetry": asymmetry(pair, [candidates[MOVING], candidates[SWAPPED]]),
-        }
-    if EQUAL in known and EQUAL in frames:
-        found[EQUAL] = {
-            "equal_frames": equal_frames(frames[EQUAL], references[EQUAL], candidates[EQUAL])
-        }
-    pan = [f"{PAN}-{i}" for i in range(PAN_FRAMES)]
-    if known.issuperset(pan):
-        panned = [[pictures[name] for name in pan] for pictures in (references, candidates)]
-        found[pan[-1]] = {"flicker": flicker(panned[0], panned[1], PAN_STEP)}
-    return found
 
 
 def _blocks(picture: np.ndarray) -> np.ndarray:

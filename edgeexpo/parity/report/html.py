@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import STATUSES
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE
+from edgeexpo.parity.provenance import Provenance, provenance
 from edgeexpo.parity.report.pictures import Shrink, picture_facts
-from edgeexpo.parity.report.provenance import Provenance, provenance
 from edgeexpo.parity.report.words import ENGINES, figure, heading, in_words, number
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport
-from edgeexpo.untrusted import STATUSES
 from edgeexpo.writing import write_file
 
 REPORT = "report.html"

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import smooth_picture
 
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
 from edgeexpo.parity.probes import brackets
+from tests.support.pictures import smooth_picture
 
 SCENE = brackets(2, 128)[-1].frames[0]
 

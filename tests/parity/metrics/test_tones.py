@@ -12,7 +12,7 @@ RAMP = probes(1, 128)[0].frames[0]
 
 
 def picture(seed=0, side=96):
-    from conftest import smooth_picture
+    from tests.support.pictures import smooth_picture
 
     return 0.1 + 0.8 * smooth_picture(side, side, seed)
 

@@ -15,13 +15,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import smooth_picture
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_bundle import write_bundle
 
-from edgeexpo.artifact import Bundle
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import OutputError
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
 from edgeexpo.parity.golden import Device
@@ -30,6 +28,8 @@ from edgeexpo.parity.report import pictures
 from edgeexpo.parity.report.html import LARGEST, write_report
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.spec import Gate
+from tests.support.pictures import smooth_picture
+from tests.support.tiny_bundle import write_bundle
 
 GATES = (Gate("psnr", 40.0, True), Gate("delta_e_p99", 3.0, False, "worst_probe"))
 VOID = {"meta", "link", "img", "input", "path", "br"}

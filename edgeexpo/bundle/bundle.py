@@ -1,0 +1,123 @@
+"""A bundle opened for reading: its files are checked against their digests when they are used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import MANIFEST, SCHEMA_VERSION, Artifact, Manifest
+from edgeexpo.bundle.untrusted import check_inside, check_manifest, read_json
+from edgeexpo.errors import BundleError
+from edgeexpo.spec import (
+    PRECISIONS,
+    TARGETS,
+    from_json,
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with a manifest, opened for reading."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Read the manifest of the bundle at ``path``; files are checked when they are used.
+
+        Raises:
+            BundleError: There is no bundle, or its manifest cannot be read.
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise BundleError(f"no bundle at {folder}; make one with: edgeexpo export -o {folder}")
+        if not (folder / MANIFEST).is_file():
+            raise BundleError(
+                f"{folder} is not a bundle: it has no {MANIFEST}; "
+                "expected a folder made by edgeexpo export"
+            )
+        try:
+            check_inside(folder, folder / MANIFEST)
+            data = read_json(folder / MANIFEST)
+        except (OSError, ValueError) as error:
+            raise BundleError(
+                f"{folder / MANIFEST} cannot be read ({error}); export the bundle again"
+            ) from error
+        found = data.get("schema_version") if isinstance(data, dict) else None
+        if found != SCHEMA_VERSION:
+            raise BundleError(
+                f"{folder / MANIFEST} has schema version {found!r}; this edgeexpo reads "
+                f"{SCHEMA_VERSION}: export the bundle again"
+            )
+        try:
+            manifest = from_json(Manifest, data)
+            check_manifest(manifest)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BundleError(
+                f"{folder / MANIFEST} is damaged ({error}); export the bundle again"
+            ) from error
+        return cls(folder, manifest)
+
+    def file(self, relative: str) -> Path:
+        """Path of a file named by the manifest, after checking its digest.
+
+        Raises:
+            BundleError: The file is not in the manifest, is missing, lies outside the bundle or
+                differs from its digest.
+        """
+        expected = self.manifest.files.get(relative) or next(
+            (a.sha256 for a in self.manifest.artifacts if a.file == relative), None
+        )
+        if expected is None:
+            raise BundleError(f"{self.path} does not list {relative!r} in its manifest")
+        target = self.path / relative
+        try:
+            check_inside(self.path, target)
+            found = digest(target) if target.exists() else None
+        except ValueError as error:
+            raise BundleError(f"{self.path} names {relative!r}, which {error}") from error
+        except OSError as error:
+            raise BundleError(f"{target} cannot be read: {error.strerror}") from error
+        if found is None:
+            raise BundleError(f"{target} is missing; export the bundle again")
+        if found != expected:
+            raise BundleError(
+                f"{target} has SHA-256 {found[:12]}..., the manifest says {expected[:12]}...: "
+                "the file was changed after the export; export the bundle again"
+            )
+        return target
+
+    def verify(self) -> None:
+        """Check every digest; raises :class:`BundleError` for the first file that differs."""
+        for relative in [*self.manifest.files, *(a.file for a in self.manifest.artifacts)]:
+            self.file(relative)
+
+    def by_preference(
+        self, target: str | None = None, precision: str | None = None
+    ) -> list[Artifact]:
+        """Artefacts in the order that ``run``, ``bench``, ``parity`` and ``runtime.load`` share.
+
+        INT8 when the bundle has it, else the next precision; ONNX first among the targets.
+
+        Raises:
+            BundleError: The bundle has no such artefact; the message lists those it has.
+        """
+        candidates = [
+            a
+            for a in self.manifest.artifacts
+            if target in (None, a.target) and precision in (None, a.precision)
+        ]
+        if not candidates:
+            has = ", ".join(f"{a.target} {a.precision}" for a in self.manifest.artifacts)
+            wanted = " ".join(w for w in (target, precision) if w)
+            raise BundleError(f"{self.path} has no {wanted} artefact; it has: {has or 'none'}")
+        return sorted(
+            candidates, key=lambda a: (PRECISIONS.index(a.precision), TARGETS.index(a.target))
+        )
+
+    def select(self, target: str | None = None, precision: str | None = None) -> Artifact:
+        """The first artefact of :meth:`by_preference`."""
+        return self.by_preference(target, precision)[0]

@@ -1,0 +1,92 @@
+"""The files of a bundle: their digests and sizes, and how a whole folder is written in one step.
+
+A bundle is staged beside its destination and renamed into place, so that a killed export leaves
+nothing that looks like a bundle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeexpo.bundle.manifest import MANIFEST
+from edgeexpo.errors import OutputError
+from edgeexpo.writing import writing
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; of a folder, that of its sorted ``relative-path NUL sha256 LF`` lines."""
+    if path.is_dir():
+        lines = (
+            f"{p.relative_to(path).as_posix()}\0{digest(p)}\n"
+            for p in sorted(path.rglob("*"), key=lambda p: p.relative_to(path).as_posix())
+            if p.is_file()
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def size_in_bytes(path: Path) -> int:
+    """Bytes of a file; of a folder, the sum over its files."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size
+
+
+def check_destination(destination: Path, force: bool) -> None:
+    """Refuse a destination that :func:`staged` could not write, before any long work.
+
+    Raises:
+        OutputError: It exists and ``force`` is not set, is not a bundle, or cannot be written.
+    """
+    if destination.exists():
+        if not force:
+            raise OutputError(f"{destination} exists; use --force to replace it, or -o elsewhere")
+        if not (destination / MANIFEST).is_file():
+            raise OutputError(f"{destination} exists and is not a bundle; choose another with -o")
+    with writing(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        probe = tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
+        os.rmdir(probe)
+
+
+@contextlib.contextmanager
+def staged(destination: Path, force: bool = False) -> Iterator[Path]:
+    """A folder beside ``destination`` that takes its place when the block ends without error.
+
+    Raises:
+        OutputError: The destination exists (without ``force``), or the disk refuses.
+    """
+    check_destination(destination, force)
+    with writing(destination):
+        staging = Path(
+            tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
+        )
+    try:
+        yield staging
+        with writing(destination):
+            os.chmod(staging, 0o755)
+            _swap(staging, destination)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(staging: Path, destination: Path) -> None:
+    if not destination.exists():
+        os.rename(staging, destination)
+        return
+    old = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.old-"))
+    os.rename(destination, old / "bundle")
+    try:
+        os.rename(staging, destination)
+    except OSError:
+        os.rename(old / "bundle", destination)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

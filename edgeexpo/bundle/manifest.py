@@ -1,0 +1,107 @@
+"""What a bundle says of itself: its manifest, and the artefacts that the manifest lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.frame_format import FrameFormat
+from edgeexpo.spec import (
+    ModelSpec,
+    Recipe,
+    SizeRange,
+    to_json,
+)
+from edgeexpo.writing import write_file
+
+SCHEMA_VERSION = 1
+"""Version of the manifest's layout that this edgeexpo writes and reads."""
+
+MANIFEST = "manifest.json"
+"""File name of the manifest inside a bundle."""
+
+STATUSES = ("failed", "unverified", "verified")
+"""Statuses that an artefact can have, worst first."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported file (or folder) for one target and precision.
+
+    Attributes:
+        file: Path relative to the bundle, with forward slashes.
+        target: One of :data:`edgeexpo.spec.TARGETS`.
+        precision: One of :data:`edgeexpo.spec.PRECISIONS`.
+        sha256: :func:`digest` of the file or folder.
+        bytes: :func:`size_in_bytes` of the file or folder.
+        sizes: Heights and widths that it accepts.
+        status: ``verified``, ``unverified`` or ``failed``.
+        verified_by: Engine that ran it for verification (``onnxruntime``, ``mil-interpreter``...).
+        seconds: Time that the conversion took.
+        error: Why it failed or is unverified, one line.
+        float_operators: For INT8, what computes in float all the same, with its count: the exact
+            tail, and operators that the target's engine has no integer form of. Their inputs and
+            results are the quantised program's.
+    """
+
+    file: str
+    target: str
+    precision: str
+    sha256: str
+    bytes: int
+    sizes: SizeRange
+    status: str = "unverified"
+    verified_by: str | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    float_operators: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    Attributes:
+        model: The network and its front and back stage.
+        recipe: The export, resolved.
+        artifacts: The artefacts, in the order in which they were made.
+        files: SHA-256 of every other file of the bundle, by relative path.
+        tools: Versions of the libraries that took part.
+        weights_sha256: Digest of the weights file, ``None`` for weights made in memory.
+        noise_floor: Worst PSNR in dB between the quantised program and the float program over the
+            photographs, both run in torch: what quantising costs before any lowering. ``None``
+            when nothing was quantised.
+        sources: The user's source line (``file:line``) of every operator, by graph node name.
+        frames: How frames are to be read where the app does not say otherwise.
+        output: How pictures are to be written, likewise.
+        parity: The parity record, as :func:`edgeexpo.parity.record` made it; ``None`` if never run.
+        schema_version: Version of this layout.
+    """
+
+    model: ModelSpec
+    recipe: Recipe
+    artifacts: tuple[Artifact, ...]
+    files: Mapping[str, str]
+    tools: Mapping[str, str]
+    weights_sha256: str | None = None
+    noise_floor: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    frames: FrameFormat = field(default_factory=FrameFormat)
+    output: FrameFormat = field(default_factory=FrameFormat)
+    parity: Any = None
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def status(self) -> str:
+        """The worst status of any artefact."""
+        found = {a.status for a in self.artifacts}
+        return next((s for s in STATUSES if s in found), "unverified")
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` into ``folder`` in one step: a temporary file, then a rename."""
+    text = json.dumps(to_json(manifest), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_file(folder / MANIFEST, text.encode())

@@ -1,0 +1,263 @@
+"""What is in an artefact file: inputs, outputs, operators, bytes; one function a format.
+
+Each returns JSON values: ``kind``, ``inputs`` and ``outputs`` (``{name, shape, dtype}``, ``None``
+where an axis is dynamic), ``operators`` (name -> count) and what the format adds. An artefact also
+has ``engine_graph``: what its engine computes on integers, or ``error`` if that cannot be said.
+"""
+
+from __future__ import annotations
+
+import collections
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
+from edgeexpo.inspection.census import coreml_census, onnxruntime_census, pte_census, tflite_census
+from edgeexpo.inspection.pte import read_pte
+from edgeexpo.inspection.tflite import Tensor, read_tflite
+from edgeexpo.spec import to_json
+
+Contents = dict[str, Any]
+
+
+def onnx_contents(path: Path) -> Contents:
+    """Contents of an ``.onnx`` file, with its opset.
+
+    Raises:
+        BundleError: It is no ONNX model.
+        MissingDependencyError: The package onnx is not installed.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise _missing("onnx", path) from error
+    try:
+        model = onnx.load(path)
+    except DecodeError as error:
+        raise _damaged(path, "an ONNX model", error) from error
+    if not model.graph.node:
+        raise _damaged(path, "an ONNX model", "it has no operators")
+
+    def tensors(values: Iterable[Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": value.name,
+                "shape": [
+                    d.dim_value if d.HasField("dim_value") else None
+                    for d in value.type.tensor_type.shape.dim
+                ],
+                "dtype": onnx.helper.tensor_dtype_to_np_dtype(
+                    value.type.tensor_type.elem_type
+                ).name,
+            }
+            for value in values
+        ]
+
+    return {
+        "kind": "onnx",
+        "opset": {o.domain or "ai.onnx": o.version for o in model.opset_import},
+        "inputs": tensors(model.graph.input),
+        "outputs": tensors(model.graph.output),
+        "operators": _histogram(node.op_type for node in model.graph.node),
+        "engine_graph": _onnxruntime_graph(path),
+    }
+
+
+def _onnxruntime_graph(path: Path) -> dict[str, Any]:
+    try:
+        graph: dict[str, Any] = to_json(onnxruntime_census(path))
+    except (EngineError, MissingDependencyError) as error:
+        return {"error": str(error)}
+    return graph
+
+
+def pte_contents(path: Path) -> Contents:
+    """Contents of a ``.pte`` file: what is delegated, to whom, and what stays portable.
+
+    ``operators`` are the portable kernels that are called; ``delegates`` has one entry a delegate
+    with the operators inside (XNNPACK's graph is read; other backends' are opaque);
+    ``delegated_share`` is delegated operators / all operators, ``None`` with an opaque delegate.
+
+    Raises:
+        BundleError: It is no ExecuTorch program.
+        MissingDependencyError: executorch is not installed.
+    """
+    try:
+        program = read_pte(path)
+        inputs, outputs = (
+            [_pte_tensor(program.plan, i) for i in side]
+            for side in (program.plan.inputs, program.plan.outputs)
+        )
+    except ImportError as error:
+        raise _missing("executorch", path) from error
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        raise _damaged(path, "an ExecuTorch program", error) from error
+    inside = [None if d.operators is None else len(d.operators) for d in program.delegates]
+    total = sum(n or 0 for n in inside)
+    share = None if None in inside else total / max(total + len(program.kernels), 1)
+    return {
+        "kind": "executorch",
+        "inputs": inputs,
+        "outputs": outputs,
+        "operators": _histogram(".".join(kernel) for kernel in program.kernels),
+        "delegates": [
+            {
+                "id": d.backend,
+                "operators": None
+                if d.operators is None
+                else _histogram(o.name for o in d.operators),
+            }
+            for d in program.delegates
+        ],
+        "delegate_calls": len(program.called),
+        "delegated_share": share,
+        "engine_graph": to_json(pte_census(program)),
+    }
+
+
+def _pte_tensor(plan: Any, index: int) -> dict[str, Any]:
+    value = plan.values[index].val
+    bounded = value.shape_dynamism != 0
+    tensor = {"name": None, "shape": list(value.sizes), "dtype": value.scalar_type.name.lower()}
+    return {**tensor, "upper_bound": bounded}
+
+
+def coreml_contents(path: Path) -> Contents:
+    """Contents of an ``.mlpackage``: MIL operators, precision of the arithmetic, weights' bytes.
+
+    Raises:
+        BundleError: It is no Core ML package, or not an mlprogram.
+        MissingDependencyError: coremltools is not installed.
+    """
+    try:
+        import coremltools as ct
+        from coremltools.proto import FeatureTypes_pb2, MIL_pb2
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise _missing("coremltools", path) from error
+    try:
+        spec = ct.utils.load_spec(str(path))
+    except (RuntimeError, DecodeError) as error:
+        raise _damaged(path, "a Core ML package", error) from error
+    if spec.WhichOneof("Type") != "mlProgram":
+        raise _damaged(path, "an mlprogram", f"its type is {spec.WhichOneof('Type')}")
+    function = spec.mlProgram.functions["main"]
+    operations = function.block_specializations[function.opset].operations
+    types = [
+        o.type.tensorType.dataType for op in operations for o in op.outputs if op.type == "conv"
+    ]
+
+    def tensors(features: Iterable[Any]) -> list[dict[str, Any]]:
+        names = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType
+        return [
+            {
+                "name": f.name,
+                "shape": list(f.type.multiArrayType.shape),
+                "dtype": names.Name(f.type.multiArrayType.dataType).lower(),
+            }
+            for f in features
+        ]
+
+    return {
+        "kind": "coreml",
+        "opset": function.opset,
+        "inputs": tensors(spec.description.input),
+        "outputs": tensors(spec.description.output),
+        "operators": _histogram(op.type for op in operations if op.type != "const"),
+        "convolution_precision": _histogram(MIL_pb2.DataType.Name(t).lower() for t in types),
+        "engine_graph": to_json(coreml_census(path)),
+        "weights_bytes": sum(p.stat().st_size for p in path.rglob("weight.bin")),
+    }
+
+
+def tflite_contents(path: Path) -> Contents:
+    """Contents of a ``.tflite`` file.
+
+    Raises:
+        BundleError: It is no LiteRT model.
+        MissingDependencyError: ai-edge-litert is not installed.
+    """
+    try:
+        graph = read_tflite(path)
+    except ImportError as error:
+        raise _missing("ai-edge-litert", path, "litert-runtime") from error
+    except ValueError as error:
+        raise _damaged(path, "a LiteRT model", error) from error
+
+    def tensors(values: Iterable[Tensor]) -> list[dict[str, Any]]:
+        return [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype} for t in values]
+
+    return {
+        "kind": "litert",
+        "inputs": tensors(graph.inputs),
+        "outputs": tensors(graph.outputs),
+        "operators": _histogram(operator.name for operator in graph.operators),
+        "engine_graph": to_json(tflite_census(graph)),
+    }
+
+
+def program_contents(path: Path) -> Contents:
+    """Contents of a ``.pt2`` file, a program saved by ``torch.export``.
+
+    Raises:
+        BundleError: It is no such program.
+        MissingDependencyError: torch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise _missing("torch", path) from error
+    if not zipfile.is_zipfile(path):
+        raise _damaged(path, "a program of torch.export", "it is not a zip archive")
+    try:
+        program = torch.export.load(path)
+    except (RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise _damaged(path, "a program of torch.export", error) from error
+    nodes = {node.name: node for node in program.graph.nodes}
+
+    def tensors(names: Iterable[str]) -> list[dict[str, Any]]:
+        values = {name: nodes[name].meta["val"] for name in names}
+        return [
+            {
+                "name": name,
+                "shape": [d if isinstance(d, int) else None for d in value.shape],
+                "dtype": str(value.dtype).removeprefix("torch."),
+            }
+            for name, value in values.items()
+        ]
+
+    signature = program.graph_signature
+    return {
+        "kind": "program",
+        "inputs": tensors(str(n) for n in signature.user_inputs),
+        "outputs": tensors(str(n) for n in signature.user_outputs),
+        "operators": _histogram(str(n.target) for n in nodes.values() if n.op == "call_function"),
+    }
+
+
+def _histogram(names: Iterable[str]) -> dict[str, int]:
+    return dict(collections.Counter(names).most_common())
+
+
+def _damaged(path: Path, expected: str, reason: object) -> BundleError:
+    return BundleError(f"{path} is not {expected}: {reason}; export it again")
+
+
+def _missing(package: str, path: Path, extra: str = "export") -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{package} is not installed and reads {path.suffix}; "
+        f"in a clone of edgeexpo: pip install '.[{extra}]'"
+    )
+
+
+READERS: Mapping[str, Any] = {
+    ".onnx": onnx_contents,
+    ".pte": pte_contents,
+    ".mlpackage": coreml_contents,
+    ".tflite": tflite_contents,
+    ".pt2": program_contents,
+}
+"""Suffix -> the function that reads it."""

@@ -1,0 +1,38 @@
+"""MIL's integer activations in torch; integers are held as float32 numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from edgeexpo.mil.values import Arguments, Operator, along, real
+
+
+def _quantize(a: Arguments, own: bool) -> torch.Tensor:
+    x = real(a["input"])
+    low, high = (-128, 127) if a["output_dtype"] == "int8" else (0, 255)
+    scale = along(a["scale"], a.get("axis"), x)
+    y = (x.div_(scale) if own else x / scale).round_()
+    if a.get("zero_point") is not None:
+        y += along(a["zero_point"], a.get("axis"), x)
+    return y.clamp_(low, high)
+
+
+def _dequantize(a: Arguments, own: bool) -> torch.Tensor:
+    x = real(a["input"])
+    scale = along(a["scale"], a.get("axis"), x)
+    if a.get("zero_point") is not None:
+        zero = along(a["zero_point"], a.get("axis"), x)
+        return (x.sub_(zero) if own else x - zero).mul_(scale)
+    return x.mul_(scale) if own else x * scale
+
+
+INTEGERS: dict[str, Operator] = {
+    "quantize": lambda a: _quantize(a, own=False),
+    "dequantize": lambda a: _dequantize(a, own=False),
+}
+
+INTEGERS_IN_PLACE: dict[str, Operator] = {
+    "quantize": lambda a: _quantize(a, own=True),
+    "dequantize": lambda a: _dequantize(a, own=True),
+}
+"""The same, written over an input that nobody reads afterwards."""

@@ -1,0 +1,219 @@
+"""The first layer where an artefact leaves its program by more than its share.
+
+Every layer is judged on what the artefact itself fed it: the program's operator is applied to the
+artefact's own values above it, and what it gives is compared with the artefact's own value. Errors
+of earlier layers do not count again, so that the share of a layer is what its own rounding
+explains: part of a step where its result is quantised, units in the last place where it is float.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.fx import GraphModule, Node
+
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
+from edgeexpo.errors import MissingDependencyError, UsageError
+from edgeexpo.imaging.samples import Sample
+from edgeexpo.imaging.samples import samples as pictures
+from edgeexpo.parity.localisation.alignment import align
+from edgeexpo.parity.localisation.judge import Judge, Layer
+from edgeexpo.parity.localisation.tolerances import STEP_SHARE, Share
+from edgeexpo.parity.localisation.trace import Arrays, Tracer
+from edgeexpo.parity.localisation.trace_program import run_program
+from edgeexpo.parity.reference import load_program
+from edgeexpo.progress import track
+from edgeexpo.runtime.stages import front
+from edgeexpo.spec import ModelSpec, SizeRange
+
+SIDE = 128
+"""Side in pixels of the pictures that are traced, where the artefact takes it."""
+
+PICTURES = 2
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """What was found in one artefact; true when every layer keeps its share.
+
+    Attributes:
+        file: The artefact.
+        target: Its target.
+        precision: Its precision.
+        engine: What ran it.
+        caveat: What this way of looking cannot see.
+        picture: The picture that ``layers`` were judged on: that of the first fault, if any.
+        size: Its height and width in pixels.
+        coverage: Share of the artefact's values that were aligned with the program.
+        layers: In the order of the program.
+    """
+
+    file: str
+    target: str
+    precision: str
+    engine: str
+    caveat: str
+    picture: str
+    size: tuple[int, int]
+    coverage: float
+    layers: tuple[Layer, ...]
+
+    @property
+    def first(self) -> Layer | None:
+        """The first layer that leaves its share."""
+        return next((layer for layer in self.layers if layer.fault), None)
+
+    def __bool__(self) -> bool:
+        return self.first is None
+
+
+def localise(
+    bundle: Bundle | str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    precision: str | None = None,
+    images: str | os.PathLike[str] | None = None,
+    samples: Sequence[Sample] | None = None,
+) -> Localisation:
+    """Find the first layer where an artefact of ``bundle`` leaves its program.
+
+    The program is ``quantized.pt2`` for an INT8 artefact, else ``reference.pt2``.
+
+    Args:
+        bundle: A bundle or its folder.
+        target: Artefact to look into; by default the one that ``run`` would take.
+        precision: Likewise.
+        images: Folder of photographs or brackets, of which two are traced; embedded photographs by
+            default.
+        samples: Frames to use instead of ``images``, of a size that the artefact takes.
+
+    Raises:
+        BundleError: A file is missing or was changed, or no artefact matches.
+        EngineError: The artefact cannot be traced.
+        MissingDependencyError: The engine is not installed.
+        UsageError: The images cannot be used, or the target's files not be looked into.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    artifact = opened.select(target, precision)
+    look = _Look(opened, artifact)
+    spec = opened.manifest.model
+    if samples is None:
+        source = None if images is None else Path(images)
+        samples = pictures(len(spec.frames), source, traced_size(artifact.sizes))
+    shown = track(_inputs(spec, samples), f"Tracing {artifact.file}")
+    return min((look(name, inputs) for name, inputs in shown), key=_order)
+
+
+class _Look:
+    """Looks into one artefact, picture by picture."""
+
+    def __init__(self, bundle: Bundle, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._path = bundle.file(artifact.file)
+        self._names = tuple(t.name for t in bundle.manifest.model.inputs)
+        self._tracer = tracer_of(artifact, bundle.manifest.model)
+        self._floats: GraphModule = load_program(bundle, "reference.pt2").module()
+        self._module = self._floats
+        if artifact.precision == "int8":
+            self._module = load_program(bundle, "quantized.pt2").module()
+        self._share = Share(artifact.target, artifact.precision)
+        self._sources = bundle.manifest.sources
+
+    def __call__(self, picture: str, inputs: Arrays) -> Localisation:
+        trace = self._tracer(self._path, inputs)
+        alignment = align(self._module, self._names, inputs, trace, self._share)
+        floats = _values(self._floats, inputs, self._names)
+        judge = Judge(self._module, self._share, self._sources, floats)
+        height, width = next(iter(inputs.values())).shape[2:]
+        return Localisation(
+            self._artifact.file,
+            self._artifact.target,
+            self._artifact.precision,
+            self._tracer.engine,
+            self._tracer.caveat,
+            picture,
+            (height, width),
+            alignment.coverage,
+            tuple(judge(pair) for pair in alignment.pairs),
+        )
+
+
+def traced_size(sizes: SizeRange) -> tuple[int, int]:
+    """The largest (height, width) up to :data:`SIDE` that an artefact takes, else its smallest."""
+    if sizes.enumerated:
+        small = [s for s in sizes.enumerated if max(s) <= SIDE]
+        return max(small, default=min(sizes.enumerated))
+    if sizes.smallest == sizes.largest:
+        return sizes.largest
+    height, width = (
+        max(low, min(high, SIDE) // sizes.multiple * sizes.multiple)
+        for low, high in zip(sizes.smallest, sizes.largest, strict=True)
+    )
+    return height, width
+
+
+def _order(found: Localisation) -> tuple[int, float]:
+    """By the place of the first fault; where there is none, by the nearest to its share."""
+    for index, layer in enumerate(found.layers):
+        if layer.fault:
+            return index, 0.0
+    return len(found.layers), -max((r.error / r.share for r in found.layers if r.share), default=0)
+
+
+def tracer_of(artifact: Artifact, spec: ModelSpec) -> Tracer:
+    """What runs and looks into ``artifact``.
+
+    Raises:
+        UsageError: Its target's files cannot be looked into.
+        MissingDependencyError: Its engine is not installed.
+    """
+    if artifact.target not in STEP_SHARE:
+        raise UsageError(
+            f"debug does not look into {artifact.target} files; expected one of "
+            f"{', '.join(STEP_SHARE)}: choose another --target of the same program"
+        )
+    try:
+        if artifact.target == "onnx":
+            from edgeexpo.parity.localisation.trace_onnx import OnnxTracer
+
+            return OnnxTracer()
+        if artifact.target == "coreml":
+            from edgeexpo.parity.localisation.trace_coreml import CoremlTracer
+
+            return CoremlTracer()
+        from edgeexpo.parity.localisation.trace_executorch import ExecutorchTracer
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"debug needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
+        ) from error
+    return ExecutorchTracer(tuple(t.name for t in spec.inputs), artifact.sizes.largest)
+
+
+def _inputs(spec: ModelSpec, samples: Sequence[Sample]) -> list[tuple[str, Arrays]]:
+    return [
+        (
+            sample.name,
+            {
+                name: np.ascontiguousarray(value.transpose(2, 0, 1)[None], np.float32)
+                for name, value in front(spec, sample.frames, sample.ev).items()
+            },
+        )
+        for sample in samples[:PICTURES]
+    ]
+
+
+def _values(
+    module: GraphModule, inputs: Arrays, names: tuple[str, ...]
+) -> Mapping[str, np.ndarray]:
+    values: dict[str, np.ndarray] = {}
+
+    def keep(node: Node, value: np.ndarray) -> None:
+        values[node.name] = value
+
+    run_program(module, inputs, names, keep)
+    return values

@@ -1,0 +1,74 @@
+"""The error that a layer may have: what rounding in an artefact's own arithmetic explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch.fx import Node
+
+from edgeexpo.parity.localisation.trace import Grid
+from edgeexpo.parity.localisation.trace_program import is_quantizer, node_grid, operator
+
+MARGIN = 4.0
+"""How many times its share the error of a layer may be."""
+
+STEP_SHARE = {"onnx": 0.05, "executorch": 0.05, "coreml": 0.25}
+"""RMS that rounding explains in a quantised value, in steps. Core ML computes in fp16 what it then
+quantises: up to a quarter of the values fall to the other side of a step."""
+
+FLIP = 0.5
+"""One value that falls to the other side, in steps, in a channel of one value."""
+
+EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
+ROUNDINGS = {"fp32": 60.0, "fp16": 1.0, "int8": 500.0}
+"""RMS that rounding explains in a float value, in units of :data:`EPSILON` of its RMS: summation in
+another order; in an INT8 artefact also the rounding of a bias to the accumulator's step."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Allowed RMS errors of the values of one artefact.
+
+    Attributes:
+        target: The artefact's target.
+        precision: The artefact's precision.
+    """
+
+    target: str
+    precision: str
+
+    def __call__(self, node: Node, value: np.ndarray, half: bool) -> np.ndarray:
+        """Allowed RMS error of each channel.
+
+        Args:
+            node: The program's node.
+            value: What it should give.
+            half: Whether the artefact holds it in fp16.
+        """
+        count = value[:, 0].size if value.ndim == 4 else value.size
+        grid = node_grid(node) or _next_grid(node)
+        size = float(np.sqrt(np.mean(np.square(value, dtype=np.float64))))
+        kind = "fp16" if half else "int8" if self.precision == "int8" else "fp32"
+        rounding = ROUNDINGS[kind] * EPSILON["fp16" if half else "fp32"] * size
+        if grid is not None and (not half or is_quantizer(node)):
+            steps = STEP_SHARE[self.target] + FLIP / np.sqrt(count)
+            rounding = max(rounding, grid.scale * steps)
+        return np.asarray(MARGIN * rounding)
+
+
+def channel_error(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """RMS error of each channel of NCHW values; one number for others."""
+    axes = (0, 2, 3) if found.ndim == 4 else None
+    with np.errstate(all="ignore"):
+        return np.atleast_1d(np.sqrt(np.mean(np.square(found - expected), axis=axes)))
+
+
+def _next_grid(node: Node) -> Grid | None:
+    """The grid of the quantiser that reads ``node``, through activations at most."""
+    for user in node.users:
+        if operator(user) == "quantize_per_tensor":
+            return next((g for u in user.users if (g := node_grid(u)) is not None), None)
+        if operator(user) in ("relu", "relu_", "clamp", "leaky_relu", "hardtanh"):
+            return _next_grid(user)
+    return None

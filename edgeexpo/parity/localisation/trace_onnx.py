@@ -1,0 +1,108 @@
+"""Intermediate values of an ``.onnx`` file: a copy in memory whose every value is an output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import EngineError
+from edgeexpo.parity.localisation.trace import COPY, Arrays, Grid, Traced, kind
+from edgeexpo.runtime.engines.base import first_line
+
+_COPIES = frozenset(("Cast",))
+
+
+class OnnxTracer:
+    """Runs a copy of the graph in which every value is an output, without optimisations."""
+
+    engine = "onnxruntime, graph optimisations off"
+
+    def __init__(self) -> None:
+        self.caveat = "graph optimisations are off in the copy that is traced"
+
+    def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
+        """Run the copy once, and the file itself as ``run`` does, for what fusing changes."""
+        import onnx
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        model = onnx.load(path)
+        constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+        nodes = [n for n in model.graph.node if not _is_constant(n, constants)]
+        output = model.graph.output[0].name
+        wanted = [name for node in nodes for name in node.output if name]
+        model.graph.output.extend(
+            onnx.helper.make_empty_tensor_value_info(name) for name in wanted if name != output
+        )
+        levels = onnxruntime.GraphOptimizationLevel
+        try:
+            tapped = _session(model.SerializeToString(), levels.ORT_DISABLE_ALL)
+            found = dict(zip(wanted, tapped.run(wanted, dict(inputs)), strict=True))
+            fused = _session(path, levels.ORT_ENABLE_ALL).run([output], dict(inputs))[0]
+        except (
+            RuntimeError,
+            ValueError,
+            state.Fail,
+            state.InvalidArgument,
+            state.InvalidGraph,
+        ) as error:
+            raise EngineError(
+                f"ONNX Runtime cannot trace {path.name}: {first_line(error)}"
+            ) from error
+        gap = float(np.abs(fused - found[output]).max())
+        self.caveat = (
+            "graph optimisations are off in the copy that is traced; "
+            f"with them on the output differs by at most {gap:.2g}"
+        )
+        return list(_traced(nodes, found, constants))
+
+
+def _session(model: Path | bytes, level: Any) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _is_constant(node: Any, constants: dict[str, np.ndarray]) -> bool:
+    """Whether all that ``node`` reads is stored; its results are then stored as well."""
+    if all(not name or name in constants for name in node.input):
+        constants.update({name: np.zeros(0) for name in node.output})
+        return True
+    return False
+
+
+def _traced(
+    nodes: list[Any], found: dict[str, np.ndarray], constants: dict[str, np.ndarray]
+) -> Any:
+    """Floating-point values; what lies between two of them (integer codes) is looked through."""
+    sources: dict[str, tuple[str, ...]] = {}
+    for node in nodes:
+        read = [n for n in node.input if n and n not in constants]
+        inputs = tuple(dict.fromkeys(s for name in read for s in sources.get(name, (name,))))
+        for name in node.output:
+            value = found.get(name)
+            if value is None or value.dtype.kind != "f":
+                sources[name] = inputs
+                continue
+            sources[name] = (name,)
+            grid = None
+            if node.op_type == "DequantizeLinear":
+                grid = _grid(node, constants, found[node.input[0]].dtype)
+            word = COPY if node.op_type in _COPIES else kind(node.op_type)
+            half = value.dtype == np.float16
+            real = value.astype(np.float32)
+            yield Traced(name, node.op_type, (word,), inputs, real, grid, half)
+
+
+def _grid(node: Any, constants: dict[str, np.ndarray], dtype: Any) -> Grid | None:
+    stored = [constants.get(name) for name in node.input[1:3]]
+    if any(part is None or part.size != 1 for part in stored):
+        return None
+    limits = np.iinfo(dtype)
+    scale, zero_point = (part.reshape(-1)[0] for part in stored if part is not None)
+    return Grid(float(scale), int(zero_point), int(limits.min), int(limits.max))

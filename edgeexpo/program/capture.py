@@ -1,0 +1,250 @@
+"""A module captured as one ``torch.export`` program: the common source of every lowering."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+from torch.fx import Node
+
+from edgeexpo.errors import ModuleError
+from edgeexpo.program.contractions import matrix_contractions
+from edgeexpo.program.identities import remove_identities
+from edgeexpo.program.scalars import real_bounds
+from edgeexpo.program.source import find_source
+from edgeexpo.progress import note
+from edgeexpo.spec import SizeRange, TensorSpec
+
+SMALLEST_SIDE = 16
+"""Smallest height or width of a dynamic program, in pixels (rounded up to the multiple)."""
+
+_REWRITES = (remove_identities, real_bounds, matrix_contractions)
+"""What is done to every program before anything else sees it."""
+
+CAPTURE_ERRORS = (
+    torch._dynamo.exc.TorchDynamoException,
+    torch.fx.experimental.symbolic_shapes.ConstraintViolationError,
+    torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    AssertionError,
+)
+"""What a user's ``forward`` and the tracer may raise; anything else is a bug of ours."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An exported program with the names and sizes that its artefacts keep.
+
+    Attributes:
+        exported: Takes NCHW float32 tensors in the order of ``tensors``, returns one NCHW tensor.
+        tensors: Its inputs, in order; those with a ``size`` of their own keep it.
+        outputs: Output names; exactly one.
+        sizes: Heights and widths of the other inputs; equal bounds when the network fixes its size.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+    """
+
+    exported: ExportedProgram
+    tensors: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    sizes: SizeRange
+    precision: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Input names, in order."""
+        return tuple(spec.name for spec in self.tensors)
+
+    @property
+    def dynamic(self) -> bool:
+        """True when height and width may vary between the bounds."""
+        return self.sizes.smallest != self.sizes.largest
+
+
+def capture(
+    module: torch.nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    size: tuple[int, int],
+    multiple: int = 1,
+    precision: str = "fp32",
+) -> Program:
+    """Capture ``module`` with height and width bounded by ``size``.
+
+    A network that fixes its own size (a constant shape in its ``forward``) is captured at exactly
+    ``size``, one whose inputs all have a size of their own at the first one's; the result's
+    ``sizes`` say so.
+
+    Args:
+        module: Takes one NCHW float32 tensor per input spec and returns one NCHW tensor.
+        inputs: Specs of the inputs; they give names, channels, and sizes that do not vary.
+        outputs: Specs of the outputs; exactly one.
+        size: Largest (height, width) in pixels.
+        multiple: Heights and widths are multiples of this.
+        precision: Recorded in the result.
+
+    Raises:
+        ModuleError: ``forward`` fails, returns something else than one tensor, or depends on the
+            values of its input; the message names the user's line.
+    """
+    size = next((s.size for s in inputs if s.size and all(t.size for t in inputs)), size)
+    check_size(size, multiple)
+    module = module.eval()
+    check_forward(module, _examples(inputs, size))
+    labels = tuple(s.name for s in outputs)
+    fixed = SizeRange(largest=size, smallest=size, multiple=multiple)
+    sizes = fixed if all(s.size for s in inputs) else size_range(size, multiple)
+    for candidate in dict.fromkeys((sizes, fixed)):
+        example = _examples(inputs, _trace_size(candidate))
+        try:
+            check_forward(module, example)
+            exported = _export(module, example, _dynamic_shapes(candidate, inputs))
+        except ModuleError as error:
+            if candidate == fixed or not _depends_on_size(error):
+                raise
+            note(f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}")
+            continue
+        program = Program(exported, tuple(inputs), labels, candidate, precision)
+        graph_module = exported.module()
+        changed = [step(graph_module) for step in _REWRITES]
+        return recapture(program, graph_module, precision) if any(changed) else program
+    raise AssertionError("the fixed size either returns or raises")
+
+
+def recapture(program: Program, module: torch.nn.Module, precision: str) -> Program:
+    """Capture a transformed graph module with the names and sizes of ``program``."""
+    shapes = _dynamic_shapes(program.sizes, program.tensors)
+    exported = _export(module, _examples(program.tensors, _trace_size(program.sizes)), shapes)
+    return dataclasses.replace(program, exported=exported, precision=precision)
+
+
+def at_one_size(program: Program) -> Program:
+    """``program`` described as one that takes its largest size alone, for :func:`recapture`."""
+    only = program.sizes.largest
+    sizes = SizeRange(largest=only, smallest=only, multiple=program.sizes.multiple)
+    return dataclasses.replace(program, sizes=sizes)
+
+
+def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
+    """Bounds for a dynamic program of at most ``size``."""
+    low = max(multiple, -(-SMALLEST_SIDE // multiple) * multiple)
+    return SizeRange(
+        largest=size, smallest=(min(low, size[0]), min(low, size[1])), multiple=multiple
+    )
+
+
+def check_size(size: tuple[int, int], multiple: int) -> None:
+    """Raise :class:`ModuleError` unless both sides are positive multiples of ``multiple``."""
+    if any(s < max(multiple, SMALLEST_SIDE) or s % multiple for s in size):
+        raise ModuleError(
+            f"size is {size[0]}x{size[1]}; expected a height and width of at least "
+            f"{max(multiple, SMALLEST_SIDE)} in multiples of {multiple}"
+        )
+
+
+def example_inputs(program: Program, size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+    """Zero tensors that ``program`` accepts, of ``size`` where an input has none of its own."""
+    return tuple(torch.zeros(1, t.channels, *(t.size or size)) for t in program.tensors)
+
+
+def placeholders(exported: ExportedProgram) -> Iterator[Node]:
+    """The graph's user inputs, without parameters, buffers and constants."""
+    wanted = set(exported.graph_signature.user_inputs)
+    return (n for n in exported.graph.nodes if n.op == "placeholder" and n.name in wanted)
+
+
+def _dynamic_shapes(
+    sizes: SizeRange, inputs: Sequence[TensorSpec]
+) -> tuple[dict[int, Any], ...] | None:
+    """``torch.export``'s description of the free axes; ``None`` when the size is fixed."""
+    if sizes.smallest == sizes.largest:
+        return None
+    axes = {}
+    for axis, name in ((2, "height"), (3, "width")):
+        low, high = sizes.smallest[axis - 2], sizes.largest[axis - 2]
+        if low < high:
+            step = sizes.multiple
+            free = Dim(name, min=low // step, max=high // step)
+            axes[axis] = free if step == 1 else step * free
+    return tuple({} if spec.size else axes for spec in inputs)
+
+
+def _depends_on_size(error: ModuleError) -> bool:
+    """True when the network runs at its own size and failed only because that may not vary."""
+    return "depends on the values" not in str(error)
+
+
+def _trace_size(sizes: SizeRange) -> tuple[int, int]:
+    """A small size with different sides: neither 0 nor 1, and no side equal to a bound."""
+    low, high, step = sizes.smallest, sizes.largest, sizes.multiple
+    return (min(high[0], low[0] + 2 * step), min(high[1], low[1] + 4 * step))
+
+
+def _examples(inputs: Sequence[TensorSpec], size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(
+        torch.rand(1, spec.channels, *(spec.size or size), generator=generator) for spec in inputs
+    )
+
+
+def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Run ``module`` once and return its NCHW output.
+
+    Raises:
+        ModuleError: ``forward`` fails or returns something else than one NCHW tensor.
+    """
+    try:
+        with torch.no_grad():
+            output = module(*example)
+    except CAPTURE_ERRORS as error:
+        raise ModuleError(
+            f"forward failed on inputs {_shapes(example)}: {_first_line(error)}"
+            f"{find_source(error)}; expected NCHW float32 pictures in [0,1]"
+        ) from error
+    if not isinstance(output, torch.Tensor):
+        raise ModuleError(
+            f"forward returned a {type(output).__name__}; expected one NCHW tensor: "
+            "wrap the module so that it returns the picture alone"
+        )
+    if output.dim() != 4:
+        raise ModuleError(f"forward returned shape {tuple(output.shape)}; expected NCHW")
+    return output
+
+
+def _export(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    dynamic_shapes: tuple[dict[int, Any], ...] | None,
+) -> ExportedProgram:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
+    except CAPTURE_ERRORS as error:
+        kind = type(error).__name__
+        text = str(error)
+        if "data-dependent" in text.lower() or "GuardOnDataDependent" in kind:
+            raise ModuleError(
+                f"forward depends on the values of its input{find_source(error)}; expected the "
+                "same operations for every picture: replace the branch by torch.where"
+            ) from error
+        raise ModuleError(
+            f"the module cannot be traced ({kind}: {_first_line(error)}){find_source(error)}"
+        ) from error
+
+
+def _shapes(tensors: Sequence[torch.Tensor]) -> str:
+    return ", ".join("x".join(map(str, t.shape)) for t in tensors)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,303 @@
+"""Which channels of a network belong together, so that they can only be removed together.
+
+The dependency graph of G. Fang et al., "DepGraph: Towards any structural pruning", CVPR 2023, read
+from the ``torch.export`` program instead of from autograd as Torch-Pruning 1.6.1 does: autograd
+does not record pictures that are concatenated, the factor of a pixel shuffle or a broadcast, and
+whatever Torch-Pruning does not know it takes for elementwise. Here every channel of every tensor
+and parameter carries a label, an operator says which labels are one, and labels that reach an
+operator without a rule, the input or the output are never removed.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+
+from edgeexpo.errors import ModuleError
+from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
+from edgeexpo.program.source import find_source
+from edgeexpo.pruning.channel_rules import (
+    RULES,
+    Labels,
+    Rule,
+    UnfitError,
+    count,
+    item,
+    unknown,
+)
+
+Axis = tuple[str, int]
+"""A parameter or buffer by name, and one of its axes."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Units that touch the same axes: the choice of which of them to keep is free.
+
+    Attributes:
+        name: The layer that makes them first, in the order of the program.
+        axes: Axis -> unit -> positions that are removed with the unit (units x positions each).
+        share: Fewest channels of one activation that a unit is.
+        labels: Unit -> the label that stands for it (:meth:`Follower.roots`).
+    """
+
+    name: str
+    axes: Mapping[Axis, Labels]
+    share: int
+    labels: tuple[int, ...]
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(next(iter(self.axes.values())))
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What may be removed from a network, what may not, and what its layers cost.
+
+    Attributes:
+        blocks: Everything that may be removed.
+        whole: Layer -> why (some of) its output channels are never removed.
+        places: Weight -> positions at which each of its entries is multiplied, over all calls.
+        outputs: Weight -> its axis that counts what the layer makes.
+        shapes: Parameter or buffer -> shape.
+    """
+
+    blocks: tuple[Block, ...]
+    whole: Mapping[str, str]
+    places: Mapping[str, int]
+    outputs: Mapping[str, int]
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+def find_channels(module: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> Channels:
+    """Follow every channel of ``module`` through its program for ``examples`` (NCHW each).
+
+    Raises:
+        ModuleError: ``forward`` fails or cannot be traced; the message names the user's line.
+    """
+    check_forward(module, examples)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module, examples)
+    except CAPTURE_ERRORS as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:160]
+        raise ModuleError(
+            f"the module cannot be followed ({reason}){find_source(error)}; expected the same "
+            "operations for every picture"
+        ) from error
+    kept = {InputKind.PARAMETER, InputKind.BUFFER}
+    tied = _first_names(module)
+    names = {
+        spec.arg.name: tied.get(str(spec.target), str(spec.target))
+        for spec in program.graph_signature.input_specs
+        if spec.kind in kept and spec.target is not None
+    }
+    follower = Follower(names)
+    for node in program.graph.nodes:
+        follower.follow(node)
+    return follower.result(_layers(module))
+
+
+def _first_names(module: torch.nn.Module) -> dict[str, str]:
+    """Every parameter's name -> the first name of the same parameter, for tied ones."""
+    first: dict[int, str] = {}
+    named = list(module.named_parameters(remove_duplicate=False))
+    return {name: first.setdefault(id(value), name) for name, value in named}
+
+
+def _layers(module: torch.nn.Module) -> list[str]:
+    return [n for n, m in module.named_modules() if next(m.children(), None) is None]
+
+
+class Follower:
+    """Labels of the channels (axis 1) of activations and of all axes of parameters.
+
+    Args:
+        names: Nodes of parameters and buffers, by name -> what they are called.
+        rules: Operators that keep channels apart; all others fix them.
+    """
+
+    def __init__(self, names: Mapping[str, str], rules: Mapping[str, Rule] = RULES) -> None:
+        self._names, self._rules = names, rules
+        self._parents: list[int] = []
+        self._reasons: dict[int, str] = {}
+        self._channels: dict[Node, Any] = {}
+        self._axes: dict[Node, list[Labels]] = {}
+        self._parameters: dict[str, list[Labels]] = {}
+        self._activations: list[Labels] = []
+        self._places: dict[str, int] = {}
+        self._outputs: dict[str, int] = {}
+
+    def follow(self, node: Node) -> None:
+        """Give the results of ``node`` their labels."""
+        if node.op in ("placeholder", "get_attr"):
+            self._place(node)
+        elif node.op == "output":
+            for source in node.all_input_nodes:
+                self.fix(source, "it reaches the output")
+        elif node.op == "call_function" and node.meta.get("val") is not None:
+            self._channels[node] = self._follow(node)
+
+    def _follow(self, node: Node) -> Any:
+        schema = getattr(node.target, "_schema", None)
+        name = "" if schema is None else schema.name.removeprefix("aten::")
+        rule = item if node.target is operator.getitem else self._rules.get(name, unknown)
+        try:
+            labels = rule(self, node)
+        except UnfitError:
+            return unknown(self, node)
+        fits = not isinstance(labels, np.ndarray) or len(labels) == count(node.meta["val"])
+        return labels if fits else unknown(self, node)
+
+    def _place(self, node: Node) -> None:
+        shape = tuple(node.meta["val"].shape)
+        name = self._names.get(node.name)
+        if name is None:
+            self._channels[node] = self.fresh(shape[1] if len(shape) > 1 else 1)
+            self.fix(node, "it is combined with an input")
+            return
+        self._axes[node] = self._parameters.setdefault(name, [self.fresh(n) for n in shape])
+
+    def fresh(self, number: int) -> Labels:
+        """New labels that are like no other."""
+        start = len(self._parents)
+        self._parents.extend(range(start, start + number))
+        return np.arange(start, start + number)
+
+    def root(self, label: int) -> int:
+        """The label that stands for all that are one with ``label``."""
+        while self._parents[label] != label:
+            self._parents[label] = self._parents[self._parents[label]]
+            label = self._parents[label]
+        return label
+
+    def join(self, first: Labels, second: Labels) -> Labels:
+        """Make labels one, place by place; returns the first."""
+        if first.shape != second.shape:
+            raise UnfitError
+        for a, b in zip(first.flat, second.flat, strict=True):
+            self._parents[self.root(int(a))] = self.root(int(b))
+        return first
+
+    def fix(self, node: Node, reason: str) -> None:
+        """Never remove any channel of ``node``, a parameter or an activation."""
+        self.fix_labels(self._axes.get(node, self._channels.get(node, [])), reason)
+
+    def fix_labels(self, labels: Labels | Sequence[Labels], reason: str) -> None:
+        """Never remove what these labels, or lists of them, stand for."""
+        for part in [labels] if isinstance(labels, np.ndarray) else labels:
+            for label in part.flat:
+                self._reasons.setdefault(int(label), reason)
+
+    def constant(self, number: int) -> Labels:
+        """Labels of channels that are copies or constants, so that their number is fixed."""
+        made = self.fresh(number)
+        self.fix_labels(made, "its number of channels is written in forward")
+        return made
+
+    def channels(self, node: Any) -> Labels:
+        """Labels of the channels of an activation (or of a parameter used as one)."""
+        if node in self._axes:
+            axes = self._axes[node]
+            return axes[1] if len(axes) > 1 else axes[0]
+        labels = self._channels.get(node)
+        if not isinstance(labels, np.ndarray):
+            raise UnfitError
+        return labels
+
+    def parts(self, node: Any) -> Sequence[Labels]:
+        """Labels of the channels of each of several activations."""
+        labels = self._channels[node]
+        if not isinstance(labels, list):
+            raise UnfitError
+        return labels
+
+    def weight(self, node: Any, axis: int) -> Labels:
+        """Labels of one axis of a parameter."""
+        if node not in self._axes:
+            raise UnfitError  # computed in forward: its shape cannot be narrowed
+        return self._axes[node][axis]
+
+    def aligned(self, node: Any, axis: int, rank: int) -> Labels | None:
+        """Labels of the axis of ``node`` that broadcasting aligns with ``axis`` of ``rank``."""
+        own = axis - (rank - node.meta["val"].dim())
+        if own < 0:
+            return None
+        if node in self._axes:
+            labels: Labels = self._axes[node][own]
+            return labels
+        if own != 1:
+            raise UnfitError
+        return self.channels(node)
+
+    def roots(self, node: Node) -> list[int]:
+        """The labels that stand for the channels of ``node``; none of what is no activation."""
+        labels = self._channels.get(node)
+        return [self.root(int(x)) for x in labels] if isinstance(labels, np.ndarray) else []
+
+    def fixed(self, labels: Labels) -> bool:
+        """True when all of the labels are fixed by now."""
+        fixed = {self.root(label) for label in self._reasons}
+        return all(self.root(int(label)) in fixed for label in labels.flat)
+
+    def cost(self, weight: Any, places: int, axis: int, *activations: Labels) -> None:
+        """Note a layer's cost, the axis that counts its outputs, what it reads and makes."""
+        name = self._names[weight.name]
+        self._outputs[name] = axis
+        self._places[name] = self._places.get(name, 0) + places
+        self._activations.extend(activations)
+
+    def result(self, layers: Sequence[str]) -> Channels:
+        """Blocks and reasons, once all has been followed."""
+        reasons: dict[int, str] = {}
+        for label, reason in self._reasons.items():
+            reasons.setdefault(self.root(label), reason)
+        units: dict[int, dict[Axis, list[int]]] = {}
+        whole: dict[str, str] = {}
+        for name, axes in self._parameters.items():
+            for axis, labels in enumerate(axes[:2]):
+                for position, label in enumerate(labels):
+                    root = self.root(int(label))
+                    if root not in reasons:
+                        units.setdefault(root, {}).setdefault((name, axis), []).append(position)
+                    elif self._outputs.get(name) == axis:
+                        whole.setdefault(name.rpartition(".")[0], reasons[root])
+        return Channels(
+            tuple(self._blocks(units)),
+            {layer: whole[layer] for layer in layers if layer in whole},
+            self._places,
+            self._outputs,
+            {name: tuple(len(axis) for axis in axes) for name, axes in self._parameters.items()},
+        )
+
+    def _blocks(self, units: Mapping[int, dict[Axis, list[int]]]) -> list[Block]:
+        seen: dict[int, int] = {}
+        for labels in self._activations:
+            roots, counts = np.unique([self.root(int(x)) for x in labels], return_counts=True)
+            for root, share in zip(roots.tolist(), counts.tolist(), strict=True):
+                seen[root] = min(share, seen.get(root, share))
+        grouped: dict[tuple[tuple[Axis, int], ...], list[int]] = {}
+        for root, axes in units.items():
+            signature = tuple((axis, len(places)) for axis, places in axes.items())
+            if root in seen:
+                grouped.setdefault(signature, []).append(root)
+        return [
+            Block(
+                name=signature[0][0][0].rpartition(".")[0],
+                axes={a: np.array([units[r][a] for r in roots]) for a, _ in signature},
+                share=min(seen[r] for r in roots),
+                labels=tuple(roots),
+            )
+            for signature, roots in grouped.items()
+        ]

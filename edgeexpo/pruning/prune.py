@@ -1,0 +1,251 @@
+"""Structured pruning: a network with fewer channels that computes what the masked network does.
+
+Three things, as in Torch-Pruning: which channels go together (:mod:`.channels`), how much they
+matter (:mod:`.importance`), and how many of them are removed (:mod:`.schedule`). What comes out is
+proven on the spot: the narrow network equals the full one whose removed weights are zero. Layers
+of which this is not true are left whole, and named.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import ModuleError, UsageError
+from edgeexpo.program.capture import CAPTURE_ERRORS
+from edgeexpo.pruning.channels import Channels, find_channels
+from edgeexpo.pruning.importance import Importance, Losses, magnitudes, taylor
+from edgeexpo.pruning.narrowing import Kept, masked, narrow
+from edgeexpo.pruning.schedule import (
+    Changes,
+    Scope,
+    cost,
+    levels,
+    positions,
+    schedule,
+    with_block,
+)
+from edgeexpo.pruning.step_costs import step_changes
+
+MULTIPLE = 8
+"""Channels that layers keep are a multiple of this: what engines pack."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning made.
+
+    Attributes:
+        module: The narrow network, in eval mode.
+        macs_before: Multiply-accumulates of convolutions and linear layers for the examples.
+        macs_after: The same of the narrow network.
+        parameters_before: Number of parameters.
+        parameters_after: The same of the narrow network.
+        widths: Layer -> output channels before and after.
+        whole: Layer -> why (some of) its output channels could not be removed.
+        kept: Narrowed parameter or buffer -> for each axis the positions kept, in order.
+    """
+
+    module: nn.Module
+    macs_before: int
+    macs_after: int
+    parameters_before: int
+    parameters_after: int
+    widths: Mapping[str, tuple[int, int]]
+    whole: Mapping[str, str]
+    kept: Kept
+
+    @property
+    def ratio(self) -> float:
+        """Share of the multiply-accumulates that was removed."""
+        return 1 - self.macs_after / self.macs_before
+
+
+def prune(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    *,
+    ratio: float | None,
+    importance: Importance = "magnitude",
+    scope: Scope = "uniform",
+    multiple: int = MULTIPLE,
+    gradients: Losses | None = None,
+    pictures: Sequence[tuple[Tensor, ...]] = (),
+    layers: Mapping[str, float] | None = None,
+) -> Pruned:
+    """Remove channels until at least ``ratio`` of the multiply-accumulates are gone.
+
+    Args:
+        module: The network; it is not changed.
+        examples: Its inputs, NCHW each, of the size at which costs are counted.
+        ratio: Share of the multiply-accumulates to remove, above 0 and below 1; ``None`` removes
+            only what ``layers`` says.
+        importance: ``"magnitude"``, or ``"taylor"``, which needs ``gradients``.
+        scope: ``"uniform"`` takes the same share of every layer, ``"global"`` the least important
+            channels anywhere, ``"sensitivity"`` those that change ``pictures`` least for what they
+            cost.
+        multiple: Layers keep a multiple of this number of channels.
+        gradients: Takes the network and yields the loss of every calibration batch.
+        pictures: Inputs, NCHW each, that sensitivity is measured on.
+        layers: Layer -> share of its output channels to remove, where measured sensitivity says
+            so; 0 leaves it whole. Layers that are coupled with it follow.
+
+    Returns:
+        The narrow network. Its true ratio is the nearest to the one asked for, from above, that
+        steps of ``multiple`` channels of single layers give.
+
+    Raises:
+        UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients,
+            or no pictures.
+        ModuleError: ``forward`` fails or cannot be followed; the message names the user's line.
+    """
+    if ratio is not None and not 0 < ratio < 1:
+        raise UsageError(f"the ratio is {ratio:g}; expected a share above 0 and below 1")
+    network = copy.deepcopy(module).eval()
+    channels = find_channels(network, examples)
+    scores = _scores(network, channels, importance, gradients)
+    changes = _changes(network, channels, scores, multiple, pictures, scope)
+    fixed = _fixed(channels, layers or {}, multiple)
+    broken: dict[str, str] = {}
+    while True:
+        counts = schedule(channels, scores, ratio, scope, multiple, fixed, changes)
+        kept = positions(channels, scores, counts)
+        narrowed = _narrowed(network, kept)
+        if computes_the_same(narrowed, masked(network, kept), examples):
+            return _result(network, narrowed, channels, counts, kept, broken)
+        wrong = _wrong(network, channels, scores, counts, examples)
+        if not wrong:
+            raise ModuleError("removing channels changes what forward computes in unknown ways")
+        for index in wrong:
+            fixed[index] = channels.blocks[index].units
+            broken[channels.blocks[index].name] = "forward depends on its width"
+
+
+def computes_the_same(first: nn.Module, second: nn.Module, examples: Sequence[Tensor]) -> bool:
+    """True where both give the same outputs on random inputs of the size of ``examples``."""
+    random = torch.Generator().manual_seed(0)
+    inputs = [torch.rand(x.shape, generator=random, dtype=torch.float64) for x in examples]
+    try:
+        with torch.no_grad():
+            got, expected = (copy.deepcopy(m).double()(*inputs) for m in (first, second))
+    except CAPTURE_ERRORS:
+        return False
+    scale = expected.abs().max().clamp_min(1e-12)
+    return got.shape == expected.shape and bool((got - expected).abs().max() <= 1e-9 * scale)
+
+
+def _scores(
+    network: nn.Module, channels: Channels, importance: Importance, gradients: Losses | None
+) -> list[Tensor]:
+    if importance == "magnitude":
+        return magnitudes(network, channels)
+    if gradients is None:
+        raise UsageError("Taylor importance needs a loss on calibration pictures; found none")
+    return taylor(copy.deepcopy(network), channels, gradients)
+
+
+def _changes(
+    network: nn.Module,
+    channels: Channels,
+    scores: Sequence[Tensor],
+    multiple: int,
+    pictures: Sequence[tuple[Tensor, ...]],
+    scope: Scope,
+) -> Changes | None:
+    if scope != "sensitivity":
+        return None
+    if not pictures:
+        raise UsageError("sensitivity is measured on pictures; found none")
+    return step_changes(network, channels, scores, multiple, pictures)
+
+
+def _fixed(channels: Channels, layers: Mapping[str, float], multiple: int) -> dict[int, int]:
+    """Units that stay in the blocks of the layers named."""
+    fixed: dict[int, int] = {}
+    for layer, share in layers.items():
+        found = [
+            index
+            for index, block in enumerate(channels.blocks)
+            if any(
+                name.rpartition(".")[0] == layer and channels.outputs.get(name, 0) == axis
+                for name, axis in block.axes
+            )
+        ]
+        if not found:
+            reason = channels.whole.get(layer)
+            names = ", ".join(dict.fromkeys(block.name for block in channels.blocks))
+            raise UsageError(
+                f"layer {layer!r} cannot be pruned: {reason}"
+                if reason
+                else f"no layer {layer!r} can be pruned; expected one of: {names}"
+            )
+        for index in found:
+            block = channels.blocks[index]
+            stays = levels(block, multiple)
+            wanted = block.units * (1 - share)
+            if not 0 <= share < 1 or wanted < stays[-1] / 2:
+                raise UsageError(
+                    f"a ratio of {share:g} would empty layer {layer!r}: it has {block.units} "
+                    f"channels and keeps a multiple of {multiple}"
+                )
+            fixed[index] = min(stays, key=lambda stay: abs(stay - wanted))
+    return fixed
+
+
+def _narrowed(network: nn.Module, kept: Kept) -> nn.Module:
+    narrowed = copy.deepcopy(network)
+    state = network.state_dict()
+    narrow(narrowed, {n: state[n][torch.meshgrid(*a, indexing="ij")] for n, a in kept.items()})
+    return narrowed
+
+
+def _wrong(
+    network: nn.Module,
+    channels: Channels,
+    scores: Sequence[Tensor],
+    counts: Sequence[int],
+    examples: Sequence[Tensor],
+) -> list[int]:
+    """Blocks that cannot even be pruned alone."""
+    wrong = []
+    for index, count in enumerate(counts):
+        if count < channels.blocks[index].units:
+            units = [block.units for block in channels.blocks]
+            kept = positions(channels, scores, with_block(units, index, count))
+            if not computes_the_same(_narrowed(network, kept), masked(network, kept), examples):
+                wrong.append(index)
+    return wrong
+
+
+def _result(
+    network: nn.Module,
+    narrowed: nn.Module,
+    channels: Channels,
+    counts: Sequence[int],
+    kept: Kept,
+    broken: Mapping[str, str],
+) -> Pruned:
+    before, after = (_widths(m) for m in (network, narrowed))
+    return Pruned(
+        module=narrowed,
+        macs_before=cost(channels, [block.units for block in channels.blocks]),
+        macs_after=cost(channels, counts),
+        parameters_before=sum(p.numel() for p in network.parameters()),
+        parameters_after=sum(p.numel() for p in narrowed.parameters()),
+        widths={name: (width, after[name]) for name, width in before.items()},
+        whole={**channels.whole, **broken},
+        kept=kept,
+    )
+
+
+def _widths(network: nn.Module) -> dict[str, int]:
+    widths = {}
+    for name, layer in network.named_modules():
+        width = getattr(layer, "out_channels", getattr(layer, "out_features", None))
+        if isinstance(width, int):
+            widths[name] = width
+    return widths

@@ -1,0 +1,89 @@
+"""Ways to keep libraries quiet: warnings and log records, prints, native output."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TextIO
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Drop the warnings and the log records below ERROR of what runs inside.
+
+    A user who sets ``PYTHONWARNINGS=default`` sees them all the same.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read once, when the first library imports tqdm
+    if sys.warnoptions:
+        yield
+        return
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Do as :func:`quiet_libraries` does, and drop what Python code prints inside as well."""
+    with quiet_libraries(), contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def muted() -> Iterator[None]:
+    """Drop what native code writes to the process's standard error; exceptions pass."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def protected_stdout() -> Iterator[TextIO]:
+    """Give the caller's stdout to the block, and send whatever else is printed there to stderr.
+
+    Exporters and native libraries print to file descriptor 1 as they like. Therefore the descriptor
+    itself is redirected, not only ``sys.stdout``.
+    """
+    ours = sys.stdout
+    ours.flush()
+    saved = os.dup(1)
+    # In a test, or inside another program, stdout need not be descriptor 1: then it is kept.
+    direct = ours is sys.__stdout__
+    stream = open(os.dup(1), "w", encoding="utf-8") if direct else ours  # noqa: SIM115
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield stream
+    finally:
+        _flush_native()
+        os.dup2(saved, 1)
+        os.close(saved)
+        if direct:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+
+def _flush_native() -> None:
+    """Push what C code has buffered for stdout out while descriptor 1 still means stderr."""
+    import ctypes
+
+    if os.name == "posix":
+        ctypes.CDLL(None).fflush(None)

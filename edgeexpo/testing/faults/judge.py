@@ -1,0 +1,107 @@
+"""Puts faults into artefacts as they run, and says which gates fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact
+from edgeexpo.errors import EngineError
+from edgeexpo.parity.cases import Case, noise_floor, seen
+from edgeexpo.parity.check import naming, rows_of
+from edgeexpo.parity.metrics.relations import tile_borders
+from edgeexpo.parity.verdict import failed_gates, statistics
+from edgeexpo.runtime.engines.base import Engine, promised
+from edgeexpo.runtime.tiling import run_tiled
+from edgeexpo.spec import Gate
+from edgeexpo.testing.faults.catalogue import Fault
+
+
+class Remembering:
+    """An engine that runs the same inputs once: most faults change only what it returns."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._known: dict[int, dict[str, np.ndarray]] = {}
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As the engine's."""
+        key = hash(tuple((name, x.shape, x.tobytes()) for name, x in inputs.items()))
+        if key not in self._known:
+            self._known[key] = self._engine.run(inputs)
+        return self._known[key]
+
+
+def judge(
+    bundle: Bundle,
+    artifact: Artifact,
+    engine: Remembering,
+    cases: Sequence[Case],
+    gates: Sequence[Gate],
+    fault: Fault | None = None,
+) -> tuple[str, ...]:
+    """The gates that an artefact fails with a fault, or as it is; ``shape`` without a picture.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artefacts.
+        engine: Has the artefact loaded.
+        cases: Pictures with their references, as :func:`edgeexpo.parity.cases.program_cases`.
+        gates: Bounds, as :func:`edgeexpo.parity.gates.default_gates`.
+        fault: What goes wrong, if anything.
+    """
+    spec = bundle.manifest.model
+    try:
+        outputs = dict(_outputs(bundle, artifact, engine, cases, fault))
+    except EngineError as error:
+        return (f"shape: {error}",)
+    if fault is not None and (change := fault.reference) is not None:
+        cases = [dataclasses.replace(c, reference=change(c), quantized=None) for c in cases]
+    rows = rows_of(spec, artifact, cases, outputs)
+    return tuple(
+        failed_gates(gates, statistics(rows), noise_floor(cases), rows, naming(cases, outputs))
+    )
+
+
+def named(fault: Fault, failed: Sequence[str]) -> bool:
+    """Whether the first failed gate is one that is meant for the fault."""
+    return bool(failed) and re.split("[<>:]", failed[0])[0] in fault.gates
+
+
+def _outputs(
+    bundle: Bundle,
+    artifact: Artifact,
+    engine: Remembering,
+    cases: Sequence[Case],
+    fault: Fault | None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    spec = bundle.manifest.model
+    name = spec.outputs[0].name
+    halo = spec.halo if fault is None or fault.halo is None else fault.halo
+    runs = 0
+
+    def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        nonlocal runs
+        runs += 1
+        given = inputs
+        if fault is not None and fault.inputs is not None:
+            given = {
+                key: np.ascontiguousarray(x, np.float32) for key, x in fault.inputs(inputs).items()
+            }
+        output = engine.run(given)[name]
+        if fault is not None and fault.output is not None:
+            output = fault.output(output)
+        if fault is not None and fault.by_run is not None:
+            output = fault.by_run(output, runs)
+        return promised({name: np.ascontiguousarray(output, np.float32)}, spec, inputs)[name]
+
+    for case in cases:
+        picture = run_tiled(run, case.inputs, halo, artifact.sizes, spec.fixed_inputs)
+        if fault is not None and fault.tiled is not None:
+            picture = fault.tiled(picture, *tile_borders(picture.shape, spec, artifact.sizes))
+        yield case.name, seen(spec, picture)

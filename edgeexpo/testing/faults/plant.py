@@ -1,0 +1,159 @@
+"""Faults planted in one layer of a saved artefact: what localisation has to find.
+
+Everything else of the artefact stays as it is. :func:`plant` damages one layer of a file of any
+target; :data:`FAULTS` are what can be done to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import Artifact
+
+PLANTERS: Mapping[str, str] = {
+    "onnx": "edgeexpo.testing.faults.plant_onnx:OnnxFile",
+    "coreml": "edgeexpo.testing.faults.plant_coreml:CoremlFile",
+    "executorch": "edgeexpo.testing.faults.plant_executorch:ExecutorchFile",
+}
+"""Target -> class that edits its artefacts; imported on use."""
+
+
+class Layers(Protocol):
+    """The convolutions of an opened artefact, counted in the order of computation."""
+
+    count: int
+
+    def __init__(self, path: Path) -> None:
+        """Read the artefact."""
+
+    def weight(self, layer: int) -> np.ndarray:
+        """Weights as stored (real numbers or codes), output x input x height x width."""
+
+    def set_weight(self, layer: int, value: np.ndarray) -> None:
+        """Store other weights of the same shape."""
+
+    def bias(self, layer: int) -> np.ndarray:
+        """Bias as stored, one number an output channel."""
+
+    def set_bias(self, layer: int, value: np.ndarray) -> None:
+        """Store another bias of the same shape."""
+
+    def change_grid(self, layer: int, factor: float, steps: int) -> None:
+        """Change scale and zero point of a layer's result where it is dequantised."""
+
+    def drop_activation(self, layer: int) -> None:
+        """Take away the ReLU that follows a layer."""
+
+    def move_padding(self, layer: int) -> None:
+        """Pad one row and column more before the picture and one less behind it."""
+
+    def save(self, path: Path) -> None:
+        """Write the artefact."""
+
+
+Fault = Callable[[Layers, int], None]
+
+
+def open_layers(target: str, path: Path) -> Layers:
+    """Open an artefact for planting.
+
+    Args:
+        target: One of :data:`edgeexpo.spec.TARGETS`.
+        path: The artefact; it is not changed.
+    """
+    module, _, name = PLANTERS[target].partition(":")
+    layers: Layers = getattr(importlib.import_module(module), name)(path)
+    return layers
+
+
+def plant(bundle: Bundle, artifact: Artifact, fault: str, layer: int, folder: Path) -> Bundle:
+    """A bundle in ``folder`` with one damaged artefact and a manifest that vouches for it.
+
+    Args:
+        bundle: Its programs are copied.
+        artifact: The artefact to damage.
+        fault: Name in :data:`FAULTS`.
+        layer: Convolution to damage, counted in the order of computation.
+        folder: An existing, empty folder.
+    """
+    layers = open_layers(artifact.target, bundle.file(artifact.file))
+    FAULTS[fault](layers, layer)
+    damaged = folder / artifact.file
+    layers.save(damaged)
+    for file in bundle.manifest.files:
+        if file.endswith(".pt2"):
+            shutil.copyfile(bundle.file(file), folder / file)
+    fresh = dataclasses.replace(artifact, sha256=digest(damaged))
+    return Bundle(folder, dataclasses.replace(bundle.manifest, artifacts=(fresh,)))
+
+
+def _of_weight(change: Callable[[np.ndarray], np.ndarray]) -> Fault:
+    def change_layer(layers: Layers, layer: int) -> None:
+        layers.set_weight(layer, change(layers.weight(layer)))
+
+    return change_layer
+
+
+def _of_bias(change: Callable[[np.ndarray], np.ndarray]) -> Fault:
+    def change_layer(layers: Layers, layer: int) -> None:
+        layers.set_bias(layer, change(layers.bias(layer)))
+
+    return change_layer
+
+
+def _swapped(value: np.ndarray, axis: int) -> np.ndarray:
+    order = np.arange(value.shape[axis])
+    order[[0, 1]] = 1, 0
+    return np.take(value, order, axis)
+
+
+def _one_changed(value: np.ndarray) -> np.ndarray:
+    """The largest weight of the first channel with its sign turned."""
+    changed = value.copy()
+    place = np.unravel_index(np.abs(value[0].astype(np.float64)).argmax(), value[0].shape)
+    changed[0][place] = -np.clip(value[0][place].astype(np.float64), -127, 127)  # no code is 128
+    return changed
+
+
+def _swap_outputs(layers: Layers, layer: int) -> None:
+    layers.set_weight(layer, _swapped(layers.weight(layer), 0))
+    layers.set_bias(layer, _swapped(layers.bias(layer), 0))
+
+
+def _one_bias(value: np.ndarray) -> np.ndarray:
+    changed = value.copy()
+    changed[0] = value[0] + value.dtype.type(2 * np.abs(value.astype(np.float64)).max())
+    return changed
+
+
+FAULTS: Mapping[str, Fault] = {
+    "one weight's sign": _of_weight(_one_changed),
+    "one output channel's weights": _of_weight(
+        lambda w: np.concatenate([w[:1, :, ::-1, ::-1], w[1:]])
+    ),
+    "output channels swapped": _swap_outputs,
+    "input channels swapped": _of_weight(lambda w: _swapped(w, 1)),
+    "kernel transposed": _of_weight(lambda w: w.swapaxes(2, 3)),
+    "kernel mirrored": _of_weight(lambda w: w[..., ::-1]),
+    "weights scaled by 0.9": _of_weight(lambda w: (w.astype(np.float64) * 0.9).astype(w.dtype)),
+    "bias dropped": _of_bias(np.zeros_like),
+    "one bias": _of_bias(_one_bias),
+    "padding moved": lambda layers, layer: layers.move_padding(layer),
+    "activation dropped": lambda layers, layer: layers.drop_activation(layer),
+    "scale off by 5 %": lambda layers, layer: layers.change_grid(layer, 1.05, 0),
+    "zero point off by 4": lambda layers, layer: layers.change_grid(layer, 1.0, 4),
+}
+"""Name -> what it does to a layer; :class:`UsageError` where the layer has no place for it."""
+
+INTEGER_ONLY = frozenset(("scale off by 5 %", "zero point off by 4"))
+FLOAT_ONLY = frozenset(("activation dropped",))
+"""In INT8 the quantiser clips by itself: a ReLU that is missing there changes nothing."""

@@ -1,0 +1,254 @@
+"""The main job: one network in, one verified bundle out."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import check_destination, digest, staged
+from edgeexpo.bundle.manifest import Manifest, write_manifest
+from edgeexpo.errors import UsageError
+from edgeexpo.export.lowering import check_converters, lower
+from edgeexpo.frame_format import FrameFormat
+from edgeexpo.imaging.samples import Sample, samples
+from edgeexpo.parity.check import check_parity
+from edgeexpo.parity.gates import default_gates, overridden
+from edgeexpo.parity.golden import write_golden
+from edgeexpo.parity.recording import record
+from edgeexpo.parity.reference import choose_device
+from edgeexpo.parity.report.html import REPORT, write_report
+from edgeexpo.program.capture import Program
+from edgeexpo.program.half import half
+from edgeexpo.program.source import graph_sources
+from edgeexpo.progress import status, track
+from edgeexpo.quantization import int8_weights
+from edgeexpo.quantization.ptq import quantize
+from edgeexpo.runtime.job import Formats, check_transfers
+from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS, Gate, ModelSpec, Recipe
+from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.networks import Network, open_network
+from edgeexpo.writing import writing
+
+TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
+"""Libraries whose versions a manifest records."""
+
+MORE_TOOLS: Mapping[str, tuple[str, ...]] = {"litert": ("litert-torch", "ai-edge-litert")}
+"""Target -> libraries that its artefacts depend on besides."""
+
+GOLDEN_PICTURES = 3
+
+
+def export_bundle(
+    model: str = "lrl",
+    *,
+    targets: Sequence[str] = ("coreml",),
+    precision: str | Sequence[str] = "int8",
+    calibration: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    size: tuple[int, int] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    inputs: Sequence[str] = (),
+    int8: str | os.PathLike[str] | None = None,
+    prune: float | None = None,
+    keep_float: Sequence[str] | None = None,
+    gates: Sequence[Gate] = (),
+    frame_format: FrameFormat | None = None,
+    output_format: FrameFormat | None = None,
+    output: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> Bundle:
+    """Export a network, prove every artefact against the float reference, write a bundle.
+
+    Args:
+        model: A name of the zoo, or ``path/to/net.py:factory``.
+        targets: Any of ``coreml``, ``executorch``, ``onnx``, for which ``all`` stands, and
+            ``litert``.
+        precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
+        calibration: Folder of photographs or brackets to calibrate INT8 on; by default the INT8
+            weights that ship with the network, else the embedded photographs.
+        images: Folder of photographs or brackets to verify on; the embedded ones by default.
+        size: Largest (height, width) of the artefacts in pixels; by default what the network was
+            made for, or 512x512.
+        weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
+        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        int8: INT8 weights of :func:`edgeexpo.workflows.quantize.quantize`.
+        prune: Share of the multiply-accumulates to remove first, by structured pruning.
+        keep_float: Operators (nodes of the program) that INT8 leaves in float; the others are
+            calibrated, also where INT8 weights ship.
+        gates: Bounds that replace the default ones of the same metric.
+        frame_format: How the app's frames are to be read, for the manifest; HxWx3 RGB by default.
+        output_format: How its pictures are to be written; as ``frame_format`` by default.
+        output: The bundle's folder; ``dist/MODEL`` by default.
+        force: Replace an existing bundle.
+
+    Returns:
+        The bundle; its manifest's ``status`` is ``verified``, ``unverified`` or ``failed``.
+
+    Raises:
+        UsageError: Bad arguments, pictures, weights or module.
+        ExportError: A conversion failed; nothing was written.
+        MissingDependencyError: A target's converter is not installed; nothing was written.
+        OutputError: The bundle cannot be written.
+    """
+    chosen = _known(_named(targets), TARGETS, "target")
+    check_converters(chosen)
+    precisions = _known(
+        (precision,) if isinstance(precision, str) else precision, PRECISIONS, "precision"
+    )
+    if int8 is not None and calibration is not None:
+        raise UsageError("--int8 weights have their ranges; leave out --calib, or --int8")
+    if keep_float is not None and int8 is not None:
+        raise UsageError("--int8 weights have no float operators; leave out --int8, or the recipe")
+    if prune is not None and int8 is not None:
+        raise UsageError("--int8 weights are of the whole network; leave out --prune, or --int8")
+    if prune is not None:
+        from edgeexpo.workflows.pruned_networks import open_pruned
+
+        network = open_pruned(model, prune, size, weights, inputs)
+    else:
+        network = open_network(model, size, weights, inputs, None if int8 is None else Path(int8))
+    formats = Formats.of(frame_format, output_format)
+    check_transfers(network.spec, formats)
+    destination = Path(output) if output is not None else Path("dist") / network.spec.name
+    check_destination(destination, force)
+    verification = _pictures(network, None if images is None else Path(images))
+    with status("Capturing the network"):
+        program = network.capture()
+    learnt = network.int8 if calibration is None and keep_float is None else None
+    kept = frozenset(keep_float or ())
+    pictures = (
+        calibration_samples(network, program, None if calibration is None else Path(calibration))
+        if "int8" in precisions and learnt is None
+        else []
+    )
+    with staged(destination, force) as staging:
+        programs = _programs(network.spec, program, precisions, pictures, learnt, kept)
+        artifacts = [
+            lower(programs[p], target, network.spec.name, staging)
+            for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
+        ]
+        recipe = Recipe(
+            model=model,
+            targets=tuple(chosen),
+            precisions=tuple(precisions),
+            size=network.size,
+            calibration=_calibration_of(learnt, calibration),
+            calibration_pictures=tuple(s.name for s in pictures),
+            gates=_gates(network.spec, precisions, gates),
+            sparsity=prune or 0.0,
+            weights=None if network.weights is None else network.weights.name,
+            keep_float=tuple(sorted(kept)),
+        )
+        manifest = Manifest(
+            model=network.spec,
+            recipe=recipe,
+            artifacts=tuple(artifacts),
+            files=_save_programs(programs, staging),
+            tools=tool_versions(chosen),
+            weights_sha256=None if network.weights is None else digest(network.weights),
+            sources=graph_sources(programs["fp32"].exported.graph_module),
+            frames=formats.frames,
+            output=formats.output,
+        )
+        _verify(staging, manifest, verification)
+    return Bundle.open(destination)
+
+
+def _calibration_of(learnt: Path | None, source: str | os.PathLike[str] | None) -> str:
+    if learnt is not None:
+        return f"INT8 weights {learnt.name}"
+    return "embedded photographs" if source is None else str(source)
+
+
+def tool_versions(targets: Collection[str] = ()) -> dict[str, str]:
+    """Installed versions of edgeexpo itself, :data:`TOOLS` and what ``targets`` need besides."""
+    more = [name for target in targets for name in MORE_TOOLS.get(target, ())]
+    return {name: importlib.metadata.version(name) for name in ("edgeexpo", *TOOLS, *more)}
+
+
+def _named(targets: Sequence[str]) -> list[str]:
+    """Targets without the word ``all``."""
+    return [t for name in targets for t in (USUAL_TARGETS if name == "all" else (name,))]
+
+
+def _known(values: Sequence[str], allowed: Sequence[str], what: str) -> tuple[str, ...]:
+    for value in values:
+        if value not in allowed:
+            raise UsageError(f"unknown {what} {value!r}; expected {', '.join(allowed)}")
+    return tuple(dict.fromkeys(values))
+
+
+def _pictures(network: Network, source: Path | None) -> list[Sample]:
+    return samples(len(network.spec.frames), source, network.size, seed=0)
+
+
+def _programs(
+    spec: ModelSpec,
+    program: Program,
+    precisions: Sequence[str],
+    pictures: Sequence[Sample],
+    learnt: Path | None,
+    kept: frozenset[str],
+) -> dict[str, Program]:
+    programs = {"fp32": program}
+    if "fp16" in precisions:
+        programs["fp16"] = half(program)
+    if "int8" in precisions and learnt is not None:
+        programs["int8"] = int8_weights.quantized_by(program, int8_weights.read(learnt))
+    elif "int8" in precisions:
+        fed = track(pictures, "Calibrating")
+        programs["int8"] = quantize(program, network_inputs(spec, fed), kept)
+    return programs
+
+
+def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, str]:
+    files = {}
+    for precision, name in (("fp32", "reference.pt2"), ("int8", "quantized.pt2")):
+        if precision in programs:
+            with writing(staging / name):
+                torch.export.save(programs[precision].exported, staging / name)
+            files[name] = digest(staging / name)
+    return files
+
+
+def _gates(
+    spec: ModelSpec, precisions: Sequence[str], overrides: Sequence[Gate]
+) -> dict[str, tuple[Gate, ...]]:
+    residual, hdr = spec.residual is not None, spec.kind == "hdr"
+    return {p: overridden(default_gates(p, residual, hdr), overrides) for p in precisions}
+
+
+def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> None:
+    """Run the parity lab on the staged bundle and write what it found into the manifest."""
+    bundle = Bundle(staging, manifest)
+    report = check_parity(bundle, samples=pictures)
+    golden = record(bundle, choose_device("auto"), pictures[:GOLDEN_PICTURES])
+    recorded = write_golden(staging, golden)
+    write_report(report, staging / REPORT, bundle)
+    results = {row.file: row for row in report.artifacts}
+    judged = tuple(
+        dataclasses.replace(
+            a,
+            status=results[a.file].status,
+            verified_by=results[a.file].verified_by,
+            error=results[a.file].error,
+        )
+        for a in manifest.artifacts
+    )
+    files = {**manifest.files, **recorded, REPORT: digest(staging / REPORT)}
+    write_manifest(
+        staging,
+        dataclasses.replace(
+            manifest,
+            artifacts=judged,
+            files=files,
+            noise_floor=report.noise_floor,
+            parity=report.to_dict(),
+        ),
+    )

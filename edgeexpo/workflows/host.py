@@ -1,0 +1,37 @@
+"""Facts about this machine: Python, operating system, processor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.parity.provenance import processor
+
+CPU_FEATURES = ("avx2", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
+"""Names as ``/proc/cpuinfo`` has them; the last two are ARM's dot product and INT8 matmul."""
+
+
+def host() -> dict[str, Any]:
+    """Python, operating system and processor."""
+    flags = set[str]()
+    for key, value in _cpuinfo():
+        if key in ("flags", "Features"):
+            flags |= set(value.split())
+    return {
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "cpu": processor(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cpu_features": [f for f in CPU_FEATURES if f in flags],
+    }
+
+
+def _cpuinfo() -> Iterator[tuple[str, str]]:
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+        key, _, value = line.partition(":")
+        yield key.strip(), value.strip()

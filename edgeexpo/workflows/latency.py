@@ -1,0 +1,261 @@
+"""Latency of artefacts and of the reference program, measured side by side.
+
+Every program is loaded in a child process of its own, so that its peak memory is its own. The
+children then take turns, one run each a round, so that a slow minute of the machine hits all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeexpo import errors
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import size_in_bytes
+from edgeexpo.bundle.manifest import Artifact
+from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
+from edgeexpo.progress import status, track
+from edgeexpo.spec import SizeRange, to_json
+
+ENGINES = {
+    "onnx": "onnxruntime",
+    "executorch": "executorch",
+    "coreml": "coreml",
+    "litert": "litert",
+}
+
+
+PACKAGES = {
+    "onnx": ("onnxruntime", "export"),
+    "executorch": ("executorch", "export"),
+    "coreml": ("coremltools", "export"),
+    "litert": ("ai_edge_litert", "litert-runtime"),
+}
+"""Target -> the package that runs its artefacts, and the extra that brings it."""
+
+
+REFERENCE = "reference.pt2"
+
+
+WARMUP = 3
+
+
+@dataclass
+class Contender:
+    """One program to be timed; ``note`` says why it cannot be on this host."""
+
+    bundle: Bundle
+    artifact: Artifact | None
+    path: Path
+    size: tuple[int, int]
+    threads: int
+    note: str | None = None
+    ms: list[float] = field(default_factory=list)
+    peak_rss_mb: float | None = None
+
+    @property
+    def target(self) -> str:
+        """The artefact's target, ``torch`` for the reference program."""
+        return self.artifact.target if self.artifact else "torch"
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.artifact.file if self.artifact else "torch eager"
+
+
+def _contenders(bundle: Bundle, args: argparse.Namespace, threads: int) -> list[Contender]:
+    bundle.select(args.target, args.precision)
+    manifest = bundle.manifest
+    picture = args.size or manifest.model.fixed_size or manifest.recipe.size
+    found = [_reference(bundle, picture, threads)]
+    for artifact in bundle.manifest.artifacts:
+        if args.target not in (None, artifact.target):
+            continue
+        if args.precision not in (None, artifact.precision):
+            continue
+        note = _unmeasurable(artifact, args.target)
+        if note is None:
+            check_size(artifact, picture)
+        path = bundle.file(artifact.file)
+        found.append(Contender(bundle, artifact, path, picture, threads, note))
+    return found
+
+
+def _reference(bundle: Bundle, picture: tuple[int, int], threads: int) -> Contender:
+    row = Contender(bundle, None, bundle.path / REFERENCE, picture, threads)
+    if not row.path.exists():
+        row.note = f"{REFERENCE} is not in the bundle"
+    elif importlib.util.find_spec("torch") is None:
+        row.note = "torch is not installed"
+    else:
+        bundle.file(REFERENCE)
+    return row
+
+
+def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
+    # Timing the MIL interpreter would say nothing about Core ML.
+    if artifact.target == "coreml" and sys.platform != "darwin":
+        return "not measurable on this host: Core ML runs on macOS"
+    package, extra = PACKAGES[artifact.target]
+    if importlib.util.find_spec(package) is not None:
+        return None
+    if asked is not None:
+        raise MissingDependencyError(
+            f"{package} is not installed and runs {artifact.file}; "
+            f"in a clone of edgeexpo: pip install '.[{extra}]'"
+        )
+    return f"{package} is not installed"
+
+
+def check_size(artifact: Artifact, picture: tuple[int, int]) -> None:
+    """Refuse a picture size (height, width) that ``artifact`` does not accept as a whole.
+
+    Raises:
+        UsageError: Names the sizes that it accepts.
+    """
+    sizes: SizeRange = artifact.sizes
+    if sizes.enumerated:
+        fits = picture in sizes.enumerated
+        accepted = ", ".join(f"{h},{w}" for h, w in sizes.enumerated)
+    else:
+        fits = all(
+            low <= side <= high and side % sizes.multiple == 0
+            for side, low, high in zip(picture, sizes.smallest, sizes.largest, strict=True)
+        )
+        accepted = "{},{} to {},{}".format(*sizes.smallest, *sizes.largest)
+        accepted += f" in steps of {sizes.multiple}" if sizes.multiple > 1 else ""
+    if not fits:
+        raise UsageError(
+            f"{artifact.file} does not accept {picture[0]}x{picture[1]}; "
+            f"give a --size of {accepted}"
+        )
+
+
+def measure(contenders: Sequence[Contender], runs: int) -> None:
+    """Fill in ``ms`` and ``peak_rss_mb`` of every contender; they take turns run by run.
+
+    Raises:
+        EdgeexpoError: A child reported it, with the type that it had there.
+    """
+    with ExitStack() as stack:
+        with status("loading the engines"):
+            children = [stack.enter_context(_Child(c)) for c in contenders]
+        for turn in track(range(WARMUP + runs), "timing"):
+            for contender, child in zip(contenders, children, strict=True):
+                answer = child.ask("\n")
+                contender.peak_rss_mb = answer["peak_rss_mb"]
+                if turn >= WARMUP:
+                    contender.ms.append(answer["ms"])
+
+
+class _Child:
+    """A running ``edgeexpo.workflows.latency_child``, ended when the block ends."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.label = contender.label
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "edgeexpo.workflows.latency_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        job = {
+            "target": contender.target,
+            "path": str(contender.path),
+            "spec": to_json(contender.bundle.manifest.model),
+            "size": contender.size,
+            "threads": contender.threads,
+        }
+        self.first = json.dumps(job) + "\n"
+
+    def __enter__(self) -> _Child:
+        try:
+            self.ask(self.first)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, line: str) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+            text = self.process.stdout.readline()
+        except BrokenPipeError:
+            text = ""
+        if not text:
+            code = self.process.wait()
+            raise EngineError(
+                f"timing {self.label} ended with exit code {code}; expected it to run to the end "
+                "(negative: killed by that signal, often for memory); try a smaller --size"
+            )
+        answer: dict[str, Any] = json.loads(text)
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(answer["message"])
+        return answer
+
+
+def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
+    """One row a contender; times are in ms, speed-ups compare medians within one bundle."""
+    medians = {
+        (c.bundle.path, c.target, c.artifact.precision if c.artifact else "fp32"): p50
+        for c in contenders
+        if (p50 := statistics.median(c.ms) if c.ms else None) is not None
+    }
+    found = []
+    for c in contenders:
+        precision = c.artifact.precision if c.artifact else "fp32"
+        p50 = medians.get((c.bundle.path, c.target, precision))
+        found.append(
+            {
+                "bundle": str(c.bundle.path),
+                "file": c.artifact.file if c.artifact else None,
+                "engine": ENGINES.get(c.target, c.target),
+                "target": c.artifact.target if c.artifact else None,
+                "precision": precision,
+                "size": list(c.size),
+                "threads": c.threads,
+                "ms_p50": _rounded(p50),
+                "ms_p90": _rounded(_p90(c.ms)),
+                "peak_rss_mb": _rounded(c.peak_rss_mb, 1),
+                "bytes": c.artifact.bytes if c.artifact else _bytes(c.path),
+                "speedup_torch": _ratio(medians.get((c.bundle.path, "torch", "fp32")), p50),
+                "speedup_fp32": _ratio(medians.get((c.bundle.path, c.target, "fp32")), p50),
+                "note": c.note,
+            }
+        )
+    return found
+
+
+def _bytes(path: Path) -> int | None:
+    return size_in_bytes(path) if path.exists() else None
+
+
+def _p90(ms: Sequence[float]) -> float | None:
+    if len(ms) < 2:
+        return ms[0] if ms else None
+    return statistics.quantiles(ms, n=10, method="inclusive")[8]
+
+
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return None if numerator is None or denominator is None else round(numerator / denominator, 2)

@@ -1,0 +1,107 @@
+"""The child process of ``edgeexpo bench``: loads one program and times one run a line.
+
+It is a process of its own so that its peak memory is its own. It reads one JSON job, answers
+``{"ready": true}``, then runs once for every further line on stdin and answers with the time.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from edgeexpo.errors import EdgeexpoError
+from edgeexpo.silence import protected_stdout, quiet_libraries
+from edgeexpo.spec import ModelSpec, from_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def serve() -> int:
+    """Answer the parent on stdin and stdout until it closes them."""
+    job = json.loads(sys.stdin.readline())
+    with protected_stdout() as stream, quiet_libraries():
+        try:
+            step = prepare(job)
+            _answer(stream, {"ready": True})
+            for _ in sys.stdin:
+                started = time.perf_counter()
+                step()
+                ms = (time.perf_counter() - started) * 1000
+                _answer(stream, {"ms": ms, "peak_rss_mb": peak_rss_mb()})
+        except EdgeexpoError as error:
+            _answer(stream, {"error": type(error).__name__, "message": str(error)})
+            return error.exit_code
+    return 0
+
+
+def prepare(job: Mapping[str, Any]) -> Callable[[], object]:
+    """Load the job's program and return a function that runs it once on the same picture.
+
+    Args:
+        job: ``target`` (``torch`` for the reference program), ``path``, ``spec``, ``size``
+            (height, width) and ``threads``.
+    """
+    spec = from_json(ModelSpec, job["spec"])
+    height, width = job["size"]
+    inputs = pictures(spec, height, width)
+    if job["target"] == "torch":
+        return _torch_step(Path(job["path"]), list(inputs.values()), job["threads"])
+    from edgeexpo.runtime.engines.base import EngineOptions, open_engine
+
+    engine = open_engine(job["target"], Path(job["path"]), spec, EngineOptions(job["threads"]))
+    return lambda: engine.run(inputs)
+
+
+def pictures(spec: ModelSpec, height: int, width: int) -> dict[str, np.ndarray]:
+    """Seeded noise for every network input: 1xCxHxW float32 within its value range."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    return {
+        tensor.name: generator.uniform(
+            *tensor.value_range, size=(1, tensor.channels, *(tensor.size or (height, width)))
+        ).astype(np.float32)
+        for tensor in spec.inputs
+    }
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory that this process has had, in MB (10^6 bytes).
+
+    Linux' ``ru_maxrss`` also counts the parent before ``exec``; ``VmHWM`` does not.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(x for x in status.read_text("utf-8").splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _torch_step(path: Path, inputs: list[np.ndarray], threads: int) -> Callable[[], object]:
+    import torch
+
+    torch.set_num_threads(threads)
+    module = torch.export.load(path).module()
+    tensors = [torch.from_numpy(x) for x in inputs]
+
+    def step() -> object:
+        with torch.inference_mode():
+            return module(*tensors)
+
+    return step
+
+
+def _answer(stream: TextIO, document: Mapping[str, Any]) -> None:
+    stream.write(json.dumps(document) + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(serve())

@@ -1,0 +1,171 @@
+"""Networks with fewer channels, pruned now or from pruned weights that ship; none is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.imaging.samples import samples
+from edgeexpo.models import foreign, zoo
+from edgeexpo.models.pruned_weights import PRUNED, read_metadata
+from edgeexpo.progress import note, status
+from edgeexpo.pruning.importance import Importance, Losses
+from edgeexpo.pruning.prune import Pruned, prune
+from edgeexpo.pruning.reconstruction import Inputs, reconstruct
+from edgeexpo.pruning.schedule import Scope
+from edgeexpo.spec import ModelSpec
+from edgeexpo.workflows.calibration_pictures import network_inputs
+from edgeexpo.workflows.networks import Network, open_network
+
+SIDE = 64
+
+
+MIXED_SIDE = 256
+"""Where one input has a size of its own, costs are compared at a size like its."""
+
+
+EXPOSURES = (1, 2, 3)
+"""Seeds of the photographs' exposures on which layers are reconstructed."""
+
+
+PIXELS = 1 << 21
+"""Of all those photographs together, unless :data:`FEWEST` have more: layers' inputs and results
+are held in memory."""
+
+
+FEWEST = 4
+
+
+NEAR = 0.1
+"""A shipped pruned checkpoint stands for ratios up to this much below its own."""
+
+
+def open_pruned(
+    model: str,
+    ratio: float,
+    size: tuple[int, int] | None,
+    weights: str | os.PathLike[str] | None,
+    inputs: Sequence[str],
+) -> Network:
+    """The network that a user means, pruned: with weights that ship, and INT8 weights made of
+    them, where they do; a note says which, or that nothing was trained.
+
+    Args: ``ratio`` as for :func:`pruned`, the others as for
+    :func:`edgeexpo.workflows.networks.open_network`.
+
+    Raises:
+        UsageError: Bad arguments, weights or module, or a ratio that cannot be reached.
+    """
+    if weights is None and not foreign.is_foreign(model):
+        shipped = shipped_pruned(zoo.get(model).name, ratio)
+        if shipped is not None:
+            int8 = shipped.with_name(shipped.stem + zoo.INT8_SUFFIX)
+            made = int8 if int8.is_file() else None
+            note(f"pruned weights that ship: {shipped.name}")
+            return open_network(model, size, shipped, inputs, made)
+    network = open_network(model, size, weights, inputs)
+    result = narrower(network.module, network.spec, ratio)
+    note(
+        f"pruned {result.ratio:.1%} of the multiply-accumulates without training after that; "
+        "edgeexpo prune --data DIR trains, and export takes what it writes with --weights"
+    )
+    return dataclasses.replace(network, module=result.module, int8=None)
+
+
+def narrower(
+    module: nn.Module,
+    spec: ModelSpec,
+    ratio: float,
+    *,
+    importance: Importance = "magnitude",
+    scope: Scope = "sensitivity",
+    gradients: Losses | None = None,
+    pictures: Sequence[Inputs] = (),
+) -> Pruned:
+    """A pruned network whose layers give what the whole one's gave, not yet trained.
+
+    Sensitivity is measured on the embedded photographs, and weights are reconstructed
+    (:mod:`edgeexpo.pruning.reconstruction`) on them and on ``pictures``, inputs of the
+    network, NxCxHxW each.
+
+    Args: the others as for :func:`edgeexpo.pruning.prune.prune`.
+
+    Raises:
+        UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients.
+        ModuleError: ``forward`` fails or cannot be followed.
+    """
+    with status("Pruning"):
+        result = prune(
+            module,
+            examples(spec),
+            ratio=ratio,
+            importance=importance,
+            scope=scope,
+            gradients=gradients,
+            pictures=photographs(spec),
+        )
+    with status("Reconstructing layers"):
+        take_over(result, module, spec, pictures)
+    return result
+
+
+def take_over(
+    result: Pruned, whole: nn.Module, spec: ModelSpec, more: Sequence[Inputs] = ()
+) -> None:
+    """Reconstruct the layers of a pruned network, in place, on the embedded photographs and more.
+
+    Args:
+        result: The pruned network.
+        whole: The one that it was made from.
+        spec: Of both.
+        more: Inputs, NxCxHxW each.
+    """
+    seen = [picture for seed in EXPOSURES for picture in photographs(spec, seed=seed)]
+    pixels = max(tensor.shape[-2] * tensor.shape[-1] for tensor in seen[0])
+    seen = seen[:: max(1, -(-len(seen) // max(FEWEST, PIXELS // pixels)))]
+    reconstruct(result.module, whole, result.kept, [*seen, *more])
+
+
+def shipped_pruned(preset: str, ratio: float) -> Path | None:
+    """The checkpoint that ships for a ratio, if one does."""
+    path = zoo.WEIGHTS / f"{preset}.pruned.safetensors"
+    if not path.is_file():
+        return None
+    found = float(read_metadata(path)[PRUNED])
+    return path if ratio <= found <= ratio + NEAR else None
+
+
+def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
+    """Inputs at whose size costs are counted: zeros, 1xCxHxW each."""
+    sizes = {tensor.size for tensor in spec.inputs}
+    mixed = None in sizes and len(sizes) > 1
+    size = (MIXED_SIDE, MIXED_SIDE) if mixed else _size(spec)
+    return tuple(torch.zeros(1, tensor.channels, *(tensor.size or size)) for tensor in spec.inputs)
+
+
+def photographs(
+    spec: ModelSpec, size: tuple[int, int] | None = None, seed: int = 1
+) -> list[tuple[Tensor, ...]]:
+    """The embedded photographs as the network's inputs, 1xCxHxW each.
+
+    Args:
+        spec: The network.
+        size: Height and width; by default those at which pruning looks at them.
+        seed: Of the frames' exposures.
+    """
+    made = network_inputs(spec, samples(len(spec.frames), None, size or _size(spec), seed=seed))
+    return [
+        tuple(torch.from_numpy(named[t.name].transpose(2, 0, 1)[None].copy()) for t in spec.inputs)
+        for named in made
+    ]
+
+
+def _size(spec: ModelSpec) -> tuple[int, int]:
+    """Height and width of pictures that pruning looks at."""
+    side = max(SIDE, spec.multiple)
+    return spec.fixed_size or (side, side)

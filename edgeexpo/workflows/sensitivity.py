@@ -1,0 +1,167 @@
+"""Which layer of a network costs how much picture, quantised or pruned: from name to table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgeexpo.errors import ExportError
+from edgeexpo.imaging.samples import samples
+from edgeexpo.parity.cases import seen
+from edgeexpo.parity.metrics.pictures import BEST_PSNR, psnr
+from edgeexpo.program.capture import Program
+from edgeexpo.progress import status, track
+from edgeexpo.quantization.ptq import calibrated, tensors
+from edgeexpo.quantization.sensitivity import (
+    Inputs,
+    Judge,
+    Quality,
+    Sensitivity,
+    operators,
+    pruned_alone,
+    quality,
+    quantization_costs,
+)
+from edgeexpo.quantization.simulation import simulate
+from edgeexpo.spec import ModelSpec
+from edgeexpo.workflows.calibration_pictures import (
+    calibration_samples,
+    network_inputs,
+    picture_size,
+)
+from edgeexpo.workflows.networks import Network, open_network
+from edgeexpo.workflows.pruned_networks import examples
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator's row.
+
+    Attributes:
+        sensitivity: What quantising it costs.
+        pruned: Quality with this layer alone pruned; ``None`` when not asked for or not possible.
+        whole: Why it cannot be pruned.
+    """
+
+    sensitivity: Sensitivity
+    pruned: Quality | None = None
+    whole: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """All operators of a network, the costliest first (worst picture when quantised alone).
+
+    Attributes:
+        model: The network's name.
+        layers: Its rows.
+        everything: Quality with all of them quantised.
+        pictures: Names of the pictures it was measured on.
+        size: Their (height, width) in pixels.
+    """
+
+    model: str
+    layers: tuple[Layer, ...]
+    everything: Quality
+    pictures: tuple[str, ...]
+    size: tuple[int, int]
+
+
+def sensitivities(
+    model: str,
+    *,
+    size: tuple[int, int] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    inputs: Sequence[str] = (),
+    calibration: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    ratio: float | None = None,
+) -> Table:
+    """Measure every weighted operator of a network, in torch, against its float output.
+
+    Args:
+        model: A name of the zoo, or ``path/to/net.py:factory``.
+        size: (height, width) of the network; pictures are at most 256 pixels high and wide.
+        weights: A checkpoint; the shipped weights by default.
+        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        calibration: Folder that the ranges are taken from; the embedded photographs by default.
+        images: Folder of pictures to measure on; the embedded photographs by default.
+        ratio: Also prune each layer alone by this share of its output channels.
+
+    Raises:
+        UsageError: Bad arguments, pictures, weights, module or ratio.
+        ExportError: Nothing of the network can be quantised.
+    """
+    return measure(open_network(model, size, weights, inputs), calibration, images, ratio)
+
+
+def measure(
+    network: Network,
+    calibration: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    ratio: float | None = None,
+) -> Table:
+    """:func:`sensitivities` of an opened network."""
+    spec = network.spec
+    with status("Capturing the network"):
+        program = network.capture()
+    shown = samples(
+        len(spec.frames), None if images is None else Path(images), picture_size(network, program)
+    )
+    pictures = tensors(program, network_inputs(spec, shown))
+    judge = _judge(spec, network.module, pictures)
+    narrow = _pruned(network, program, ratio) if ratio is not None else {}
+    source = None if calibration is None else Path(calibration)
+    with status("Calibrating"):
+        drawn = calibration_samples(network, program, source)
+        _, graph = calibrated(program, network_inputs(spec, drawn))
+    simulate(graph)
+    chosen = operators(program, graph)
+    if not chosen:
+        raise ExportError("the network has no operator that can run in INT8")
+    everything = quality(graph, pictures, judge)
+    layers = []
+    for operator in track(chosen, "Measuring layers"):
+        (found,) = quantization_costs(graph, [operator], pictures, judge)
+        made = narrow.get(operator.module)
+        pruned = quality(made, pictures, judge) if isinstance(made, nn.Module) else None
+        layers.append(Layer(found, pruned, made if isinstance(made, str) else None))
+    layers.sort(key=lambda row: (row.sensitivity.alone.worst, row.sensitivity.alone.mean))
+    names = tuple(sample.name for sample in shown)
+    return Table(spec.name, tuple(layers), everything, names, picture_size(network, program))
+
+
+def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Module | str]:
+    weighted = dict.fromkeys(
+        name.rpartition(".")[0]
+        for name, value in network.module.named_parameters()
+        if value.dim() > 1
+    )
+    inputs = network.spec.inputs
+    fixed = tuple(torch.zeros(1, t.channels, *(t.size or network.size)) for t in inputs)
+    example = examples(network.spec) if program.dynamic else fixed
+    found: dict[str, nn.Module | str] = {}
+    for layer in track(list(weighted), "Pruning layers"):
+        found |= pruned_alone(network.module, example, [layer], ratio)
+    return found
+
+
+def _judge(spec: ModelSpec, module: nn.Module, pictures: Sequence[Inputs]) -> Judge:
+    with torch.no_grad():
+        expected = [_picture(spec, module(*inputs)) for inputs in pictures]
+
+    def judge(index: int, output: Tensor) -> float:
+        candidate = _picture(spec, output)
+        return psnr(expected[index], candidate) if np.isfinite(candidate).all() else -BEST_PSNR
+
+    return judge
+
+
+def _picture(spec: ModelSpec, output: Tensor) -> np.ndarray:
+    return seen(spec, output[0].permute(1, 2, 0).float().contiguous().numpy())

@@ -1,0 +1,63 @@
+"""Apple's Core ML runtime, on macOS."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import EngineError, MissingDependencyError
+from edgeexpo.runtime.engines.base import (
+    DEFAULTS,
+    Arrays,
+    EngineOptions,
+    closed,
+    first_line,
+    missing,
+)
+from edgeexpo.spec import ModelSpec
+
+
+class CoremlEngine:
+    """Runs an ``.mlpackage``; whether CPU, GPU or Neural Engine does the work is Apple's choice."""
+
+    name = "coreml"
+
+    def __init__(self, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> None:
+        self._outputs = [t.name for t in spec.outputs]
+        self._options = options
+        self._model: Any = None
+
+    def load(self, path: Path) -> None:
+        """Compile and load the package."""
+        if sys.platform != "darwin":
+            raise MissingDependencyError(
+                "Core ML runs on macOS only; on this host 'edgeexpo run' and 'edgeexpo parity' "
+                "interpret the package, or choose --target onnx"
+            )
+        if self._options.affinity is not None or not self._options.arena:
+            raise EngineError("Core ML chooses CPUs and memory itself; leave the options out")
+        try:
+            import coremltools
+        except ImportError as error:
+            raise missing("coremltools", "[export]") from error
+        try:
+            self._model = coremltools.models.MLModel(str(path))
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"Core ML cannot load {path.name}: {first_line(error)}") from error
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Predict once."""
+        if self._model is None:
+            raise closed(self.name)
+        try:
+            found = self._model.predict(dict(inputs))
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"Core ML failed: {first_line(error)}") from error
+        return {name: np.asarray(found[name], np.float32) for name in self._outputs}
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = None

@@ -1,0 +1,101 @@
+"""ExecuTorch's Python runtime: for desktops, since it links torch; devices use the C++ one."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import EngineError
+from edgeexpo.runtime.engines.base import (
+    DEFAULTS,
+    Arrays,
+    EngineOptions,
+    closed,
+    first_line,
+    in_memory,
+    missing,
+)
+from edgeexpo.silence import muted
+from edgeexpo.spec import ModelSpec
+
+
+def bindings() -> Any:
+    """ExecuTorch's native module, imported without what its CPU probe prints on stderr.
+
+    Raises:
+        MissingDependencyError: ExecuTorch is not installed.
+    """
+    try:
+        with muted():
+            return importlib.import_module("executorch.extension.pybindings.portable_lib")
+    except ImportError as error:
+        raise missing("executorch", "[export]") from error
+
+
+class ExecutorchEngine:
+    """Runs a ``.pte`` file with ExecuTorch and its XNNPACK delegate."""
+
+    name = "executorch"
+
+    def __init__(self, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> None:
+        self._inputs = [t.name for t in spec.inputs]
+        self._outputs = [t.name for t in spec.outputs]
+        self._options = options
+        self._program: Any = None
+        self._method: Any = None
+
+    def load(self, path: Path) -> None:
+        """Load the program and its ``forward``."""
+        options = self._options
+        if options.affinity is not None:
+            raise EngineError(
+                "ExecuTorch's Python runtime cannot choose CPUs for its threads; isolated=True "
+                "restricts its process to them"
+            )
+        if not options.arena:
+            raise EngineError("ExecuTorch plans its memory at export; leave arena=False out")
+        portable_lib = bindings()
+        try:
+            from executorch.runtime import Runtime
+        except ImportError as error:
+            raise missing("executorch", "[export]") from error
+        with muted():  # the pool of threads says what its CPU probe did not find
+            if options.threads is None:
+                portable_lib._threadpool_get_thread_count()
+            else:
+                portable_lib._unsafe_reset_threadpool(options.threads)
+        try:
+            self._program = Runtime.get().load_program(in_memory(path))
+            self._method = self._program.load_method("forward")
+        except KeyError as error:
+            raise EngineError(f"ExecuTorch finds no method 'forward' in {path.name}") from error
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise EngineError(f"ExecuTorch cannot load {path.name}: {first_line(error)}") from error
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Execute ``forward`` once."""
+        import torch
+
+        if self._method is None:
+            raise closed(self.name)
+        tensors = [torch.from_numpy(np.ascontiguousarray(inputs[n])) for n in self._inputs]
+        try:
+            outputs = self._method.execute(tensors)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise EngineError(f"ExecuTorch failed: {first_line(error)}") from error
+        kinds = [type(output).__name__ for output in outputs]
+        if kinds != ["Tensor"] * len(self._outputs):
+            raise EngineError(
+                f"the program gives {', '.join(kinds) or 'nothing'}; its manifest promises "
+                f"{len(self._outputs)} tensor(s): export the bundle again"
+            )
+        # The tensors belong to the method and are overwritten by its next run.
+        arrays = (np.array(output.to(torch.float32).numpy(), copy=True) for output in outputs)
+        return dict(zip(self._outputs, arrays, strict=True))
+
+    def close(self) -> None:
+        """Free the program."""
+        self._method = self._program = None

@@ -1,0 +1,142 @@
+"""An engine in a process of its own, started again when it dies or hangs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeexpo.bundle.files import digest
+from edgeexpo.errors import EngineError, UsageError
+from edgeexpo.runtime.engines.base import DEFAULTS, Arrays, EngineOptions, check_cpus, closed
+from edgeexpo.runtime.engines.worker import OPENER, LostError, Worker
+from edgeexpo.spec import ModelSpec
+
+LOAD_LIMIT = 60.0
+"""Seconds that starting a process and loading an artefact may take."""
+
+RUN_LIMIT = 10.0
+"""Seconds that one run may take by default."""
+
+
+def _unheard(_: str) -> None:
+    """The listener of those who do not ask."""
+
+
+class IsolatedEngine:
+    """Runs an artefact in a process that the caller survives.
+
+    A run that kills its engine, or takes longer than the limit, is tried once more in a new
+    process. When that fails, too, the caller is told, and the next run starts another.
+
+    Args:
+        target: One of :data:`edgeexpo.spec.TARGETS`.
+        spec: The model.
+        options: Threads, CPUs and memory; its process stays on the CPUs.
+        timeout_s: Seconds that one run may take; :data:`RUN_LIMIT` by default.
+        restarted: Is called before the process is started again, with the reason: ``crash``,
+            ``hang`` or ``interrupt``.
+        opener: What opens the engine there, ``module:function``, as
+            :func:`edgeexpo.runtime.engines.base.open_engine`.
+
+    Raises:
+        UsageError: ``timeout_s`` is no time.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        spec: ModelSpec,
+        options: EngineOptions = DEFAULTS,
+        timeout_s: float | None = None,
+        restarted: Callable[[str], object] = _unheard,
+        opener: str = OPENER,
+    ) -> None:
+        self.name = "isolated"
+        self._limit = RUN_LIMIT if timeout_s is None else timeout_s
+        if not 0 < self._limit < math.inf:
+            raise UsageError(f"timeout_s is {timeout_s}; expected seconds, more than 0")
+        self._target, self._spec, self._options = target, spec, options
+        self._restarted, self._opener = restarted, opener
+        self._path: Path | None = None
+        self._sha256 = ""
+        self._worker: Worker | None = None
+        self._ended = ""
+
+    def load(self, path: Path) -> None:
+        """Start a process and load the artefact there; takes the name of the engine that did."""
+        self.close()
+        if self._options.affinity is not None:
+            check_cpus(self._options.affinity)
+        self._sha256 = _digest(path)
+        self._worker = self._started(path)
+        self._path = path
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Run once: NCHW float32 by input name to NCHW float32 by output name."""
+        try:
+            return self._attempt(inputs)
+        except LostError:
+            pass
+        try:
+            return self._attempt(inputs)
+        except LostError as again:
+            raise EngineError(
+                f"{again}; a second try ended no better: the next frame starts the engine anew"
+            ) from again
+
+    def close(self) -> None:
+        """End the process; calling it twice is harmless."""
+        self._path = None
+        if self._worker is not None:
+            worker, self._worker = self._worker, None
+            worker.end()
+
+    def _attempt(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._path is None:
+            raise closed(self.name)
+        if (worker := self._worker) is None:
+            self._restarted(self._ended)
+            self._check_unchanged(self._path)
+            worker = self._started(self._path)
+        self._worker, self._ended = None, "interrupt"
+        try:
+            outputs = worker.run(inputs, self._limit)
+            self._worker = worker
+        except LostError as lost:
+            self._ended = lost.reason
+            raise
+        except EngineError:  # it refused, and goes on
+            self._worker = worker
+            raise
+        finally:
+            if self._worker is None:
+                worker.end()
+        return outputs
+
+    def _check_unchanged(self, path: Path) -> None:
+        if _digest(path) != self._sha256:
+            raise EngineError(
+                f"{path} was changed since it was loaded and cannot be loaded again; "
+                "load the bundle anew"
+            )
+
+    def _started(self, path: Path) -> Worker:
+        worker = Worker(self._options.affinity)
+        try:
+            facts = (self._target, path, self._spec, replace(self._options, affinity=None))
+            self.name = worker.load(*facts, LOAD_LIMIT, self._opener)
+        except BaseException:
+            worker.end()
+            raise
+        return worker
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,150 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeexpo.errors import EngineError
+from edgeexpo.runtime.engines.base import (
+    DEFAULTS,
+    Arrays,
+    EngineOptions,
+    check_cpus,
+    closed,
+    first_line,
+    in_memory,
+    missing,
+)
+from edgeexpo.spec import ModelSpec
+
+
+class OnnxEngine:
+    """Runs a ``.onnx`` file with ONNX Runtime's CPU provider."""
+
+    name = "onnxruntime"
+
+    def __init__(self, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> None:
+        self._outputs = [t.name for t in spec.outputs]
+        self._options = options
+        self._session: Any = None
+
+    def load(self, path: Path) -> None:
+        """Create the inference session."""
+        options, chosen = _options(), self._options
+        if chosen.threads is not None:
+            options.intra_op_num_threads = chosen.threads
+        if chosen.affinity is not None:
+            options.add_session_config_entry(
+                "session.intra_op_thread_affinities", _affinities(chosen.affinity, chosen.threads)
+            )
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = chosen.arena
+        self._session = _session(path, options)
+        _open.add(self)
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Run the session once."""
+        if self._session is None:
+            raise closed(self.name)
+        try:
+            outputs = self._session.run(self._outputs, dict(inputs))
+        except _failures() as error:
+            raise EngineError(f"ONNX Runtime failed: {first_line(error)}") from error
+        return dict(zip(self._outputs, outputs, strict=True))
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+    def outlive(self) -> None:
+        """In a fork, where ONNX Runtime's threads are missing: never free the session.
+
+        Freeing it, at the end of the process at the latest, would wait for them or crash.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+
+
+_open: weakref.WeakSet[OnnxEngine] = weakref.WeakSet()
+
+
+def _outlive() -> None:
+    for engine in _open:
+        engine.outlive()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_outlive)
+
+
+def optimised(path: Path) -> bytes:
+    """The graph that ONNX Runtime makes of the ``.onnx`` file at ``path``, and runs, as a file.
+
+    Raises:
+        EngineError: ONNX Runtime refuses the file.
+    """
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(written)
+        _session(path, options)
+        return written.read_bytes()
+
+
+def _options() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing("onnxruntime", "") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Else a file may turn out to be of ONNX Runtime's own format, whatever its name.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return options
+
+
+def _affinities(cpus: tuple[int, ...], threads: int | None) -> str:
+    """The CPUs of each of ONNX Runtime's own threads, the caller's not among them, from 1."""
+    if threads is None or threads < 2:
+        raise EngineError(
+            "with one thread ONNX Runtime runs on the caller's, which keeps its own affinity; ask "
+            "for more threads, use isolated=True, or leave affinity out"
+        )
+    check_cpus(cpus)
+    return ";".join([",".join(str(cpu + 1) for cpu in cpus)] * (threads - 1))
+
+
+def _session(path: Path, options: Any) -> Any:
+    import onnxruntime
+
+    model = in_memory(path)
+    if any(mark in model for mark in _EXTERNAL):
+        raise EngineError(
+            f"{path.name} keeps tensors in another file, which no digest of the manifest covers; "
+            "save the network as one file and export it again"
+        )
+    try:
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+    except _failures() as error:
+        raise EngineError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
+
+
+# The key under which a tensor names its file, after its length: protobuf ends every encoding of the
+# length 8 with one of these bytes. ONNX Runtime 1.31 would read that file, for a model in memory
+# from the working directory. The search takes 1 ms per MB.
+_EXTERNAL = (b"\x08location", b"\x00location")
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises: its own exceptions derive from Exception alone."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception))
+    return (RuntimeError, ValueError, MemoryError, *own)

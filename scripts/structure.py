@@ -1,0 +1,148 @@
+"""Print the structure of the product as its imports have it: floors of packages, circles, files.
+
+    python scripts/structure.py [--export]
+
+A package is a folder; each module at the root counts as one. A package stands one floor above the
+highest package that it imports. Imports for type checkers alone do not count. ``--export`` exports
+a tiny network as well and lists the files that its data enters. Those have a function that is
+handed the network, its specification, the program, a picture, an artefact, the manifest or the
+bundle.
+
+The exit code is 1 when packages import each other in a circle or stand on more than ten floors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import graphlib
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grimp
+
+ROOT = "edgeexpo"
+MOST_FLOORS = 10
+
+Graph = Mapping[str, set[str]]
+
+
+def package_graph() -> Graph:
+    """Package -> the packages that it imports."""
+    modules = grimp.build_graph(ROOT, exclude_type_checking_imports=True)
+    folders = {m.rpartition(".")[0] for m in modules.modules} - {"", ROOT}
+
+    def package(module: str) -> str:
+        if module in folders or module == ROOT:
+            return module
+        folder = module.rpartition(".")[0]
+        return module if folder == ROOT else folder
+
+    graph: dict[str, set[str]] = {}
+    for module in modules.modules:
+        importers = graph.setdefault(package(module), set())
+        for imported in modules.find_modules_directly_imported_by(module):
+            if package(imported) != package(module):
+                importers.add(package(imported))
+    return graph
+
+
+def floors(graph: Graph) -> dict[str, int]:
+    """Package -> its floor, 1 at the bottom.
+
+    Raises:
+        graphlib.CycleError: Packages import each other in a circle.
+    """
+    found: dict[str, int] = {}
+    for package in graphlib.TopologicalSorter(graph).static_order():
+        found[package] = 1 + max((found[used] for used in graph[package]), default=0)
+    return found
+
+
+def files_of_an_export() -> set[str]:
+    """Files of the product that the data of an export enters, from a trace of one export."""
+    import torch
+
+    from edgeexpo import export_bundle
+
+    class Tiny(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, picture: torch.Tensor) -> torch.Tensor:
+            return torch.clamp(picture + 0.1 * self.layer(picture), 0, 1)
+
+    entered: set[str] = set()
+
+    def watch(frame: FrameType, event: str, _: Any) -> None:
+        name = frame.f_globals.get("__name__", "")
+        if event == "call" and name.startswith(f"{ROOT}.") and _carries_data(frame):
+            entered.add(name)
+
+    with tempfile.TemporaryDirectory() as folder:
+        sys.setprofile(watch)
+        try:
+            export_bundle(
+                Tiny().eval(),
+                inputs={"picture": (1, 3, 64, 64)},
+                targets=["all"],
+                precision=["fp32", "int8"],
+                output=Path(folder) / "tiny",
+            )
+        finally:
+            sys.setprofile(None)
+    return entered
+
+
+def _carries_data(frame: FrameType) -> bool:
+    import torch
+
+    from edgeexpo.bundle.bundle import Bundle
+    from edgeexpo.bundle.manifest import Artifact, Manifest
+    from edgeexpo.imaging.samples import Sample
+    from edgeexpo.program.capture import Program
+    from edgeexpo.spec import ModelSpec
+    from edgeexpo.workflows.networks import Network
+
+    kinds = (torch.nn.Module, ModelSpec, Program, Sample, Artifact, Manifest, Bundle, Network)
+    code = frame.f_code
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return any(isinstance(frame.f_locals.get(name), kinds) for name in names)
+
+
+def _lines(graph: Graph) -> Iterator[str]:
+    try:
+        found = floors(graph)
+    except graphlib.CycleError as error:
+        yield f"circle: {' -> '.join(error.args[1])}"
+        return
+    for floor in range(max(found.values()), 0, -1):
+        yield f"floor {floor:2}  {', '.join(sorted(p for p in found if found[p] == floor))}"
+    yield f"{len(found)} packages on {max(found.values())} floors, no circle"
+
+
+def main() -> int:
+    """Print the floors, or the circle that keeps packages from having any."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--export", action="store_true", help="list the files of an export, too")
+    args = parser.parse_args()
+    graph = package_graph()
+    print("\n".join(_lines(graph)))
+    if args.export:
+        entered = sorted(files_of_an_export())
+        print("\n".join(entered))
+        print(f"the data of an export enters {len(entered)} files")
+    try:
+        return int(max(floors(graph).values()) > MOST_FLOORS)
+    except graphlib.CycleError:
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
