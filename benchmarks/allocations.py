@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo import runtime
-from edgeexpo.runtime.frames import empty
+from edgeexpo.runtime.frames import empty_frame
 
 Line = tuple[str, int]
 
@@ -87,10 +87,10 @@ def main() -> None:
     layout, rng = runtime.FrameFormat(given.layout), np.random.default_rng(0)
 
     def warm(session: runtime.Session) -> Callable[[], object]:
-        frames = [empty(height, width, layout) for _ in session.spec.frames]
+        frames = [empty_frame(height, width, layout) for _ in session.spec.frames]
         for frame in frames:
             frame[...] = rng.integers(16, 236, frame.shape, frame.dtype)
-        out = empty(height, width, layout)
+        out = empty_frame(height, width, layout)
 
         def call() -> None:
             session.run_into(out, *frames, ev=4.0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeexpo.imaging.camera import re_expose
 from edgeexpo.imaging.files import write_picture
-from edgeexpo.imaging.samples import embedded, to_float
+from edgeexpo.imaging.samples import embedded_photographs, to_float
 from edgeexpo.runtime import load
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--photograph", default="coffee")
     given = parser.parse_args()
-    photograph = to_float(dict(embedded())[given.photograph])
+    photograph = to_float(dict(embedded_photographs())[given.photograph])
     under, over = re_expose(photograph, (-2.0, 2.0), seed=zlib.crc32(given.photograph.encode()))
     with load(given.bundle) as session:
         middle = session(under, over, ev=4.0, fuse=False)

@@ -20,9 +20,9 @@ from measuring import turns
 
 from edgeexpo import runtime
 from edgeexpo.frame_format import FrameFormat
-from edgeexpo.imaging.raster import whole
+from edgeexpo.imaging.raster import whole_picture
 from edgeexpo.imaging.scratch import Scratch
-from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
+from edgeexpo.runtime.frames import empty_frame, from_rgb, to_rgb
 
 
 def main() -> None:
@@ -39,11 +39,11 @@ def main() -> None:
     height, width = map(int, given.size.split(","))
     layout, rng = FrameFormat(given.layout), np.random.default_rng(0)
     with runtime.load(given.bundle, target="onnx", threads=given.threads, frames=layout) as session:
-        frames = [empty(height, width, layout) for _ in session.spec.frames]
+        frames = [empty_frame(height, width, layout) for _ in session.spec.frames]
         for frame in frames:
             frame[...] = rng.integers(16, 236, frame.shape, frame.dtype)
-        pictures = [whole(to_rgb(frame, layout)) for frame in frames]
-        out, memory = empty(height, width, layout), Scratch()
+        pictures = [whole_picture(to_rgb(frame, layout)) for frame in frames]
+        out, memory = empty_frame(height, width, layout), Scratch()
 
         def in_memory(work: Callable[[], object]) -> None:
             with memory.lent():
@@ -52,7 +52,7 @@ def main() -> None:
 
         def read() -> None:
             for frame in frames:
-                whole(to_rgb(frame, layout), given.threads)
+                whole_picture(to_rgb(frame, layout), given.threads)
 
         def write() -> None:
             from_rgb(pictures[0], layout, out, workers=given.threads)

@@ -23,7 +23,7 @@ from typing import Any
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.imaging.files import SUFFIXES
+from edgeexpo.imaging.files import PICTURE_SUFFIXES
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, noise_floor, program_cases
 from edgeexpo.parity.check import check_artifact
@@ -121,7 +121,9 @@ def picture_folders(data: Path) -> list[Path]:
     """The folders of ``data`` that hold pictures, or folders of pictures."""
 
     def pictures(folder: Path) -> bool:
-        return any(f.suffix.lower() in SUFFIXES for f in [*folder.glob("*"), *folder.glob("*/*")])
+        return any(
+            f.suffix.lower() in PICTURE_SUFFIXES for f in [*folder.glob("*"), *folder.glob("*/*")]
+        )
 
     return [folder for folder in sorted(data.iterdir()) if folder.is_dir() and pictures(folder)]
 

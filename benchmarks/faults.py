@@ -97,7 +97,7 @@ def planted(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> list[d
     left_out = plant.FLOAT_ONLY if artifact.precision == "int8" else plant.INTEGER_ONLY
     layer = plant.open_layers(artifact.target, bundle.file(artifact.file)).count // 2
     rows: list[dict[str, object]] = []
-    for name in plant.FAULTS:
+    for name in plant.WEIGHT_FAULTS:
         if name in left_out:
             continue
         with tempfile.TemporaryDirectory() as folder:

@@ -16,16 +16,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.interpolation import intermediate
 from edgeexpo.models import lrl, zoo
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.progress import track
-from edgeexpo.training.synthesis import Bracket, radiance_maps, random_view, shoot_bracket
-
-Picture = npt.NDArray[np.float32]
+from edgeexpo.training.synthesis import ShotBracket, radiance_maps, random_view, shoot_bracket
 
 
 def psnr(picture: Picture, truth: Picture) -> float:
@@ -35,7 +33,7 @@ def psnr(picture: Picture, truth: Picture) -> float:
     return 120.0 if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
-def candidates(bracket: Bracket, network: lrl.LRLNet) -> dict[str, Picture]:
+def candidates(bracket: ShotBracket, network: lrl.LRLNet) -> dict[str, Picture]:
     """Every way to predict the middle exposure, by name."""
     under, over, ev = bracket.under, bracket.over, bracket.ev
     fitted = intermediate(under, over, ev=ev, levels=255)
@@ -62,13 +60,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of radiance maps (.hdr)")
-    parser.add_argument("--preset", default="lrl-8", choices=[*lrl.PRESETS, *lrl.ALIASES])
+    parser.add_argument("--preset", default="lrl-8", choices=[*lrl.PRESETS, *lrl._ALIASES])
     parser.add_argument("--weights", type=Path, help="default: the preset's own")
     parser.add_argument("--crops", type=int, default=40)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    preset = lrl.ALIASES.get(given.preset, given.preset)
+    preset = lrl._ALIASES.get(given.preset, given.preset)
     network = lrl.build(preset).eval()
     load_checkpoint(network, given.weights or zoo.WEIGHTS / f"{preset}.safetensors", preset)
     maps = radiance_maps(given.data, held_out=True)

@@ -29,7 +29,7 @@ from edgeexpo.models import zoo
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.quantization import int8_weights
-from edgeexpo.quantization.ptq import quantize, separate
+from edgeexpo.quantization.ptq import quantize_program, separate
 from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.spec import SUFFIXES, TARGETS, USUAL_TARGETS
@@ -45,10 +45,12 @@ def programs(network: Network) -> dict[str, Program]:
     if network.int8 is not None:
         return {
             "fp32": program,
-            "int8": int8_weights.quantized_by(program, int8_weights.read(network.int8)),
+            "int8": int8_weights.quantized_by(
+                program, int8_weights.read_int8_weights(network.int8)
+            ),
         }
     pictures = network_inputs(network.spec, calibration_samples(network, program, None))
-    return {"fp32": program, "int8": quantize(program, pictures)}
+    return {"fp32": program, "int8": quantize_program(program, pictures)}
 
 
 def rules(program: Program) -> str:
@@ -68,7 +70,7 @@ def counted(name: str, network: Network, targets: list[str], folder: Path) -> No
         others = {
             operator: n
             for operator, n in found.floating.items()
-            if operator not in found.portable and not census.is_weighted(operator)
+            if operator not in found.portable and not census.is_weighted_kind(operator)
         }
         weighted = f"{found.integer_weighted} | {found.float_weighted} | {why}"
         rest = f"{_listed(others)} | {found.conversions} | {_listed(found.portable)}"

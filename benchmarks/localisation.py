@@ -22,9 +22,15 @@ from edgeexpo.cli.output import table
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.localisation.localisation import localise, traced_size
-from edgeexpo.parity.localisation.trace_program import computed, is_weighted, node_kind
+from edgeexpo.parity.localisation.trace_program import computed, is_traced_weighted, node_kind
 from edgeexpo.parity.reference import load_program
-from edgeexpo.testing.faults.plant import FAULTS, FLOAT_ONLY, INTEGER_ONLY, open_layers, plant
+from edgeexpo.testing.faults.plant import (
+    FLOAT_ONLY,
+    INTEGER_ONLY,
+    WEIGHT_FAULTS,
+    open_layers,
+    plant,
+)
 
 
 def main() -> None:
@@ -65,7 +71,7 @@ def _faults(bundle: Bundle, artifacts: list[Artifact]) -> Iterator[tuple[Artifac
     layers = {a.file: open_layers(a.target, bundle.file(a.file)).count for a in artifacts}
     turn = 0
     while True:
-        for fault, artifact in itertools.product(FAULTS, artifacts):
+        for fault, artifact in itertools.product(WEIGHT_FAULTS, artifacts):
             integer = artifact.precision == "int8"
             if fault in (FLOAT_ONLY if integer else INTEGER_ONLY):
                 continue
@@ -104,7 +110,7 @@ def _belongs(module: GraphModule, node: Node) -> set[str]:
     inside = computed(module)
     while len(node.users) == 1:
         node = next(iter(node.users))
-        if node not in inside or is_weighted(node):
+        if node not in inside or is_traced_weighted(node):
             break
         names.add(node.name)
     return names

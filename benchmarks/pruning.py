@@ -17,10 +17,10 @@ from torch import Tensor
 
 from edgeexpo.cli.output import table
 from edgeexpo.models import zoo
-from edgeexpo.pruning.prune import Pruned, prune
+from edgeexpo.pruning.prune import Pruned, prune_module
 from edgeexpo.pruning.schedule import SCOPES
 from edgeexpo.workflows.networks import loaded
-from edgeexpo.workflows.pruned_networks import examples, photographs, take_over
+from edgeexpo.workflows.pruned_networks import examples, photograph_inputs, take_over
 
 SIDE = 256
 
@@ -40,7 +40,7 @@ def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
     """Two rows for each scope: as pruned, and with layers reconstructed."""
     entry, network, _ = loaded(name, None)
     network.eval()
-    pictures = photographs(entry.spec, (SIDE, SIDE), seed=0)
+    pictures = photograph_inputs(entry.spec, (SIDE, SIDE), seed=0)
     with torch.no_grad():
         wanted = [network(*picture) for picture in pictures]
 
@@ -58,9 +58,11 @@ def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
             "left whole": ", ".join(result.whole),
         }
 
-    seen = photographs(entry.spec)
+    seen = photograph_inputs(entry.spec)
     for scope in SCOPES:
-        result = prune(network, examples(entry.spec), ratio=ratio, scope=scope, pictures=seen)
+        result = prune_module(
+            network, examples(entry.spec), ratio=ratio, scope=scope, pictures=seen
+        )
         yield row(scope, result)
         take_over(result, network, entry.spec)
         yield row(f"{scope}, reconstructed", result)

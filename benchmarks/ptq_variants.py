@@ -21,13 +21,13 @@ from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
 from edgeexpo.progress import track
 from edgeexpo.quantization import int8_weights
-from edgeexpo.quantization.variants import Calibration, parse
+from edgeexpo.quantization.variants import Calibration, parse_variant
 from edgeexpo.workflows.calibration_pictures import (
     calibration_samples,
     network_inputs,
     picture_size,
 )
-from edgeexpo.workflows.calibration_search import Judge, Score, compare
+from edgeexpo.workflows.calibration_search import PictureJudge, Score, compare
 from edgeexpo.workflows.networks import open_network
 from edgeexpo.workflows.quantize import judged
 
@@ -38,18 +38,20 @@ def rows(name: str, variants: Sequence[str], keep: Path | None) -> list[str]:
     program = network.capture()
     pictures = network_inputs(network.spec, calibration_samples(network, program, None))
     calibration = Calibration(program, pictures)
-    unseen = Judge(network, program, judged(network, program, None))
+    unseen = PictureJudge(network, program, judged(network, program, None))
     size = picture_size(network, program)
-    embedded = Judge(network, program, samples(len(network.spec.frames), None, size))
+    embedded = PictureJudge(network, program, samples(len(network.spec.frames), None, size))
     found = compare(calibration, unseen, variants)
     if keep is not None and network.weights is not None:
         facts = {"preset": network.preset, "method": "ptq", "variant": found.best.variant}
         facts["float_sha256"] = digest(network.weights)
-        int8_weights.write(keep / f"ptq-{network.preset}.int8.safetensors", found.graph, facts)
+        int8_weights.write_int8_weights(
+            keep / f"ptq-{network.preset}.int8.safetensors", found.graph, facts
+        )
     if network.int8 is None:
-        how, today = "plain", calibration.make(parse("plain"))
+        how, today = "plain", calibration.make(parse_variant("plain"))
     else:
-        learnt = int8_weights.read(network.int8)
+        learnt = int8_weights.read_int8_weights(network.int8)
         how = learnt.facts["method"]
         today = int8_weights.quantized_by(program, learnt).exported.module()
     return [

@@ -43,7 +43,7 @@ def rows(name: str) -> Iterator[str]:
         prepared = prepare_pt2e(equal.exported.module(), ImageQuantizer(lifted=lifted))
         for picture in pictures:
             prepared(*picture)
-        found = ptq.converted(equal, prepared).exported.module()
+        found = ptq.convert_program(equal, prepared).exported.module()
         each = [psnr(w, found(*picture)) for w, picture in zip(wanted, judged, strict=True)]
         shifts = [
             255 * float((found(*flat) - w).mean((2, 3)).abs().max())

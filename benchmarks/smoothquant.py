@@ -22,7 +22,7 @@ from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.nncf_calibration import quantized_by_nncf
 from edgeexpo.quantization.ptq import separate, tensors
 from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
-from edgeexpo.workflows.calibration_search import Judge
+from edgeexpo.workflows.calibration_search import PictureJudge
 from edgeexpo.workflows.networks import open_network
 from edgeexpo.workflows.quantize import judged
 
@@ -35,7 +35,7 @@ def rows(name: str) -> Iterator[str]:
     program = separate(network.capture())
     drawn = calibration_samples(network, program, None)
     pictures = tensors(program, network_inputs(network.spec, drawn))
-    judge = Judge(network, program, judged(network, program, None))
+    judge = PictureJudge(network, program, judged(network, program, None))
     smooth = {
         "smooth_quant": True,
         "smooth_quant_params": AdvancedSmoothQuantParameters(convolution=0.5),

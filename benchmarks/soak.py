@@ -22,7 +22,7 @@ from edgeexpo import runtime
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.runtime import FakeEngine, Session
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 
 
 def fake_session(folder: Path) -> Session:
@@ -32,7 +32,7 @@ def fake_session(folder: Path) -> Session:
     sizes = SizeRange(largest=(64, 64), smallest=(16, 16))
     artifact = Artifact(file.name, "onnx", "int8", digest(file), 8, sizes)
     model = ModelSpec("net", "t", ("x",), (TensorSpec("x"),), (TensorSpec("y"),), halo=1)
-    recipe = Recipe("net", ("onnx",), ("int8",), (64, 64), "none", (), {})
+    recipe = ExportRecipe("net", ("onnx",), ("int8",), (64, 64), "none", (), {})
     write_manifest(folder, Manifest(model, recipe, (artifact,), {}, {}))
     return runtime.load(folder, engine=FakeEngine(lambda inputs: {"y": inputs["x"]}))
 

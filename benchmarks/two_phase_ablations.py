@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgeexpo.evaluation.datasets import scenes
+from edgeexpo.evaluation.datasets import folder_scenes
 from edgeexpo.evaluation.metrics import Measure
 from edgeexpo.evaluation.predict import float_session
 from edgeexpo.evaluation.scene import Scene, Skipped
@@ -86,7 +86,7 @@ def main() -> int:
     rows: dict[str, list[list[float | None]]] = {}
     found = [
         scene
-        for scene in scenes(args.data, zoo.get(PRESET).spec, Skipped())
+        for scene in folder_scenes(args.data, zoo.get(PRESET).spec, Skipped())
         if scene.truth_kind == "reference"
     ]
     for scene in track(found, "Ablating"):

@@ -73,7 +73,7 @@ def opened(name: str) -> Subject:
 def compare(name: str) -> str:
     """A row of the table."""
     network, program, calibration, pictures = opened(name)
-    ours = ptq.quantize(program, calibration)
+    ours = ptq.quantize_program(program, calibration)
     candidates = (
         uniform(program, calibration),
         ours.exported.module(),
@@ -92,7 +92,7 @@ def compare(name: str) -> str:
 
 def shipped(program: Program, int8: Path) -> Program:
     """The program of trained INT8 weights."""
-    return int8_weights.quantized_by(program, int8_weights.read(int8))
+    return int8_weights.quantized_by(program, int8_weights.read_int8_weights(int8))
 
 
 def main() -> None:

@@ -77,7 +77,8 @@ class FrameFormat:
             )
 
     def __str__(self) -> str:
-        """The words that :func:`parse` takes, without those that say nothing of the layout."""
+        """The words that :func:`parse_frame_format` takes, without those that say nothing of the
+        layout."""
         words = [self.layout]
         if self.is_yuv:
             words += [self.matrix, "full" if self.full_range else "limited", self.siting]
@@ -100,7 +101,7 @@ class FrameFormat:
         return self.transfer in ("pq", "hlg")
 
 
-def parse(text: str) -> FrameFormat:
+def parse_frame_format(text: str) -> FrameFormat:
     """A format from words in any order, as in ``nv12,bt709,limited,left,rotate90,mirror``.
 
     ``full`` and ``limited`` are the range, a transfer may carry a peak (``pq1000``).

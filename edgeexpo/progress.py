@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def visible() -> bool:
@@ -35,7 +35,7 @@ def status(description: str) -> Iterator[None]:
         yield
 
 
-def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def track(iterable: Iterable[_T], description: str, total: int | None = None) -> Iterator[_T]:
     """Yield the items of ``iterable`` and show how many are done.
 
     Args:

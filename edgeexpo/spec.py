@@ -173,7 +173,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ExportRecipe:
     """An export, resolved: what was asked for with every default filled in.
 
     ``keep_float`` names the operators (nodes of the program) that INT8 leaves in float.
@@ -191,7 +191,7 @@ class Recipe:
     keep_float: tuple[str, ...] = ()
 
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def to_json(value: Any) -> Any:
@@ -205,13 +205,13 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def from_json(kind: type[T], value: Any) -> T:
+def from_json(kind: type[_T], value: Any) -> _T:
     """Rebuild a value of ``kind`` from :func:`to_json`'s output.
 
     Raises:
         TypeError: The JSON lacks a field or has another type than ``kind`` declares.
     """
-    return typing.cast(T, _build(kind, value))
+    return typing.cast(_T, _build(kind, value))
 
 
 def _build(kind: Any, value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.coreml_operators import converted
+from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.program.capture import Program, at_one_size, recapture
 from edgeexpo.program.source import blame
 from edgeexpo.progress import note
@@ -17,7 +17,7 @@ from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import writing
 
-SIDES = (64, 128, 256)
+ENUMERATED_SIDES = (64, 128, 256)
 """Square sizes offered beside the exported one: Core ML plans memory per enumerated size."""
 
 _CONVERSION_ERRORS = (
@@ -78,7 +78,7 @@ def _convert(program: Program) -> tuple[Any, SizeRange]:
 
     sizes = enumerate_sizes(program)
     model = ct.convert(
-        converted(program.exported),
+        coreml_form(program.exported),
         convert_to="mlprogram",
         minimum_deployment_target=_deployment_target(ct, program, sizes),
         compute_precision=_precision(ct, program.precision),
@@ -94,11 +94,13 @@ def _refusal(error: BaseException, program: Program) -> ExportError:
 
 
 def enumerate_sizes(program: Program) -> SizeRange:
-    """The exported size and the squares of :data:`SIDES` that fit in it."""
+    """The exported size and the squares of :data:`ENUMERATED_SIDES` that fit in it."""
     largest, multiple = program.sizes.largest, program.sizes.multiple
     if not program.dynamic:
         return program.sizes
-    squares = [(side, side) for side in SIDES if side < min(largest) and side % multiple == 0]
+    squares = [
+        (side, side) for side in ENUMERATED_SIDES if side < min(largest) and side % multiple == 0
+    ]
     every = (*squares, largest)
     return SizeRange(largest=largest, smallest=every[0], multiple=multiple, enumerated=every)
 

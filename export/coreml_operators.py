@@ -16,7 +16,7 @@ _NORMALISATIONS = (
 )
 
 
-def converted(exported: ExportedProgram) -> ExportedProgram:
+def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     """Replace every operator that the converter does not take.
 
     Those without a converter become torch's own decomposition. All others stay whole: a ``gelu`` or

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.litert_program import prepared
+from edgeexpo.export.litert_program import litert_form
 from edgeexpo.program.capture import Program, at_one_size, example_inputs
 from edgeexpo.program.source import blame
 from edgeexpo.progress import note
@@ -27,7 +27,7 @@ SIGNATURE = "serving_default"
 FURTHER = 2.0
 """How many times its error at the converted size a file's error may be at another one."""
 
-EXACT = 1e-5
+EQUAL_WITHIN = 1e-5
 """RMS of differences that only the order of summation makes, in [0,1]."""
 
 _CONVERSION_ERRORS = (
@@ -62,7 +62,7 @@ def export_litert(program: Program, path: Path) -> SizeRange:
         raise ExportError(
             "LiteRT's CPU kernels compute fp16 networks in fp32; export --precision fp32 or int8"
         )
-    fixed = prepared(program)
+    fixed = litert_form(program)
     with quiet(), muted():
         try:
             data = _converted(fixed)
@@ -139,7 +139,7 @@ def _takes_other_sizes(path: Path, program: Program) -> bool:
     run = runner(path)
     near = _error(run, program, largest)
     try:
-        return _error(run, program, (other[0], other[1])) <= max(FURTHER * near, EXACT)
+        return _error(run, program, (other[0], other[1])) <= max(FURTHER * near, EQUAL_WITHIN)
     except (RuntimeError, ValueError, AssertionError):  # the file's, or a guard of the program's
         return False
 

@@ -8,7 +8,7 @@ import torch
 import torch.ao.quantization.fx._decomposed  # registers the operators below
 from torch.fx import GraphModule, Node
 
-from edgeexpo.export.litert_transposed import constant, split_transposed
+from edgeexpo.export.litert_transposed import constant, split_transposed_graph
 from edgeexpo.program.capture import Program, at_one_size, recapture
 
 _OPS = torch.ops.quantized_decomposed
@@ -20,7 +20,7 @@ _QUANTIZE: dict[Any, Any] = {
 _LOWEST = -3e38
 
 
-def prepared(program: Program) -> Program:
+def litert_form(program: Program) -> Program:
     """``program`` at its largest size, as litert-torch 0.10.0 needs it to mean the same.
 
     Stored codes become float weights that the graph quantises, since codes are taken for weights of
@@ -31,7 +31,7 @@ def prepared(program: Program) -> Program:
     alike, the exact path of a residual network among them.
     """
     module = program.exported.module()
-    split_transposed(module)
+    split_transposed_graph(module)
     for node in [n for n in module.graph.nodes if n.target in _QUANTIZE]:
         source = node.args[0]
         if isinstance(source, Node) and source.op == "get_attr":

@@ -21,7 +21,7 @@ _OPS = torch.ops.quantized_decomposed
 _RELUS = frozenset((_ATEN.relu.default, _ATEN.relu_.default))
 
 
-def split_transposed(module: GraphModule) -> None:
+def split_transposed_graph(module: GraphModule) -> None:
     """Replace every transposed convolution that doubles its size, in place.
 
     Replaced are those (:func:`edgeexpo.export.phases.doubles`) whose weights are constant. Where

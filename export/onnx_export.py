@@ -13,7 +13,7 @@ import torch
 from edgeexpo.errors import ExportError
 from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.onnx_relu import clip_codes
-from edgeexpo.export.onnx_transposed import split_transposed
+from edgeexpo.export.onnx_transposed import split_transposed_onnx
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
 from edgeexpo.silence import quiet
@@ -38,7 +38,7 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
     """
     model = _simplify(_convert(program))
     if program.precision == "int8":
-        split_transposed(model)
+        split_transposed_onnx(model)
         unsign(model)
         clip_codes(model)
     _strip(model)

@@ -27,7 +27,7 @@ class _Site:
     quantize: NodeProto
 
 
-def split_transposed(model: onnx.ModelProto) -> int:
+def split_transposed_onnx(model: onnx.ModelProto) -> int:
     """Replace every quantised transposed convolution that doubles its size, in place.
 
     Replaced are those (:func:`edgeexpo.export.phases.doubles`) whose weights are a dequantised

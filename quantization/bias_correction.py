@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgeexpo.quantization.layerwise import Layer
+from edgeexpo.quantization.layerwise import SimulatedLayer
 
 
-def correct_bias(layer: Layer) -> None:
+def correct_bias(layer: SimulatedLayer) -> None:
     """Shift the bias by the mean error of every output channel over the calibration pictures.
 
     A shifted mean is a tint: the same error at every pixel, which averages out nowhere. M. Nagel et

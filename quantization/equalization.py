@@ -25,7 +25,7 @@ import torch
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.program.capture import Program, recapture
-from edgeexpo.pruning.channel_rules import RULES, Labels, Rule, UnfitError, argument, count
+from edgeexpo.pruning.channel_rules import RULES, Labels, Rule, UnfitError, argument, count_of
 from edgeexpo.pruning.channels import Block, Channels, Follower
 
 _ATEN = torch.ops.aten
@@ -188,7 +188,7 @@ def _product(follower: Follower, node: Node) -> Any:
         if isinstance(gate, Node) and not follower.fixed(follower.channels(gate)):
             continue
         labels = follower.channels(features)
-        if len(labels) == count(node.meta["val"]):
+        if len(labels) == count_of(node.meta["val"]):
             return labels
     raise UnfitError
 

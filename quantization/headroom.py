@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.quantization.simulation import Range, Rounding, observers, roundings
-from edgeexpo.quantization.synthetic_pictures import Inputs, between_ends, checks, fainter
+from edgeexpo.quantization.synthetic_pictures import _Inputs, between_ends, checks, fainter
 
-MOST = 2.0
+MOST_HEADROOM = 2.0
 """How much wider a range gets at most."""
 
-SIDES = (1, 2, 4)
+DETAIL_SIDES = (1, 2, 4)
 """Of the squares, in pixels of the network's input."""
 
 
-def widen(simulated: GraphModule, pictures: Sequence[Inputs]) -> None:
+def widen(simulated: GraphModule, pictures: Sequence[_Inputs]) -> None:
     """Widen the ranges of ``simulated``, in place, to what fine checks reach: at most doubled.
 
     Zero points stay, so that both ends move alike; ranges that several tensors share stay shared.
@@ -43,7 +43,7 @@ def widen(simulated: GraphModule, pictures: Sequence[Inputs]) -> None:
         old = rounding.range
         ends = ((-128 - old.zero_point) * old.scale, (127 - old.zero_point) * old.scale)
         reached = max(_share(low, ends[0]), _share(high, ends[1]))
-        rounding.range = Range(old.scale * min(max(reached, 1.0), MOST), old.zero_point)
+        rounding.range = Range(old.scale * min(max(reached, 1.0), MOST_HEADROOM), old.zero_point)
 
 
 def _share(value: float, end: float) -> float:
@@ -51,9 +51,9 @@ def _share(value: float, end: float) -> float:
     return value / end if end else 0.0
 
 
-def _fine(pictures: Sequence[Inputs]) -> Iterator[Inputs]:
+def _fine(pictures: Sequence[_Inputs]) -> Iterator[_Inputs]:
     for given in pictures:
-        for side in SIDES:
+        for side in DETAIL_SIDES:
             yield between_ends(given, 0, partial(_faint_checks, side=side))
 
 

@@ -20,13 +20,13 @@ from torch.fx import GraphModule, Node
 
 from edgeexpo.errors import WeightsError
 from edgeexpo.program.capture import Program, recapture
-from edgeexpo.quantization.ptq import converted, separate
+from edgeexpo.quantization.ptq import convert_program, separate
 from edgeexpo.quantization.simulation import (
     Range,
     Rounding,
     fix_ranges,
     observers,
-    prepare,
+    prepare_simulation,
     ranges_from_json,
     ranges_to_json,
     roundings,
@@ -36,7 +36,7 @@ from edgeexpo.quantization.simulation import (
 from edgeexpo.writing import write_file
 
 SCALE = ".scale"
-FORMAT = "edgeexpo-int8-1"
+INT8_FORMAT = "edgeexpo-int8-1"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Trained:
     facts: Mapping[str, Any]
 
 
-def write(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
+def write_int8_weights(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
     """Write what a simulated, trained graph has learnt.
 
     Raises:
@@ -76,7 +76,7 @@ def write(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
         shape[axis] = -1
         state[name + SCALE] = scale.reshape(shape).float()
     metadata = {
-        "format": FORMAT,
+        "format": INT8_FORMAT,
         "ranges": ranges_to_json(simulated),
         "facts": json.dumps(dict(facts), sort_keys=True),
     }
@@ -84,12 +84,12 @@ def write(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
 
 
 def is_trained(path: Path) -> bool:
-    """True for a file of :func:`write`."""
+    """True for a file of :func:`write_int8_weights`."""
     return path.suffix == ".safetensors" and path.is_file() and _metadata(path) is not None
 
 
 def read_facts(path: Path) -> Mapping[str, Any]:
-    """What a file of :func:`write` says it is, without its tensors.
+    """What a file of :func:`write_int8_weights` says it is, without its tensors.
 
     Raises:
         WeightsError: It is not one.
@@ -98,8 +98,8 @@ def read_facts(path: Path) -> Mapping[str, Any]:
     return facts
 
 
-def read(path: Path) -> Trained:
-    """Read a file of :func:`write`.
+def read_int8_weights(path: Path) -> Trained:
+    """Read a file of :func:`write_int8_weights`.
 
     Raises:
         WeightsError: It is not one.
@@ -126,7 +126,7 @@ def quantized_by(program: Program, trained: Trained) -> Program:
     Raises:
         WeightsError: The weights are of another network.
     """
-    return converted(*_prepared_by(program, trained))
+    return convert_program(*_prepared_by(program, trained))
 
 
 def simulated_by(program: Program, trained: Trained) -> GraphModule:
@@ -153,7 +153,7 @@ def _prepared_by(program: Program, trained: Trained) -> tuple[Program, GraphModu
     adapted = recapture(program, module, program.precision)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        prepared = prepare(adapted)
+        prepared = prepare_simulation(adapted)
         fix_ranges(prepared, trained.ranges)
         for _, node in observers(prepared):
             observer = prepared.get_submodule(str(node.target))
@@ -192,4 +192,4 @@ def _metadata(path: Path) -> Mapping[str, str] | None:
             metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError):
         return None
-    return metadata if metadata.get("format") == FORMAT else None
+    return metadata if metadata.get("format") == INT8_FORMAT else None

@@ -31,7 +31,7 @@ _RELUS = (_ATEN.relu.default, _ATEN.relu_.default)
 
 
 @dataclass(frozen=True)
-class Layer:
+class SimulatedLayer:
     """An operator with weights of its own, and what it reads in both networks.
 
     Attributes:
@@ -79,7 +79,7 @@ class Layer:
 def adapt(
     simulated: GraphModule,
     pictures: Sequence[tuple[Tensor, ...]],
-    steps: Sequence[Callable[[Layer], None]],
+    steps: Sequence[Callable[[SimulatedLayer], None]],
 ) -> None:
     """Apply ``steps`` to every layer, from the input to the output.
 
@@ -106,7 +106,7 @@ class _Walk:
         self._rounds = {id(module) for module in roundings(simulated).values()}
         self._values: dict[Node, list[tuple[Any, Any]]] = {}
 
-    def __iter__(self) -> Iterator[Layer]:
+    def __iter__(self) -> Iterator[SimulatedLayer]:
         nodes = list(self._simulated.graph.nodes)
         last = {source: node for node in nodes for source in node.all_input_nodes}
         inputs = 0
@@ -153,7 +153,7 @@ class _Walk:
             return args[0]
         return getattr(self._run, node.op)(node.target, args, kwargs)
 
-    def _layer(self, node: Node) -> Layer | None:
+    def _layer(self, node: Node) -> SimulatedLayer | None:
         if node.target not in _CHANNEL_AXIS:
             return None
         source, given = node.args[:2]
@@ -166,7 +166,7 @@ class _Walk:
             return None  # weights that the network itself computes
         module = self._simulated.get_submodule(str(given.target)) if rounded else None
         values = self._values[source]
-        return Layer(
+        return SimulatedLayer(
             node=node,
             weight=self._parameter(parameter).data,
             bias=None if bias is None else self._parameter(cast(Node, bias)).data,

@@ -17,7 +17,13 @@ from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.ptq import separate
 from edgeexpo.quantization.quantizer import ImageQuantizer
-from edgeexpo.quantization.simulation import Range, fix_ranges, observers, prepare, simulate
+from edgeexpo.quantization.simulation import (
+    Range,
+    fix_ranges,
+    observers,
+    prepare_simulation,
+    simulate,
+)
 from edgeexpo.silence import quiet
 
 _QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
@@ -43,7 +49,7 @@ def calibrated_by_nncf(program: Program, pictures: Sequence[tuple[Tensor, ...]])
         warnings.simplefilter("ignore")
         equal = equalize(separate(program), pictures)
         converted = quantized_by_nncf(equal, pictures)
-        prepared = copy.deepcopy(prepare(equal))  # whose parameters are the program's
+        prepared = copy.deepcopy(prepare_simulation(equal))  # whose parameters are the program's
         ranges = _ranges(converted)
         rounded = {
             name: name.partition(":")[0]

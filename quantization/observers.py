@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchao.quantization.pt2e.observer import HistogramObserver, MinMaxObserver
 
-EPS = 2.0**-12
+SMALLEST_SCALE = 2.0**-12
 """Smallest scale, as XNNPACK's own configuration has it."""
 
 OUTSIDE = 1e-4
@@ -34,9 +34,9 @@ class PercentileObserver(MinMaxObserver):  # type: ignore[misc]
 
 OBSERVERS: Mapping[str, Any] = MappingProxyType(
     {
-        "mse": HistogramObserver.with_args(eps=EPS),
-        "minmax": MinMaxObserver.with_args(eps=EPS),
-        "percentile": PercentileObserver.with_args(eps=EPS),
+        "mse": HistogramObserver.with_args(eps=SMALLEST_SCALE),
+        "minmax": MinMaxObserver.with_args(eps=SMALLEST_SCALE),
+        "percentile": PercentileObserver.with_args(eps=SMALLEST_SCALE),
     }
 )
 """Name -> observer: least squared error over a histogram, all that was seen, nearly all of it."""

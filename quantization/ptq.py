@@ -16,10 +16,10 @@ from edgeexpo.program.exact_tail import is_weighted, unshare
 from edgeexpo.quantization.equalization import STRENGTH, equalize
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import is_quantized
-from edgeexpo.quantization.simulation import prepare
+from edgeexpo.quantization.simulation import prepare_simulation
 
 
-def quantize(
+def quantize_program(
     program: Program,
     calibration: Iterable[Mapping[str, np.ndarray]],
     keep_float: frozenset[str] = frozenset(),
@@ -43,7 +43,7 @@ def quantize(
         ExportError: The network has nothing that can be quantised.
     """
     program, prepared = calibrated(program, calibration, keep_float)
-    return converted(program, prepared)
+    return convert_program(program, prepared)
 
 
 def calibrated(
@@ -74,7 +74,7 @@ def calibrated(
         _check_finite(program, pictures)
         own = separate(program)
         equal = own if strength is None else equalize(own, pictures, strength)
-        prepared = prepare(equal, keep_float, observer)
+        prepared = prepare_simulation(equal, keep_float, observer)
         for picture in pictures:
             prepared(*picture)
     return equal, prepared
@@ -96,7 +96,7 @@ def separate(program: Program) -> Program:
     return recapture(program, module, program.precision)
 
 
-def converted(program: Program, prepared: GraphModule) -> Program:
+def convert_program(program: Program, prepared: GraphModule) -> Program:
     """Make the rounding of a calibrated graph permanent.
 
     Raises:

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edgeexpo.quantization.layerwise import Layer
+from edgeexpo.quantization.layerwise import SimulatedLayer
 from edgeexpo.quantization.simulation import weight_codes
 
 STRETCH = (-0.1, 1.1)
 """Ends of the stretched sigmoid (zeta and gamma of the paper): 0 and 1 are reached."""
 
-CROP = 24
+ROUNDING_CROP = 24
 MACS = 1e8
 """Multiply-accumulates of one iteration at most: it bounds the pixels, and with them the time."""
 
-PIXELS = (64, 4096)
+ROUNDING_PIXELS = (64, 4096)
 """Fewest and most pixels of one iteration."""
 
 EVERY = 4
@@ -67,7 +67,7 @@ class AdaptiveRounding:
         self._generator = torch.Generator().manual_seed(seed)
         self._schedule = schedule or Schedule()
 
-    def __call__(self, layer: Layer) -> None:
+    def __call__(self, layer: SimulatedLayer) -> None:
         """Settle the codes of ``layer``; one that stays in float stays as it is."""
         if layer.rounding is None:
             return
@@ -79,7 +79,7 @@ class AdaptiveRounding:
         after = _error(layer, hardened, judging)
         layer.weight.copy_(hardened if after < before else choice.nearest)
 
-    def _learn(self, layer: Layer, choice: _Choice, pictures: list[int]) -> Tensor:
+    def _learn(self, layer: SimulatedLayer, choice: _Choice, pictures: list[int]) -> Tensor:
         plan = self._schedule
         unit = max(_error(layer, choice.nearest, pictures), 1e-20)
         soft = choice.start().requires_grad_(True)
@@ -99,16 +99,16 @@ class AdaptiveRounding:
             optimizer.step()
         return choice.between((_stretched(soft.detach()) >= 0.5).float())
 
-    def _batch(self, layer: Layer, pictures: list[int]) -> tuple[Tensor, Tensor]:
+    def _batch(self, layer: SimulatedLayer, pictures: list[int]) -> tuple[Tensor, Tensor]:
         """Crops of both inputs at the same places, and the float layer's output on its own."""
-        pixels = int(min(max(MACS / layer.weight.numel(), PIXELS[0]), PIXELS[1]))
-        side = min(CROP, int(pixels**0.5))
+        pixels = int(min(max(MACS / layer.weight.numel(), ROUNDING_PIXELS[0]), ROUNDING_PIXELS[1]))
+        side = min(ROUNDING_CROP, int(pixels**0.5))
         crops = [self._crop(layer, pictures, side) for _ in range(max(1, pixels // side**2))]
         wanted, found = (torch.cat(tensors) for tensors in zip(*crops, strict=True))
         with torch.no_grad():
             return found, _target(layer, wanted)
 
-    def _crop(self, layer: Layer, pictures: list[int], side: int) -> tuple[Tensor, Tensor]:
+    def _crop(self, layer: SimulatedLayer, pictures: list[int], side: int) -> tuple[Tensor, Tensor]:
         index = pictures[self._draw(len(pictures))]
         wanted, found = layer.wanted[index], layer.found[index]
         if wanted.dim() != 4:
@@ -126,7 +126,7 @@ class AdaptiveRounding:
 class _Choice:
     """Floor and ceiling of every code of a layer's weight."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: SimulatedLayer) -> None:
         assert layer.rounding is not None
         observer = layer.rounding.observer
         scale, _ = weight_codes(observer, layer.weight)
@@ -163,17 +163,17 @@ def _divided(count: int) -> tuple[list[int], list[int]]:
     return learned, judging or learned
 
 
-def _shown(layer: Layer, x: Tensor, weight: Tensor) -> Tensor:
+def _shown(layer: SimulatedLayer, x: Tensor, weight: Tensor) -> Tensor:
     result = layer.apply(x, weight, layer.bias)
     return result.relu() if layer.rectified else result
 
 
-def _target(layer: Layer, x: Tensor) -> Tensor:
+def _target(layer: SimulatedLayer, x: Tensor) -> Tensor:
     result = layer.apply(x, layer.float_weight, layer.float_bias)
     return result.relu() if layer.rectified else result
 
 
-def _error(layer: Layer, weight: Tensor, pictures: list[int]) -> float:
+def _error(layer: SimulatedLayer, weight: Tensor, pictures: list[int]) -> float:
     """Mean squared error of the layer's output over whole pictures."""
     with torch.no_grad():
         errors = [

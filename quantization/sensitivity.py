@@ -19,16 +19,16 @@ from edgeexpo.errors import UsageError
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.program.source import node_source
-from edgeexpo.pruning.prune import prune
+from edgeexpo.pruning.prune import prune_module
 from edgeexpo.quantization.simulation import observers
 
-Inputs = tuple[Tensor, ...]
-Judge = Callable[[int, Tensor], float]
+_Inputs = tuple[Tensor, ...]
+ScoreFunction = Callable[[int, Tensor], float]
 """(position of the picture, output NCHW) -> PSNR in dB against the float network's output."""
 
 
 @dataclass(frozen=True)
-class Operator:
+class QuantizedOperator:
     """A weighted operator that computes on integers.
 
     Attributes:
@@ -66,7 +66,7 @@ class Sensitivity:
         spared: Everything else is quantised and it is not.
     """
 
-    operator: Operator
+    operator: QuantizedOperator
     alone: Quality
     spared: Quality
 
@@ -84,7 +84,7 @@ class _Partly(Interpreter):
         return super().run_node(n)
 
 
-def operators(program: Program, simulated: GraphModule) -> list[Operator]:
+def quantized_operators(program: Program, simulated: GraphModule) -> list[QuantizedOperator]:
     """The operators of a simulated ``program`` that are integer, in the program's order."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import Q_ANNOTATION_KEY
 
@@ -104,7 +104,7 @@ def operators(program: Program, simulated: GraphModule) -> list[Operator]:
         if output == node.name and not read[node.name]:
             own.add(node.name)
         found.append(
-            Operator(
+            QuantizedOperator(
                 name=node.name,
                 kind=str(node.target).split(".")[1],
                 module=_module(program, places.get(node.name)),
@@ -118,9 +118,9 @@ def operators(program: Program, simulated: GraphModule) -> list[Operator]:
 
 def quantization_costs(
     simulated: GraphModule,
-    chosen: Iterable[Operator],
-    pictures: Sequence[Inputs],
-    judge: Judge,
+    chosen: Iterable[QuantizedOperator],
+    pictures: Sequence[_Inputs],
+    judge: ScoreFunction,
 ) -> list[Sensitivity]:
     """Every operator quantised alone, and spared alone.
 
@@ -141,7 +141,9 @@ def quantization_costs(
     ]
 
 
-def quality(run: Callable[..., Tensor], pictures: Sequence[Inputs], judge: Judge) -> Quality:
+def quality(
+    run: Callable[..., Tensor], pictures: Sequence[_Inputs], judge: ScoreFunction
+) -> Quality:
     """How near the outputs of ``run`` are to the float network's."""
     with torch.no_grad():
         found = [judge(index, run(*inputs)) for index, inputs in enumerate(pictures)]
@@ -149,7 +151,7 @@ def quality(run: Callable[..., Tensor], pictures: Sequence[Inputs], judge: Judge
 
 
 def pruned_alone(
-    module: nn.Module, examples: Inputs, layers: Iterable[str], share: float
+    module: nn.Module, examples: _Inputs, layers: Iterable[str], share: float
 ) -> Mapping[str, nn.Module | str]:
     """The network with only one layer pruned, for every layer; or why that layer cannot be.
 
@@ -169,7 +171,7 @@ def pruned_alone(
     made: dict[str, nn.Module | str] = {}
     for layer in layers:
         try:
-            result = prune(module, examples, ratio=None, layers={layer: share})
+            result = prune_module(module, examples, ratio=None, layers={layer: share})
         except UsageError as error:
             if type(error) is not UsageError:  # the network itself cannot be followed
                 raise

@@ -88,7 +88,7 @@ def weight_codes(observer: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
     return scale, zero_point.to(torch.int32)
 
 
-def prepare(
+def prepare_simulation(
     program: Program, keep_float: frozenset[str] = frozenset(), observer: str = DEFAULT
 ) -> GraphModule:
     """``program`` with an observer behind every tensor that will be integer, not yet calibrated.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-Inputs = tuple[Tensor, ...]
+_Inputs = tuple[Tensor, ...]
 """A network's inputs, NxCxHxW each; all of one scene where there are several."""
 
 
@@ -20,14 +20,14 @@ CONTRAST = 0.6
 does points of light, and what is harder than any picture costs the pictures."""
 
 
-def flat(given: Inputs) -> Inputs:
+def flat(given: _Inputs) -> _Inputs:
     """For each input, 1xCxHxW of the colour that one of its pictures has at one place."""
     picture = int(torch.randint(len(given[0]), ()))
     place = torch.rand(2)
     return tuple(_colour(x, picture, place).expand(1, *x.shape[1:]) for x in given)
 
 
-def pattern(given: Inputs) -> Inputs:
+def pattern(given: _Inputs) -> _Inputs:
     """For each input, 1xCxHxW between the colours of the darkest and the brightest place.
 
     One of chirp, checks, sparks, slope and noise (:data:`PATTERNS`), drawn alike for all inputs.
@@ -42,7 +42,7 @@ def pattern(given: Inputs) -> Inputs:
     return between_ends(given, picture, share)
 
 
-def between_ends(given: Inputs, picture: int, share: Callable[[int, int], Tensor]) -> Inputs:
+def between_ends(given: _Inputs, picture: int, share: Callable[[int, int], Tensor]) -> _Inputs:
     """For each input, 1xCxHxW between two colours: those that one of its pictures has at its
     darkest and at its brightest place, which are the same places in every input.
 
@@ -61,7 +61,7 @@ def between_ends(given: Inputs, picture: int, share: Callable[[int, int], Tensor
     )
 
 
-def crop_of(given: Inputs, others: Sequence[Inputs]) -> Inputs:
+def crop_of(given: _Inputs, others: Sequence[_Inputs]) -> _Inputs:
     """A crop of one of ``others``, of the size of the given inputs: 1xCxHxW each."""
     chosen, place = others[int(torch.randint(len(others), ()))], torch.rand(2)
     cropped = []

@@ -74,7 +74,7 @@ class Variant:
         return Variant(self.strength, self.observer, self.headroom)
 
 
-def parse(name: str) -> Variant:
+def parse_variant(name: str) -> Variant:
     """The variant of a name.
 
     Raises:

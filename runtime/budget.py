@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, replace
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.imaging.raster import SIDE
+from edgeexpo.imaging.raster import WINDOW_SIDE
 from edgeexpo.spec import ModelSpec, SizeRange
 
-SMALLEST = 32
+SMALLEST_WINDOW = 32
 """Smallest budget, in MiB."""
 
 _MIB = 1 << 20
@@ -32,15 +32,15 @@ class Budget:
         workers: Threads that compute a window each.
 
     Raises:
-        UsageError: Less than :data:`SMALLEST`.
+        UsageError: Less than :data:`SMALLEST_WINDOW`.
     """
 
     memory_mb: float | None = None
     workers: int = 1
 
     def __post_init__(self) -> None:
-        if self.memory_mb is not None and not self.memory_mb >= SMALLEST:
-            raise UsageError(f"memory_mb is {self.memory_mb}; expected at least {SMALLEST}")
+        if self.memory_mb is not None and not self.memory_mb >= SMALLEST_WINDOW:
+            raise UsageError(f"memory_mb is {self.memory_mb}; expected at least {SMALLEST_WINDOW}")
 
     def tiles(self, spec: ModelSpec, sizes: SizeRange) -> SizeRange:
         """Sizes of tiles: bounded by an eighth of the budget, but never mostly halo."""
@@ -72,7 +72,7 @@ class Budget:
             PictureError: The stage needs more than the budget for a picture of this size.
         """
         if self.memory_mb is None:
-            return SIDE
+            return WINDOW_SIDE
         left = self.memory_mb * _MIB
         if spec.back is not None and spec.back.kind == "exposure-fusion":
             left -= height * width * _COARSE
@@ -84,4 +84,4 @@ class Budget:
                 f"a picture of {height}x{width} (HxW) needs {math.ceil(needed)} MiB and memory_mb "
                 f"is {self.memory_mb:g}; raise it or scale the frames down"
             )
-        return min(int(side), SIDE) // 8 * 8
+        return min(int(side), WINDOW_SIDE) // 8 * 8

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 POLICIES = ("oldest", "newest", "none")
 
@@ -15,7 +15,7 @@ class Closed(Exception):  # noqa: N818 - no error: how a channel says that nothi
     """The channel has ended or was cancelled."""
 
 
-class Channel(Generic[T]):
+class Channel(Generic[_T]):
     """First in, first out, between threads.
 
     Args:
@@ -25,19 +25,19 @@ class Channel(Generic[T]):
     """
 
     def __init__(self, capacity: int, drop: str = "none") -> None:
-        self._items: deque[T] = deque()
+        self._items: deque[_T] = deque()
         self._capacity, self._drop = capacity, drop
         self._changed = threading.Condition()
         self._ended = False
 
-    def put(self, item: T) -> T | None:
+    def put(self, item: _T) -> _T | None:
         """Add an item; what was dropped for it, or itself, comes back.
 
         Raises:
             Closed: The channel has ended or was cancelled.
         """
         with self._changed:
-            dropped: T | None = None
+            dropped: _T | None = None
             if self._drop == "none":
                 self._changed.wait_for(lambda: self._ended or len(self._items) < self._capacity)
             if self._ended:
@@ -50,7 +50,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return dropped
 
-    def get(self) -> T:
+    def get(self) -> _T:
         """Wait for the next item.
 
         Raises:

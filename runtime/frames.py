@@ -16,7 +16,7 @@ import numpy as np
 from edgeexpo.errors import PictureError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.raster import (
-    SIDE,
+    WINDOW_SIDE,
     Computed,
     Raster,
     Window,
@@ -24,16 +24,16 @@ from edgeexpo.imaging.raster import (
     sides,
     turned,
     windows,
-    write,
+    write_raster,
 )
 from edgeexpo.imaging.scratch import clip_planes, copy_planes, planar
 from edgeexpo.runtime.strides import check_strides
-from edgeexpo.runtime.yuv import Coding, Planes, rgb_to_yuv, yuv_to_rgb
+from edgeexpo.runtime.yuv import Coding, YuvPlanes, rgb_to_yuv, yuv_to_rgb
 
-SMALLEST_SIDE = 16
+SMALLEST_FRAME_SIDE = 16
 """Smallest height and width of a picture, in pixels."""
 
-KINDS = ("uint8", "uint16", "float16", "float32")
+FRAME_DTYPES = ("uint8", "uint16", "float16", "float32")
 
 Frame = np.ndarray | Sequence[np.ndarray]
 """One array, or the planes of a YUV frame, each with strides of its own."""
@@ -66,7 +66,7 @@ def from_rgb(
     picture: Raster,
     frame_format: FrameFormat,
     out: Frame,
-    side: int = SIDE,
+    side: int = WINDOW_SIDE,
     workers: int = 1,
 ) -> None:
     """Write a picture into a frame: the inverse of :func:`to_rgb`.
@@ -107,7 +107,7 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
 
     def write_codes(window: Window) -> None:
         values = planar((*sides(window), 3))
-        write(picture, window, values)
+        write_raster(picture, window, values)
         clip_planes(values)
         if target.dtype.kind != "f":
             values *= np.float32(np.iinfo(target.dtype).max)
@@ -117,7 +117,9 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
     return write_codes
 
 
-def empty(height: int, width: int, frame_format: FrameFormat, kind: str = "uint8") -> np.ndarray:
+def empty_frame(
+    height: int, width: int, frame_format: FrameFormat, kind: str = "uint8"
+) -> np.ndarray:
     """A frame to write an upright ``height`` x ``width`` picture into.
 
     Args:
@@ -166,8 +168,8 @@ def _check_rgb(frame: np.ndarray, axes: np.ndarray) -> None:
         hint = " (drop the alpha channel)" if axes.ndim == 3 and axes.shape[2] == 4 else ""
         expected = "3xHxW" if axes is not frame else "HxWx3"
         raise PictureError(f"{found}; expected {expected}{hint}")
-    if frame.dtype.name not in KINDS:
-        raise PictureError(f"{found}; expected {', '.join(KINDS)}")
+    if frame.dtype.name not in FRAME_DTYPES:
+        raise PictureError(f"{found}; expected {', '.join(FRAME_DTYPES)}")
 
 
 def _check_values(frame: np.ndarray) -> None:
@@ -189,7 +191,7 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "a scalar"
 
 
-def _planes(frame: Frame, frame_format: FrameFormat) -> Planes:
+def _planes(frame: Frame, frame_format: FrameFormat) -> YuvPlanes:
     """Y, U and V as views into the frame's memory."""
     parts = _split(frame, frame_format) if isinstance(frame, np.ndarray) else list(frame)
     expected = 3 if frame_format.layout == "i420" else 2
@@ -289,10 +291,10 @@ def upright(name: str, frame: Frame, frame_format: FrameFormat) -> Raster:
         picture = to_rgb(frame, frame_format)
     except PictureError as error:
         raise PictureError(f"frame {name!r}: {error}") from error
-    if min(picture.shape[:2]) < SMALLEST_SIDE:
+    if min(picture.shape[:2]) < SMALLEST_FRAME_SIDE:
         raise PictureError(
             f"frame {name!r}: found {_shape(picture.shape[:2])} pixels; "
-            f"expected at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+            f"expected at least {SMALLEST_FRAME_SIDE}x{SMALLEST_FRAME_SIDE}"
         )
     return picture
 
@@ -302,7 +304,7 @@ def depth(frame: Frame, frame_format: FrameFormat) -> str:
     return (_dtype(frame_format) if frame_format.is_yuv else _parts(frame)[0].dtype).name
 
 
-def size_in_bytes(frame: Frame) -> int:
+def frame_bytes(frame: Frame) -> int:
     """Bytes of a frame's numbers."""
     return sum(part.nbytes for part in _parts(frame))
 

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgeexpo.errors import BundleError
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
 from edgeexpo.imaging.fusion import fused_by_windows
 from edgeexpo.imaging.guided import encode, guided_by_windows
 from edgeexpo.imaging.interpolation import intermediate_by_windows
-from edgeexpo.imaging.raster import SIDE, Computed, Raster, Window, whole
-from edgeexpo.imaging.resize import Picture, resize
+from edgeexpo.imaging.raster import WINDOW_SIDE, Computed, Raster, Window, whole_picture
+from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec, StageSpec
 
 Frames = Sequence[Raster]
@@ -27,21 +28,21 @@ class _Shown(NamedTuple):
     frames: Frames
     scaled: Frames | None = None
     """The frames at the output's size, where the network has seen them so."""
-    side: int = SIDE
+    side: int = WINDOW_SIDE
     workers: int = 1
 
 
 def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.ndarray]:
-    """As :func:`prepared`, all at once."""
-    return {name: whole(value) for name, value in prepared(spec, frames, ev).items()}
+    """As :func:`front_rasters`, all at once."""
+    return {name: whole_picture(value) for name, value in front_rasters(spec, frames, ev).items()}
 
 
 def back(spec: ModelSpec, output: Raster, frames: Frames, fuse: bool = True) -> np.ndarray:
     """As :func:`finished`, all at once."""
-    return whole(finished(spec, output, frames, fuse))
+    return whole_picture(finished(spec, output, frames, fuse))
 
 
-def prepared(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, Raster]:
+def front_rasters(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, Raster]:
     """Turn frames into the network's inputs, which are computed as they are read.
 
     The stages, by ``kind``:
@@ -82,7 +83,7 @@ def finished(
     output: Raster,
     frames: Frames,
     fuse: bool = True,
-    side: int = SIDE,
+    side: int = WINDOW_SIDE,
     workers: int = 1,
     inputs: Mapping[str, Raster] | None = None,
 ) -> Raster:
@@ -104,8 +105,8 @@ def finished(
         fuse: False hands the network's output over as it is.
         side: Of the windows, in pixels, in which stages that look far compute the picture.
         workers: Threads that they may use.
-        inputs: What :func:`prepared` gave for the frames, or for copies scaled by ``area``; where
-            ``guided`` would scale the frames to the very same, it takes these.
+        inputs: What :func:`front_rasters` gave for the frames, or for copies scaled by ``area``;
+            where ``guided`` would scale the frames to the very same, it takes these.
 
     Returns:
         HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
@@ -183,7 +184,9 @@ def _exposure_fusion(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
 
 
 def _guided(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
-    return guided_by_windows(whole(shown.output), shown.frames, scaled=shown.scaled, **parameters)
+    return guided_by_windows(
+        whole_picture(shown.output), shown.frames, scaled=shown.scaled, **parameters
+    )
 
 
 def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
@@ -197,7 +200,7 @@ def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
     size = (output.shape[0], output.shape[1])
     if size != tuple(frames[0].shape[:2]):
         small = [resize(frame, size) for frame in frames]
-        fused = whole(_chroma(_Shown(output, small), {}))
+        fused = whole_picture(_chroma(_Shown(output, small), {}))
         return guided_by_windows(fused, frames, scaled=small)
 
     def compute(window: Window, out: np.ndarray) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError
 from edgeexpo.imaging.bt2100 import encoded
-from edgeexpo.imaging.raster import Computed, Raster, Window, whole, windows, write
+from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture, windows, write_raster
 from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch, planar
 from edgeexpo.runtime.budget import Budget
@@ -22,16 +22,16 @@ from edgeexpo.runtime.frames import (
     Frame,
     check_apart,
     depth,
-    empty,
+    empty_frame,
+    frame_bytes,
     from_rgb,
-    size_in_bytes,
     upright,
 )
 from edgeexpo.runtime.job import Formats, Job, check, check_transfers
 from edgeexpo.runtime.network_size import network_size
 from edgeexpo.runtime.observation import BYTES, COUNT, DURATION, Observer
 from edgeexpo.runtime.spool import Spool
-from edgeexpo.runtime.stages import finished, gives_picture, prepared
+from edgeexpo.runtime.stages import finished, front_rasters, gives_picture
 from edgeexpo.runtime.tiling import Output, run_windows
 from edgeexpo.spec import ModelSpec, SizeRange
 
@@ -94,9 +94,9 @@ class Steps:
             seen, fitting = job.pictures, network_size(self._spec, self._sizes, height, width)
             if fitting != (height, width):
                 seen = [resize(picture, fitting) for picture in seen]
-            inputs = prepared(self._spec, seen, job.ev)
+            inputs = front_rasters(self._spec, seen, job.ev)
             job.inputs = dict(zip(inputs, self._at_hand(inputs.values()), strict=True))
-        self._observe(BYTES, sum(map(size_in_bytes, job.frames)), {})
+        self._observe(BYTES, sum(map(frame_bytes, job.frames)), {})
         return job
 
     def infer(self, job: Job) -> Job:
@@ -144,7 +144,7 @@ class Steps:
             height, width = shown.shape[:2]
             if out is None:
                 kind = depth(job.frames[0], self._formats.frames)
-                out = empty(height, width, written, kind)
+                out = empty_frame(height, width, written, kind)
             from_rgb(shown, written, out, side, self._budget.workers)
             return out
         shape = tuple(picture.shape)
@@ -154,7 +154,7 @@ class Steps:
             size = "x".join(map(str, shape))
             raise PictureError(f"the output does not fit; expected a {size} float32 array")
         for window in windows(shape, side, side):
-            write(picture, window, out[window])
+            write_raster(picture, window, out[window])
         return out
 
     def _shown(self, picture: Raster, fuse: bool) -> Raster | None:
@@ -174,7 +174,7 @@ class Steps:
         """Computed once, where memory does not matter, since they are read several times."""
         if self._budget.memory_mb is not None:
             return list(rasters)
-        return [whole(r, self._budget.workers) for r in rasters]
+        return [whole_picture(r, self._budget.workers) for r in rasters]
 
     def _store(self, shape: tuple[int, ...]) -> Output:
         if self._budget.keeps(shape):
@@ -227,7 +227,7 @@ def _blended(start: Raster, end: Raster, share: float) -> Raster:
 
     def compute(window: Window, out: np.ndarray) -> None:
         before = start[window]
-        write(end, window, out)
+        write_raster(end, window, out)
         out -= before
         out *= np.float32(share)
         out += before

@@ -16,11 +16,10 @@ from typing import Protocol
 import numpy as np
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.raster import Raster, Window, reflected, sides, within, write
-from edgeexpo.imaging.scratch import empty
+from edgeexpo.imaging.raster import Raster, Window, reflected, sides, within, write_raster
+from edgeexpo.imaging.scratch import scratch_array
+from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.spec import SizeRange
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def run_windows(
     padded = {name: reflected(value, *full) for name, value in pictures.items()}
     tiles = plan_tiles(*full, halo, sizes)
     area = max(math.prod(sides(tile.window)) for tile in tiles)
-    memory = {name: empty((area * value.shape[2],)) for name, value in padded.items()}
+    memory = {name: scratch_array((area * value.shape[2],)) for name, value in padded.items()}
     output: Output | None = None
     for tile in tiles:
         read, kept = tile.window, tile.kept(height, width)
@@ -189,8 +188,8 @@ def _tensor(
     height, width, channels = raster.shape
     window = window or (slice(0, height), slice(0, width))
     shape = (1, channels, *sides(window))
-    tensor = empty(shape) if memory is None else memory[: math.prod(shape)].reshape(shape)
-    write(raster, window, tensor[0].transpose(1, 2, 0))
+    tensor = scratch_array(shape) if memory is None else memory[: math.prod(shape)].reshape(shape)
+    write_raster(raster, window, tensor[0].transpose(1, 2, 0))
     return tensor
 
 

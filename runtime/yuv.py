@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeexpo.frame_format import MATRICES, SITINGS
-from edgeexpo.imaging.raster import Computed, Raster, Window, grown, sides, within, write
-from edgeexpo.imaging.scratch import empty, planar, scope
+from edgeexpo.imaging.raster import Computed, Raster, Window, grown, sides, within, write_raster
+from edgeexpo.imaging.scratch import planar, scope, scratch_array
 
-Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
+YuvPlanes = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Y, HxW, then U and V, H/2 x W/2: codes, of 10 bits in the upper bits of uint16 or of 8."""
 
 
@@ -52,7 +52,7 @@ class Coding:
         return 128 * unit, 2.0**self.bits - 1 if self.full_range else 224 * unit
 
 
-def yuv_to_rgb(planes: Planes, coding: Coding) -> Raster:
+def yuv_to_rgb(planes: YuvPlanes, coding: Coding) -> Raster:
     """HxWx3 float32 RGB in [0,1]; chroma is interpolated bilinearly."""
     shape = (*planes[0].shape, 3)
 
@@ -68,11 +68,11 @@ def yuv_to_rgb(planes: Planes, coding: Coding) -> Raster:
     return Computed(shape, compute)
 
 
-def _convert(planes: Planes, coding: Coding, window: Window, out: np.ndarray) -> None:
+def _convert(planes: YuvPlanes, coding: Coding, window: Window, out: np.ndarray) -> None:
     """A window that starts and stops on even numbers."""
     red, blue = MATRICES[coding.matrix]
     green = 1 - red - blue
-    y, mixed = empty(sides(window)), empty(sides(window))
+    y, mixed = scratch_array(sides(window)), scratch_array(sides(window))
     np.copyto(y, _codes(planes[0][window], coding))
     y -= np.float32(coding.luma[0])
     y /= np.float32(coding.luma[1])
@@ -91,7 +91,7 @@ def _codes(plane: np.ndarray, coding: Coding) -> np.ndarray:
     """int16; those of eight bits as they are."""
     if not coding.shift:
         return plane
-    codes = empty(plane.shape, np.uint16)
+    codes = scratch_array(plane.shape, np.uint16)
     np.right_shift(plane, coding.shift, out=codes)
     return codes.view(np.int16)
 
@@ -103,12 +103,12 @@ def _interpolated(plane: np.ndarray, window: Window, coding: Coding) -> tuple[np
     """
     height, width = sides(window)
     on_row, on_column = SITINGS[coding.siting]
-    values = empty((2 * height, 2 * width))
+    values = scratch_array((2 * height, 2 * width))
     with scope():
         samples = _surrounded(plane, window, coding)
         samples -= np.int16(coding.chroma[0])
-        wide = empty((height + 2, 2 * width), np.int16)
-        tall = empty(values.shape, np.int16)
+        wide = scratch_array((height + 2, 2 * width), np.int16)
+        tall = scratch_array(values.shape, np.int16)
         _double(samples, 1, on_column, wide)
         _double(wide, 0, on_row, tall)
         np.copyto(values, tall)
@@ -119,7 +119,7 @@ def _interpolated(plane: np.ndarray, window: Window, coding: Coding) -> tuple[np
 def _surrounded(plane: np.ndarray, window: Window, coding: Coding) -> np.ndarray:
     """Codes of a window and one more on every side, the border's again outside; int16."""
     height, width = sides(window)
-    values = empty((height + 2, width + 2), np.int16)
+    values = scratch_array((height + 2, width + 2), np.int16)
     rows, columns = window
     read = grown(window, 1, plane.shape)
     around = slice(rows.start - 1, rows.stop + 1), slice(columns.start - 1, columns.stop + 1)
@@ -144,12 +144,12 @@ def _double(samples: np.ndarray, axis: int, on_sample: bool, out: np.ndarray) ->
         np.add(here, after, out=odd)
         return
     with scope():
-        thrice = np.multiply(here, 3, out=empty(here.shape, here.dtype))
+        thrice = np.multiply(here, 3, out=scratch_array(here.shape, here.dtype))
         np.add(before, thrice, out=even)
         np.add(after, thrice, out=odd)
 
 
-def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, window: Window) -> None:
+def rgb_to_yuv(picture: Raster, planes: YuvPlanes, coding: Coding, window: Window) -> None:
     """Write a window of a HxWx3 float32 RGB picture into planes; values are clipped to [0,1].
 
     Args:
@@ -160,7 +160,7 @@ def rgb_to_yuv(picture: Raster, planes: Planes, coding: Coding, window: Window) 
     """
     red, blue = MATRICES[coding.matrix]
     rgb = _preceded(picture, window)
-    y, part = empty(rgb[0].shape), empty(rgb[0].shape)
+    y, part = scratch_array(rgb[0].shape), scratch_array(rgb[0].shape)
     np.multiply(rgb[0], np.float32(red), out=y)
     for channel, share in ((1, 1 - red - blue), (2, blue)):
         np.multiply(rgb[channel], np.float32(share), out=part)
@@ -186,8 +186,8 @@ def _preceded(picture: Raster, window: Window) -> np.ndarray:
         slice(rows.start - above, rows.stop),
         slice(columns.start - left, columns.stop),
     )
-    rgb = empty((3, rows.stop - rows.start + 1, columns.stop - columns.start + 1))
-    write(picture, read, rgb[:, 1 - above :, 1 - left :].transpose(1, 2, 0))
+    rgb = scratch_array((3, rows.stop - rows.start + 1, columns.stop - columns.start + 1))
+    write_raster(picture, read, rgb[:, 1 - above :, 1 - left :].transpose(1, 2, 0))
     for plane in rgb:
         if not above:
             plane[0] = plane[1]
@@ -215,9 +215,9 @@ def _gathered(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
     pairs = _every(samples, axis, slice(1, None))
     if on_sample:
         before = _every(samples, axis, slice(-1))
-        pairs = np.add(pairs, before, out=empty(pairs.shape))
+        pairs = np.add(pairs, before, out=scratch_array(pairs.shape))
     even, odd = (_every(pairs, axis, slice(first, None, 2)) for first in (0, 1))
-    total = empty(even.shape)
+    total = scratch_array(even.shape)
     np.add(even, odd, out=total)
     return total
 

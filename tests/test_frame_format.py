@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeexpo.errors import UsageError
-from edgeexpo.frame_format import LAYOUTS, MATRICES, SITINGS, FrameFormat, parse
+from edgeexpo.frame_format import LAYOUTS, MATRICES, SITINGS, FrameFormat, parse_frame_format
 from edgeexpo.spec import from_json, to_json
 
 
@@ -23,17 +23,17 @@ def test_words_in_any_order_make_a_format(layout, matrix, full, siting, rotation
     words += ["mirror"] if mirror else []
     random.shuffle(words)
     expected = FrameFormat(layout, matrix, full, siting, rotation, mirror)
-    assert parse(", ".join(words)) == expected
+    assert parse_frame_format(", ".join(words)) == expected
     assert from_json(FrameFormat, to_json(expected)) == expected
-    assert str(parse(str(expected))) == str(expected)
-    assert parse(str(expected)) == expected or not expected.is_yuv
+    assert str(parse_frame_format(str(expected))) == str(expected)
+    assert parse_frame_format(str(expected)) == expected or not expected.is_yuv
 
 
 def test_a_peak_comes_with_its_transfer():
-    assert parse("p010,bt2020,pq600").peak_nits == 600
-    assert parse("p010,bt2020,pq").peak_nits == 1000
-    assert parse("rgb,hlg").is_hdr
-    assert str(parse("pq600,bt2020,p010")) == "p010,bt2020,limited,left,pq600"
+    assert parse_frame_format("p010,bt2020,pq600").peak_nits == 600
+    assert parse_frame_format("p010,bt2020,pq").peak_nits == 1000
+    assert parse_frame_format("rgb,hlg").is_hdr
+    assert str(parse_frame_format("pq600,bt2020,p010")) == "p010,bt2020,limited,left,pq600"
     assert str(FrameFormat()) == "rgb"
 
 
@@ -51,4 +51,4 @@ def test_a_peak_comes_with_its_transfer():
 )
 def test_what_is_no_format_is_said(text, words):
     with pytest.raises(UsageError, match=words):
-        parse(text)
+        parse_frame_format(text)

@@ -16,9 +16,9 @@ from edgeexpo.spec import (
     SUFFIXES,
     TARGETS,
     USUAL_TARGETS,
+    ExportRecipe,
     Gate,
     ModelSpec,
-    Recipe,
     SizeRange,
     StageSpec,
     TensorSpec,
@@ -57,7 +57,7 @@ specs = st.builds(
 )
 gates = st.builds(Gate, metric=words, bound=floats, at_least=st.booleans())
 recipes = st.builds(
-    Recipe,
+    ExportRecipe,
     model=words,
     targets=st.lists(st.sampled_from(TARGETS)).map(tuple),
     precisions=st.lists(st.sampled_from(PRECISIONS)).map(tuple),

@@ -10,8 +10,8 @@ from typing import Any
 
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.spec import (
+    ExportRecipe,
     ModelSpec,
-    Recipe,
     SizeRange,
     to_json,
 )
@@ -82,7 +82,7 @@ class Manifest:
     """
 
     model: ModelSpec
-    recipe: Recipe
+    recipe: ExportRecipe
     artifacts: tuple[Artifact, ...]
     files: Mapping[str, str]
     tools: Mapping[str, str]

@@ -15,10 +15,10 @@ from typing import Any
 from edgeexpo.bundle.manifest import STATUSES, Artifact, Manifest
 from edgeexpo.spec import PRECISIONS, TARGETS, ModelSpec
 
-LARGEST = 1 << 24
+LARGEST_JSON = 1 << 24
 """Bytes of JSON that are read; a manifest has some ten thousand."""
 
-DEEPEST = 64
+DEEPEST_JSON = 64
 """Levels of JSON that are read."""
 
 
@@ -30,15 +30,15 @@ def read_json(path: Path) -> Any:
         ValueError: It is no such document.
     """
     with path.open("rb") as stream:
-        data = stream.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
+        data = stream.read(LARGEST_JSON + 1)
+    if len(data) > LARGEST_JSON:
+        raise ValueError(f"it is larger than {LARGEST_JSON >> 20} MiB")
     try:
         document = json.loads(data.decode("utf-8"))
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     level = [document]
-    for _ in range(DEEPEST):
+    for _ in range(DEEPEST_JSON):
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):
             raise ValueError("it has a number that is not finite")
         level = [child for value in level for child in _children(value)]
@@ -47,7 +47,7 @@ def read_json(path: Path) -> Any:
     raise ValueError(_TOO_DEEP)
 
 
-_TOO_DEEP = f"it is nested deeper than {DEEPEST} levels"
+_TOO_DEEP = f"it is nested deeper than {DEEPEST_JSON} levels"
 
 
 def _children(value: Any) -> list[Any]:

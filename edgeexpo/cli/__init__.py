@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from edgeexpo import __version__
-from edgeexpo.cli.arguments import Parser, unknown
+from edgeexpo.cli.arguments import Parser, unknown_name
 from edgeexpo.errors import EdgeexpoError, OutputError, UsageError
 from edgeexpo.silence import protected_stdout, quiet_libraries
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str], args: argparse.Namespace) -> int:
     verb = next((a for a in arguments if not a.startswith("-")), None)
     if verb is not None and verb not in VERBS:
-        raise UsageError(unknown(verb, VERBS, "verb"))
+        raise UsageError(unknown_name(verb, VERBS, "verb"))
     parser = Parser(prog="edgeexpo", epilog=EPILOG, description=_description())
     parser.add_argument("--version", action="version", version=f"edgeexpo {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)

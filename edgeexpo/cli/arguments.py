@@ -27,10 +27,10 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             names = [str(c) for c in action.choices]
-            raise argparse.ArgumentError(action, unknown(str(value), names))
+            raise argparse.ArgumentError(action, unknown_name(str(value), names))
 
 
-def unknown(value: str, known: Iterable[str], kind: str = "") -> str:
+def unknown_name(value: str, known: Iterable[str], kind: str = "") -> str:
     """Say that ``value`` is none of ``known``, which those are, and which is the nearest."""
     names = list(known)
     by_case = {n.lower(): n for n in names}
@@ -45,7 +45,7 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in known:
-            raise argparse.ArgumentTypeError(unknown(text, known))
+            raise argparse.ArgumentTypeError(unknown_name(text, known))
         return text
 
     return parse
@@ -67,7 +67,7 @@ def list_of(
             raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, found nothing")
         for name in names:
             if name not in known and name not in groups:
-                raise argparse.ArgumentTypeError(unknown(name, [*known, *groups]))
+                raise argparse.ArgumentTypeError(unknown_name(name, [*known, *groups]))
         return tuple(dict.fromkeys(n for name in names for n in groups.get(name, (name,))))
 
     return parse
@@ -88,14 +88,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def whole(text: str) -> int:
+def whole_number(text: str) -> int:
     """Argument type: a whole number, zero included."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}")
     return int(text)
 
 
-def real(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
     """Argument type: a number.
 
     Args:

@@ -15,7 +15,7 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_selection, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.workflows.host import host
-from edgeexpo.workflows.latency import _contenders, measure, rows
+from edgeexpo.workflows.latency import _contenders, measure_latency, rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or machine["cores"]
     contenders = [c for path in args.bundle for c in _contenders(Bundle.open(path), args, threads)]
     machine["load"] = round(os.getloadavg()[0], 2)
-    measure([c for c in contenders if c.note is None], args.runs)
+    measure_latency([c for c in contenders if c.note is None], args.runs)
     document = {"host": machine, "runs": args.runs, "rows": rows(contenders)}
     emit(args, document, _text(document))
     return 0

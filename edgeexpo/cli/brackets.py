@@ -94,14 +94,14 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
 
 
 def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) -> dict[str, Any]:
-    from edgeexpo.cli.run_input import order, read
+    from edgeexpo.cli.run_input import order, read_pictures
     from edgeexpo.cli.run_output import write_as
-    from edgeexpo.imaging.brackets import spread
+    from edgeexpo.imaging.brackets import spread_indices
 
-    ordered, ev = order(read(shots.files, args.keep_p3), quiet=True)
+    ordered, ev = order(read_pictures(shots.files, args.keep_p3), quiet=True)
     if len(ordered) < count:
         raise PictureError(f"it has {len(ordered)} shots; expected {count} or more")
-    indices = spread(len(ordered), count)
+    indices = spread_indices(len(ordered), count)
     chosen = [ordered[i] for i in indices]
     frames, confidence = [picture for _, picture in chosen], None
     if args.align:

@@ -12,7 +12,7 @@ from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
-    from edgeexpo.parity.localisation.judge import Layer
+    from edgeexpo.parity.localisation.judge import JudgedLayer
     from edgeexpo.parity.localisation.localisation import Localisation
 
 BEFORE, AFTER = 4, 3
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         from edgeexpo.parity.localisation.error_map import write_error_map
 
         files = [str(write_error_map(found, Path(args.output)))]
-    emit(args, document(found, files), "\n".join([describe(found), *files]))
+    emit(args, document(found, files), "\n".join([localisation_text(found), *files]))
     if found.first is not None:
         raise GateError(f"{found.file} leaves the program at {found.first.node}")
     return 0
@@ -79,7 +79,7 @@ def document(found: Localisation, files: list[str]) -> dict[str, Any]:
     }
 
 
-def describe(found: Localisation) -> str:
+def localisation_text(found: Localisation) -> str:
     """What a person reads: the layers around the first fault, then one sentence."""
     layers, first = found.layers, found.first
     heading = (
@@ -126,7 +126,7 @@ def _farthest(found: Localisation) -> list[str]:
     ]
 
 
-def _cells(layer: Layer, is_first: bool) -> list[Any]:
+def _cells(layer: JudgedLayer, is_first: bool) -> list[Any]:
     mark = ">" if is_first else "!" if layer.fault else ""
     low, high = layer.found
     wanted = layer.expected
@@ -143,7 +143,7 @@ def _cells(layer: Layer, is_first: bool) -> list[Any]:
     ]
 
 
-def _row(layer: Layer) -> dict[str, Any]:
+def _row(layer: JudgedLayer) -> dict[str, Any]:
     finite = layer.error == layer.error and abs(layer.error) != float("inf")
     return {
         "node": layer.node,
@@ -160,7 +160,7 @@ def _row(layer: Layer) -> dict[str, Any]:
     }
 
 
-def _ratio(layer: Layer) -> float:
+def _ratio(layer: JudgedLayer) -> float:
     return layer.error / layer.share if layer.share else 0.0
 
 

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             "packages": packages,
             "engines": engines(),
             "accelerators": accelerators(),
-            "photographs": photographs(),
+            "photographs": embedded_names(),
         }
     missing = {p["extra"] for p in packages if p["status"] == "missing"}
     document["get"] = {extra: _command(extra) for extra in sorted(missing)}
@@ -147,7 +147,7 @@ def accelerators() -> list[str]:
     return [*names, "mps"] if torch.backends.mps.is_available() else names
 
 
-def photographs() -> list[str]:
+def embedded_names() -> list[str]:
     """Embedded photographs that are present: they calibrate and verify by default."""
     found = importlib.util.find_spec("skimage")
     if found is None or importlib.util.find_spec("numpy") is None:

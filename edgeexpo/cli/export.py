@@ -68,14 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--frame-format",
-        type=frame_format.parse,
+        type=frame_format.parse_frame_format,
         metavar="FORMAT",
         help="what the app's frames are, for the manifest, as in nv12,bt709,limited,rotate90 "
         "(default: rgb)",
     )
     parser.add_argument(
         "--output-format",
-        type=frame_format.parse,
+        type=frame_format.parse_frame_format,
         metavar="FORMAT",
         help="what its pictures are to be, as in p010,bt2020,pq1000 for radiance (default: as "
         "--frame-format)",
@@ -130,12 +130,12 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
 def _tuned(args: argparse.Namespace) -> dict[str, Any]:
     """What the recipe says; only the target may be another one."""
     from edgeexpo.models import foreign, zoo
-    from edgeexpo.workflows.tune_recipe import read
+    from edgeexpo.workflows.tune_recipe import read_recipe
 
     for option in ("weights", "int8", "prune", "input", "calib", "size"):
         if getattr(args, option) not in (None, []):
             raise UsageError(f"the recipe says what --{option} would; leave one of them out")
-    recipe = read(args.recipe)
+    recipe = read_recipe(args.recipe)
     name = args.model
     if name is not None and not foreign.is_foreign(name):
         name = zoo.get(name).name

@@ -9,7 +9,7 @@ from typing import Any
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
-SIDE = 512
+COUNTED_SIDE = 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             "task": row["task"],
             "frames": ", ".join(row["frames"]),
             "params": row["params"],
-            f"GMACs at {SIDE}": row["gmacs_512"],
+            f"GMACs at {COUNTED_SIDE}": row["gmacs_512"],
             "weights": (row["weights_sha256"] or "none")[:12],
             "trained on": row["trained_on"] or "-",
         }
@@ -49,12 +49,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _row(name: str) -> dict[str, Any]:
     from edgeexpo.bundle.files import digest
-    from edgeexpo.models.cost import count
+    from edgeexpo.models.cost import count_cost
     from edgeexpo.models.zoo import get
 
     entry = get(name)
-    shapes = [(1, tensor.channels, *(tensor.size or (SIDE, SIDE))) for tensor in entry.spec.inputs]
-    cost = count(entry.build(), shapes)
+    shapes = [
+        (1, tensor.channels, *(tensor.size or (COUNTED_SIDE, COUNTED_SIDE)))
+        for tensor in entry.spec.inputs
+    ]
+    cost = count_cost(entry.build(), shapes)
     return {
         "name": name,
         "task": entry.spec.task,

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from edgeexpo.spec import to_json
 
-Row = Mapping[str, Any] | Sequence[Any]
+TableRow = Mapping[str, Any] | Sequence[Any]
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def emit(args: argparse.Namespace, document: Any, text: str) -> None:
     stream.flush()
 
 
-def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+def table(rows: Sequence[TableRow], columns: Sequence[str]) -> str:
     """Lay ``rows`` out as aligned plain text under the headings ``columns``.
 
     Args:

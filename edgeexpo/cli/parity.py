@@ -18,7 +18,7 @@ from edgeexpo.writing import check_file
 if TYPE_CHECKING:
     from edgeexpo.parity import ParityReport
 
-REFERENCES = ("auto", "cuda", "mps", "xpu", "cpu", "golden")
+_REFERENCES = ("auto", "cuda", "mps", "xpu", "cpu", "golden")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="a folder made by edgeexpo export")
     parser.add_argument(
         "--reference",
-        type=one_of(REFERENCES),
+        type=one_of(_REFERENCES),
         default="auto",
         help="where the float reference runs: auto (default), cuda, mps, xpu, cpu, "
         "or golden (recorded)",

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.cli.arguments import add_imitation, imitation_settings, one_of, positive, whole
+from edgeexpo.cli.arguments import add_imitation, imitation_settings, one_of, positive, whole_number
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 
 _OWN = "instead of the recipe's"
-OVERRIDES = {
-    "steps": (whole, f"{_OWN}; 0: reconstruct layers on DATA alone"),
+PRUNING_OVERRIDES = {
+    "steps": (whole_number, f"{_OWN}; 0: reconstruct layers on DATA alone"),
     "batch": (positive, _OWN),
     "crop": (positive, _OWN),
     "scenes": (positive, _OWN),
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_imitation(parser)
-    for name, (kind, text) in OVERRIDES.items():
+    for name, (kind, text) in PRUNING_OVERRIDES.items():
         parser.add_argument("--" + name.replace("_", "-"), type=kind, help=text)
     add_json_argument(parser)
 
@@ -79,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
-    from edgeexpo.workflows.prune import pruned
+    from edgeexpo.workflows.prune import prune
 
-    changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
-    made = pruned(
+    changes = {n: v for n in PRUNING_OVERRIDES if (v := getattr(args, n)) is not None}
+    made = prune(
         preset,
         output,
         ratio=args.ratio,
@@ -124,13 +124,15 @@ def _total(name: str, before: int, after: int) -> dict[str, Any]:
 
 
 def _unstructured(args: argparse.Namespace, preset: str, output: Path) -> int:
-    from edgeexpo.workflows.prune import sparse
+    from edgeexpo.workflows.prune import sparsify_weights
 
     if args.data is not None or args.importance != "magnitude":
         from edgeexpo.errors import UsageError
 
         raise UsageError("--unstructured is by magnitude, without training; leave --data out")
-    made = sparse(preset, output, ratio=args.ratio, weights=args.weights, force=args.force)
+    made = sparsify_weights(
+        preset, output, ratio=args.ratio, weights=args.weights, force=args.force
+    )
     document = {
         "model": preset,
         "weights": str(output),

@@ -13,7 +13,7 @@ from edgeexpo.errors import MissingDependencyError
 if TYPE_CHECKING:
     from edgeexpo.workflows.calibration_search import Comparison, Score
 
-OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
+QAT_OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
 """Fields of the QAT recipe that an option of the same name replaces."""
 
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, help="file to write (NAME.int8.safetensors)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_imitation(parser)
-    for name in OVERRIDES:
+    for name in QAT_OVERRIDES:
         kind = float if name == "learning_rate" else int
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=kind, help="qat: instead of the recipe's")
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         settings=imitation_settings(args, Path("runs") / f"{preset}.int8"),
         weights=args.weights,
         calibration=args.calib,
-        changes={n: v for n in OVERRIDES if (v := getattr(args, n)) is not None},
+        changes={n: v for n in QAT_OVERRIDES if (v := getattr(args, n)) is not None},
         variants=args.variants,
         start=args.start,
         force=args.force,

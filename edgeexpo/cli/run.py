@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.cli.arguments import add_selection, positive, real
+from edgeexpo.cli.arguments import add_selection, number_argument, positive
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
-from edgeexpo.cli.run_input import made_by, open_session, order, read
-from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write
+from edgeexpo.cli.run_input import made_by, open_session, order, read_pictures
+from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write_output
 from edgeexpo.progress import status
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--strength",
-        type=real(lambda v: 0 <= v <= 1, "a number from 0 to 1"),
+        type=number_argument(lambda v: 0 <= v <= 1, "a number from 0 to 1"),
         default=1.0,
         metavar="0..1",
         help="how much of the network's correction is applied (default: 1, all of it)",
     )
     parser.add_argument(
         "--ev",
-        type=real(lambda v: 0 < v < math.inf, "an EV above zero, as in 4"),
+        type=number_argument(lambda v: 0 < v < math.inf, "an EV above zero, as in 4"),
         help="log2 of the exposure ratio of the brightest and the darkest picture, as in 4 for "
         "-2/+2 (default: from EXIF, else unknown)",
     )
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         return video.run(args, spec)
     check_request(spec, args)
     with status("Reading the pictures"):
-        frames, ev = order(read(args.input, args.keep_p3))
+        frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
-    profile = write(picture, args)
+    profile = write_output(picture, args)
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),

@@ -23,7 +23,7 @@ FILES = FrameFormat()
 """What files hold once they are read, whatever the bundle says of its app's frames."""
 
 
-Frame = tuple[Path, "np.ndarray"]
+NamedPicture = tuple[Path, "np.ndarray"]
 
 
 def made_by(session: Session, engine: str) -> dict[str, str]:
@@ -37,7 +37,7 @@ def made_by(session: Session, engine: str) -> dict[str, str]:
     }
 
 
-def read(paths: Sequence[Path], keep_p3: bool = False) -> list[Frame]:
+def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPicture]:
     """Read the pictures of one bracket, in sRGB or, if they are to keep it, in Display P3.
 
     Raises:
@@ -63,7 +63,9 @@ def read(paths: Sequence[Path], keep_p3: bool = False) -> list[Frame]:
     return frames
 
 
-def order(frames: Sequence[Frame], *, quiet: bool = False) -> tuple[list[Frame], float | None]:
+def order(
+    frames: Sequence[NamedPicture], *, quiet: bool = False
+) -> tuple[list[NamedPicture], float | None]:
     """Put a bracket in order, darkest first, and tell its EV.
 
     EXIF exposures decide when all pictures have one and they differ; else the order is the

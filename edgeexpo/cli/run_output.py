@@ -19,17 +19,17 @@ TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
 """Operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
 
 
-def write(picture: np.ndarray, args: argparse.Namespace) -> str | None:
+def write_output(picture: np.ndarray, args: argparse.Namespace) -> str | None:
     """Write a picture, radiance, or radiance mapped to a picture of 8 bits, to ``args.output``.
 
     Pictures keep the EXIF data of the last input. Returns the colour space of a picture.
     """
     from edgeexpo.imaging import tonemap as operators
-    from edgeexpo.imaging.radiance import SUFFIXES, write_radiance
+    from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES, write_radiance
 
     if args.tonemap is not None:
         picture = (getattr(operators, args.tonemap)(picture) * 255).round().astype("uint8")
-    if args.output.suffix.lower() in SUFFIXES:
+    if args.output.suffix.lower() in RADIANCE_SUFFIXES:
         write_radiance(args.output, picture)
         return None
     return write_as(args.output, picture, args.input[-1], args.keep_p3)
@@ -55,18 +55,19 @@ def check_suffix(
 
     ``kind`` is that of the frames once they are read: 8 or 16 bits.
     """
-    from edgeexpo.imaging.files import WRITTEN, check_output
-    from edgeexpo.imaging.radiance import SUFFIXES
+    from edgeexpo.imaging.files import WRITTEN_FORMATS, check_output
+    from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES
     from edgeexpo.runtime.stages import gives_picture
 
     output, suffix = args.output, args.output.suffix.lower()
     if spec.kind == "hdr" and not args.tonemap:
-        if suffix in WRITTEN:
+        if suffix in WRITTEN_FORMATS:
             raise UsageError(
                 f"{spec.name} gives radiance, which {suffix} cannot hold; name a "
-                f"{' or '.join(SUFFIXES)} file, or add --tonemap {TONEMAPS[0]} for a preview"
+                f"{' or '.join(RADIANCE_SUFFIXES)} file, or add --tonemap {TONEMAPS[0]} for "
+                "a preview"
             )
-        if suffix not in SUFFIXES:
+        if suffix not in RADIANCE_SUFFIXES:
             check_output(output)
         return
     if args.tonemap and spec.kind != "hdr":
@@ -76,7 +77,7 @@ def check_suffix(
             f"{spec.name} gives {spec.outputs[0].name!r}, which is no sRGB picture; "
             "use edgeexpo.runtime from Python"
         )
-    if suffix in SUFFIXES:
+    if suffix in RADIANCE_SUFFIXES:
         what = "a tone-mapped picture" if args.tonemap else f"the picture of {spec.name}"
         raise UsageError(f"{output} is for radiance, not for {what}; name a .png or .tif file")
     check_output(output, None if args.tonemap else kind)

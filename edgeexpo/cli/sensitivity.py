@@ -12,7 +12,7 @@ from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from edgeexpo.quantization.sensitivity import Quality
-    from edgeexpo.workflows.sensitivity import Layer, Table
+    from edgeexpo.workflows.sensitivity import LayerCost, SensitivityTable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _document(found: Table, ratio: float | None) -> dict[str, Any]:
+def _document(found: SensitivityTable, ratio: float | None) -> dict[str, Any]:
     return {
         "model": found.model,
         "size": found.size,
@@ -78,7 +78,7 @@ def _document(found: Table, ratio: float | None) -> dict[str, Any]:
     }
 
 
-def _row(layer: Layer) -> dict[str, Any]:
+def _row(layer: LayerCost) -> dict[str, Any]:
     operator = layer.sensitivity.operator
     return {
         "operator": operator.name,
@@ -92,7 +92,7 @@ def _row(layer: Layer) -> dict[str, Any]:
     }
 
 
-def _text(found: Table, ratio: float | None) -> str:
+def _text(found: SensitivityTable, ratio: float | None) -> str:
     rows = []
     for layer in found.layers:
         operator = layer.sensitivity.operator

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeexpo.cli.output import add_json_argument, emit
 
-OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "scene_size", "seed")
+TRAINING_OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "scene_size", "seed")
 """Fields of a recipe that an option of the same name replaces."""
 
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-every", type=float, default=120.0, metavar="SECONDS", help="checkpoints (120)"
     )
     parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
-    for name in OVERRIDES:
+    for name in TRAINING_OVERRIDES:
         kind = float if name == "learning_rate" else int
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=kind, help="instead of the recipe's")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeexpo.training.run import Settings
     from edgeexpo.training.run import run as train
 
-    changes = {n: v for n in OVERRIDES if (v := getattr(args, n)) is not None}
+    changes = {n: v for n in TRAINING_OVERRIDES if (v := getattr(args, n)) is not None}
     recipe = recipes.recipe(args.model)
     recipe = dataclasses.replace(recipe, low_level=args.low_level, **changes)
     folder = args.output or Path("runs") / recipe.preset

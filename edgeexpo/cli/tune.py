@@ -13,11 +13,11 @@ from edgeexpo.bundle.manifest import Artifact, Manifest
 from edgeexpo.cli.arguments import add_inputs, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
-from edgeexpo.spec import TARGETS, ModelSpec, Recipe
+from edgeexpo.spec import TARGETS, ExportRecipe, ModelSpec
 from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:
-    from edgeexpo.workflows.tune import Found, Plan
+    from edgeexpo.workflows.tune import Plan, SearchResult
     from edgeexpo.workflows.tune_candidates import Candidate, Timer, Timing
 
 GATE = "psnr>=40"
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         from edgeexpo.parity.gates import parse_gate
         from edgeexpo.workflows.plots import draw_front
         from edgeexpo.workflows.tune import Plan, reachable, tune
-        from edgeexpo.workflows.tune_recipe import write
+        from edgeexpo.workflows.tune_recipe import write_recipe
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"tune needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
@@ -129,14 +129,14 @@ def run(args: argparse.Namespace) -> int:
         told = {"error": {"type": "GateError", "message": str(failure)}}
         emit(args, document | told, _text(document))
         raise failure
-    write(output, _recipe(plan, found, found.winner, document, output.parent))
+    write_recipe(output, _recipe(plan, found, found.winner, document, output.parent))
     emit(args, document | {"recipe": str(output)}, _text(document) + _advice(found, output))
     return 0
 
 
 def timer(threads: int, runs: int) -> Timer:
     """Latency as ``edgeexpo bench`` measures it: child processes that take turns."""
-    from edgeexpo.workflows.latency import Contender, check_size, measure, rows
+    from edgeexpo.workflows.latency import Contender, check_bench_size, measure_latency, rows
     from edgeexpo.workflows.tune_candidates import Timing
 
     def time(
@@ -144,30 +144,30 @@ def timer(threads: int, runs: int) -> Timer:
     ) -> list[Timing]:
         contenders = []
         for artifact, path in files:
-            recipe = Recipe(spec.name, (artifact.target,), ("int8",), picture, "", (), {})
+            recipe = ExportRecipe(spec.name, (artifact.target,), ("int8",), picture, "", (), {})
             bundle = Bundle(path.parent, Manifest(spec, recipe, (artifact,), {}, {}))
             side = spec.fixed_size or picture
-            check_size(artifact, side)
+            check_bench_size(artifact, side)
             contenders.append(Contender(bundle, artifact, path, side, threads))
-        measure(contenders, runs)
+        measure_latency(contenders, runs)
         return [Timing(row["ms_p50"], row["ms_p90"]) for row in rows(contenders)]
 
     return time
 
 
 def _recipe(
-    plan: Plan, found: Found, winner: Candidate, document: dict[str, Any], folder: Path
+    plan: Plan, found: SearchResult, winner: Candidate, document: dict[str, Any], folder: Path
 ) -> Any:
     from edgeexpo.bundle.files import digest
     from edgeexpo.workflows.export import tool_versions
-    from edgeexpo.workflows.tune_recipe import Tuned, relative
+    from edgeexpo.workflows.tune_recipe import TunedRecipe, relative
 
     variant = found.variants[winner.variant]
     network = variant.network
     own = [path for path in plan.pruned if path == network.weights]
     weights = own[0] if own else plan.weights
     row = next(row for row in document["rows"] if row["winner"])
-    return Tuned(
+    return TunedRecipe(
         model=network.preset or plan.model,
         target=plan.target,
         size=found.size,
@@ -184,7 +184,7 @@ def _recipe(
     )
 
 
-def _document(plan: Plan, found: Found, threads: int, cpu: str) -> dict[str, Any]:
+def _document(plan: Plan, found: SearchResult, threads: int, cpu: str) -> dict[str, Any]:
     height, width = found.size
     return {
         "model": plan.model,
@@ -198,7 +198,7 @@ def _document(plan: Plan, found: Found, threads: int, cpu: str) -> dict[str, Any
     }
 
 
-def _row(c: Candidate, found: Found) -> dict[str, Any]:
+def _row(c: Candidate, found: SearchResult) -> dict[str, Any]:
     timing: Timing = c.timing
     return {
         "label": c.label,
@@ -245,7 +245,7 @@ def _text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _advice(found: Found, output: Path) -> str:
+def _advice(found: SearchResult, output: Path) -> str:
     assert found.winner is not None
     plain, best = found.plain, found.winner
     if best.key == plain.key:

@@ -20,7 +20,7 @@ from edgeexpo.runtime.frames import Frame
 from edgeexpo.spec import ModelSpec
 from edgeexpo.writing import writing
 
-WRITTEN = (".mp4", ".mov", ".mkv")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 QUALITY = "16"
 """x264's constant rate factor: no visible loss."""
 
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
 
     Raises:
         UsageError: The network is no picture-to-picture one, or options do not go with videos.
-        PictureError, OutputError: As :class:`Clip` and :func:`converted`.
+        PictureError, OutputError: As :class:`Clip` and :func:`convert_video`.
     """
     from edgeexpo.cli.run_input import made_by, open_session
     from edgeexpo.runtime.stages import gives_picture
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
             output=output_format(clip.frame_format),
         ) as session,
     ):
-        count = converted(args.output, session, clip)
+        count = convert_video(args.output, session, clip)
         artifact, engine = session.artifact, session.engine_name
     seconds = time.perf_counter() - start
     height, width = clip.size
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
     return 0
 
 
-def converted(output: Path, session: Session, clip: Clip) -> int:
+def convert_video(output: Path, session: Session, clip: Clip) -> int:
     """Write the video; the sound is copied. Returns the number of frames.
 
     Args:
@@ -177,9 +177,9 @@ def output_format(frame_format: FrameFormat) -> FrameFormat:
 
 
 def check_video(output: Path, force: bool) -> None:
-    """Refuse an output that :func:`converted` could not, or may not, write."""
-    if output.suffix.lower() not in WRITTEN:
-        raise UsageError(f"{output} is no name for a video; expected {', '.join(WRITTEN)}")
+    """Refuse an output that :func:`convert_video` could not, or may not, write."""
+    if output.suffix.lower() not in VIDEO_SUFFIXES:
+        raise UsageError(f"{output} is no name for a video; expected {', '.join(VIDEO_SUFFIXES)}")
     if output.exists() and not force:
         raise UsageError(f"{output} exists; use --force to replace it")
 

@@ -8,7 +8,8 @@ from types import MappingProxyType
 import numpy as np
 
 from edgeexpo.evaluation.metrics import linearised
-from edgeexpo.evaluation.scene import Picture, Scene
+from edgeexpo.evaluation.scene import Scene
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.interpolation import intermediate
 

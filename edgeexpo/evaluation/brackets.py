@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.evaluation.scene import Picture, Scene, Skipped
-from edgeexpo.imaging.brackets import spread
+from edgeexpo.evaluation.scene import Scene, Skipped
+from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.brackets import spread_indices
 from edgeexpo.imaging.files import is_picture, read_exposure, read_picture
 from edgeexpo.imaging.samples import to_float
 from edgeexpo.spec import ModelSpec
 
-EXPOSURES = "exposures.json"
+EXPOSURES_FILE = "exposures.json"
 """Beside the brackets: ``{"folder": [{"file": "1.jpg", "ev": -2.0}, ...]}``."""
 
 OFF_CENTRE = 0.25
@@ -129,7 +130,7 @@ def _choices(given: Sequence[int], count: int) -> list[list[int]]:
     """Every frame for networks of one, else darkest to brightest, evenly spaced."""
     if count == 1:
         return [[i] for i in given]
-    return [[given[i] for i in spread(len(given), count)]]
+    return [[given[i] for i in spread_indices(len(given), count)]]
 
 
 def _middle(count: int, evs: Sequence[float] | None) -> int | None:
@@ -144,7 +145,7 @@ def _middle(count: int, evs: Sequence[float] | None) -> int | None:
 
 
 def _exposures(source: Path) -> Mapping[str, Any]:
-    path = source / EXPOSURES
+    path = source / EXPOSURES_FILE
     if not path.is_file():
         return {}
     try:
@@ -165,11 +166,11 @@ def _listed_evs(folder: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, 
         ev = entry.get("ev") if isinstance(entry, Mapping) else None
         if not isinstance(name, str) or not (folder / name).is_file():
             raise UsageError(
-                f"{EXPOSURES} names {name!r}, which {folder} does not have; correct it"
+                f"{EXPOSURES_FILE} names {name!r}, which {folder} does not have; correct it"
             )
         if isinstance(ev, bool) or not isinstance(ev, (int, float)) or not math.isfinite(ev):
             raise UsageError(
-                f"{EXPOSURES} gives {folder.name}/{name} the EV {ev!r}; expected a number, or "
+                f"{EXPOSURES_FILE} gives {folder.name}/{name} the EV {ev!r}; expected a number, or "
                 "remove the folder's entry to go by EXIF or luminance"
             )
         evs[name] = float(ev)

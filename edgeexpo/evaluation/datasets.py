@@ -9,8 +9,8 @@ from edgeexpo.errors import UsageError
 from edgeexpo.evaluation.brackets import bracket_scenes, is_bracket
 from edgeexpo.evaluation.scene import Scene, Skipped
 from edgeexpo.evaluation.simulated import photograph_scenes, radiance_scenes
-from edgeexpo.imaging.files import SUFFIXES
-from edgeexpo.imaging.radiance import SUFFIXES as MAPS
+from edgeexpo.imaging.files import PICTURE_SUFFIXES
+from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES as MAPS
 from edgeexpo.spec import ModelSpec
 
 
@@ -29,15 +29,15 @@ def content(source: Path) -> str:
         return "brackets"
     if any(e.suffix.lower() in MAPS for e in entries):
         return "radiance maps"
-    if any(e.suffix.lower() in SUFFIXES for e in entries):
+    if any(e.suffix.lower() in PICTURE_SUFFIXES for e in entries):
         return "photographs"
     raise UsageError(
         f"{source} has no picture; expected sub-folders that are brackets, radiance maps (.hdr) or "
-        f"photographs ({', '.join(SUFFIXES)})"
+        f"photographs ({', '.join(PICTURE_SUFFIXES)})"
     )
 
 
-def scenes(
+def folder_scenes(
     source: Path, spec: ModelSpec, skipped: Skipped, *, held_out: bool = False, views: int = 40
 ) -> Iterator[Scene]:
     """The scenes of a folder for a network, one at a time.

@@ -11,13 +11,14 @@ import numpy as np
 
 from edgeexpo.errors import UsageError
 from edgeexpo.evaluation.baselines import Y0, baselines
-from edgeexpo.evaluation.datasets import scenes
+from edgeexpo.evaluation.datasets import folder_scenes
 from edgeexpo.evaluation.metrics import NAMES, Measure
-from edgeexpo.evaluation.predict import Candidate, candidates, spec_of
-from edgeexpo.evaluation.scene import EXPOSURE_TRUTHS, Picture, Scene, Skipped
+from edgeexpo.evaluation.predict import Contestant, candidates, spec_of
+from edgeexpo.evaluation.scene import EXPOSURE_TRUTHS, Scene, Skipped
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.progress import track
 
-Row = dict[str, Any]
+EvaluationRow = dict[str, Any]
 Writer = Callable[[Scene, str, Picture], None]
 
 
@@ -30,14 +31,15 @@ class Evaluation:
             scenes of every metric, ``None`` where a metric does not apply.
         scenes: The same for each scene.
         gains: For interpolation, what the network adds to y0: see :func:`gains`.
-        spread: For correction, how far apart the pictures of one subject are: see :func:`spread`.
+        spread: For correction, how far apart the pictures of one subject are: see
+        :func:`spread_of_rows`.
         skipped: Files that could not be read.
     """
 
-    rows: list[Row]
-    scenes: list[Row]
-    gains: list[Row] = field(default_factory=list)
-    spread: list[Row] = field(default_factory=list)
+    rows: list[EvaluationRow]
+    scenes: list[EvaluationRow]
+    gains: list[EvaluationRow] = field(default_factory=list)
+    spread: list[EvaluationRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -73,19 +75,19 @@ def evaluate(
         EdgeexpoError: As :func:`edgeexpo.evaluation.predict.candidates`.
     """
     skipped, spec, rows = Skipped(), spec_of(model), []
-    found = scenes(source, spec, skipped, held_out=held_out, views=views)
+    found = folder_scenes(source, spec, skipped, held_out=held_out, views=views)
     with candidates(model, weights, target, precision) as opened:
         for clean in track(found, "Evaluating"):
             scene = clean.with_noise(noise) if noise else clean
             rows += _measured(scene, opened, with_baselines, write)
     if not rows:
         raise UsageError(f"{source} gave nothing to measure ({len(skipped.names)} files skipped)")
-    return Evaluation(summary(rows), rows, gains(rows), spread(rows), skipped.names)
+    return Evaluation(summary(rows), rows, gains(rows), spread_of_rows(rows), skipped.names)
 
 
 def _measured(
-    scene: Scene, opened: Sequence[Candidate], with_baselines: bool, write: Writer | None
-) -> list[Row]:
+    scene: Scene, opened: Sequence[Contestant], with_baselines: bool, write: Writer | None
+) -> list[EvaluationRow]:
     rows, measure = [], Measure(scene)
     for candidate in opened:
         measured, shown = candidate(scene)
@@ -101,8 +103,8 @@ def _measured(
 
 
 def _row(
-    scene: Scene, model: str, candidate: Candidate | None, shown: Picture, scores: dict[str, float]
-) -> Row:
+    scene: Scene, model: str, candidate: Contestant | None, shown: Picture, scores: dict[str, float]
+) -> EvaluationRow:
     return {
         "model": model,
         "precision": None if candidate is None else candidate.precision,
@@ -116,9 +118,9 @@ def _row(
     }
 
 
-def summary(rows: Iterable[Row]) -> list[Row]:
+def summary(rows: Iterable[EvaluationRow]) -> list[EvaluationRow]:
     """Means over the scenes of every dataset, for each model, target and precision."""
-    grouped: dict[tuple[Any, ...], list[Row]] = {}
+    grouped: dict[tuple[Any, ...], list[EvaluationRow]] = {}
     order: dict[str, None] = {}
     for row in rows:
         for dataset in row["datasets"]:
@@ -135,7 +137,7 @@ def summary(rows: Iterable[Row]) -> list[Row]:
     return result
 
 
-def gains(rows: Sequence[Row]) -> list[Row]:
+def gains(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
     """What each network adds to y0, in dB of PSNR, over exposures.
 
     One row for each network and each y0 (``over``). ``mean`` and ``worst`` over the scenes;
@@ -156,7 +158,9 @@ def gains(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _gain(key: tuple[Any, ...], over: str, own: dict[str, float], base: dict[str, float]) -> Row:
+def _gain(
+    key: tuple[Any, ...], over: str, own: dict[str, float], base: dict[str, float]
+) -> EvaluationRow:
     hardest = sorted(own, key=lambda scene: base[scene])[: -(-len(own) // 10)]
     gained = {scene: own[scene] - base[scene] for scene in own}
     return {
@@ -169,13 +173,13 @@ def _gain(key: tuple[Any, ...], over: str, own: dict[str, float], base: dict[str
     }
 
 
-def spread(rows: Sequence[Row]) -> list[Row]:
+def spread_of_rows(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
     """How consistent each model is over the exposures of one subject.
 
     ``psnr``: the mean over the subjects of the standard deviation of PSNR, in dB; ``mean_level``:
     the same of the picture's mean, in units of [0, 1]. 0 when the exposure does not matter.
     """
-    grouped: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
+    grouped: dict[tuple[Any, ...], dict[str, list[EvaluationRow]]] = {}
     for row in rows:
         if row["subject"]:
             key = (row["model"], row["precision"], row["target"])

@@ -13,15 +13,14 @@ import numpy.typing as npt
 import torch
 
 from edgeexpo.errors import MissingDependencyError
-from edgeexpo.evaluation.scene import Picture, Scene
+from edgeexpo.evaluation.scene import Scene
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import delta_e_2000, rgb_to_lab, srgb_to_linear
-from edgeexpo.imaging.mef_ssim import SMALLEST_SIDE, MefReference
-from edgeexpo.imaging.pu21 import pu21_psnr
+from edgeexpo.imaging.mef_ssim import SMALLEST_MEF_SIDE, MefReference
+from edgeexpo.imaging.pu21 import BEST_PSNR, pu21_psnr
 
 Codes = npt.NDArray[np.uint8]
 
-BEST_PSNR = 120.0
-"""PSNR of equal pictures, in dB: JSON has no infinity."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _DISPLAY = (1.0, 999.0)
@@ -35,13 +34,13 @@ def to_codes(picture: Picture) -> Codes:
     return codes
 
 
-def psnr(truth: Codes, picture: Codes) -> float:
+def psnr_codes(truth: Codes, picture: Codes) -> float:
     """Peak signal-to-noise ratio over RGB, peak 255, in dB; 120 for equal pictures."""
     error = float(np.mean((truth.astype(np.float64) - picture) ** 2))
     return BEST_PSNR if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
-def ssim(truth: Codes, picture: Codes) -> float | None:
+def ssim_codes(truth: Codes, picture: Codes) -> float | None:
     """Mean SSIM over RGB (Wang et al., 2004): Gaussian 11x11, sigma 1.5, population covariance.
 
     Computed by scikit-image; from 11 pixels a side.
@@ -64,7 +63,7 @@ def ssim(truth: Codes, picture: Codes) -> float | None:
     return float(score)
 
 
-def ms_ssim(truth: Codes, picture: Codes) -> float | None:
+def ms_ssim_codes(truth: Codes, picture: Codes) -> float | None:
     """Multi-scale SSIM over RGB (Wang et al., 2003), five scales; from 176 pixels a side.
 
     Computed by torchmetrics.
@@ -96,21 +95,27 @@ def vif(truth: Codes, picture: Codes) -> float | None:
     return float(measure(*grey))
 
 
-def delta_e(truth: Codes, picture: Codes) -> float:
+def delta_e_codes(truth: Codes, picture: Codes) -> float:
     """Mean CIEDE2000 colour difference, D65."""
     labs = [rgb_to_lab(p.astype(np.float32) / 255) for p in (truth, picture)]
     return float(np.mean(delta_e_2000(*labs)))
 
 
 PICTURE_METRICS: Mapping[str, Callable[[Codes, Codes], float | None]] = MappingProxyType(
-    {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "vif": vif, "delta_e": delta_e}
+    {
+        "psnr": psnr_codes,
+        "ssim": ssim_codes,
+        "ms_ssim": ms_ssim_codes,
+        "vif": vif,
+        "delta_e": delta_e_codes,
+    }
 )
 """Name -> function of (truth, picture)."""
 
 NAMES = (*PICTURE_METRICS, "mef_ssim", "mef_ssim_inputs", "pu21_psnr", "clipped_log_error")
 """Every key of a row, in the order of the table."""
 
-LARGER_IS_BETTER = {name: name not in ("delta_e", "clipped_log_error") for name in NAMES}
+QUALITY_LARGER_IS_BETTER = {name: name not in ("delta_e", "clipped_log_error") for name in NAMES}
 
 
 class Measure:
@@ -120,7 +125,7 @@ class Measure:
         self._scene = scene
         self._truth = None if scene.truth is None else to_codes(scene.truth)
         self._exposures: dict[str, MefReference] = {}
-        if len(scene.stack) > 1 and min(scene.stack[0].shape[:2]) >= SMALLEST_SIDE:
+        if len(scene.stack) > 1 and min(scene.stack[0].shape[:2]) >= SMALLEST_MEF_SIDE:
             self._exposures["mef_ssim"] = MefReference(scene.stack)
             if len(scene.frames) > 1:
                 same = len(scene.stack) == len(scene.frames)

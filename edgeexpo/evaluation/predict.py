@@ -14,7 +14,8 @@ import torch
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import MANIFEST, Artifact
 from edgeexpo.errors import UsageError, WeightsError
-from edgeexpo.evaluation.scene import Picture, Scene
+from edgeexpo.evaluation.scene import Scene
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.zoo import get
@@ -28,11 +29,11 @@ TILE = 1024
 WHOLE = 1 << 16
 """The same for a network that looks at the whole picture: no limit but memory."""
 
-SMALLEST = 16
+SMALLEST_PICTURE = 16
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Contestant:
     """One network at one precision.
 
     Attributes:
@@ -102,7 +103,7 @@ def candidates(
     weights: Path | None = None,
     target: str | None = None,
     precision: str | None = None,
-) -> Iterator[list[Candidate]]:
+) -> Iterator[list[Contestant]]:
     """Open what ``model`` names, for the time of the block.
 
     Args:
@@ -122,7 +123,7 @@ def candidates(
             if weights is not None:
                 raise UsageError(f"{model} is a bundle with weights of its own; drop --weights")
             yield [
-                Candidate(
+                Contestant(
                     Bundle.open(model).manifest.model.name,
                     artifact.precision,
                     artifact.target,
@@ -137,7 +138,7 @@ def candidates(
                     "artefacts of a bundle: name one, made by edgeexpo export"
                 )
             session = stack.enter_context(float_session(model, weights))
-            yield [Candidate(model, "float", "torch", session)]
+            yield [Contestant(model, "float", "torch", session)]
 
 
 def float_session(name: str, weights: Path | None) -> Session:
@@ -159,7 +160,7 @@ def float_session(name: str, weights: Path | None) -> Session:
     spec = entry.spec
     multiple = spec.multiple
     side = (WHOLE if spec.halo is None else TILE) // multiple * multiple
-    smallest = -(-SMALLEST // multiple) * multiple
+    smallest = -(-SMALLEST_PICTURE // multiple) * multiple
     sizes = SizeRange((side, side), (smallest, smallest), multiple)
     artifact = Artifact("", "torch", "float", "", 0, sizes)
     return Session(spec, artifact, TorchEngine(module, spec))

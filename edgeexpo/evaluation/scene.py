@@ -7,9 +7,8 @@ import zlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-Picture = npt.NDArray[np.float32]
+from edgeexpo.imaging.arrays import Picture
 
 EXPOSURE_TRUTHS = ("middle frame", "middle exposure")
 """Truths that an interpolation network predicts before its back stage."""

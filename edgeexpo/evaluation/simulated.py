@@ -9,28 +9,29 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.evaluation.scene import Picture, Scene, Skipped
+from edgeexpo.evaluation.scene import Scene, Skipped
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.camera import Camera, re_expose
 from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
-from edgeexpo.imaging.files import SUFFIXES, read_picture
+from edgeexpo.imaging.files import PICTURE_SUFFIXES, read_picture
 from edgeexpo.imaging.fusion import exposure_fusion
-from edgeexpo.imaging.radiance import SUFFIXES as MAPS
+from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES as MAPS
 from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.imaging.samples import to_float
 from edgeexpo.spec import ModelSpec
 from edgeexpo.training.synthesis import HELD_OUT, random_view
 
-ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
+_EXPOSURE_ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
 """Exposure errors in EV, as in the Exposure-Errors data (Afifi et al., CVPR 2021)."""
 
 PAIRS: Mapping[str, tuple[float, ...]] = {
     "low EV pairs": (-1.5, -1.0),
     "high EV pairs": (0.0, 1.0, 1.5),
-    "all EV pairs": ERRORS,
+    "all EV pairs": _EXPOSURE_ERRORS,
 }
 """Pairs of exposures that the distilled fusion networks are tested on, by row."""
 
-SPREAD = 2.0
+_EV_SPREAD = 2.0
 """Distance of the frames of a simulated bracket from the middle exposure, in EV."""
 
 VIEW = 512
@@ -51,7 +52,7 @@ def photograph_scenes(
     """
     from edgeexpo.training.scenes import held_out_photograph
 
-    for file in sorted(f for f in source.iterdir() if f.suffix.lower() in SUFFIXES):
+    for file in sorted(f for f in source.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES):
         if held_out and not held_out_photograph(file.stem):
             continue
         try:
@@ -64,15 +65,15 @@ def photograph_scenes(
 
 def _photograph(name: str, photograph: Picture, spec: ModelSpec) -> Iterator[Scene]:
     if spec.kind == "interpolation":
-        under, over, truth = re_expose(photograph, (-SPREAD, SPREAD, 0.0), seed=len(name))
+        under, over, truth = re_expose(photograph, (-_EV_SPREAD, _EV_SPREAD, 0.0), seed=len(name))
         frames = (under, over)
         yield Scene(
-            name, ("photographs",), frames, truth, "middle exposure", 2 * SPREAD, frames, frames
+            name, ("photographs",), frames, truth, "middle exposure", 2 * _EV_SPREAD, frames, frames
         )
     elif spec.kind == "reconstruction":
         yield Scene(name, ("photographs",), (photograph,), photograph, "photograph")
     elif spec.kind == "correction":
-        for ev in ERRORS:
+        for ev in _EXPOSURE_ERRORS:
             groups = (f"photographs at {ev:+g} EV", *(("photographs, wrong EV",) if ev else ()))
             yield Scene(
                 f"{name} {ev:+g} EV",
@@ -83,8 +84,8 @@ def _photograph(name: str, photograph: Picture, spec: ModelSpec) -> Iterator[Sce
                 subject=name,
             )
     else:
-        shots = {ev: expose(photograph, ev) for ev in ERRORS}
-        for dark, bright in itertools.combinations(ERRORS, 2):
+        shots = {ev: expose(photograph, ev) for ev in _EXPOSURE_ERRORS}
+        for dark, bright in itertools.combinations(_EXPOSURE_ERRORS, 2):
             groups = tuple(g for g, evs in PAIRS.items() if {dark, bright} <= set(evs))
             frames = (shots[dark], shots[bright])
             yield Scene(
@@ -132,19 +133,19 @@ def _view(name: str, view: Picture, spec: ModelSpec, rng: np.random.Generator) -
         shot = camera.shoot(view, 0.0, rng)
         yield Scene(name, ("radiance maps",), (shot,), view, "radiance")
     elif spec.kind in ("correction", "reconstruction"):
-        for ev in ERRORS if spec.kind == "correction" else (0.0,):
+        for ev in _EXPOSURE_ERRORS if spec.kind == "correction" else (0.0,):
             shot = camera.shoot(view, ev, rng)
             truth = camera.expose(view, 0.0) if spec.kind == "correction" else shot
             group = f"radiance maps at {ev:+g} EV"
             label = f"{name} {ev:+g} EV"
             yield Scene(label, (group,), (shot,), truth, "photograph", subject=name)
     else:
-        frames = tuple(camera.shoot(view, ev, rng) for ev in (-SPREAD, SPREAD))
+        frames = tuple(camera.shoot(view, ev, rng) for ev in (-_EV_SPREAD, _EV_SPREAD))
         truth, kind, stack = camera.expose(view, 0.0), "middle exposure", frames
         if spec.kind == "fusion":
             stack = tuple(camera.expose(view, ev) for ev in DENSE)
             truth, kind = exposure_fusion(stack), "dense fusion"
-        yield Scene(name, ("radiance maps",), frames, truth, kind, 2 * SPREAD, frames, stack)
+        yield Scene(name, ("radiance maps",), frames, truth, kind, 2 * _EV_SPREAD, frames, stack)
 
 
 def _maps(source: Path, skipped: Skipped) -> dict[str, Picture]:

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, histogram_mapping
 from edgeexpo.progress import note
 
-Picture = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
 MINIMUM_ECC = 0.8
@@ -85,7 +85,7 @@ def align(
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1 or frames[0].ndim != 3 or frames[0].shape[2] != 3:
         raise PictureError(f"frames have shapes {sorted(shapes)}; expected one size, HxWx3")
-    cv2 = opencv.load()
+    cv2 = opencv.load_opencv()
     valid = np.ones(frames[0].shape[:2], bool)
     aligned, matrices, confidences = [], [], []
     found = _registered(cv2, frames, reference, largest, in_order)

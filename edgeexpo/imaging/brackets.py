@@ -98,7 +98,7 @@ def _named(group: Sequence[_Shot]) -> Shots:
     return Shots(group[0].file.stem, tuple(shot.file for shot in group))
 
 
-def spread(count: int, wanted: int) -> list[int]:
+def spread_indices(count: int, wanted: int) -> list[int]:
     """Indices of ``wanted`` of ``count`` frames, evenly from the first to the last; one: first."""
     return [round(float(i)) for i in np.linspace(0, count - 1, wanted)]
 

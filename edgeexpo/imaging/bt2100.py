@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.float32]
+from edgeexpo.imaging.arrays import Picture
 
 _TO_2020 = np.array(
     [

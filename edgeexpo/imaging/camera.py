@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.imaging import response
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import srgb_to_linear
-
-Picture = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating[Any]]
+ColorArray = npt.NDArray[np.floating[Any]]
 
 _RGB_TO_XYZ = np.array(
     [
@@ -24,7 +24,7 @@ _LUMA_601 = np.array([0.299, 0.587, 0.114])
 _25_TO_7 = 25.0**7
 
 
-def srgb_to_linear(x: npt.ArrayLike) -> Floats:
+def srgb_to_linear(x: npt.ArrayLike) -> ColorArray:
     """Decode sRGB values to linear light (IEC 61966-2-1).
 
     Args:
@@ -35,10 +35,10 @@ def srgb_to_linear(x: npt.ArrayLike) -> Floats:
     """
     x = _floats(x)
     curve = np.power((np.maximum(x, 0) + 0.055) / 1.055, 2.4)
-    return cast(Floats, np.where(x <= 0.04045, x / 12.92, curve))
+    return cast(ColorArray, np.where(x <= 0.04045, x / 12.92, curve))
 
 
-def linear_to_srgb(x: npt.ArrayLike) -> Floats:
+def linear_to_srgb(x: npt.ArrayLike) -> ColorArray:
     """Encode linear light to sRGB values (IEC 61966-2-1); inverse of :func:`srgb_to_linear`.
 
     Args:
@@ -49,10 +49,10 @@ def linear_to_srgb(x: npt.ArrayLike) -> Floats:
     """
     x = _floats(x)
     curve = 1.055 * np.power(np.maximum(x, 0), 1 / 2.4) - 0.055
-    return cast(Floats, np.where(x <= 0.0031308, x * 12.92, curve))
+    return cast(ColorArray, np.where(x <= 0.0031308, x * 12.92, curve))
 
 
-def rgb_to_lab(x: npt.ArrayLike) -> Floats:
+def rgb_to_lab(x: npt.ArrayLike) -> ColorArray:
     """Turn sRGB-encoded RGB into CIE L*a*b* under D65, 2 degree observer.
 
     Args:
@@ -69,10 +69,10 @@ def rgb_to_lab(x: npt.ArrayLike) -> Floats:
     lab[..., 0] = 116 * f[..., 1] - 16
     lab[..., 1] = 500 * (f[..., 0] - f[..., 1])
     lab[..., 2] = 200 * (f[..., 1] - f[..., 2])
-    return cast(Floats, lab)
+    return cast(ColorArray, lab)
 
 
-def lab_to_rgb(x: npt.ArrayLike) -> Floats:
+def lab_to_rgb(x: npt.ArrayLike) -> ColorArray:
     """Turn CIE L*a*b* (D65) into sRGB-encoded RGB; inverse of :func:`rgb_to_lab`.
 
     Args:
@@ -93,7 +93,7 @@ def lab_to_rgb(x: npt.ArrayLike) -> Floats:
     return linear_to_srgb(xyz @ matrix)
 
 
-def rgb_to_ycbcr(x: npt.ArrayLike) -> Floats:
+def rgb_to_ycbcr(x: npt.ArrayLike) -> ColorArray:
     """Turn RGB into Y, Cb, Cr of ITU-R BT.601 at full range (as JPEG does).
 
     Args:
@@ -110,7 +110,7 @@ def rgb_to_ycbcr(x: npt.ArrayLike) -> Floats:
     return result
 
 
-def ycbcr_to_rgb(x: npt.ArrayLike) -> Floats:
+def ycbcr_to_rgb(x: npt.ArrayLike) -> ColorArray:
     """Turn Y, Cb, Cr (BT.601, full range) into RGB; inverse of :func:`rgb_to_ycbcr`.
 
     Args:
@@ -128,7 +128,7 @@ def ycbcr_to_rgb(x: npt.ArrayLike) -> Floats:
     return result
 
 
-def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> Floats:
+def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> ColorArray:
     """CIEDE2000 colour difference, all weighting factors 1.
 
     Follows G. Sharma, W. Wu, E. N. Dalal, "The CIEDE2000 color-difference formula:
@@ -173,19 +173,19 @@ def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> Floats:
     angle = np.exp(-np.square((h_mean * (180 / np.pi) - 275) / 25)) * (np.pi / 3)
     rotation = -2 * _chroma_weight(c_mean) * np.sin(angle)
     square = delta_l**2 + delta_c**2 + delta_h**2 + rotation * delta_c * delta_h
-    return cast(Floats, np.sqrt(np.maximum(square, 0)))
+    return cast(ColorArray, np.sqrt(np.maximum(square, 0)))
 
 
-def _chroma_weight(chroma: Floats) -> Floats:
+def _chroma_weight(chroma: ColorArray) -> ColorArray:
     seventh = np.square(chroma * chroma * chroma) * chroma
-    return cast(Floats, np.sqrt(seventh / (seventh + seventh.dtype.type(_25_TO_7))))
+    return cast(ColorArray, np.sqrt(seventh / (seventh + seventh.dtype.type(_25_TO_7))))
 
 
-def _hue(a: Floats, b: Floats) -> Floats:
+def _hue(a: ColorArray, b: ColorArray) -> ColorArray:
     angle = np.arctan2(b, a)
-    return cast(Floats, np.where(angle < 0, angle + 2 * np.pi, angle))
+    return cast(ColorArray, np.where(angle < 0, angle + 2 * np.pi, angle))
 
 
-def _floats(x: npt.ArrayLike) -> Floats:
+def _floats(x: npt.ArrayLike) -> ColorArray:
     array = np.asarray(x)
     return array if array.dtype == np.float32 else array.astype(np.float64)

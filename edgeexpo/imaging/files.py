@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 """What :func:`read_picture` reads; the contents count, not the suffix."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 """What is taken for a picture among the files of a folder."""
 
-WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 """What :func:`write_picture` writes, by suffix."""
 
 RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
@@ -53,7 +53,7 @@ _MODES = {
 
 def is_picture(path: Path) -> bool:
     """True for a file of a folder that is named like a picture and not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_picture(path: str | os.PathLike[str], *, keep_p3: bool = False) -> np.ndarray:
@@ -145,7 +145,7 @@ def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
     """
     path = Path(path)
     with _opened(path) as (image, _):
-        profile = profiles.embedded(path, image)
+        profile = profiles.embedded_profile(path, image)
         return profile if profile and profiles.is_display_p3(path, profile) else None
 
 
@@ -160,11 +160,12 @@ def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None
         PictureError: The suffix is unknown, or cannot hold 16 bits a channel.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in WRITTEN:
+    if suffix not in WRITTEN_FORMATS:
         raise PictureError(
-            f"{path} has the suffix {suffix or 'of no format'!r}; expected {', '.join(WRITTEN)}"
+            f"{path} has the suffix {suffix or 'of no format'!r}; "
+            f"expected {', '.join(WRITTEN_FORMATS)}"
         )
-    if kind == np.uint16 and WRITTEN[suffix] == "JPEG":
+    if kind == np.uint16 and WRITTEN_FORMATS[suffix] == "JPEG":
         raise PictureError(f"{path}: JPEG holds 8 bits a channel, the picture has 16; use .png")
 
 
@@ -177,7 +178,7 @@ def write_picture(
     """Write a picture in one step, in the format of its suffix (JPEG with quality 95).
 
     Args:
-        path: Ends in one of :data:`WRITTEN`.
+        path: Ends in one of :data:`WRITTEN_FORMATS`.
         picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded.
         exif: EXIF data (:func:`read_exif`); a TIFF with 16 bits a channel goes without.
         profile: The ICC profile of its codes (:func:`read_p3_profile`); by default the file says
@@ -192,7 +193,7 @@ def write_picture(
         shape = "x".join(map(str, picture.shape))
         raise PictureError(f"{path}: found {shape} {picture.dtype}; expected HxWx3 uint8 or uint16")
     check_output(path, picture.dtype)
-    kind = WRITTEN[path.suffix.lower()]
+    kind = WRITTEN_FORMATS[path.suffix.lower()]
     if picture.dtype == np.uint16:
         png = kind == "PNG"
         write_file(
@@ -277,14 +278,14 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 
 
 def _read_shallow(path: Path, image: Image.Image, keep_p3: bool) -> np.ndarray:
-    profile = profiles.embedded(path, image)
+    profile = profiles.embedded_profile(path, image)
     if profile is not None and not (keep_p3 and profiles.is_display_p3(path, profile)):
         image = profiles.to_srgb(path, image, profile)
     return np.array(image.convert("RGB"))
 
 
 def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
-    profile = profiles.embedded(path, image)
+    profile = profiles.embedded_profile(path, image)
     is_p3 = profile is not None and profiles.is_display_p3(path, profile)
     # Little CMS has no 16-bit RGB mode through Pillow, and 8 bits would lose what was asked for.
     if profile is not None and not (keep_p3 and is_p3):

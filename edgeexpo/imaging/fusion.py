@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.pyramids import (
-    Planes,
+    _Planes,
     gaussian_pyramid,
     laplacian_pyramid,
     pyramid_shapes,
@@ -26,14 +27,12 @@ from edgeexpo.imaging.raster import (
     Window,
     for_each,
     grown,
-    whole,
+    whole_picture,
     windows,
     within,
 )
-from edgeexpo.imaging.scratch import clip_planes, empty, planar, row_planes, scope
+from edgeexpo.imaging.scratch import clip_planes, planar, row_planes, scope, scratch_array
 from edgeexpo.imaging.scratch import planes as planes_of
-
-Picture = npt.NDArray[np.float32]
 
 _LUMA = (0.299, 0.587, 0.114)
 _FINE = 3
@@ -107,11 +106,11 @@ def fused_by_windows(
     if levels <= _FINE or max(shape[:2]) <= side:
         picture = planar(shape)
         with scope():
-            _fuse([whole(f) for f in frames], chosen, picture)
+            _fuse([whole_picture(f) for f in frames], chosen, picture)
         return picture
     small = [_ceil(n, _CELL) for n in shape[:2]]
-    bands = [empty((3, *small)) for _ in frames]
-    masks = [empty(small) for _ in frames]
+    bands = [scratch_array((3, *small)) for _ in frames]
+    masks = [scratch_array(small) for _ in frames]
 
     def shrink(window: Window) -> None:
         around = grown(window, _MARGIN, shape, _CELL)
@@ -145,12 +144,12 @@ def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
 
 
 def _blend(
-    frames: Sequence[Planes], masks: Sequence[Planes], levels: int, base: Planes | None = None
-) -> Planes:
+    frames: Sequence[_Planes], masks: Sequence[_Planes], levels: int, base: _Planes | None = None
+) -> _Planes:
     """Sum of the frames' bands by their masks (HxW), collapsed; ``base`` replaces the last."""
-    result = empty(frames[0].shape)
+    result = scratch_array(frames[0].shape)
     with scope():
-        blended = [empty(shape) for shape in pyramid_shapes(result.shape, levels)]
+        blended = [scratch_array(shape) for shape in pyramid_shapes(result.shape, levels)]
         for band in blended:
             band.fill(0)
         for planes, mask in zip(frames, masks, strict=True):
@@ -158,7 +157,7 @@ def _blend(
                 shares = gaussian_pyramid(mask, levels)
                 bands = laplacian_pyramid(planes, levels)
                 for total, band, share in zip(blended, bands, shares, strict=True):
-                    part = empty(band.shape)
+                    part = scratch_array(band.shape)
                     total += np.multiply(band, share, out=part)
         coarse = blended[-1] if base is None else base
         for band in blended[-2::-1]:
@@ -169,11 +168,11 @@ def _blend(
     return result
 
 
-def _masks(frames: Sequence[Planes], measures: Measures) -> list[Planes]:
+def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
     """Each frame's share of the weight, HxW."""
     weights = [_weight(planes, measures) for planes in frames]
     with scope():
-        total = empty(weights[0].shape)
+        total = scratch_array(weights[0].shape)
         total.fill(0)
         for weight in weights:
             weight += np.float32(measures.floor)
@@ -197,14 +196,14 @@ def _cells(window: Window) -> Window:
     return rows, columns
 
 
-def _weight(planes: Planes, measures: Measures) -> Planes:
-    weight = empty(planes.shape[1:])
+def _weight(planes: _Planes, measures: Measures) -> _Planes:
+    weight = scratch_array(planes.shape[1:])
     weight.fill(1)
     with scope():
         if measures.contrast:
             weight *= _power(_laplacian(_luma(planes)), measures.contrast)
         if measures.saturation:
-            mean = empty(weight.shape)
+            mean = scratch_array(weight.shape)
             np.add(planes[0], planes[1], out=mean)
             mean += planes[2]
             mean *= np.float32(1 / 3)
@@ -217,17 +216,17 @@ def _weight(planes: Planes, measures: Measures) -> Planes:
     return weight
 
 
-def _luma(planes: Planes) -> Planes:
-    total, part = empty(planes.shape[1:]), empty(planes.shape[1:])
+def _luma(planes: _Planes) -> _Planes:
+    total, part = scratch_array(planes.shape[1:]), scratch_array(planes.shape[1:])
     total.fill(0)
     for plane, share in zip(planes, _LUMA, strict=True):
         total += np.multiply(plane, np.float32(share), out=part)
     return total
 
 
-def _square_distance(planes: Planes, centre: Planes | np.float32) -> Planes:
+def _square_distance(planes: _Planes, centre: _Planes | np.float32) -> _Planes:
     """Sum over the planes, HxW."""
-    total, part = empty(planes.shape[1:]), empty(planes.shape[1:])
+    total, part = scratch_array(planes.shape[1:]), scratch_array(planes.shape[1:])
     total.fill(0)
     for plane in planes:
         np.subtract(plane, centre, out=part)
@@ -235,19 +234,19 @@ def _square_distance(planes: Planes, centre: Planes | np.float32) -> Planes:
     return total
 
 
-def _power(values: Planes, exponent: float) -> Planes:
+def _power(values: _Planes, exponent: float) -> _Planes:
     """In place."""
     return values if exponent == 1 else np.power(values, np.float32(exponent), out=values)
 
 
-def _laplacian(luma: Planes) -> Planes:
+def _laplacian(luma: _Planes) -> _Planes:
     """Its magnitude; borders are reflected."""
     height, width = luma.shape
-    padded = empty((height + 2, width + 2))
+    padded = scratch_array((height + 2, width + 2))
     padded[1:-1, 1:-1] = luma
     for lines, inside in ((padded, height), (padded.T, width)):
         lines[0], lines[-1] = lines[min(2, inside)], lines[max(-3, -inside - 1)]
-    around, centre = empty(luma.shape), padded[1:-1, 1:-1]
+    around, centre = scratch_array(luma.shape), padded[1:-1, 1:-1]
     np.add(padded[:-2, 1:-1], padded[2:, 1:-1], out=around)
     around += padded[1:-1, :-2]
     around += padded[1:-1, 2:]

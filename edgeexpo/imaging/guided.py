@@ -19,16 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import BundleError
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
-from edgeexpo.imaging.local_affine import fit
-from edgeexpo.imaging.raster import Computed, Raster, Window, whole
+from edgeexpo.imaging.local_affine import fit_affine
+from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture
 from edgeexpo.imaging.resize import bilinear_taps, resize
-from edgeexpo.imaging.scratch import clip_planes, empty, planes, row_planes, scope
+from edgeexpo.imaging.scratch import clip_planes, planes, row_planes, scope, scratch_array
 
-Picture = npt.NDArray[np.float32]
 _Taps = tuple[npt.NDArray[np.intp], Picture]
 
-RADIUS, EPS = 2, 1e-4
+RADIUS, GUIDED_EPS = 2, 1e-4
 """Window radius in pixels of the small size and regulariser, for a side of about 256."""
 
 COLORS = ("rgb", "lab")
@@ -42,7 +42,7 @@ def guided_upsampling(
     frames: Sequence[npt.NDArray[np.floating]],
     color: str = "rgb",
     radius: int = RADIUS,
-    eps: float = EPS,
+    eps: float = GUIDED_EPS,
     method: str = "area",
 ) -> Picture:
     """Apply to full-size frames what turned their scaled copies into ``small``.
@@ -67,7 +67,7 @@ def guided_upsampling(
         PictureError: Unknown ``method``.
     """
     guided = guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps, method)
-    return np.ascontiguousarray(whole(guided))
+    return np.ascontiguousarray(whole_picture(guided))
 
 
 def guided_by_windows(
@@ -75,7 +75,7 @@ def guided_by_windows(
     frames: Sequence[Raster],
     color: str = "rgb",
     radius: int = RADIUS,
-    eps: float = EPS,
+    eps: float = GUIDED_EPS,
     method: str = "area",
     scaled: Sequence[Raster] | None = None,
 ) -> Raster:
@@ -88,15 +88,15 @@ def guided_by_windows(
     height, width = frames[0].shape[:2]
     if size == (height, width):
         return decode(small, color)
-    coefficients = empty((3, 3 * len(frames) + 1, *size))
+    coefficients = scratch_array((3, 3 * len(frames) + 1, *size))
     with scope():
-        guide = empty((3 * len(frames), *size))
+        guide = scratch_array((3 * len(frames), *size))
         copies = scaled or (encode(resize(frame, size, method), color) for frame in frames)
         for part, copy in zip(np.split(guide, len(frames)), copies, strict=True):
-            np.copyto(part, planes(whole(copy)))
-        target = empty((3, *size))
+            np.copyto(part, planes(whole_picture(copy)))
+        target = scratch_array((3, *size))
         np.copyto(target, planes(small))
-        np.copyto(coefficients, fit(guide, target, radius, eps))
+        np.copyto(coefficients, fit_affine(guide, target, radius, eps))
 
     def compute(window: Window, out: np.ndarray) -> None:
         guide = [p for f in frames for p in row_planes(encode(f[window], color))]
@@ -153,8 +153,8 @@ def _apply(
     enlarged = _enlarged(every[:, lowest : int(below.max()) + 1], columns)
     starts = [int(above.searchsorted(row)) for row in range(lowest, highest + 2)]
     tallest = max(stop - start for start, stop in itertools.pairwise(starts))
-    step = empty((*coefficients.shape[:2], len(columns[1])))
-    strips = [empty((3, tallest, len(columns[1]))) for _ in range(3)]
+    step = scratch_array((*coefficients.shape[:2], len(columns[1])))
+    strips = [scratch_array((3, tallest, len(columns[1]))) for _ in range(3)]
     for row, (start, stop) in enumerate(itertools.pairwise(starts)):
         if start == stop:
             continue
@@ -173,9 +173,9 @@ def _apply(
 def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
     """Along rows."""
     (before, after), weight = columns
-    left = empty((*coefficients.shape[:2], len(weight)))
+    left = scratch_array((*coefficients.shape[:2], len(weight)))
     with scope():
-        held, right = empty(coefficients.shape), empty(left.shape)
+        held, right = scratch_array(coefficients.shape), scratch_array(left.shape)
         np.copyto(held, coefficients)
         held.take(before, 2, out=left, mode="clip")
         held.take(after, 2, out=right, mode="clip")

@@ -15,11 +15,10 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import mapping
 from edgeexpo.imaging import response as responses
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.mapping import CODES
-from edgeexpo.imaging.raster import Computed, Raster, Window, whole
-from edgeexpo.imaging.scratch import empty, planes, scope
-
-Picture = npt.NDArray[np.float32]
+from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture
+from edgeexpo.imaging.scratch import planes, scope, scratch_array
 
 
 def intermediate(
@@ -60,7 +59,7 @@ def intermediate(
     picture = intermediate_by_windows(
         x1, x2, ev=ev, response=response, xi_lower=xi_lower, xi_upper=xi_upper, levels=levels
     )
-    return np.ascontiguousarray(whole(picture))
+    return np.ascontiguousarray(whole_picture(picture))
 
 
 def intermediate_by_windows(
@@ -97,7 +96,7 @@ def intermediate_by_windows(
         ]
         for channel, mixed in enumerate(planes(out)):
             with scope():
-                total, part = empty(mixed.shape), empty(mixed.shape)
+                total, part = scratch_array(mixed.shape), scratch_array(mixed.shape)
                 total.fill(0)
                 mixed.fill(0)
                 for frame, weight, lut in frames:
@@ -147,7 +146,7 @@ def _mappings(
     elif ev is None:
         ev = responses.estimate_ev(x1, x2, table)
     lift, lower = mapping.square_roots(table, ev)
-    by_channel = empty((2, 3, CODES))
+    by_channel = scratch_array((2, 3, CODES))
     by_channel[0] = lift.T
     by_channel[1] = lower.T
     return by_channel[0], by_channel[1]
@@ -155,12 +154,12 @@ def _mappings(
 
 def _looked_up(values: Picture, weight: Picture, lut: Picture) -> tuple[Picture, Picture]:
     """Weight and mapped value of each of HxW values, between two codes by both."""
-    weights, mapped = empty(values.shape), empty(values.shape)
+    weights, mapped = scratch_array(values.shape), scratch_array(values.shape)
     with scope():
         codes, nearest, index = (
-            empty(values.shape),
-            empty(values.shape),
-            empty(values.shape, np.intp),
+            scratch_array(values.shape),
+            scratch_array(values.shape),
+            scratch_array(values.shape, np.intp),
         )
         np.multiply(values, np.float32(CODES - 1), out=codes)
         np.rint(codes, out=nearest)

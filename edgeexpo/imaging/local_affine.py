@@ -10,9 +10,9 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from edgeexpo.imaging.scratch import empty, scope
+from edgeexpo.imaging.scratch import scope, scratch_array
 
-Planes = npt.NDArray[np.float32]
+_Planes = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 _IDENTITY = np.eye(3)
@@ -21,7 +21,7 @@ _UNSEEN = (1 / 255) ** 2 / 12
 """Variance of rounding to 8 bits: a guide that varies less carries no information."""
 
 
-def fit(guide: Planes, target: Planes, radius: int, eps: float) -> Planes:
+def fit_affine(guide: _Planes, target: _Planes, radius: int, eps: float) -> _Planes:
     """Find the affine functions that turn the guide into the target around every pixel.
 
     One function is fitted to the whole picture first and the filter to what it leaves over, so
@@ -37,15 +37,15 @@ def fit(guide: Planes, target: Planes, radius: int, eps: float) -> Planes:
         3x(C+1)xHxW float32: for each of the target's channels the slopes and, last, the constant.
     """
     channels, *size = guide.shape
-    result = empty((3, channels + 1, *size))
+    result = scratch_array((3, channels + 1, *size))
     with scope():
         slope, constant = _whole(guide, target)
-        rest = empty(target.shape)
+        rest = scratch_array(target.shape)
         _affine(guide, slope, constant, rest)
         np.subtract(target, rest, out=rest)
         means, rest_means = _box(guide, radius), _box(rest, radius)
-        covariance = empty((channels, channels, *size))
-        slopes = empty((channels, 3, *size))
+        covariance = scratch_array((channels, channels, *size))
+        slopes = scratch_array((channels, 3, *size))
         for i in range(channels):
             for j in range(i, channels):
                 _moment(guide[i], guide[j], means[i], means[j], radius, covariance[i, j])
@@ -53,10 +53,10 @@ def fit(guide: Planes, target: Planes, radius: int, eps: float) -> Planes:
             for k in range(3):
                 _moment(guide[i], rest[k], means[i], rest_means[k], radius, slopes[i, k])
         _solve(covariance, slopes)
-        local = empty(result.shape)
+        local = scratch_array(result.shape)
         np.copyto(local[:, :channels], slopes.swapaxes(0, 1))
         np.copyto(local[:, channels], rest_means)
-        part = empty((3, *size))
+        part = scratch_array((3, *size))
         for i in range(channels):
             local[:, channels] -= np.multiply(slopes[i], means[i], out=part)
         for k in range(3):
@@ -66,7 +66,7 @@ def fit(guide: Planes, target: Planes, radius: int, eps: float) -> Planes:
     return result
 
 
-def _whole(guide: Planes, target: Planes) -> tuple[Doubles, Doubles]:
+def _whole(guide: _Planes, target: _Planes) -> tuple[Doubles, Doubles]:
     """One affine function for the whole picture by least squares: 3xC and 3.
 
     In directions in which the guide does not vary it is the mean of the frames.
@@ -75,7 +75,7 @@ def _whole(guide: Planes, target: Planes) -> tuple[Doubles, Doubles]:
     mean = np.tile(_IDENTITY, channels // 3) / (channels // 3)
     with scope():
         pixels, change, part = (
-            empty((count, guide[0].size), np.float64) for count in (channels, 3, 3)
+            scratch_array((count, guide[0].size), np.float64) for count in (channels, 3, 3)
         )
         np.copyto(pixels, guide.reshape(pixels.shape))
         np.copyto(change, target.reshape(change.shape))
@@ -89,22 +89,24 @@ def _whole(guide: Planes, target: Planes) -> tuple[Doubles, Doubles]:
     return mean + slope, change_centre - slope @ centre
 
 
-def _affine(guide: Planes, slope: Doubles, constant: Doubles, out: Planes) -> None:
+def _affine(guide: _Planes, slope: Doubles, constant: Doubles, out: _Planes) -> None:
     """3xHxW from one function."""
     flat = out.reshape(3, -1)
     np.matmul(slope.astype(np.float32), guide.reshape(len(guide), -1), out=flat)
     flat += constant.astype(np.float32)[:, None]
 
 
-def _moment(a: Planes, b: Planes, mean_a: Planes, mean_b: Planes, radius: int, out: Planes) -> None:
+def _moment(
+    a: _Planes, b: _Planes, mean_a: _Planes, mean_b: _Planes, radius: int, out: _Planes
+) -> None:
     """Covariance over windows, HxW."""
     with scope():
-        product = np.multiply(a, b, out=empty(a.shape))
+        product = np.multiply(a, b, out=scratch_array(a.shape))
         np.copyto(out, _box(product[None], radius)[0])
         out -= np.multiply(mean_a, mean_b, out=product)
 
 
-def _solve(matrix: Planes, right: Planes) -> None:
+def _solve(matrix: _Planes, right: _Planes) -> None:
     """Replace ``right``, Cx3xHxW, by the solutions of symmetric positive definite equations.
 
     Gaussian elimination at every pixel; of ``matrix``, CxCxHxW, the upper triangle is read, and
@@ -113,9 +115,9 @@ def _solve(matrix: Planes, right: Planes) -> None:
     count = len(matrix)
     with scope():
         factor, part, parts = (
-            empty(matrix.shape[2:]),
-            empty(matrix.shape[2:]),
-            empty(right[0].shape),
+            scratch_array(matrix.shape[2:]),
+            scratch_array(matrix.shape[2:]),
+            scratch_array(right[0].shape),
         )
         for p in range(count):
             for i in range(p + 1, count):
@@ -129,11 +131,11 @@ def _solve(matrix: Planes, right: Planes) -> None:
             right[p] /= matrix[p, p]
 
 
-def _box(planes: Planes, radius: int) -> Planes:
+def _box(planes: _Planes, radius: int) -> _Planes:
     """Mean over windows of ``2 radius + 1`` pixels a side that end at the border."""
-    result = empty(planes.shape)
+    result = scratch_array(planes.shape)
     with scope():
-        down = empty(planes.shape)
+        down = scratch_array(planes.shape)
         for axis, source, total in ((1, planes, down), (2, down, result)):
             lines, sums = source.swapaxes(0, axis), total.swapaxes(0, axis)
             np.copyto(total, source)
@@ -145,7 +147,7 @@ def _box(planes: Planes, radius: int) -> Planes:
 
 
 @functools.lru_cache
-def _counts(length: int, radius: int) -> Planes:
+def _counts(length: int, radius: int) -> _Planes:
     """Pixels of each window along an axis."""
     position = np.arange(length)
     counts = np.minimum(position, radius) + np.minimum(position[::-1], radius) + 1

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.imaging.raster import Raster, strips
-from edgeexpo.imaging.scratch import empty, interp, kept, planes, scope
+from edgeexpo.imaging.scratch import interp, kept, planes, scope, scratch_array
 
 Lut = npt.NDArray[np.float64]
 
@@ -27,10 +27,10 @@ def exposure_mapping(table: Lut, ev: float) -> Lut:
         table: (256, 3) inverse response, see :mod:`edgeexpo.imaging.response`.
         ev: log2 of the exposure ratio, negative to darken.
     """
-    imf = empty((CODES, 3), np.float64)
+    imf = scratch_array((CODES, 3), np.float64)
     with scope():
         for channel in range(3):
-            curve, brighter = empty((2, CODES), np.float64)
+            curve, brighter = scratch_array((2, CODES), np.float64)
             curve[...] = table[:, channel]
             np.multiply(curve, 2.0**ev, out=brighter)
             imf[:, channel] = interp(brighter, curve, codes())
@@ -59,7 +59,7 @@ def histogram_mapping(source: Raster, target: Raster) -> Lut:
         target: HxWx3 in [0, 1], the same scene at another exposure.
     """
     h1, h2 = histograms(source), histograms(target)
-    imf = empty((CODES, 3), np.float64)
+    imf = scratch_array((CODES, 3), np.float64)
     for channel in range(3):
         imf[:, channel] = interp(_middle(h1[channel]), *_support(h2[channel]))
     return imf
@@ -73,12 +73,12 @@ def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
         share of pixels behind each pair. N is 0 when the frames share no well-exposed codes.
     """
     h1, h2 = histograms(under), histograms(over)
-    pairs = empty((3, 3 * CODES), np.float64)
+    pairs = scratch_array((3, 3 * CODES), np.float64)
     found = 0
     with scope():
         for c in range(3):
             matched = interp(_middle(h2[c]), *_support(h1[c]))
-            code = np.multiply(matched, CODES - 1, out=empty(matched.shape, np.float64))
+            code = np.multiply(matched, CODES - 1, out=scratch_array(matched.shape, np.float64))
             keep = (h2[c] > 0) & (code >= LOWEST) & (code <= HIGHEST)
             keep[:LOWEST] = keep[HIGHEST + 1 :] = False
             count = int(np.count_nonzero(keep))
@@ -92,12 +92,12 @@ def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
 def histograms(frame: Raster) -> Lut:
     """Share of the pixels at each 8-bit code: (3, 256), each row sums to 1."""
     height, width = frame.shape[:2]
-    shares = empty((3, CODES), np.float64)
+    shares = scratch_array((3, CODES), np.float64)
     shares.fill(0)
     for window in strips(frame.shape):
         with scope():
             part = planes(frame[window])
-            values, index = empty(part.shape[1:]), empty(part.shape[1:], np.intp)
+            values, index = scratch_array(part.shape[1:]), scratch_array(part.shape[1:], np.intp)
             for plane, share in zip(part, shares, strict=True):
                 np.rint(np.multiply(plane, CODES - 1, out=values), out=values)
                 np.copyto(index, values, casting="unsafe")
@@ -107,10 +107,10 @@ def histograms(frame: Raster) -> Lut:
 
 
 def _middle(histogram: Lut) -> Lut:
-    middle = empty(histogram.shape, np.float64)
+    middle = scratch_array(histogram.shape, np.float64)
     np.cumsum(histogram, out=middle)
     with scope():
-        half = empty(histogram.shape, np.float64)
+        half = scratch_array(histogram.shape, np.float64)
         middle -= np.multiply(histogram, 0.5, out=half)
     return middle
 

@@ -33,18 +33,18 @@ from edgeexpo.errors import PictureError
 
 Plane = npt.NDArray[np.float64]
 
-WINDOW = 11
-SMALLEST_SIDE = 4 * (WINDOW - 1) + 1
+MEF_WINDOW = 11
+SMALLEST_MEF_SIDE = 4 * (MEF_WINDOW - 1) + 1
 """Height and width below which the third scale has no patch."""
 
 EXPONENTS = np.array([0.0448, 0.2856, 0.3001]) / (0.0448 + 0.2856 + 0.3001)
 _C = (0.03 * 255) ** 2
 _LARGEST_POWER = 10.0
 _LUMA = np.array([299.0, 587.0, 114.0])
-_OFFSETS = np.arange(WINDOW) - WINDOW // 2
+_OFFSETS = np.arange(MEF_WINDOW) - MEF_WINDOW // 2
 _GAUSSIAN = np.exp(-(_OFFSETS**2) / (2 * 1.5**2))
 _GAUSSIAN /= _GAUSSIAN.sum()
-_EQUAL = np.ones(WINDOW)
+_EQUAL = np.ones(MEF_WINDOW)
 _ROWS = 48
 """Rows of scores computed at a time: what they need stays in the processor's cache."""
 
@@ -132,8 +132,8 @@ def _grey(name: str, frame: npt.ArrayLike, shape: tuple[int, ...]) -> Plane:
     if picture.shape != shape:
         expected = "x".join(map(str, shape))
         raise PictureError(f"{name} is {found}, frame 0 is {expected}; expected one size")
-    if min(shape[:2]) < SMALLEST_SIDE:
-        raise PictureError(f"{name} is {found}; MEF-SSIM needs {SMALLEST_SIDE} pixels a side")
+    if min(shape[:2]) < SMALLEST_MEF_SIDE:
+        raise PictureError(f"{name} is {found}; MEF-SSIM needs {SMALLEST_MEF_SIDE} pixels a side")
     # Centred, so that sums of products stay small; integers, so that box sums are exact.
     codes = np.rint(np.clip(picture, 0, 1) * 255.0)
     return np.asarray(np.rint(codes @ _LUMA / 1000.0) - 128)
@@ -146,11 +146,11 @@ def _halved(plane: Plane) -> Plane:
 
 
 def _prepared(planes: list[Plane]) -> _Scale:
-    height, width = planes[0].shape[0] - WINDOW + 1, planes[0].shape[1] - WINDOW + 1
+    height, width = planes[0].shape[0] - MEF_WINDOW + 1, planes[0].shape[1] - MEF_WINDOW + 1
     means, mix = np.empty((2, len(planes), height, width))
     variance = np.empty((height, width))
     for start in range(0, height, _ROWS):
-        rows, out = slice(start, start + _ROWS + WINDOW - 1), slice(start, start + _ROWS)
+        rows, out = slice(start, start + _ROWS + MEF_WINDOW - 1), slice(start, start + _ROWS)
         means[:, out], mix[:, out], variance[out] = _desired([p[rows] for p in planes])
     return _Scale(planes, means, mix, variance)
 
@@ -165,7 +165,7 @@ def _desired(planes: Sequence[Plane]) -> tuple[Plane, Plane, Plane]:
     for k in range(count):
         for j in range(k, count):
             product = planes[k] * planes[j]
-            spread[k, j] = _filter(product, _EQUAL) - sums[k] * sums[j] / WINDOW**2
+            spread[k, j] = _filter(product, _EQUAL) - sums[k] * sums[j] / MEF_WINDOW**2
             covariance[k, j] = _filter(product, _GAUSSIAN) - means[k] * means[j]
     contrast = np.sqrt(np.maximum([spread[k, k] for k in range(count)], 0))
     factors = _structure_weights(contrast, spread)
@@ -181,7 +181,7 @@ def _desired(planes: Sequence[Plane]) -> tuple[Plane, Plane, Plane]:
 def _scores(scale: _Scale, candidate: Plane) -> Plane:
     out = np.empty_like(scale.variance)
     for start in range(0, len(out), _ROWS):
-        rows, part = slice(start, start + _ROWS + WINDOW - 1), slice(start, start + _ROWS)
+        rows, part = slice(start, start + _ROWS + MEF_WINDOW - 1), slice(start, start + _ROWS)
         y = candidate[rows]
         mean = _filter(y, _GAUSSIAN)
         covariance = np.zeros_like(mean)
@@ -215,13 +215,15 @@ def _quadratic(factors: Plane, pairs: dict[tuple[int, int], Plane]) -> Plane:
 
 def _filter(plane: Plane, taps: Plane) -> Plane:
     """Separable, symmetric, ``taps`` along both axes; only where the window fits."""
-    rows = plane.shape[0] - WINDOW + 1
-    tall = taps[WINDOW // 2] * plane[WINDOW // 2 : WINDOW // 2 + rows]
-    for i in range(WINDOW // 2):
-        tall += taps[i] * (plane[i : i + rows] + plane[WINDOW - 1 - i : WINDOW - 1 - i + rows])
-    columns = plane.shape[1] - WINDOW + 1
-    out = taps[WINDOW // 2] * tall[:, WINDOW // 2 : WINDOW // 2 + columns]
-    for i in range(WINDOW // 2):
-        last = WINDOW - 1 - i
+    rows = plane.shape[0] - MEF_WINDOW + 1
+    tall = taps[MEF_WINDOW // 2] * plane[MEF_WINDOW // 2 : MEF_WINDOW // 2 + rows]
+    for i in range(MEF_WINDOW // 2):
+        tall += taps[i] * (
+            plane[i : i + rows] + plane[MEF_WINDOW - 1 - i : MEF_WINDOW - 1 - i + rows]
+        )
+    columns = plane.shape[1] - MEF_WINDOW + 1
+    out = taps[MEF_WINDOW // 2] * tall[:, MEF_WINDOW // 2 : MEF_WINDOW // 2 + columns]
+    for i in range(MEF_WINDOW // 2):
+        last = MEF_WINDOW - 1 - i
         out += taps[i] * (tall[:, i : i + columns] + tall[:, last : last + columns])
     return np.asarray(out)

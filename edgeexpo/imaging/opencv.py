@@ -7,7 +7,7 @@ from types import ModuleType
 from edgeexpo.errors import MissingDependencyError
 
 
-def load() -> ModuleType:
+def load_opencv() -> ModuleType:
     """Return the ``cv2`` module.
 
     Raises:

@@ -25,7 +25,7 @@ _NEAR = 0.003
 """What profiles of one colour space differ by; the next space is ten times as far."""
 
 
-def embedded(path: Path, image: Image.Image) -> bytes | None:
+def embedded_profile(path: Path, image: Image.Image) -> bytes | None:
     """The profile of an opened picture; ``None`` for one that is sRGB, with a profile or without.
 
     Raises:

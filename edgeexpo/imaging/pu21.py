@@ -13,7 +13,7 @@ from edgeexpo.errors import PictureError
 
 Values = npt.NDArray[np.float64]
 
-SMALLEST, LARGEST = 0.005, 10_000.0
+_SMALLEST, _LARGEST = 0.005, 10_000.0
 """Luminances that the encoding is fitted to, cd/m^2; others are clipped to them."""
 
 PEAK = 256.0
@@ -45,7 +45,7 @@ def pu21(luminance: npt.ArrayLike) -> Values:
     Returns:
         The same shape, float64; 0 to about 595, 256 at 100 cd/m^2.
     """
-    y = np.clip(np.asarray(luminance, np.float64), SMALLEST, LARGEST) ** _P[3]
+    y = np.clip(np.asarray(luminance, np.float64), _SMALLEST, _LARGEST) ** _P[3]
     code = _P[6] * (((_P[0] + _P[1] * y) / (1 + _P[2] * y)) ** _P[4] - _P[5])
     return np.asarray(np.maximum(code, 0))
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgeexpo.imaging.scratch import empty, scope
+from edgeexpo.imaging.scratch import scope, scratch_array
 
-Planes = npt.NDArray[np.float32]
+_Planes = npt.NDArray[np.float32]
 
 
-def gaussian_pyramid(planes: Planes, levels: int) -> list[Planes]:
+def gaussian_pyramid(planes: _Planes, levels: int) -> list[_Planes]:
     """``planes`` and ``levels`` copies of them, each half the size of the one before."""
     pyramid = [planes]
     for _ in range(levels):
@@ -22,7 +22,7 @@ def gaussian_pyramid(planes: Planes, levels: int) -> list[Planes]:
     return pyramid
 
 
-def laplacian_pyramid(planes: Planes, levels: int) -> list[Planes]:
+def laplacian_pyramid(planes: _Planes, levels: int) -> list[_Planes]:
     """``levels`` bands of detail and the smallest copy; upsampling and adding restores all."""
     pyramid = gaussian_pyramid(planes, levels)
     for level in range(levels):
@@ -41,27 +41,27 @@ def pyramid_shapes(shape: tuple[int, ...], levels: int) -> list[tuple[int, ...]]
     return shapes
 
 
-def downsample(planes: Planes) -> Planes:
+def downsample(planes: _Planes) -> _Planes:
     """Half size, rounded up."""
-    result = empty(pyramid_shapes(planes.shape, 1)[1])
+    result = scratch_array(pyramid_shapes(planes.shape, 1)[1])
     with scope():
-        short = empty((*result.shape[:-1], planes.shape[-1]))
+        short = scratch_array((*result.shape[:-1], planes.shape[-1]))
         _halve(planes, -2, short)
         _halve(short, -1, result)
     return result
 
 
-def upsample(planes: Planes, size: tuple[int, int]) -> Planes:
+def upsample(planes: _Planes, size: tuple[int, int]) -> _Planes:
     """Double size, cut to ``size`` (height, width), interpolated by the same filter."""
-    result = empty((*planes.shape[:-2], *size))
+    result = scratch_array((*planes.shape[:-2], *size))
     with scope():
-        wide = empty((*planes.shape[:-1], size[1]))
+        wide = scratch_array((*planes.shape[:-1], size[1]))
         _double(planes, -1, wide)
         _double(wide, -2, result)
     return result
 
 
-def _halve(planes: Planes, axis: int, out: Planes) -> None:
+def _halve(planes: _Planes, axis: int, out: _Planes) -> None:
     source, result = np.moveaxis(planes, axis, 0), np.moveaxis(out, axis, 0)
     length = len(source)
     if length == 1:
@@ -73,7 +73,7 @@ def _halve(planes: Planes, axis: int, out: Planes) -> None:
     result[:-1] += even[1:]
     result[0] += even[min(1, len(even) - 1)]
     result[-1] += even[-1] if length % 2 == 0 else even[-2]
-    between = np.moveaxis(empty(_with(planes.shape, axis, len(odd))), axis, 0)
+    between = np.moveaxis(scratch_array(_with(planes.shape, axis, len(odd))), axis, 0)
     np.multiply(odd, np.float32(4), out=between)
     result[: len(odd)] += between
     result[1:] += between[: len(even) - 1]
@@ -83,9 +83,9 @@ def _halve(planes: Planes, axis: int, out: Planes) -> None:
     result *= np.float32(1 / 16)
 
 
-def _double(planes: Planes, axis: int, out: Planes) -> None:
+def _double(planes: _Planes, axis: int, out: _Planes) -> None:
     source, result = np.moveaxis(planes, axis, 0), np.moveaxis(out, axis, 0)
-    even = np.moveaxis(empty(planes.shape), axis, 0)
+    even = np.moveaxis(scratch_array(planes.shape), axis, 0)
     np.multiply(source, np.float32(6), out=even)
     even[1:] += source[:-1]
     even[:-1] += source[1:]

@@ -13,7 +13,7 @@ from edgeexpo.imaging.exr import encode_exr, read_exr
 from edgeexpo.imaging.hdr import encode_hdr, read_hdr
 from edgeexpo.writing import write_file
 
-SUFFIXES = (".hdr", ".exr")
+RADIANCE_SUFFIXES = (".hdr", ".exr")
 """Suffixes of radiance files."""
 
 
@@ -37,7 +37,7 @@ def write_radiance(path: str | os.PathLike[str], radiance: npt.NDArray[np.floati
     """Write radiance in one step, in the format of its suffix.
 
     Args:
-        path: Ends in one of :data:`SUFFIXES`.
+        path: Ends in one of :data:`RADIANCE_SUFFIXES`.
         radiance: HxWx3 linear radiance, RGB, finite, >= 0.
 
     Raises:
@@ -57,6 +57,6 @@ def write_radiance(path: str | os.PathLike[str], radiance: npt.NDArray[np.floati
     if encode is None:
         raise PictureError(
             f"{path} has the suffix {path.suffix or 'of no format'!r}; "
-            f"expected {' or '.join(SUFFIXES)} for radiance"
+            f"expected {' or '.join(RADIANCE_SUFFIXES)} for radiance"
         )
     write_file(path, encode(picture))

@@ -14,7 +14,7 @@ from edgeexpo.imaging.scratch import lent_to_helpers, planar, scope
 STRIP = 1 << 18
 """Pixels of strips of rows, in which a picture is read that is wanted whole."""
 
-SIDE = 512
+WINDOW_SIDE = 512
 """Of windows, in pixels: larger ones leave the processor's caches, smaller ones are mostly
 surroundings."""
 
@@ -58,7 +58,7 @@ class Computed:
             self._compute(window, out)
 
 
-def write(raster: Raster, window: Window, out: np.ndarray) -> None:
+def write_raster(raster: Raster, window: Window, out: np.ndarray) -> None:
     """A window of a raster into ``out``."""
     if isinstance(raster, Computed):
         raster.write(window, out)
@@ -67,12 +67,12 @@ def write(raster: Raster, window: Window, out: np.ndarray) -> None:
             np.copyto(out, raster[window])
 
 
-def whole(raster: Raster, workers: int = 1) -> np.ndarray:
+def whole_picture(raster: Raster, workers: int = 1) -> np.ndarray:
     """All of it, float32, computed in strips of rows by as many threads; an array as it is."""
     if isinstance(raster, np.ndarray):
         return raster
     result = planar(raster.shape)
-    for_each(strips(raster.shape), lambda part: write(raster, part, result[part]), workers)
+    for_each(strips(raster.shape), lambda part: write_raster(raster, part, result[part]), workers)
     return result
 
 
@@ -94,7 +94,7 @@ def turned(raster: Raster, quarters: int, mirrored: bool = False) -> Raster:
             2: (_backwards(rows, height), _backwards(columns, width)),
             3: (columns, _backwards(rows, width)),
         }[quarters]
-        write(raster, before, np.rot90(out, quarters))
+        write_raster(raster, before, np.rot90(out, quarters))
 
     return Computed((*shape, *raster.shape[2:]), compute)
 

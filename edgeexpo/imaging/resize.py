@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.raster import STRIP, Raster
-from edgeexpo.imaging.scratch import empty, planar, planes, row_planes, scope
-
-Picture = npt.NDArray[np.float32]
+from edgeexpo.imaging.scratch import planar, planes, row_planes, scope, scratch_array
 
 
 def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Picture:
@@ -34,7 +33,7 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
     Args:
         picture: HxWxC, any range and encoding; read in strips of rows.
         size: Height and width of the result, in pixels.
-        method: One of :data:`METHODS`.
+        method: One of :data:`RESIZE_METHODS`.
 
     Returns:
         A new size[0] x size[1] x C float32 array; of ``picture``'s size, an equal copy.
@@ -47,8 +46,10 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
         raise PictureError(
             f"cannot resize {found} to {size[0]}x{size[1]}; expected HxWxC, not empty"
         )
-    if method not in METHODS:
-        raise PictureError(f"unknown resize method {method!r}; expected {', '.join(METHODS)}")
+    if method not in RESIZE_METHODS:
+        raise PictureError(
+            f"unknown resize method {method!r}; expected {', '.join(RESIZE_METHODS)}"
+        )
     height, width, channels = picture.shape
     rows, columns = _taps(height, size[0], method), _taps(width, size[1], method)
     result = planar((*size, channels))
@@ -57,9 +58,9 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
         with scope():
             index, weight = rows[0][:, top : top + strip], rows[1][:, top : top + strip]
             first, last = int(index.min()), int(index.max()) + 1
-            near = np.subtract(index, first, out=empty(index.shape, np.intp))
+            near = np.subtract(index, first, out=scratch_array(index.shape, np.intp))
             part = row_planes(picture[first:last, 0:width])
-            short = empty((near.shape[1], width))
+            short = scratch_array((near.shape[1], width))
             for plane, scaled in zip(part, planes(result)[:, top : top + strip], strict=True):
                 _weigh(plane, near, weight, 0, short)
                 _weigh(short, *columns, 1, scaled)
@@ -83,7 +84,7 @@ def _weigh(
 ) -> None:
     """Sum of the rows or columns that ``index`` names, by their weights: (taps, positions)."""
     with scope():
-        part = empty(out.shape)
+        part = scratch_array(out.shape)
         for tap, target in enumerate([out] + [part] * (len(index) - 1)):
             plane.take(index[tap], axis, out=target, mode="clip")
             target *= weight[tap, :, None] if axis == 0 else weight[tap]
@@ -133,4 +134,4 @@ def _triangle_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture
 
 
 _SHRINKING = {"area": _area_taps, "triangle": _triangle_taps}
-METHODS = (*_SHRINKING, "bilinear")
+RESIZE_METHODS = (*_SHRINKING, "bilinear")

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.mapping import CODES, codes, matched_codes
 from edgeexpo.imaging.raster import Raster
-from edgeexpo.imaging.scratch import empty, interp, scope
+from edgeexpo.imaging.scratch import interp, scope, scratch_array
 
-Table = npt.NDArray[np.float64]
+ResponseTable = npt.NDArray[np.float64]
 
 COEFFICIENT_STD = np.array([2.0, 0.7, 0.3, 0.15])
 """Standard deviation of each basis coefficient, our choice: the spread of gammas 1.2 to 3 projected
@@ -43,14 +43,14 @@ _BASIS = (
 )
 
 
-def srgb() -> Table:
+def srgb() -> ResponseTable:
     """Table of a camera whose response is the sRGB encoding."""
     from edgeexpo.imaging.color import srgb_to_linear
 
     return _three(np.asarray(srgb_to_linear(codes()), np.float64))
 
 
-def gamma(exponent: float) -> Table:
+def gamma(exponent: float) -> ResponseTable:
     """Table of a response ``F(E) = E ** (1 / exponent)``.
 
     Raises:
@@ -61,7 +61,7 @@ def gamma(exponent: float) -> Table:
     return _three(codes() ** exponent)
 
 
-def emor(coefficients: npt.ArrayLike) -> Table:
+def emor(coefficients: npt.ArrayLike) -> ResponseTable:
     """Table of the empirical model's response with these basis coefficients.
 
     Args:
@@ -76,7 +76,7 @@ def emor(coefficients: npt.ArrayLike) -> Table:
     return _three(_invert(curve))
 
 
-def random_response(rng: np.random.Generator) -> Table:
+def random_response(rng: np.random.Generator) -> ResponseTable:
     """Draw a realistic response: normal coefficients, non-monotone draws rejected."""
     while True:
         curve = _curve(rng.normal(size=len(_BASIS)) * COEFFICIENT_STD)
@@ -84,7 +84,7 @@ def random_response(rng: np.random.Generator) -> Table:
             return _three(_invert(curve))
 
 
-def checked(table: npt.ArrayLike) -> Table:
+def checked(table: npt.ArrayLike) -> ResponseTable:
     """Return ``table`` as float64, scaled to 1 at code 255 and strictly increasing.
 
     Args:
@@ -101,7 +101,7 @@ def checked(table: npt.ArrayLike) -> Table:
     return _strictly(values)
 
 
-def render(radiance: npt.NDArray[np.floating], table: Table) -> npt.NDArray[np.float32]:
+def render(radiance: npt.NDArray[np.floating], table: ResponseTable) -> npt.NDArray[np.float32]:
     """Apply a response: radiance to pixel values, clipped at both ends.
 
     Args:
@@ -117,7 +117,7 @@ def render(radiance: npt.NDArray[np.floating], table: Table) -> npt.NDArray[np.f
     return out
 
 
-def fit_response(under: Raster, over: Raster, ev: float | None) -> tuple[Table, float]:
+def fit_response(under: Raster, over: Raster, ev: float | None) -> tuple[ResponseTable, float]:
     """Fit the empirical model to two exposures of one scene, from their histograms alone.
 
     Equal quantiles of the two frames show equal radiance, so no registration is needed. Gauss-
@@ -142,7 +142,7 @@ def fit_response(under: Raster, over: Raster, ev: float | None) -> tuple[Table, 
     return table, prior.ev(parameters)
 
 
-def estimate_ev(under: Raster, over: Raster, table: Table) -> float:
+def estimate_ev(under: Raster, over: Raster, table: ResponseTable) -> float:
     """log2 of the exposure ratio of two frames under a known response, from their histograms.
 
     Returns:
@@ -164,23 +164,27 @@ class _Prior:
     def __init__(self, ev: float | None) -> None:
         self.known = ev
 
-    def ev(self, parameters: Table) -> float:
+    def ev(self, parameters: ResponseTable) -> float:
         return float(4.0 + 1.5 * parameters[4]) if self.known is None else float(self.known)
 
-    def residuals(self, parameters: Table) -> Table:
+    def residuals(self, parameters: ResponseTable) -> ResponseTable:
         return np.append(parameters[:4] / COEFFICIENT_STD, parameters[4])
 
 
 def _gauss_newton(
-    codes_under: Table, codes_over: Table, weight: Table, prior: _Prior, steps: int = 12
-) -> Table:
+    codes_under: ResponseTable,
+    codes_over: ResponseTable,
+    weight: ResponseTable,
+    prior: _Prior,
+    steps: int = 12,
+) -> ResponseTable:
     value, tried = _doubles(len(weight) + 5), _doubles(len(weight) + 5)
-    scale, slopes = _doubles(len(weight)), empty((5, len(value)), np.float64)
+    scale, slopes = _doubles(len(weight)), scratch_array((5, len(value)), np.float64)
     np.multiply(weight, len(weight) / weight.sum(), out=scale)
     np.sqrt(scale, out=scale)
     scale *= CODES - 1
 
-    def residuals(parameters: Table, out: Table) -> None:
+    def residuals(parameters: ResponseTable, out: ResponseTable) -> None:
         with scope():
             curve = _strictly(_curve(parameters[:4]))
             ratio = 2.0 ** (prior.ev(parameters) / 2)
@@ -218,7 +222,7 @@ def _gauss_newton(
     return parameters
 
 
-def _monotone(coefficients: Table) -> Table:
+def _monotone(coefficients: ResponseTable) -> ResponseTable:
     """Pull coefficients towards the mean response until theirs rises everywhere."""
     for _ in range(40):
         if _rises(_curve(coefficients)):
@@ -227,7 +231,7 @@ def _monotone(coefficients: Table) -> Table:
     return np.zeros_like(coefficients)
 
 
-def _curve(coefficients: Table) -> Table:
+def _curve(coefficients: ResponseTable) -> ResponseTable:
     """The forward response at radiance ``t**2``, t uniform in [0, 1]."""
     if len(coefficients) > len(_BASIS):
         raise UsageError(f"{len(coefficients)} EMoR coefficients; expected at most {len(_BASIS)}")
@@ -239,40 +243,40 @@ def _curve(coefficients: Table) -> Table:
 
 
 @functools.cache
-def _shapes() -> tuple[Table, Table]:
+def _shapes() -> tuple[ResponseTable, ResponseTable]:
     t = np.linspace(0.0, 1.0, _SAMPLES)
     series = np.polynomial.chebyshev.chebvander(2 * t - 1, 7) * (t * (1 - t))[:, None]
     return t + series @ np.array(_MEAN), np.array(_BASIS) @ series.T
 
 
 @functools.cache
-def _radiance() -> Table:
+def _radiance() -> ResponseTable:
     return np.asarray(np.linspace(0.0, 1.0, _SAMPLES) ** 2)
 
 
 @functools.cache
-def _ramp(length: int) -> Table:
+def _ramp(length: int) -> ResponseTable:
     return np.linspace(0.0, 1e-6, length)
 
 
-def _rises(curve: Table) -> bool:
+def _rises(curve: ResponseTable) -> bool:
     with scope():
         step = np.subtract(curve[1:], curve[:-1], out=_doubles(len(curve) - 1))
         return bool(step.min() > 0)
 
 
-def _invert(curve: Table) -> Table:
+def _invert(curve: ResponseTable) -> ResponseTable:
     return interp(codes(), curve, _radiance())
 
 
-def _three(inverse: Table) -> Table:
-    table = empty((CODES, 3), np.float64)
+def _three(inverse: ResponseTable) -> ResponseTable:
+    table = scratch_array((CODES, 3), np.float64)
     table[...] = inverse[:, None]
     return checked(table)
 
 
-def _strictly(values: Table) -> Table:
-    rising = empty(values.shape, np.float64)
+def _strictly(values: ResponseTable) -> ResponseTable:
+    rising = scratch_array(values.shape, np.float64)
     np.maximum.accumulate(values, axis=0, out=rising)
     lowest = rising[0].copy()
     span = rising[-1] - lowest
@@ -284,5 +288,5 @@ def _strictly(values: Table) -> Table:
     return rising
 
 
-def _doubles(length: int) -> Table:
-    return empty((length,), np.float64)
+def _doubles(length: int) -> ResponseTable:
+    return scratch_array((length,), np.float64)

@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.mapping import CODES
-from edgeexpo.imaging.response import Table, checked
-
-Picture = npt.NDArray[np.float32]
+from edgeexpo.imaging.response import ResponseTable, checked
 
 
 def calibrate(
@@ -25,7 +24,7 @@ def calibrate(
     *,
     samples: int = 150,
     smoothness: float = 10.0,
-) -> Table:
+) -> ResponseTable:
     """Recover the camera's response from a bracket, by OpenCV's least squares.
 
     Args:
@@ -49,13 +48,15 @@ def calibrate(
             "response is fitted to their histograms)"
         )
     times = _times(frames, evs)
-    calibrator = opencv.load().createCalibrateDebevec(samples, smoothness, False)
+    calibrator = opencv.load_opencv().createCalibrateDebevec(samples, smoothness, False)
     found = calibrator.process([_codes(frame) for frame in frames], times)
     log = np.log(np.asarray(found, np.float64).reshape(CODES, 3))
     return checked(np.exp(np.stack([_isotonic(log[:, c]) for c in range(3)], axis=1)))
 
 
-def merge_radiance(frames: Sequence[Picture], evs: Sequence[float | None], table: Table) -> Picture:
+def merge_radiance(
+    frames: Sequence[Picture], evs: Sequence[float | None], table: ResponseTable
+) -> Picture:
     """Merge a bracket: the mean of each frame's log radiance, weighted by a tent over codes.
 
     A value clipped in every frame takes the shortest exposure's bound (white) or the longest's

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import MissingDependencyError, UsageError
-from edgeexpo.imaging.brackets import spread
-from edgeexpo.imaging.files import SUFFIXES
+from edgeexpo.imaging.brackets import spread_indices
+from edgeexpo.imaging.files import PICTURE_SUFFIXES
 
 EMBEDDED = ("astronaut", "chelsea", "coffee", "motorcycle", "rocket", "retina", "hubble")
 """Colour photographs that scikit-image carries in its wheel, by short name."""
@@ -23,10 +23,10 @@ UNSEEN = ("china", "flower", "ihc", "camera", "coins", "moon")
 """More photographs that wheels carry, for measuring on pictures that calibration has not seen: two
 of scikit-learn, a stained section and three greyscale ones of scikit-image."""
 
-SPREAD = 2.0
+EV_SPREAD = 2.0
 """Distance of the darkest and the brightest frame from the photograph, in EV."""
 
-ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
+EXPOSURE_ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
 """Exposures at which single frames are off, in EV: those of M. Afifi et al., "Learning multi-scale
 photo exposure correction", CVPR 2021."""
 
@@ -59,8 +59,8 @@ def samples(
 
     Single photographs are re-exposed by the camera simulator with exact EV steps; sub-folders of
     ``source`` are brackets and are used as they are (darkest and brightest, evenly spaced between).
-    A network that takes one frame gets each photograph at one of :data:`ERRORS`, well exposed
-    ones among them, since it has to correct some and to leave others alone.
+    A network that takes one frame gets each photograph at one of :data:`EXPOSURE_ERRORS`, well
+    exposed ones among them, since it has to correct some and to leave others alone.
 
     Args:
         frame_count: Frames per sample.
@@ -76,7 +76,10 @@ def samples(
         MissingDependencyError: The embedded photographs are not installed.
     """
     if source is None:
-        return [_re_exposed(name, picture, frame_count, size, seed) for name, picture in embedded()]
+        return [
+            _re_exposed(name, picture, frame_count, size, seed)
+            for name, picture in embedded_photographs()
+        ]
     return [
         _re_exposed(name, pictures[0], frame_count, size, seed)
         if len(pictures) == 1
@@ -105,12 +108,12 @@ def unseen(frame_count: int, size: tuple[int, int], seed: int = 0) -> list[Sampl
                 "pip install 'edgeexpo[export]'"
             )
         folder = Path(spec.origin).parent / folders[name]
-        files |= {f.stem: f for f in sorted(folder.iterdir()) if f.suffix in SUFFIXES}
+        files |= {f.stem: f for f in sorted(folder.iterdir()) if f.suffix in PICTURE_SUFFIXES}
     pictures = {name: np.asarray(Image.open(files[name]).convert("RGB")) for name in UNSEEN}
     return [_re_exposed(name, p, frame_count, size, seed) for name, p in pictures.items()]
 
 
-def embedded() -> Iterator[tuple[str, np.ndarray]]:
+def embedded_photographs() -> Iterator[tuple[str, np.ndarray]]:
     """The embedded photographs: (name, HxWx3 uint8).
 
     Raises:
@@ -140,12 +143,14 @@ def _folder(source: Path) -> Iterator[tuple[str, list[np.ndarray]]]:
     found = False
     for entry in sorted(source.iterdir()):
         files = [entry] if entry.is_file() else sorted(entry.iterdir())
-        files = [f for f in files if f.suffix.lower() in SUFFIXES and f.stem != "reference"]
+        files = [f for f in files if f.suffix.lower() in PICTURE_SUFFIXES and f.stem != "reference"]
         if files:
             found = True
             yield entry.name, [read_picture(f) for f in files]
     if not found:
-        raise UsageError(f"{source} has no picture; expected {', '.join(SUFFIXES)} or sub-folders")
+        raise UsageError(
+            f"{source} has no picture; expected {', '.join(PICTURE_SUFFIXES)} or sub-folders"
+        )
 
 
 def _re_exposed(
@@ -157,7 +162,7 @@ def _re_exposed(
     seed += zlib.crc32(name.encode())
     if count == 1:
         return Sample(name, (_wrongly_exposed(photograph, seed),), None, photograph)
-    evs = [float(ev) for ev in np.linspace(-SPREAD, SPREAD, count)]
+    evs = [float(ev) for ev in np.linspace(-EV_SPREAD, EV_SPREAD, count)]
     shots = re_expose(photograph, [*evs, 0.0], seed=seed)
     return Sample(name, tuple(shots[:-1]), evs[-1] - evs[0], shots[-1])
 
@@ -170,7 +175,9 @@ def _wrongly_exposed(photograph: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     # The photograph's own response: at another one, the frame at 0 EV would not be the photograph.
     camera = dataclasses.replace(Camera.random(rng), table=srgb())
-    return camera.shoot(np.asarray(srgb_to_linear(photograph)), float(rng.choice(ERRORS)), rng)
+    return camera.shoot(
+        np.asarray(srgb_to_linear(photograph)), float(rng.choice(EXPOSURE_ERRORS)), rng
+    )
 
 
 def _bracket(
@@ -182,7 +189,7 @@ def _bracket(
     if len(pictures) < count:
         raise UsageError(f"bracket {name} has {len(pictures)} frames; the network takes {count}")
     ordered = sorted(pictures, key=lambda p: float(p.mean()))
-    chosen = [ordered[i] for i in spread(len(ordered), count)]
+    chosen = [ordered[i] for i in spread_indices(len(ordered), count)]
     frames = tuple(to_float(p if size is None else cover(p, size)) for p in chosen)
     return Sample(name, frames, None)
 

@@ -1,6 +1,6 @@
 """Memory for arrays that live no longer than a frame: taken once, and used again by the next.
 
-A :class:`Scratch` is a stack. :func:`empty` takes an array from its top, and the end of a
+A :class:`Scratch` is a stack. :func:`scratch_array` takes an array from its top, and the end of a
 :func:`scope` gives back all that was taken inside; so an array must not be used beyond the scope
 in which it was made. Where a thread has no scratch (:meth:`Scratch.lent`), arrays are NumPy's own
 and scopes do nothing: the same code serves a camera, which cannot pay for new memory with every
@@ -102,16 +102,17 @@ class _OfThread(threading.local):
 _local = _OfThread()
 
 
-def empty(shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
+def scratch_array(shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
     """An array of any values, from this thread's scratch where it has one."""
     scratch = _local.scratch
     return np.empty(shape, dtype) if scratch is None else scratch.empty(shape, dtype)
 
 
 def planar(shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
-    """As :func:`empty`, HxWxC, in memory as planes: NumPy is slow on an innermost axis of three."""
+    """As :func:`scratch_array`, HxWxC, in memory as planes: NumPy is slow on an innermost axis of
+    three."""
     height, width, channels = shape
-    return empty((channels, height, width), dtype).transpose(1, 2, 0)
+    return scratch_array((channels, height, width), dtype).transpose(1, 2, 0)
 
 
 def planes(picture: np.ndarray) -> np.ndarray:
@@ -124,7 +125,7 @@ def row_planes(picture: np.ndarray) -> np.ndarray:
     view = planes(picture)
     if view.dtype == np.float32 and view.strides[-1] == view.itemsize:
         return view
-    result = empty(view.shape)
+    result = scratch_array(view.shape)
     copy_planes(picture, result.transpose(1, 2, 0))
     return result
 
@@ -143,7 +144,7 @@ def clip_planes(picture: np.ndarray) -> None:
 
 def interp(x: np.ndarray, xp: np.ndarray, fp: np.ndarray) -> np.ndarray:
     """``numpy.interp`` of float64 vectors; it has no ``out``, so its results are small pieces."""
-    out = empty(x.shape, np.float64)
+    out = scratch_array(x.shape, np.float64)
     for part in _pieces(len(x)):
         out[part] = np.interp(x[part], xp, fp)
     return out
@@ -151,7 +152,7 @@ def interp(x: np.ndarray, xp: np.ndarray, fp: np.ndarray) -> np.ndarray:
 
 def kept(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Those of a vector's values at which the mask is true, also in pieces."""
-    out = empty((int(np.count_nonzero(mask)),), values.dtype)
+    out = scratch_array((int(np.count_nonzero(mask)),), values.dtype)
     start = 0
     for part in _pieces(len(values)):
         chosen = values[part][mask[part]]

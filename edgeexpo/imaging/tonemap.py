@@ -15,13 +15,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
+from edgeexpo.imaging.arrays import Picture
 
-Picture = npt.NDArray[np.float32]
-Operator = Callable[[Picture], Picture]
+ToneOperator = Callable[[Picture], Picture]
 
 _FLOOR = 1e-4
 """Smallest luminance before a logarithm, relative to the brightest value; OpenCV's own floor."""
@@ -54,7 +53,7 @@ def reinhard(
         UsageError: ``gamma`` is not positive.
         MissingDependencyError: OpenCV is not installed.
     """
-    make = opencv.load().createTonemapReinhard
+    make = opencv.load_opencv().createTonemapReinhard
     return _mapped(radiance, make(gamma, intensity, light_adapt, color_adapt).process, gamma)
 
 
@@ -72,7 +71,7 @@ def drago(
 
     Returns and raises: as :func:`reinhard`.
     """
-    make = opencv.load().createTonemapDrago
+    make = opencv.load_opencv().createTonemapDrago
     return _mapped(radiance, make(gamma, saturation, bias).process, gamma)
 
 
@@ -90,7 +89,7 @@ def mantiuk(
 
     Returns and raises: as :func:`reinhard`.
     """
-    make = opencv.load().createTonemapMantiuk
+    make = opencv.load_opencv().createTonemapMantiuk
     return _mapped(radiance, make(gamma, scale, saturation).process, gamma)
 
 
@@ -114,7 +113,7 @@ def durand(
 
     Returns and raises: as :func:`reinhard`; also UsageError when ``contrast`` is not positive.
     """
-    cv2 = opencv.load()
+    cv2 = opencv.load_opencv()
     if not contrast > 0:
         raise UsageError(f"contrast is {contrast}; expected a positive number such as 3")
 
@@ -157,7 +156,7 @@ def percentile_exposure(
     return _mapped(radiance, process, gamma)
 
 
-def random_operator(rng: np.random.Generator) -> Operator:
+def random_operator(rng: np.random.Generator) -> ToneOperator:
     """Draw an operator and its parameters, uniformly, as ExpandNet's training does.
 
     Percentile exposure (0 to 15 and 85 to 100), Reinhard (intensity -1 to 1, light 0.8 to 1, colour

@@ -54,15 +54,15 @@ class Census:
     @property
     def integer_weighted(self) -> int:
         """Convolutions, transposed ones and matrix products on integers."""
-        return sum(n for name, n in self.integer.items() if is_weighted(name))
+        return sum(n for name, n in self.integer.items() if is_weighted_kind(name))
 
     @property
     def float_weighted(self) -> int:
         """Convolutions, transposed ones and matrix products in float."""
-        return sum(n for name, n in self.floating.items() if is_weighted(name))
+        return sum(n for name, n in self.floating.items() if is_weighted_kind(name))
 
 
-def is_weighted(name: str) -> bool:
+def is_weighted_kind(name: str) -> bool:
     """True for the name, in any engine, of a convolution or a matrix product."""
     stem = name.lower()
     return stem != "convert" and (stem == "linear" or any(part in stem for part in _WEIGHTED))

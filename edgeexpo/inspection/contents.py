@@ -16,7 +16,7 @@ from typing import Any
 from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
 from edgeexpo.inspection.census import coreml_census, onnxruntime_census, pte_census, tflite_census
 from edgeexpo.inspection.pte import read_pte
-from edgeexpo.inspection.tflite import Tensor, read_tflite
+from edgeexpo.inspection.tflite import TfliteTensor, read_tflite
 from edgeexpo.spec import to_json
 
 Contents = dict[str, Any]
@@ -187,7 +187,7 @@ def tflite_contents(path: Path) -> Contents:
     except ValueError as error:
         raise _damaged(path, "a LiteRT model", error) from error
 
-    def tensors(values: Iterable[Tensor]) -> list[dict[str, Any]]:
+    def tensors(values: Iterable[TfliteTensor]) -> list[dict[str, Any]]:
         return [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype} for t in values]
 
     return {

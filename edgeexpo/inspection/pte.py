@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.inspection.xnnpack_payload import XNNPACK, Operator, operators
+from edgeexpo.inspection.xnnpack_payload import XNNPACK, XnnpackOperator, xnnpack_operators
 
-MAGIC = b"ET12"
+PTE_MAGIC = b"ET12"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Delegate:
     """
 
     backend: str
-    operators: tuple[Operator, ...] | None
+    operators: tuple[XnnpackOperator, ...] | None
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def read_pte(path: Path) -> PteProgram:
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     data = path.read_bytes()
-    if data[4:8] != MAGIC:
-        raise ValueError(f"its magic number is not {MAGIC.decode()}")
+    if data[4:8] != PTE_MAGIC:
+        raise ValueError(f"its magic number is not {PTE_MAGIC.decode()}")
     try:
         program = deserialize_pte_binary(data).program
         plan = program.execution_plan[0]
@@ -76,4 +76,4 @@ def _delegate(program: Any, delegate: Any) -> Delegate:
     if delegate.id != XNNPACK:
         return Delegate(delegate.id, None)
     data = program.backend_delegate_data[delegate.processed.index].data
-    return Delegate(delegate.id, operators(bytes(data)))
+    return Delegate(delegate.id, xnnpack_operators(bytes(data)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MAGIC = b"TFL3"
+TFLITE_MAGIC = b"TFL3"
 
 _CODES = frozenset(("INT8", "UINT8"))
 _CONVERSIONS = frozenset(("Quantize", "Dequantize"))
@@ -17,7 +17,7 @@ _UNREADABLE = (struct.error, ValueError, TypeError, IndexError, AttributeError, 
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TfliteTensor:
     """A tensor of the graph.
 
     Attributes:
@@ -34,7 +34,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Operator:
+class TfliteOperator:
     """An operator of the graph.
 
     Attributes:
@@ -44,8 +44,8 @@ class Operator:
     """
 
     name: str
-    reads: tuple[Tensor, ...]
-    writes: tuple[Tensor, ...]
+    reads: tuple[TfliteTensor, ...]
+    writes: tuple[TfliteTensor, ...]
 
     @property
     def integer(self) -> bool:
@@ -63,9 +63,9 @@ class Operator:
 class TfliteGraph:
     """The one graph of a ``.tflite`` file, with its signature's names."""
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    operators: tuple[Operator, ...]
+    inputs: tuple[TfliteTensor, ...]
+    outputs: tuple[TfliteTensor, ...]
+    operators: tuple[TfliteOperator, ...]
 
 
 def read_tflite(path: Path) -> TfliteGraph:
@@ -78,8 +78,8 @@ def read_tflite(path: Path) -> TfliteGraph:
     from ai_edge_litert import schema_py_generated as schema
 
     data = path.read_bytes()
-    if data[4:8] != MAGIC:
-        raise ValueError(f"its magic number is not {MAGIC.decode()}")
+    if data[4:8] != TFLITE_MAGIC:
+        raise ValueError(f"its magic number is not {TFLITE_MAGIC.decode()}")
     try:
         return _Reader(schema, schema.Model.GetRootAs(data, 0)).graph()
     except _UNREADABLE as error:
@@ -105,23 +105,23 @@ class _Reader:
             tuple(self._operator(o) for o in operators),
         )
 
-    def _operator(self, record: Any) -> Operator:
+    def _operator(self, record: Any) -> TfliteOperator:
         code = self._model.OperatorCodes(record.OpcodeIndex())
         kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = "".join(part.capitalize() for part in self._kinds[kind].split("_"))
-        return Operator(
+        return TfliteOperator(
             code.CustomCode().decode() if name == "Custom" else name,
             self._tensors(record.Inputs(i) for i in range(record.InputsLength())),
             self._tensors(record.Outputs(i) for i in range(record.OutputsLength())),
         )
 
-    def _tensors(self, indices: Iterable[int]) -> tuple[Tensor, ...]:
+    def _tensors(self, indices: Iterable[int]) -> tuple[TfliteTensor, ...]:
         found = (self._tensor(int(i)) for i in indices if i >= 0)
         return tuple(t for t in found if t.dtype != "int32")
 
-    def _tensor(self, index: int, name: str | None = None) -> Tensor:
+    def _tensor(self, index: int, name: str | None = None) -> TfliteTensor:
         record = self._graph.Tensors(index)
-        return Tensor(
+        return TfliteTensor(
             (record.Name() or b"").decode() if name is None else name,
             tuple(int(record.Shape(i)) for i in range(record.ShapeLength())),
             self._dtypes[record.Type()].lower(),

@@ -23,7 +23,7 @@ _UNREADABLE = (struct.error, ValueError, TypeError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True)
-class Tensor:
+class XnnpackTensor:
     """A tensor of the graph.
 
     Attributes:
@@ -36,7 +36,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Operator:
+class XnnpackOperator:
     """An operator of the graph.
 
     Attributes:
@@ -46,8 +46,8 @@ class Operator:
     """
 
     name: str
-    reads: tuple[Tensor, ...]
-    writes: Tensor
+    reads: tuple[XnnpackTensor, ...]
+    writes: XnnpackTensor
 
     @property
     def integer(self) -> bool:
@@ -60,7 +60,7 @@ class Operator:
         return self.name == "Convert"
 
 
-def operators(delegate: bytes) -> tuple[Operator, ...]:
+def xnnpack_operators(delegate: bytes) -> tuple[XnnpackOperator, ...]:
     """Operators of a delegate of :data:`XNNPACK`, by the schema that the installed executorch has.
 
     Raises:
@@ -70,11 +70,11 @@ def operators(delegate: bytes) -> tuple[Operator, ...]:
     try:
         codes = {getattr(_schema().XNNDatatype, f"xnn_datatype_{kind}") for kind in _INTEGER}
         tensors = {
-            tensor.idOut: Tensor(tuple(map(int, tensor.dims)), tensor.datatype in codes)
+            tensor.idOut: XnnpackTensor(tuple(map(int, tensor.dims)), tensor.datatype in codes)
             for tensor in map(tensor_of, graph.xvalues)
         }
         return tuple(
-            Operator(
+            XnnpackOperator(
                 name_of(node),
                 tuple(tensors[i] for i in (*inputs_of(node), *weights_of(node))),
                 tensors[output_of(node)],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from edgeexpo.mil.values import Arguments, Operator, number
+from edgeexpo.mil.values import Arguments, MilOperator, python_number
 
 
 def _positive(indices: torch.Tensor, length: int) -> torch.Tensor:
@@ -17,7 +17,10 @@ def _positive(indices: torch.Tensor, length: int) -> torch.Tensor:
 
 def _gather(a: Arguments) -> torch.Tensor:
     x, indices = a["x"], torch.as_tensor(a["indices"])
-    axis, batch = int(number(a.get("axis", 0))) % x.dim(), int(number(a.get("batch_dims", 0)))
+    axis, batch = (
+        int(python_number(a.get("axis", 0))) % x.dim(),
+        int(python_number(a.get("batch_dims", 0))),
+    )
     places = _positive(indices, x.shape[axis])
     if batch == 0:
         flat: torch.Tensor = x.index_select(axis, places.reshape(-1))
@@ -30,7 +33,7 @@ def _gather(a: Arguments) -> torch.Tensor:
 
 def _gather_nd(a: Arguments) -> torch.Tensor:
     x, indices = a["x"], torch.as_tensor(a["indices"])
-    batch = int(number(a.get("batch_dims", 0)))
+    batch = int(python_number(a.get("batch_dims", 0)))
     if batch == 0:
         columns = enumerate(indices.unbind(-1))
         found: torch.Tensor = x[tuple(_positive(c, x.shape[i]) for i, c in columns)]
@@ -41,7 +44,7 @@ def _gather_nd(a: Arguments) -> torch.Tensor:
 
 
 def _gather_along_axis(a: Arguments) -> torch.Tensor:
-    x, axis = a["x"], int(number(a.get("axis", 0)))
+    x, axis = a["x"], int(python_number(a.get("axis", 0)))
     found: torch.Tensor = x.gather(axis, _positive(a["indices"], x.shape[axis]))
     return found
 
@@ -69,7 +72,7 @@ def _written(a: Arguments, places: tuple[torch.Tensor, ...], new: torch.Tensor) 
 
 
 def _scatter(a: Arguments) -> torch.Tensor:
-    data, axis = a["data"], int(number(a.get("axis", 0)))
+    data, axis = a["data"], int(python_number(a.get("axis", 0)))
     turned = dict(a, data=data.movedim(axis, 0))
     places = _positive(torch.as_tensor(a["indices"]), data.shape[axis])
     updates = a["updates"].movedim(axis, 0) if places.dim() == 1 else a["updates"]
@@ -83,14 +86,14 @@ def _scatter_nd(a: Arguments) -> torch.Tensor:
 
 
 def _scatter_along_axis(a: Arguments) -> torch.Tensor:
-    indices, axis = a["indices"], int(number(a.get("axis", 0))) % a["data"].dim()
+    indices, axis = a["indices"], int(python_number(a.get("axis", 0))) % a["data"].dim()
     grid = torch.meshgrid(*(torch.arange(n) for n in indices.shape), indexing="ij")
     columns = _positive(indices, a["data"].shape[axis])
     places = tuple(columns if i == axis else g for i, g in enumerate(grid))
     return _written(a, places, a["updates"])
 
 
-INDICES: dict[str, Operator] = {
+INDICES: dict[str, MilOperator] = {
     "gather": _gather,
     "gather_nd": _gather_nd,
     "gather_along_axis": _gather_along_axis,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from edgeexpo.mil.values import Arguments, Operator, along, real
+from edgeexpo.mil.values import Arguments, MilOperator, along, real_tensor
 
 
 def _quantize(a: Arguments, own: bool) -> torch.Tensor:
-    x = real(a["input"])
+    x = real_tensor(a["input"])
     low, high = (-128, 127) if a["output_dtype"] == "int8" else (0, 255)
     scale = along(a["scale"], a.get("axis"), x)
     y = (x.div_(scale) if own else x / scale).round_()
@@ -18,7 +18,7 @@ def _quantize(a: Arguments, own: bool) -> torch.Tensor:
 
 
 def _dequantize(a: Arguments, own: bool) -> torch.Tensor:
-    x = real(a["input"])
+    x = real_tensor(a["input"])
     scale = along(a["scale"], a.get("axis"), x)
     if a.get("zero_point") is not None:
         zero = along(a["zero_point"], a.get("axis"), x)
@@ -26,12 +26,12 @@ def _dequantize(a: Arguments, own: bool) -> torch.Tensor:
     return x.mul_(scale) if own else x * scale
 
 
-INTEGERS: dict[str, Operator] = {
+INTEGERS: dict[str, MilOperator] = {
     "quantize": lambda a: _quantize(a, own=False),
     "dequantize": lambda a: _dequantize(a, own=False),
 }
 
-INTEGERS_IN_PLACE: dict[str, Operator] = {
+INTEGERS_IN_PLACE: dict[str, MilOperator] = {
     "quantize": lambda a: _quantize(a, own=True),
     "dequantize": lambda a: _dequantize(a, own=True),
 }

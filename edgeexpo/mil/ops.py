@@ -11,8 +11,8 @@ from edgeexpo.mil.integers import INTEGERS, INTEGERS_IN_PLACE
 from edgeexpo.mil.pointwise import POINTWISE
 from edgeexpo.mil.resize import RESIZES
 from edgeexpo.mil.shapes import SHAPES
-from edgeexpo.mil.values import Operator, number, real
-from edgeexpo.mil.weights import WEIGHTS
+from edgeexpo.mil.values import MilOperator, python_number, real_tensor
+from edgeexpo.mil.weights import WEIGHT_OPERATORS
 from edgeexpo.mil.windows import WINDOWS
 
 _MOVING = frozenset(SHAPES) - {"band_part", "one_hot", "range_1d", "shape"}
@@ -27,7 +27,7 @@ ROUNDING_KEPT = _MOVING | frozenset(_SELECTING.split())
 SHARING = _MOVING | {"identity", "cast"}
 """Operators whose result may be a view of their input."""
 
-OPERATORS: dict[str, Operator] = {
+OPERATORS: dict[str, MilOperator] = {
     **POINTWISE,
     **SHAPES,
     **INDICES,
@@ -35,12 +35,14 @@ OPERATORS: dict[str, Operator] = {
     **WINDOWS,
     **RESIZES,
     **INTEGERS,
-    **WEIGHTS,
+    **WEIGHT_OPERATORS,
 }
 
-IN_PLACE: dict[str, Operator] = {
-    "relu": lambda a: real(a["x"]).relu_(),
-    "clip": lambda a: real(a["x"]).clamp_(number(a["alpha"]), number(a["beta"])),
+IN_PLACE: dict[str, MilOperator] = {
+    "relu": lambda a: real_tensor(a["x"]).relu_(),
+    "clip": lambda a: real_tensor(a["x"]).clamp_(
+        python_number(a["alpha"]), python_number(a["beta"])
+    ),
     **INTEGERS_IN_PLACE,
 }
 """Operators that may write over their first input once nobody else reads it."""

@@ -7,67 +7,76 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from edgeexpo.mil.values import Arguments, Operator, number, numbers, real, whole
+from edgeexpo.mil.values import (
+    Arguments,
+    MilOperator,
+    is_whole,
+    numbers,
+    python_number,
+    real_tensor,
+)
 
-Pair = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+BinaryFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> Operator:
-    return lambda a: function(real(a["x"]))
+def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> MilOperator:
+    return lambda a: function(real_tensor(a["x"]))
 
 
-def _binary(function: Pair) -> Operator:
+def _binary(function: BinaryFunction) -> MilOperator:
     """Whole numbers stay whole: sizes are computed with these operators too."""
 
     def run(a: Arguments) -> torch.Tensor:
         x, y = a["x"], a["y"]
-        if whole(x) and whole(y):
+        if is_whole(x) and is_whole(y):
             return function(torch.as_tensor(x), torch.as_tensor(y))
-        return function(real(x), real(y))
+        return function(real_tensor(x), real_tensor(y))
 
     return run
 
 
-def _logical(function: Pair) -> Operator:
+def _logical(function: BinaryFunction) -> MilOperator:
     return lambda a: function(torch.as_tensor(a["x"]).bool(), torch.as_tensor(a["y"]).bool())
 
 
 def _by_channel(value: object, x: torch.Tensor) -> torch.Tensor:
-    return real(value).reshape(-1, *[1] * (x.dim() - 2))
+    return real_tensor(value).reshape(-1, *[1] * (x.dim() - 2))
 
 
 def _prelu(a: Arguments) -> torch.Tensor:
-    x = real(a["x"])
+    x = real_tensor(a["x"])
     return torch.where(x > 0, x, x * _by_channel(a["alpha"], x))
 
 
 def _softplus_parametric(a: Arguments) -> torch.Tensor:
-    x = real(a["x"])
+    x = real_tensor(a["x"])
     return _by_channel(a["alpha"], x) * F.softplus(_by_channel(a["beta"], x) * x, threshold=80)
 
 
 def _clamped_relu(a: Arguments) -> torch.Tensor:
-    return F.leaky_relu(real(a["x"]), number(a["alpha"])).clamp_(max=number(a["beta"]))
+    return F.leaky_relu(real_tensor(a["x"]), python_number(a["alpha"])).clamp_(
+        max=python_number(a["beta"])
+    )
 
 
 def _thresholded_relu(a: Arguments) -> torch.Tensor:
-    x = real(a["x"])
-    return torch.where(x >= number(a["alpha"]), x, torch.zeros_like(x))
+    x = real_tensor(a["x"])
+    return torch.where(x >= python_number(a["alpha"]), x, torch.zeros_like(x))
 
 
 def _select(a: Arguments) -> torch.Tensor:
     condition, x, y = torch.as_tensor(a["cond"]).bool(), a["a"], a["b"]
-    if whole(x) and whole(y):
+    if is_whole(x) and is_whole(y):
         return torch.where(condition, torch.as_tensor(x), torch.as_tensor(y))
-    return torch.where(condition, real(x), real(y))
+    return torch.where(condition, real_tensor(x), real_tensor(y))
 
 
 def _fill(a: Arguments) -> torch.Tensor:
-    return torch.full(numbers(a["shape"]), number(a.get("value", 0.0)))
+    return torch.full(numbers(a["shape"]), python_number(a.get("value", 0.0)))
 
 
 def _fill_like(a: Arguments) -> torch.Tensor:
-    return torch.full(tuple(a["ref_tensor"].shape), number(a.get("value", 0.0)))
+    return torch.full(tuple(a["ref_tensor"].shape), python_number(a.get("value", 0.0)))
 
 
 GELU: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -116,7 +125,7 @@ _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sinh": torch.sinh,
 }
 
-_BINARY: dict[str, Pair] = {
+_BINARY: dict[str, BinaryFunction] = {
     "add": torch.add,
     "sub": torch.sub,
     "mul": torch.mul,
@@ -133,34 +142,42 @@ _BINARY: dict[str, Pair] = {
     "not_equal": torch.ne,
 }
 
-_LOGICAL: dict[str, Pair] = {
+_LOGICAL: dict[str, BinaryFunction] = {
     "logical_and": torch.logical_and,
     "logical_or": torch.logical_or,
     "logical_xor": torch.logical_xor,
 }
 
-POINTWISE: dict[str, Operator] = {
+POINTWISE: dict[str, MilOperator] = {
     **{name: _unary(function) for name, function in _UNARY.items()},
     **{name: _binary(function) for name, function in _BINARY.items()},
     **{name: _logical(function) for name, function in _LOGICAL.items()},
     "logical_not": lambda a: ~torch.as_tensor(a["x"]).bool(),
-    "real_div": lambda a: real(a["x"]) / real(a["y"]),
+    "real_div": lambda a: real_tensor(a["x"]) / real_tensor(a["y"]),
     "identity": lambda a: a["x"],
-    "leaky_relu": lambda a: F.leaky_relu(real(a["x"]), number(a["alpha"])),
-    "elu": lambda a: F.elu(real(a["x"]), number(a["alpha"])),
+    "leaky_relu": lambda a: F.leaky_relu(real_tensor(a["x"]), python_number(a["alpha"])),
+    "elu": lambda a: F.elu(real_tensor(a["x"]), python_number(a["alpha"])),
     "prelu": _prelu,
     "clamped_relu": _clamped_relu,
     "thresholded_relu": _thresholded_relu,
     "softplus_parametric": _softplus_parametric,
-    "linear_activation": lambda a: real(a["x"]) * number(a["alpha"]) + number(a.get("beta", 0.0)),
-    "scaled_tanh": lambda a: torch.tanh(real(a["x"]) * number(a["beta"])) * number(a["alpha"]),
-    "sigmoid_hard": lambda a: (real(a["x"]) * number(a["alpha"]) + number(a["beta"])).clamp_(0, 1),
-    "threshold": lambda a: real(a["x"]).clamp(min=number(a["alpha"])),
-    "clip": lambda a: real(a["x"]).clamp(number(a["alpha"]), number(a["beta"])),
-    "gelu": lambda a: GELU[a["mode"]](real(a["x"])),
-    "rsqrt": lambda a: torch.rsqrt(real(a["x"]) + number(a["epsilon"])),
-    "inverse": lambda a: 1 / (real(a["x"]) + number(a["epsilon"])),
-    "log": lambda a: torch.log(real(a["x"]) + number(a["epsilon"])),
+    "linear_activation": lambda a: (
+        real_tensor(a["x"]) * python_number(a["alpha"]) + python_number(a.get("beta", 0.0))
+    ),
+    "scaled_tanh": lambda a: (
+        torch.tanh(real_tensor(a["x"]) * python_number(a["beta"])) * python_number(a["alpha"])
+    ),
+    "sigmoid_hard": lambda a: (
+        real_tensor(a["x"]) * python_number(a["alpha"]) + python_number(a["beta"])
+    ).clamp_(0, 1),
+    "threshold": lambda a: real_tensor(a["x"]).clamp(min=python_number(a["alpha"])),
+    "clip": lambda a: real_tensor(a["x"]).clamp(
+        python_number(a["alpha"]), python_number(a["beta"])
+    ),
+    "gelu": lambda a: GELU[a["mode"]](real_tensor(a["x"])),
+    "rsqrt": lambda a: torch.rsqrt(real_tensor(a["x"]) + python_number(a["epsilon"])),
+    "inverse": lambda a: 1 / (real_tensor(a["x"]) + python_number(a["epsilon"])),
+    "log": lambda a: torch.log(real_tensor(a["x"]) + python_number(a["epsilon"])),
     "select": _select,
     "cast": lambda a: torch.as_tensor(a["x"]).to(_CASTS[a["dtype"]]),
     "fill": _fill,

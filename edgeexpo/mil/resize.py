@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from edgeexpo.mil.values import Arguments, Operator, number, numbers, real
+from edgeexpo.mil.values import Arguments, MilOperator, numbers, python_number, real_tensor
 
-Grid = Callable[[torch.Tensor, int, int], torch.Tensor]
+SampleGrid = Callable[[torch.Tensor, int, int], torch.Tensor]
 """(output index, input length, output length) -> input coordinate."""
 
 
@@ -34,7 +34,7 @@ def _corner(index: torch.Tensor, length: int, wanted: int) -> torch.Tensor:
     return index * (length / wanted)
 
 
-SAMPLING: dict[str, Grid] = {
+SAMPLING: dict[str, SampleGrid] = {
     "STRICT_ALIGN_CORNERS": _aligned,
     "ALIGN_CORNERS": _centred,
     "OFFSET_CORNERS": _offset,
@@ -43,7 +43,7 @@ SAMPLING: dict[str, Grid] = {
 }
 
 
-def bilinear(x: torch.Tensor, size: tuple[int, int], grid: Grid) -> torch.Tensor:
+def bilinear(x: torch.Tensor, size: tuple[int, int], grid: SampleGrid) -> torch.Tensor:
     """Resize the last two axes to ``size`` (height, width), read at the places ``grid`` gives."""
     for axis, wanted in zip((-2, -1), size, strict=True):
         length = x.shape[axis]
@@ -67,27 +67,27 @@ def nearest(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def _scaled(a: Arguments) -> tuple[int, int]:
     height, width = (
-        int(np.floor(side * float(number(a.get(f"scale_factor_{name}", 1))) + 1e-4))
+        int(np.floor(side * float(python_number(a.get(f"scale_factor_{name}", 1))) + 1e-4))
         for side, name in zip(a["x"].shape[-2:], ("height", "width"), strict=True)
     )
     return height, width
 
 
 def _upsample_bilinear(a: Arguments) -> torch.Tensor:
-    if number(a.get("align_corners", True)):
-        grid: Grid = _aligned
+    if python_number(a.get("align_corners", True)):
+        grid: SampleGrid = _aligned
     else:
-        grid = _half_pixel if number(a.get("half_pixel_centers", True)) else _corner
+        grid = _half_pixel if python_number(a.get("half_pixel_centers", True)) else _corner
     return bilinear(a["x"].float(), _scaled(a), grid)
 
 
 def _target(a: Arguments) -> tuple[int, int]:
-    return int(number(a["target_size_height"])), int(number(a["target_size_width"]))
+    return int(python_number(a["target_size_height"])), int(python_number(a["target_size_width"]))
 
 
 def _resize(a: Arguments) -> torch.Tensor:
     """The last ``resized_dims`` axes take the sizes of ``shape``; 0 keeps a length."""
-    x, count = a["x"], int(number(a["resized_dims"]))
+    x, count = a["x"], int(python_number(a["resized_dims"]))
     if count > 2:
         raise ValueError(f"{count} resized axes are not interpreted, at most 2 are")
     sizes = [1, 1, *numbers(a["shape"])[-count:]][-2:]
@@ -96,7 +96,7 @@ def _resize(a: Arguments) -> torch.Tensor:
     )
     if a.get("interpolation_mode", "LINEAR") == "NEAREST_NEIGHBOR":
         return nearest(x, (height, width))
-    return bilinear(real(x), (height, width), SAMPLING[a.get("sampling_mode", "DEFAULT")])
+    return bilinear(real_tensor(x), (height, width), SAMPLING[a.get("sampling_mode", "DEFAULT")])
 
 
 def _pixels(at: torch.Tensor, length: int, mode: str, corners: bool) -> torch.Tensor:
@@ -120,20 +120,20 @@ def _folded(at: torch.Tensor, length: int, mode: str) -> torch.Tensor:
 
 
 def _resample(a: Arguments) -> torch.Tensor:
-    x, coordinates, padding = real(a["x"]), real(a["coordinates"]), a["padding_mode"]
-    corners = bool(number(a["align_corners"]))
+    x, coordinates, padding = real_tensor(a["x"]), real_tensor(a["coordinates"]), a["padding_mode"]
+    corners = bool(python_number(a["align_corners"]))
     axes = []
     for channel, length in ((0, x.shape[3]), (1, x.shape[2])):
         at = _pixels(coordinates[..., channel], length, a["coordinates_mode"], corners)
         axes.append(_folded(at, length, padding) * 2 / max(1, length - 1) - 1)
-    value = number(a["padding_value"]) if padding == "constant" else 0.0
+    value = python_number(a["padding_value"]) if padding == "constant" else 0.0
     found = F.grid_sample(
         x - value, torch.stack(axes, -1), mode=a["sampling_mode"], align_corners=True
     )
     return found + value
 
 
-RESIZES: dict[str, Operator] = {
+RESIZES: dict[str, MilOperator] = {
     "upsample_bilinear": _upsample_bilinear,
     "resize_bilinear": lambda a: bilinear(a["x"].float(), _target(a), SAMPLING[a["sampling_mode"]]),
     "upsample_nearest_neighbor": lambda a: nearest(a["x"], _scaled(a)),

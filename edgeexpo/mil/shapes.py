@@ -9,7 +9,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from edgeexpo.mil.values import Arguments, Operator, flags, number, numbers, pad_last, real
+from edgeexpo.mil.values import (
+    Arguments,
+    MilOperator,
+    flags,
+    numbers,
+    pad_last,
+    python_number,
+    real_tensor,
+)
 
 
 def _index(a: Arguments, x: torch.Tensor) -> tuple[Any, ...]:
@@ -46,10 +54,10 @@ def _crop(a: Arguments) -> torch.Tensor:
 
 
 def _split(a: Arguments) -> list[torch.Tensor]:
-    axis = int(number(a["axis"]))
+    axis = int(python_number(a["axis"]))
     if a.get("split_sizes") is not None:
         return list(a["x"].split(numbers(a["split_sizes"]), axis))
-    return list(a["x"].split(a["x"].shape[axis] // int(number(a["num_splits"])), axis))
+    return list(a["x"].split(a["x"].shape[axis] // int(python_number(a["num_splits"])), axis))
 
 
 def _expand_dims(a: Arguments) -> torch.Tensor:
@@ -77,24 +85,24 @@ def _reshape_like(a: Arguments) -> torch.Tensor:
     shape: list[int] = []
     places = zip(a["ref_tensors"], a["begins"], a["ends"], a["end_masks"], strict=True)
     for tensor, begin, end, whole in places:
-        high = None if number(whole) else int(number(end))
-        shape += tensor.shape[int(number(begin)) : high]
+        high = None if python_number(whole) else int(python_number(end))
+        shape += tensor.shape[int(python_number(begin)) : high]
     result: torch.Tensor = a["x"].reshape(shape)
     return result
 
 
 def _concat(a: Arguments) -> torch.Tensor:
-    axis = int(number(a["axis"]))
+    axis = int(python_number(a["axis"]))
     values = [v if v.dim() else v.reshape(1) for v in map(torch.as_tensor, a["values"])]
-    if number(a.get("interleave", False)):
+    if python_number(a.get("interleave", False)):
         return torch.stack(values, axis % values[0].dim() + 1).flatten(axis, axis + 1)
     return torch.cat(values, axis)
 
 
 def _pad(a: Arguments) -> torch.Tensor:
     x, mode = a["x"], a.get("mode", "constant")
-    value = number(a.get("constant_val", 0.0))
-    return pad_last(x if mode == "constant" else real(x), numbers(a["pad"]), value, mode)
+    value = python_number(a.get("constant_val", 0.0))
+    return pad_last(x if mode == "constant" else real_tensor(x), numbers(a["pad"]), value, mode)
 
 
 def _blocks(x: torch.Tensor, block: int) -> torch.Tensor:
@@ -105,7 +113,7 @@ def _blocks(x: torch.Tensor, block: int) -> torch.Tensor:
 
 
 def _depth_to_space(a: Arguments) -> torch.Tensor:
-    x, block = a["x"], int(number(a["block_size"]))
+    x, block = a["x"], int(python_number(a["block_size"]))
     n, c, h, w = x.shape
     parts = x.reshape(n, block, block, c // block**2, h, w).permute(0, 3, 4, 1, 5, 2)
     result: torch.Tensor = parts.reshape(n, c // block**2, h * block, w * block)
@@ -129,13 +137,13 @@ def _batch_to_space(a: Arguments) -> torch.Tensor:
 
 
 def _sliding_windows(a: Arguments) -> torch.Tensor:
-    axis, size = int(number(a["axis"])) % a["x"].dim(), int(number(a["size"]))
-    found: torch.Tensor = a["x"].unfold(axis, size, int(number(a.get("stride", 1))))
+    axis, size = int(python_number(a["axis"])) % a["x"].dim(), int(python_number(a["size"]))
+    found: torch.Tensor = a["x"].unfold(axis, size, int(python_number(a.get("stride", 1))))
     return found.movedim(-1, axis + 1)
 
 
 def _band_part(a: Arguments) -> torch.Tensor:
-    x, lower, upper = a["x"], int(number(a["lower"])), int(number(a["upper"]))
+    x, lower, upper = a["x"], int(python_number(a["lower"])), int(python_number(a["upper"]))
     rows = torch.arange(x.shape[-2])[:, None] - torch.arange(x.shape[-1])
     inside = ((rows <= lower) | (lower < 0)) & ((-rows <= upper) | (upper < 0))
     result: torch.Tensor = x * inside
@@ -143,26 +151,28 @@ def _band_part(a: Arguments) -> torch.Tensor:
 
 
 def _one_hot(a: Arguments) -> torch.Tensor:
-    size, axis = int(number(a["one_hot_vector_size"])), int(number(a.get("axis", -1)))
+    size, axis = int(python_number(a["one_hot_vector_size"])), int(python_number(a.get("axis", -1)))
     places = torch.as_tensor(a["indices"]).long()
     on = (places[..., None] == torch.arange(size)).movedim(-1, axis)
-    return torch.where(on, number(a.get("on_value", 1)), number(a.get("off_value", 0)))
+    return torch.where(
+        on, python_number(a.get("on_value", 1)), python_number(a.get("off_value", 0))
+    )
 
 
 def _range(a: Arguments) -> torch.Tensor:
-    start, end, step = (number(a[key]) for key in ("start", "end", "step"))
+    start, end, step = (python_number(a[key]) for key in ("start", "end", "step"))
     return torch.arange(start, end, step)
 
 
 def _flatten(a: Arguments) -> torch.Tensor:
-    lead = functools.reduce(lambda p, n: p * n, a["x"].shape[: int(number(a["axis"]))], 1)
+    lead = functools.reduce(lambda p, n: p * n, a["x"].shape[: int(python_number(a["axis"]))], 1)
     result: torch.Tensor = a["x"].reshape(lead, -1)
     return result
 
 
-SHAPES: dict[str, Operator] = {
+SHAPES: dict[str, MilOperator] = {
     "concat": _concat,
-    "stack": lambda a: torch.stack(list(a["values"]), int(number(a["axis"]))),
+    "stack": lambda a: torch.stack(list(a["values"]), int(python_number(a["axis"]))),
     "reshape": _reshape,
     "reshape_like": _reshape_like,
     "flatten2d": _flatten,
@@ -183,9 +193,11 @@ SHAPES: dict[str, Operator] = {
     ],
     "crop": _crop,
     "pad": _pad,
-    "pixel_shuffle": lambda a: F.pixel_shuffle(a["x"], int(number(a["upscale_factor"]))),
-    "pixel_unshuffle": lambda a: F.pixel_unshuffle(a["x"], int(number(a["downscale_factor"]))),
-    "space_to_depth": lambda a: _blocks(a["x"], int(number(a["block_size"]))),
+    "pixel_shuffle": lambda a: F.pixel_shuffle(a["x"], int(python_number(a["upscale_factor"]))),
+    "pixel_unshuffle": lambda a: F.pixel_unshuffle(
+        a["x"], int(python_number(a["downscale_factor"]))
+    ),
+    "space_to_depth": lambda a: _blocks(a["x"], int(python_number(a["block_size"]))),
     "depth_to_space": _depth_to_space,
     "space_to_batch": _space_to_batch,
     "batch_to_space": _batch_to_space,

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 Arguments = Mapping[str, Any]
 """By MIL's own names: tensors (float32 numbers, also for fp16), strings, lists of them."""
 
-Operator = Callable[[Arguments], Any]
+MilOperator = Callable[[Arguments], Any]
 
 
-def number(value: Any) -> Any:
+def python_number(value: Any) -> Any:
     """A MIL scalar as a Python number."""
     return value.reshape(-1)[0].item() if isinstance(value, torch.Tensor) else value
 
@@ -29,14 +29,14 @@ def flags(value: Any, length: int) -> list[bool]:
     return [False] * length if value is None else [bool(v) for v in value.reshape(-1)]
 
 
-def real(value: Any) -> torch.Tensor:
+def real_tensor(value: Any) -> torch.Tensor:
     """A MIL argument as a float32 tensor."""
     if isinstance(value, torch.Tensor):
         return value if value.dtype == torch.float32 else value.float()
     return torch.tensor(float(value))
 
 
-def whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
     """True for integers and booleans; false for real numbers."""
     if isinstance(value, torch.Tensor):
         return not value.is_floating_point()
@@ -45,10 +45,10 @@ def whole(value: Any) -> bool:
 
 def along(value: Any, axis: Any, like: torch.Tensor) -> torch.Tensor:
     """A scale or zero point as float32, shaped to broadcast over ``like`` along ``axis``."""
-    tensor = real(value)
+    tensor = real_tensor(value)
     if tensor.numel() == 1:
         return tensor.reshape(())
-    place = int(number(axis)) % like.dim()
+    place = int(python_number(axis)) % like.dim()
     return tensor.reshape([-1 if i == place else 1 for i in range(like.dim())])
 
 

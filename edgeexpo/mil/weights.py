@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgeexpo.mil.values import Arguments, Operator, along, number, numbers, real
+from edgeexpo.mil.values import Arguments, MilOperator, along, numbers, python_number, real_tensor
 
 
 def _affine(a: Arguments) -> torch.Tensor:
-    data = real(a["quantized_data"])
+    data = real_tensor(a["quantized_data"])
     zero = along(a["zero_point"], a["axis"], data)
     return (data - zero) * along(a["scale"], a["axis"], data)
 
@@ -25,8 +25,8 @@ def _spread(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 def _shifted(data: torch.Tensor, scale: Any, offset: Any) -> torch.Tensor:
     shape = tuple(data.shape)
-    shifted = data if offset is None else data - _spread(real(offset), shape)
-    return shifted * _spread(real(scale), shape)
+    shifted = data if offset is None else data - _spread(real_tensor(offset), shape)
+    return shifted * _spread(real_tensor(scale), shape)
 
 
 def _unpacked(packed: torch.Tensor, width: int, count: int) -> torch.Tensor:
@@ -47,12 +47,12 @@ def _looked_up(indices: torch.Tensor, table: torch.Tensor, vector_axis: Any) -> 
     vectors = table[(*places, indices.long())]
     if vectors.shape[-1] == 1:
         return vectors.squeeze(-1)
-    axis = int(number(vector_axis)) % indices.dim()
+    axis = int(python_number(vector_axis)) % indices.dim()
     return vectors.movedim(-1, axis + 1).flatten(axis, axis + 1)
 
 
 def _palette(a: Arguments) -> torch.Tensor:
-    table = real(a["lut"])
+    table = real_tensor(a["lut"])
     if a.get("shape") is None:
         return _looked_up(a["indices"], table, a.get("vector_axis"))
     shape = numbers(a["shape"])  # iOS 16: indices packed into bytes, one palette
@@ -67,7 +67,7 @@ def _dense(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def _sparse(a: Arguments) -> torch.Tensor:
-    values = real(a["nonzero_data"])
+    values = real_tensor(a["nonzero_data"])
     if a.get("shape") is None:
         return _dense(values, a["mask"].bool())
     shape = numbers(a["shape"])  # iOS 16: the mask packed into bytes
@@ -76,27 +76,27 @@ def _sparse(a: Arguments) -> torch.Tensor:
 
 
 def _sparse_palette(a: Arguments) -> tuple[torch.Tensor, torch.Tensor]:
-    mask, table = a["indices_mask"].bool(), real(a["lut"])
+    mask, table = a["indices_mask"].bool(), real_tensor(a["lut"])
     dense = _looked_up(_dense(a["indices_nonzero_data"], mask), table, a.get("vector_axis"))
     if table.shape[-1] > 1:
-        mask = mask.repeat_interleave(table.shape[-1], int(number(a["vector_axis"])))
+        mask = mask.repeat_interleave(table.shape[-1], int(python_number(a["vector_axis"])))
     return mask, dense[mask]
 
 
 def _sparse_blockwise(a: Arguments) -> tuple[torch.Tensor, torch.Tensor]:
     mask = a["data_mask"].bool()
-    dense = _dense(real(a["nonzero_data"]), mask)
+    dense = _dense(real_tensor(a["nonzero_data"]), mask)
     return mask, _shifted(dense, a["scale"], a.get("offset"))[mask]
 
 
-WEIGHTS: dict[str, Operator] = {
+WEIGHT_OPERATORS: dict[str, MilOperator] = {
     "constexpr_affine_dequantize": _affine,
     "constexpr_blockwise_shift_scale": lambda a: _shifted(
-        real(a["data"]), a["scale"], a.get("offset")
+        real_tensor(a["data"]), a["scale"], a.get("offset")
     ),
     "constexpr_lut_to_dense": _palette,
     "constexpr_sparse_to_dense": _sparse,
     "constexpr_lut_to_sparse": _sparse_palette,
     "constexpr_sparse_blockwise_shift_scale": _sparse_blockwise,
-    "constexpr_cast": lambda a: real(a["source_val"]),
+    "constexpr_cast": lambda a: real_tensor(a["source_val"]),
 }

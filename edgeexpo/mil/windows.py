@@ -6,7 +6,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from edgeexpo.mil.values import Arguments, Operator, number, numbers, pad_last, real
+from edgeexpo.mil.values import (
+    Arguments,
+    MilOperator,
+    numbers,
+    pad_last,
+    python_number,
+    real_tensor,
+)
 
 
 def _paddings(a: Arguments, x: torch.Tensor, kernel: list[int], strides: list[int]) -> list[int]:
@@ -28,7 +35,7 @@ def _paddings(a: Arguments, x: torch.Tensor, kernel: list[int], strides: list[in
 
 
 def _conv(a: Arguments) -> torch.Tensor:
-    x, weight = real(a["x"]), real(a["weight"])
+    x, weight = real_tensor(a["x"]), real_tensor(a["weight"])
     spatial = weight.dim() - 2
     strides = numbers(a.get("strides")) or [1] * spatial
     dilations = numbers(a.get("dilations")) or [1] * spatial
@@ -40,17 +47,17 @@ def _conv(a: Arguments) -> torch.Tensor:
     result: torch.Tensor = function(
         x,
         weight,
-        None if a.get("bias") is None else real(a["bias"]),
+        None if a.get("bias") is None else real_tensor(a["bias"]),
         strides,
         padding[::2] if symmetric else 0,
         dilations,
-        int(number(a.get("groups", 1))),
+        int(python_number(a.get("groups", 1))),
     )
     return result
 
 
 def _conv_transpose(a: Arguments) -> torch.Tensor:
-    x, weight = real(a["x"]), real(a["weight"])
+    x, weight = real_tensor(a["x"]), real_tensor(a["weight"])
     spatial = weight.dim() - 2
     strides = numbers(a.get("strides")) or [1] * spatial
     dilations = numbers(a.get("dilations")) or [1] * spatial
@@ -59,7 +66,7 @@ def _conv_transpose(a: Arguments) -> torch.Tensor:
         raise ValueError(f"pad_type {kind!r} is not interpreted")
     padding = numbers(a["pad"]) if kind == "custom" else [0] * (2 * spatial)
     function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[spatial]
-    y = function(x, weight, None, strides, 0, 0, int(number(a.get("groups", 1))), dilations)
+    y = function(x, weight, None, strides, 0, 0, int(python_number(a.get("groups", 1))), dilations)
     wanted = numbers(a.get("output_shape"))[2:]
     for axis in range(spatial):
         full = y.shape[2 + axis]
@@ -71,15 +78,15 @@ def _conv_transpose(a: Arguments) -> torch.Tensor:
             y = torch.cat([y, y.new_zeros(shape)], 2 + axis)
         y = y.narrow(2 + axis, padding[2 * axis], size)
     if a.get("bias") is not None:
-        y = y + real(a["bias"]).reshape(1, -1, *[1] * spatial)
+        y = y + real_tensor(a["bias"]).reshape(1, -1, *[1] * spatial)
     return y
 
 
 def _pool(a: Arguments, average: bool) -> torch.Tensor:
-    x, kernel = real(a["x"]), numbers(a["kernel_sizes"])
+    x, kernel = real_tensor(a["x"]), numbers(a["kernel_sizes"])
     strides = numbers(a.get("strides")) or [1] * len(kernel)
     padding = _paddings(a, x, kernel, strides)
-    if number(a.get("ceil_mode", False)):
+    if python_number(a.get("ceil_mode", False)):
         for axis, size in enumerate(kernel):
             length = x.shape[2 + axis] + padding[2 * axis] + padding[2 * axis + 1]
             steps = -(-(length - size) // strides[axis]) + 1
@@ -91,18 +98,18 @@ def _pool(a: Arguments, average: bool) -> torch.Tensor:
     if not average:
         return maxima(pad_last(x, padding, float("-inf")), kernel, strides)
     result = means(pad_last(x, padding), kernel, strides)
-    if number(a.get("exclude_padding_from_average", False)):
+    if python_number(a.get("exclude_padding_from_average", False)):
         result = result / means(pad_last(torch.ones_like(x), padding), kernel, strides)
     return result
 
 
 def _l2_pool(a: Arguments) -> torch.Tensor:
     count = float(np.prod(numbers(a["kernel_sizes"])))
-    squares = {**a, "x": real(a["x"]).square(), "exclude_padding_from_average": False}
+    squares = {**a, "x": real_tensor(a["x"]).square(), "exclude_padding_from_average": False}
     return (_pool(squares, average=True) * count).sqrt()
 
 
-WINDOWS: dict[str, Operator] = {
+WINDOWS: dict[str, MilOperator] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "max_pool": lambda a: _pool(a, average=False),

@@ -23,7 +23,7 @@ class Cost:
     macs: int
 
 
-def count(module: torch.nn.Module, shapes: Sequence[tuple[int, ...]]) -> Cost:
+def count_cost(module: torch.nn.Module, shapes: Sequence[tuple[int, ...]]) -> Cost:
     """Count the cost of ``module`` for inputs of ``shapes``, each NCHW.
 
     Nothing is computed: the module's copy and its inputs are on the meta device. Counting at the

@@ -28,7 +28,7 @@ HALO = 8
 
 
 @dataclass(frozen=True)
-class Shape:
+class ExpandNetShape:
     """Width of all branches (the local one ends at twice that) and the activation."""
 
     width: int
@@ -36,26 +36,26 @@ class Shape:
     branches: tuple[str, ...] = ("local", "dilated", "global")
 
 
-PRESETS: Mapping[str, Shape] = MappingProxyType(
+PRESETS: Mapping[str, ExpandNetShape] = MappingProxyType(
     {
-        "expandnet-full": Shape(64, "selu"),
-        "expandnet-mobile": Shape(32, "relu"),
-        "expandnet-noglobal-mobile": Shape(32, "relu", ("local", "dilated")),
-        "expandnet-nodilated-mobile": Shape(32, "relu", ("local", "global")),
-        "expandnet-nolocal-mobile": Shape(32, "relu", ("dilated", "global")),
+        "expandnet-full": ExpandNetShape(64, "selu"),
+        "expandnet-mobile": ExpandNetShape(32, "relu"),
+        "expandnet-noglobal-mobile": ExpandNetShape(32, "relu", ("local", "dilated")),
+        "expandnet-nodilated-mobile": ExpandNetShape(32, "relu", ("local", "global")),
+        "expandnet-nolocal-mobile": ExpandNetShape(32, "relu", ("dilated", "global")),
     }
 )
 """The ``no...`` presets are the branch ablations."""
 
 
 class ExpandNet(nn.Module):
-    """The network. Args: see :class:`Shape`.
+    """The network. Args: see :class:`ExpandNetShape`.
 
     Raises:
         UsageError: Unknown activation.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: ExpandNetShape) -> None:
         super().__init__()
         if shape.activation not in ("selu", "relu"):
             raise UsageError(f"activation is {shape.activation!r}; expected 'selu' or 'relu'")

@@ -21,19 +21,19 @@ from edgeexpo.models.layers import conv3, double, initialise
 from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
-SLOPE = 0.2
-SIDE = 128
+EXPONET_SLOPE = 0.2
+THUMBNAIL_SIDE = 128
 """Height and width of the network's picture, as published."""
 
 DROPOUT = (0.6, 0.6, 0.6, 0.3, 0.3)
-MULTIPLES = (1, 2, 4, 8, 8, 8)
+CHANNEL_MULTIPLES = (1, 2, 4, 8, 8, 8)
 """Channels of the six downs over the base width."""
 
 BYPASS_WIDTH = 32
 
 
 @dataclass(frozen=True)
-class Shape:
+class ExpoNetShape:
     """What a preset is.
 
     Attributes:
@@ -51,16 +51,16 @@ class Shape:
     color: str = "rgb"
 
 
-PRESETS: Mapping[str, Shape] = MappingProxyType(
+PRESETS: Mapping[str, ExpoNetShape] = MappingProxyType(
     {
-        "exponet-mobile": Shape(16),
-        "exponet-full": Shape(64),
-        "exponet-lab-mobile": Shape(16, color="lab"),
-        "exponet-double-mobile": Shape(16, double=True),
-        "exponet-double-full": Shape(64, double=True),
-        "exponet-double-lab-mobile": Shape(16, double=True, color="lab"),
-        "exponet-double-nobypass-mobile": Shape(16, double=True, bypass=False),
-        "exponet-double-plain-mobile": Shape(16, double=True, bridge=False, bypass=False),
+        "exponet-mobile": ExpoNetShape(16),
+        "exponet-full": ExpoNetShape(64),
+        "exponet-lab-mobile": ExpoNetShape(16, color="lab"),
+        "exponet-double-mobile": ExpoNetShape(16, double=True),
+        "exponet-double-full": ExpoNetShape(64, double=True),
+        "exponet-double-lab-mobile": ExpoNetShape(16, double=True, color="lab"),
+        "exponet-double-nobypass-mobile": ExpoNetShape(16, double=True, bypass=False),
+        "exponet-double-plain-mobile": ExpoNetShape(16, double=True, bridge=False, bypass=False),
     }
 )
 """``nobypass`` and ``plain`` (no bridge either) are the report's Table 1."""
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
         sources = (inputs, *widths[:-1])
         self.levels = nn.ModuleList(
             [
-                nn.Sequential(conv3(i, o, stride=2), nn.BatchNorm2d(o), nn.LeakyReLU(SLOPE))
+                nn.Sequential(conv3(i, o, stride=2), nn.BatchNorm2d(o), nn.LeakyReLU(EXPONET_SLOPE))
                 for i, o in zip(sources, widths, strict=True)
             ]
         )
@@ -102,7 +102,7 @@ class Decoder(nn.Module):
                 nn.Sequential(
                     double(inputs, outputs_here, 3),
                     nn.BatchNorm2d(outputs_here),
-                    nn.LeakyReLU(SLOPE),
+                    nn.LeakyReLU(EXPONET_SLOPE),
                     nn.Dropout(dropout),
                 )
             )
@@ -123,11 +123,11 @@ class ExpoNet(nn.Module):
 
     def __init__(self, base: int, color: str = "rgb") -> None:
         super().__init__()
-        widths = tuple(base * m for m in MULTIPLES)
+        widths = tuple(base * m for m in CHANNEL_MULTIPLES)
         self.encoder = Encoder(3, widths)
         self.decoder = Decoder(widths, 1, 3)
         self.color = color
-        initialise(self, SLOPE, self.decoder.last)
+        initialise(self, EXPONET_SLOPE, self.decoder.last)
 
     def forward(self, small: Tensor) -> Tensor:
         """Nx3xHxW in the network's colour scale, H and W multiples of 64; the same out."""
@@ -135,11 +135,11 @@ class ExpoNet(nn.Module):
 
 
 class ExpoNetDouble(nn.Module):
-    """Two encoder-decoders back to back. Args: see :class:`Shape`."""
+    """Two encoder-decoders back to back. Args: see :class:`ExpoNetShape`."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: ExpoNetShape) -> None:
         super().__init__()
-        widths = tuple(shape.base * m for m in MULTIPLES)
+        widths = tuple(shape.base * m for m in CHANNEL_MULTIPLES)
         between = BYPASS_WIDTH + (3 if shape.bypass else 0)
         self.first = Encoder(3, widths)
         self.first_up = Decoder(widths, 1, BYPASS_WIDTH)
@@ -147,8 +147,8 @@ class ExpoNetDouble(nn.Module):
         self.second_up = Decoder(widths, 2 if shape.bridge else 1, BYPASS_WIDTH)
         self.out = conv3(between, 3)
         self.bridge, self.bypass, self.color = shape.bridge, shape.bypass, shape.color
-        self.activation = nn.LeakyReLU(SLOPE)
-        initialise(self, SLOPE, self.out)
+        self.activation = nn.LeakyReLU(EXPONET_SLOPE)
+        initialise(self, EXPONET_SLOPE, self.out)
 
     def forward(self, small: Tensor) -> Tensor:
         """Nx3xHxW in the network's colour scale, H and W multiples of 64; the same out."""
@@ -175,12 +175,13 @@ def build(preset: str) -> nn.Module:
 
 
 def spec(preset: str) -> ModelSpec:
-    """Tensors and stages of a preset; the network's picture is :data:`SIDE` pixels square."""
+    """Tensors and stages of a preset; the network's picture is :data:`THUMBNAIL_SIDE` pixels
+    square."""
     color = preset_named(PRESETS, preset).color
     scaling = {"color": color, "method": "triangle"}
     tensor = partial(
         TensorSpec,
-        size=(SIDE, SIDE),
+        size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE),
         color="RGB" if color == "rgb" else "Lab",
         value_range=(0.0, 1.0) if color == "rgb" else (-1.0, 1.0),
     )
@@ -192,7 +193,7 @@ def spec(preset: str) -> ModelSpec:
         outputs=(tensor("small_hat"),),
         halo=None,
         multiple=64,
-        front=StageSpec("resize", {"height": SIDE, "width": SIDE, **scaling}),
+        front=StageSpec("resize", {"height": THUMBNAIL_SIDE, "width": THUMBNAIL_SIDE, **scaling}),
         back=StageSpec("guided", {"radius": 2, "eps": 1e-4, **scaling}),
         kind="correction",
     )

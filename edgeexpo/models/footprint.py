@@ -10,7 +10,7 @@ import torch
 
 from edgeexpo.spec import TensorSpec
 
-MULTIPLES = (1, 2, 4, 8, 16, 32)
+GRID_MULTIPLES = (1, 2, 4, 8, 16, 32)
 """Grids that are tried, in pixels."""
 
 CELLS = 5
@@ -32,14 +32,14 @@ class Footprint:
     multiple: int
 
 
-def measure(
+def measure_footprint(
     module: torch.nn.Module, inputs: Sequence[TensorSpec], largest: tuple[int, int]
 ) -> Footprint:
     """Measure the halo of ``module`` by gradient support, and prove it on a crop.
 
-    For each grid of :data:`MULTIPLES`: the gradient of a centre cell of the output with respect to
-    the inputs gives the radius; a crop with that halo, shifted by one grid step, must then give
-    the same pixels as the whole picture to 1e-9 in float64.
+    For each grid of :data:`GRID_MULTIPLES`: the gradient of a centre cell of the output with
+    respect to the inputs gives the radius; a crop with that halo, shifted by one grid step, must
+    then give the same pixels as the whole picture to 1e-9 in float64.
 
     Args:
         module: Takes one NCHW tensor per input spec, returns one NCHW tensor.
@@ -47,7 +47,7 @@ def measure(
         largest: Largest (height, width) that will be exported; probes stay within it.
     """
     double = copy.deepcopy(module).double().eval()
-    for multiple in MULTIPLES:
+    for multiple in GRID_MULTIPLES:
         cells = max(CELLS, 160 // multiple) | 1
         sides = tuple(min(cells, side // multiple) * multiple for side in largest)
         if min(sides) < 3 * multiple or min(sides) < 16:

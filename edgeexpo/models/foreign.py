@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from edgeexpo.errors import ModuleError, UsageError
-from edgeexpo.models.footprint import measure
+from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.program.capture import check_forward
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -77,7 +77,7 @@ def load_factory(model: str) -> torch.nn.Module:
     return module.eval()
 
 
-def describe(
+def describe_module(
     module: torch.nn.Module, model: str, shapes: Sequence[tuple[str | None, tuple[int, ...]]]
 ) -> tuple[ModelSpec, tuple[int, int]]:
     """The spec of a foreign module, its halo and grid measured, and the size to export at.
@@ -105,7 +105,7 @@ def describe(
         raise UsageError(f"inputs share a name: {', '.join(unknown)}; give each its own")
     example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
     channels = int(check_forward(module, example).shape[1])
-    footprint = measure(module, inputs, (height, width))
+    footprint = measure_footprint(module, inputs, (height, width))
     output = TensorSpec("output", channels=channels, color="RGB" if channels == 3 else "none")
     spec = ModelSpec(
         name=Path(model.rpartition(":")[0]).stem,

@@ -23,18 +23,18 @@ from edgeexpo.models.strip_pooling import MixedPooling
 from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
-BLOCKS = 6
+ATTENTION_BLOCKS = 6
 
-LONGEST = 256
+KDFUSION_LONGEST = 256
 """Longest side at which a picture is seen whole; at 512 it gains 0.2 dB for four times the work."""
 
-TAPS = (2, 4, 6)
+DISTILLED_BLOCKS = (2, 4, 6)
 """Residual blocks, counted from one, whose outputs are distilled. A public re-implementation counts
 from zero and so taps only the third and the fifth."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class KDFusionShape:
     """What a preset is.
 
     Attributes:
@@ -56,16 +56,16 @@ class Shape:
     pools: tuple[int, int] = (8, 16)
 
 
-PRESETS: Mapping[str, Shape] = MappingProxyType(
+PRESETS: Mapping[str, KDFusionShape] = MappingProxyType(
     {
-        "kdfusion-mobile": Shape(32, "final"),
-        "kdfusion-full": Shape(64, "final"),
-        "kdfusion-dense-mobile": Shape(32, "dense"),
-        "kdfusion-dense-full": Shape(64, "dense"),
-        "kdfusion-teacher-mobile": Shape(32, "teacher"),
-        "kdfusion-teacher-full": Shape(64, "teacher"),
-        "kdfusion-baseline-mobile": Shape(32, "luma", groups=6, per_group=1),
-        "kdfusion-baseline-full": Shape(64, "luma"),
+        "kdfusion-mobile": KDFusionShape(32, "final"),
+        "kdfusion-full": KDFusionShape(64, "final"),
+        "kdfusion-dense-mobile": KDFusionShape(32, "dense"),
+        "kdfusion-dense-full": KDFusionShape(64, "dense"),
+        "kdfusion-teacher-mobile": KDFusionShape(32, "teacher"),
+        "kdfusion-teacher-full": KDFusionShape(64, "teacher"),
+        "kdfusion-baseline-mobile": KDFusionShape(32, "luma", groups=6, per_group=1),
+        "kdfusion-baseline-full": KDFusionShape(64, "luma"),
     }
 )
 
@@ -73,17 +73,18 @@ PRESETS: Mapping[str, Shape] = MappingProxyType(
 class Teacher(nn.Module):
     """Auto-encoder of a picture: two halvings, six residual blocks, two doublings."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: KDFusionShape) -> None:
         super().__init__()
         w = shape.width
         self.down1, self.down2 = conv3(3, w, stride=2), conv3(w, w, stride=2)
-        self.trunk = nn.ModuleList([ResidualBlock(w) for _ in range(BLOCKS)])
+        self.trunk = nn.ModuleList([ResidualBlock(w) for _ in range(ATTENTION_BLOCKS)])
         self.up1, self.up2 = double(w, w, shape.up_kernel), double(w, w, shape.up_kernel)
         self.out = conv3(w, 3)
         initialise(self, 0.0, self.out)
 
     def features(self, picture: Tensor) -> list[Tensor]:
-        """Low-level features, NxCxH/2xW/2; outputs of the blocks in :data:`TAPS`, NxCxH/4xW/4."""
+        """Low-level features, NxCxH/2xW/2; outputs of the blocks in :data:`DISTILLED_BLOCKS`,
+        NxCxH/4xW/4."""
         low = torch.relu(self.down1(_widen(picture)))
         return [low, *_trunk(self.trunk, torch.relu(self.down2(low)))]
 
@@ -93,7 +94,7 @@ class Teacher(nn.Module):
         return _narrow(self.out(torch.relu(self.up2(torch.relu(self.up1(x))))))
 
 
-class Gate(nn.Module):
+class AttentionGate(nn.Module):
     """Channel attention (SE): ``x * sigmoid(fc(relu(fc(mean(x)))))``, as 1x1 convolutions."""
 
     def __init__(self, width: int, reduction: int) -> None:
@@ -110,16 +111,16 @@ class Gate(nn.Module):
 class Student(nn.Module):
     """Dense fusion, and with ``kind="final"`` two pooling modules after the trunk."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: KDFusionShape) -> None:
         super().__init__()
         w = shape.width
         self.base1, self.base2 = conv3(6, w), conv3(w, w)
         self.down1, self.down2 = conv3(w, w, stride=2), conv3(w, w, stride=2)
-        self.trunk = nn.ModuleList([ResidualBlock(w) for _ in range(BLOCKS)])
+        self.trunk = nn.ModuleList([ResidualBlock(w) for _ in range(ATTENTION_BLOCKS)])
         modules = [MixedPooling(w, shape.pools) for _ in range(2)] if shape.kind == "final" else []
         self.pooling = nn.Sequential(*modules)
         self.up1, self.up2 = double(w, w, shape.up_kernel), double(2 * w, w, shape.up_kernel)
-        self.gate = Gate(2 * w, shape.reduction)
+        self.gate = AttentionGate(2 * w, shape.reduction)
         self.recon, self.out = conv3(2 * w, w), conv3(w, 3)
         initialise(self, 0.0, self.out)
 
@@ -170,7 +171,7 @@ class AttentionGroup(nn.Module):
 class LumaStudent(nn.Module):
     """KDDN on luminance: two frames' Y in, one Y out; chroma is the back stage's."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: KDFusionShape) -> None:
         super().__init__()
         w = shape.width
         self.down1, self.down2 = conv3(2, w, stride=2), conv3(w, w, stride=2)
@@ -197,7 +198,7 @@ def _trunk(blocks: nn.ModuleList, x: Tensor) -> list[Tensor]:
     taps = []
     for number, block in enumerate(blocks, 1):
         x = block(x)
-        if number in TAPS:
+        if number in DISTILLED_BLOCKS:
             taps.append(x)
     return taps
 
@@ -233,7 +234,7 @@ def spec(preset: str) -> ModelSpec:
             inputs=(TensorSpec("picture"),),
             outputs=(TensorSpec("picture_hat"),),
             kind="reconstruction",
-            halo=4 * 2 * BLOCKS + 16,
+            halo=4 * 2 * ATTENTION_BLOCKS + 16,
             multiple=4,
         )
     if chosen.kind == "luma":
@@ -246,7 +247,7 @@ def spec(preset: str) -> ModelSpec:
             outputs=(luma("fused_y"),),
             halo=None,
             multiple=4,
-            longest=LONGEST,
+            longest=KDFUSION_LONGEST,
             front=StageSpec("luma"),
             back=StageSpec("chroma"),
         )
@@ -258,6 +259,6 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("fused"),),
         halo=None,
         multiple=4 * max(chosen.pools) if chosen.kind == "final" else 4,
-        longest=LONGEST,
+        longest=KDFUSION_LONGEST,
         back=StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}),
     )

@@ -22,7 +22,7 @@ from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 
-class Shape(TypedDict):
+class LRLShape(TypedDict):
     """Arguments of :class:`LRLNet`."""
 
     width: int
@@ -30,19 +30,19 @@ class Shape(TypedDict):
     batch_norm: bool
 
 
-PRESETS: Mapping[str, Shape] = MappingProxyType(
+PRESETS: Mapping[str, LRLShape] = MappingProxyType(
     {
-        "lrl-8": Shape(width=64, depth=8, batch_norm=False),
-        "lrl-8-w32": Shape(width=32, depth=8, batch_norm=False),
-        "lrl-mobile": Shape(width=24, depth=6, batch_norm=False),
-        "lrl-3": Shape(width=64, depth=3, batch_norm=False),
-        "lrl-23": Shape(width=64, depth=23, batch_norm=True),
+        "lrl-8": LRLShape(width=64, depth=8, batch_norm=False),
+        "lrl-8-w32": LRLShape(width=32, depth=8, batch_norm=False),
+        "lrl-mobile": LRLShape(width=24, depth=6, batch_norm=False),
+        "lrl-3": LRLShape(width=64, depth=3, batch_norm=False),
+        "lrl-23": LRLShape(width=64, depth=23, batch_norm=True),
     }
 )
 """``lrl-8`` is the default, ``lrl-mobile`` the one for drones and small phones; ``lrl-3`` computes
 what the sister paper's released code does, ``lrl-23`` what it evidently meant."""
 
-ALIASES: Mapping[str, str] = MappingProxyType({"lrl": "lrl-8"})
+_ALIASES: Mapping[str, str] = MappingProxyType({"lrl": "lrl-8"})
 
 
 class LRLNet(nn.Module):
@@ -105,19 +105,19 @@ class LRLNet(nn.Module):
 
 def build(preset: str) -> LRLNet:
     """The network of a preset, initialised, without trained weights."""
-    return LRLNet(**preset_named(PRESETS, ALIASES.get(preset, preset)))
+    return LRLNet(**preset_named(PRESETS, _ALIASES.get(preset, preset)))
 
 
 def spec(preset: str) -> ModelSpec:
     """What the rest of the program needs to know: tensors, halo, front and back stages."""
-    short = next((alias for alias, name in ALIASES.items() if name == preset), preset)
+    short = next((alias for alias, name in _ALIASES.items() if name == preset), preset)
     return ModelSpec(
         name=short,
         task="repair the exposure interpolated between two frames (LRL)",
         frames=("under", "over"),
         inputs=(TensorSpec("y0"),),
         outputs=(TensorSpec("y_hat"),),
-        halo=preset_named(PRESETS, ALIASES.get(preset, preset))["depth"],
+        halo=preset_named(PRESETS, _ALIASES.get(preset, preset))["depth"],
         residual="y0",
         kind="interpolation",
         # 8-bit levels, so that quantising the network's input costs nothing.

@@ -34,7 +34,7 @@ def load_checkpoint(module: nn.Module, path: Path, preset: str | None = None) ->
         made_for = metadata.get("preset")
         if preset is not None and made_for != preset:
             raise WeightsError(f"{path} is a pruned {made_for}; expected weights of {preset}")
-        fit(module, state)
+        fit_widths(module, state)
     load_weights(module, state, str(path))
 
 
@@ -66,7 +66,7 @@ def save_pruned(module: nn.Module, path: Path, preset: str, ratio: float) -> Non
     write_file(path, save(state, {"preset": preset, PRUNED: f"{ratio:.4f}"}))
 
 
-def fit(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+def fit_widths(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Narrow the layers of ``module`` to the shapes in ``state``; its values are not loaded.
 
     A ``state`` that is no narrowing of ``module`` (other names, something wider, another kernel)

@@ -20,14 +20,14 @@ from edgeexpo.models.layers import conv3, double, initialise
 from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
-SLOPE = 0.2
+TWOPHASE_SLOPE = 0.2
 
-LONGEST = 256
+TWOPHASE_LONGEST = 256
 """Longest side at which a picture is seen whole, as scenes were in training."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class TwoPhaseShape:
     """Widths of a preset.
 
     Attributes:
@@ -48,16 +48,16 @@ class Shape:
     intermediate: str = "unet"
 
 
-FULL = Shape(width=64, attention=64, growth=32, layers=5, blocks=3)
-MOBILE = Shape(width=32, attention=32, growth=16, layers=3, blocks=2)
+FULL = TwoPhaseShape(width=64, attention=64, growth=32, layers=5, blocks=3)
+MOBILE = TwoPhaseShape(width=32, attention=32, growth=16, layers=3, blocks=2)
 
-PRESETS: Mapping[str, Shape] = MappingProxyType(
+PRESETS: Mapping[str, TwoPhaseShape] = MappingProxyType(
     {
         "twophase-mobile": MOBILE,
         "twophase-full": FULL,
-        "twophase-unet-mobile": Shape(width=32),
-        "twophase-unet-full": Shape(width=64),
-        "twophase-mean-mobile": Shape(0, 32, 16, 3, 2, intermediate="mean"),
+        "twophase-unet-mobile": TwoPhaseShape(width=32),
+        "twophase-unet-full": TwoPhaseShape(width=64),
+        "twophase-mean-mobile": TwoPhaseShape(0, 32, 16, 3, 2, intermediate="mean"),
     }
 )
 """``-unet-`` is phase 1 alone, ``-mean-`` phase 2 on the mean of the frames."""
@@ -76,8 +76,8 @@ class UNet(nn.Module):
         self.up2, self.d2 = double(4 * b, 2 * b, 4), conv3(4 * b, 2 * b)
         self.up1, self.d1 = double(2 * b, b, 4), conv3(2 * b, b)
         self.out = conv3(b, 3)
-        self.activation = nn.LeakyReLU(SLOPE)
-        initialise(self, SLOPE, self.out)
+        self.activation = nn.LeakyReLU(TWOPHASE_SLOPE)
+        initialise(self, TWOPHASE_SLOPE, self.out)
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
         """Two Nx3xHxW frames, sRGB in [0,1], H and W multiples of 4, to one of the same kind."""
@@ -116,7 +116,7 @@ class Attention(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.second = conv3(2 * width, 2 * width), conv3(2 * width, width)
-        self.activation = nn.LeakyReLU(SLOPE)
+        self.activation = nn.LeakyReLU(TWOPHASE_SLOPE)
 
     def forward(self, frame: Tensor, intermediate: Tensor) -> Tensor:
         """Two NxCxHxW features to the weighted ``frame``."""
@@ -135,8 +135,8 @@ class AMNet(nn.Module):
         self.dense = nn.ModuleList([DenseBlock(width, growth, layers) for _ in range(blocks)])
         self.squeeze = nn.Conv2d(blocks * width, width, 1)
         self.body, self.tail, self.out = conv3(width, width), conv3(width, width), conv3(width, 3)
-        self.activation = nn.LeakyReLU(SLOPE)
-        initialise(self, SLOPE, self.out)
+        self.activation = nn.LeakyReLU(TWOPHASE_SLOPE)
+        initialise(self, TWOPHASE_SLOPE, self.out)
 
     def forward(self, under: Tensor, intermediate: Tensor, over: Tensor) -> Tensor:
         """Three Nx3xHxW pictures, sRGB in [0,1], to one of the same kind."""
@@ -153,9 +153,9 @@ class AMNet(nn.Module):
 
 
 class TwoPhase(nn.Module):
-    """Both phases in one network, or one of them, by its :class:`Shape`."""
+    """Both phases in one network, or one of them, by its :class:`TwoPhaseShape`."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: TwoPhaseShape) -> None:
         super().__init__()
         self.phase1 = UNet(shape.width) if shape.intermediate == "unet" else None
         self.phase2 = (
@@ -193,6 +193,6 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("fused"),),
         halo=None,
         multiple=4,
-        longest=LONGEST,
+        longest=TWOPHASE_LONGEST,
         back=StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}),
     )

@@ -16,7 +16,7 @@ from edgeexpo.spec import ModelSpec
 if TYPE_CHECKING:
     import torch
 
-Shape = TypeVar("Shape")
+_Shape = TypeVar("_Shape")
 
 SYSTEMS = {
     "lrl": ("lrl-8", "lrl-mobile", "lrl-8-w32", "lrl-3", "lrl-23"),
@@ -140,7 +140,7 @@ def _module(preset: str) -> Any:
     return importlib.import_module(ENTRIES[preset])
 
 
-def preset_named(presets: Mapping[str, Shape], name: str) -> Shape:
+def preset_named(presets: Mapping[str, _Shape], name: str) -> _Shape:
     """The shape of the preset called ``name``, for the module that defines a system.
 
     Raises:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.parity.cases import PHOTOGRAPH
-from edgeexpo.parity.metrics.pictures import BEST_PSNR, psnr
-from edgeexpo.parity.metrics.tones import STEPS
+from edgeexpo.parity.metrics.pictures import psnr
+from edgeexpo.parity.metrics.tones import CODE_STEPS
 from edgeexpo.parity.verdict import ArtifactParity
 
 
@@ -41,6 +42,6 @@ def _worst(first: ArtifactParity, second: ArtifactParity) -> dict[str, float]:
 
 def _difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return 0.0, STEPS, STEPS
-    steps = np.abs(first - second) * STEPS
+        return 0.0, CODE_STEPS, CODE_STEPS
+    steps = np.abs(first - second) * CODE_STEPS
     return psnr(first, second), float(steps.max()), float(np.percentile(steps, 99))

@@ -19,7 +19,7 @@ from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.golden import Device, read_golden
 from edgeexpo.parity.metrics.pictures import psnr
-from edgeexpo.parity.probes import SIDE, SWAPPED, brackets, is_noise, larger, probes
+from edgeexpo.parity.probes import PROBE_SIDE, SWAPPED, bracket_probes, is_noise, larger, probes
 from edgeexpo.progress import track
 from edgeexpo.runtime.stages import front
 from edgeexpo.spec import ModelSpec
@@ -81,7 +81,7 @@ def program_cases(
     work = [(PHOTOGRAPH, s) for s in samples] + [
         (RELATION if s.name == SWAPPED else PROBE, s) for s in generated
     ]
-    from edgeexpo.parity.reference import ProgramReference, describe  # brings torch
+    from edgeexpo.parity.reference import ProgramReference, describe_device  # brings torch
 
     run = ProgramReference(bundle, "reference.pt2", device)
     quantized = None
@@ -96,7 +96,7 @@ def program_cases(
         expected_integer = None if quantized is None else seen(spec, quantized(inputs))
         cases.append(Case(name, kind, inputs, expected, expected_integer, sample))
     check_ranges(spec, cases)
-    return cases, describe(device)
+    return cases, describe_device(device)
 
 
 def own_name(photograph: Sample, taken: Container[str]) -> str:
@@ -119,7 +119,7 @@ def refuse_noise(samples: Sequence[Sample]) -> None:
 def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
     frames = len(spec.frames)
     between = frames > 1 and sum(t.size is None for t in spec.inputs) == frames
-    related = sized(spec, size, brackets) if between else []
+    related = sized(spec, size, bracket_probes) if between else []
     beyond = [larger(frames, size)] if tiled(spec, size) else []
     return [*sized(spec, size, probes), *related, *beyond]
 
@@ -128,7 +128,7 @@ def sized(
     spec: ModelSpec, size: tuple[int, int], make: Callable[[int, int], list[Sample]]
 ) -> list[Sample]:
     """Generated pictures for a network exported at ``size``, as it takes them: with tiles of
-    :data:`edgeexpo.parity.probes.SIDE`, else of its own size.
+    :data:`edgeexpo.parity.probes.PROBE_SIDE`, else of its own size.
 
     Args:
         spec: The model.
@@ -136,7 +136,7 @@ def sized(
         make: Given the number of frames and a side, the pictures.
     """
     if tiled(spec, size):
-        return make(len(spec.frames), SIDE)
+        return make(len(spec.frames), PROBE_SIDE)
     return [cropped(picture, size) for picture in make(len(spec.frames), max(size))]
 
 

@@ -27,9 +27,9 @@ from edgeexpo.parity.cases import (
     seen,
 )
 from edgeexpo.parity.gates import overridden
-from edgeexpo.parity.isolation import open_engine
+from edgeexpo.parity.isolation import open_lab_engine
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
-from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure, psnr, tones
+from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure_pictures, psnr, tones
 from edgeexpo.parity.metrics.relations import seam, tile_borders
 from edgeexpo.parity.probe_relations import relations
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
@@ -139,7 +139,7 @@ def _run(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> _Run:
     blank = ArtifactParity(artifact.file, artifact.target, artifact.precision, "unverified")
     path = bundle.file(artifact.file)
     try:
-        engine = open_engine(artifact.target, path, spec)
+        engine = open_lab_engine(artifact.target, path, spec)
     except MissingDependencyError as error:
         return _Run(dataclasses.replace(blank, error=str(error)), cases)
     except EngineError as error:
@@ -237,7 +237,7 @@ def rows_of(
 def _row(spec: ModelSpec, artifact: Artifact, case: Case, output: np.ndarray) -> dict[str, Any]:
     identity = case.inputs[spec.residual] if spec.residual is not None else None
     row: dict[str, Any] = {"name": case.name, "kind": case.kind}
-    row |= measure(case.reference, output, identity, hdr=spec.kind == "hdr")
+    row |= measure_pictures(case.reference, output, identity, hdr=spec.kind == "hdr")
     finite = bool(np.isfinite(output).all())
     if all(np.ptp(value) < FLAT for value in case.inputs.values()):
         row = {name: value for name, value in row.items() if name not in OF_VARIATION}

@@ -59,7 +59,7 @@ BETWEEN_PICTURES: Mapping[str, float] = MappingProxyType(
 FLAT_SHIFT = 2.55 * 3
 """Steps of luma by which a flat area may be off whose bound in colour is a CIEDE2000 of 3."""
 
-EXACT: Mapping[str, float] = MappingProxyType(
+FLOAT_BOUNDS: Mapping[str, float] = MappingProxyType(
     {"border_excess": 0.25, "color_cast": 0.25, "contrast_change": 0.25, "luminance_shift": 0.25}
 )
 """Bounds on what rounding does not move, for fp32: a quarter of a step, which nobody sees."""
@@ -112,7 +112,9 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
             *_int8(residual, hdr),
         )
     metric, bound = ("max_abs", 1e-4) if precision == "fp32" else ("psnr", 60.0)
-    exact = {name: bound * (HALF if precision == "fp16" else 1) for name, bound in EXACT.items()}
+    exact = {
+        name: bound * (HALF if precision == "fp16" else 1) for name, bound in FLOAT_BOUNDS.items()
+    }
     probes = {name: bound for name, bound in exact.items() if name not in OF_PHOTOGRAPHS}
     return (*_naming(exact, probes), *_both({metric: bound}, {metric: bound}))
 
@@ -187,6 +189,6 @@ def overridden(gates: Iterable[Gate], overrides: Sequence[Gate]) -> tuple[Gate, 
     return (*(gate for gate in gates if subject(gate) not in replaced), *overrides)
 
 
-def holds(gate: Gate, value: float) -> bool:
+def gate_holds(gate: Gate, value: float) -> bool:
     """Whether a value respects the bound; of signed metrics its magnitude."""
     return gate.holds(abs(value) if ALL[gate.metric].signed else value)

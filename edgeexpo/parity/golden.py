@@ -17,12 +17,11 @@ from edgeexpo.bundle.files import digest, staged
 from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import BundleError, MissingDependencyError
+from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.writing import write_file
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden/inputs.safetensors", "golden/outputs.safetensors"
 GOLDEN_DEVICE = "golden/device.json"
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _OPENER = "edgeexpo.parity.isolation:open_there"
 _idle: list[Worker] = []
 
 
-def open_engine(
+def open_lab_engine(
     target: str,
     path: Path,
     spec: ModelSpec,
@@ -53,7 +53,7 @@ def open_engine(
     worker = _worker()
     with _ended_by_errors(worker):
         name = worker.load(target, path, spec, options, limit, _OPENER)
-    return IsolatedEngine(worker, name, limit)
+    return LabEngine(worker, name, limit)
 
 
 def _worker() -> Worker:
@@ -86,7 +86,7 @@ def open_there(
     return verification_engine(target, path, spec, options)
 
 
-class IsolatedEngine:
+class LabEngine:
     """An engine that lives in a :class:`Worker` of the lab."""
 
     def __init__(self, worker: Worker, name: str, limit: float) -> None:
@@ -95,7 +95,7 @@ class IsolatedEngine:
         self._limit = limit
 
     def load(self, path: Path) -> None:
-        """Refused: :func:`open_engine` has loaded it."""
+        """Refused: :func:`open_lab_engine` has loaded it."""
         raise EngineError(f"{self.name} is loaded; open another engine for {path}")
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
-from edgeexpo.imaging.samples import SPREAD, Sample
+from edgeexpo.imaging.samples import EV_SPREAD, Sample
 
-SIDE = 256
+PROBE_SIDE = 256
 """Height and width of a probe, in pixels."""
 
 _FEWEST_BLOCKS, _FLAT, _UNRELATED = 24, 1e-6, 0.2
@@ -24,7 +24,7 @@ LARGER = "larger-and-odd"
 """Probe of a size above the artefact's largest, and odd, so that tiles and reflection take part."""
 
 
-def probes(frame_count: int, side: int = SIDE) -> list[Sample]:
+def probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
     """Every probe of one exposure's picture, re-exposed without noise into frames, 8-bit codes.
 
     Args:
@@ -35,7 +35,7 @@ def probes(frame_count: int, side: int = SIDE) -> list[Sample]:
     return [_sample(name, picture, frame_count) for name, picture in pictures.items()]
 
 
-def brackets(frame_count: int, side: int = SIDE) -> list[Sample]:
+def bracket_probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
     """Probes of what is between frames: :data:`MOVING`, :data:`SWAPPED` and :data:`EQUAL`.
 
     Args:
@@ -44,7 +44,7 @@ def brackets(frame_count: int, side: int = SIDE) -> list[Sample]:
     """
     scene = _scene(side, side, seed=1)
     frames = []
-    for index, ev in enumerate(np.linspace(-SPREAD, SPREAD, frame_count)):
+    for index, ev in enumerate(np.linspace(-EV_SPREAD, EV_SPREAD, frame_count)):
         picture = scene.copy()
         left = side // 8 + index * side // (4 * frame_count)
         picture[side // 4 : side // 2, left : left + side // 4] = (0.7, 0.3, 0.2)
@@ -52,8 +52,8 @@ def brackets(frame_count: int, side: int = SIDE) -> list[Sample]:
         frames.append(_codes(linear_to_srgb(np.clip(linear * 2.0**ev, 0, 1))))
     still = (_codes(scene),) * frame_count
     return [
-        Sample(MOVING, tuple(frames), 2 * SPREAD),
-        Sample(SWAPPED, tuple(reversed(frames)), -2 * SPREAD),
+        Sample(MOVING, tuple(frames), 2 * EV_SPREAD),
+        Sample(SWAPPED, tuple(reversed(frames)), -2 * EV_SPREAD),
         Sample(EQUAL, still, 0.0),
     ]
 
@@ -128,7 +128,7 @@ def _sample(name: str, picture: np.ndarray, count: int) -> Sample:
     if count == 1:
         return Sample(name, (_codes(picture),), None)
     linear = srgb_to_linear(picture)
-    evs = np.linspace(-SPREAD, SPREAD, count)
+    evs = np.linspace(-EV_SPREAD, EV_SPREAD, count)
     frames = tuple(_codes(linear_to_srgb(np.clip(linear * 2.0**ev, 0, 1))) for ev in evs)
     return Sample(name, frames, float(evs[-1] - evs[0]), picture)
 

@@ -11,9 +11,9 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity.cases import own_name, sized
 from edgeexpo.parity.golden import Golden
-from edgeexpo.parity.probes import SIDE, probes
+from edgeexpo.parity.probes import PROBE_SIDE, probes
 from edgeexpo.parity.referee import Ruling, referee
-from edgeexpo.parity.reference import ProgramReference, describe
+from edgeexpo.parity.reference import ProgramReference, describe_device
 from edgeexpo.progress import track
 from edgeexpo.runtime.stages import front
 from edgeexpo.runtime.tiling import fits_whole
@@ -40,7 +40,7 @@ def record(
         frames = [_middle(frame, bundle) for frame in sample.frames]
         inputs[name] = front(spec, frames, sample.ev)
         outputs[name] = run(inputs[name])
-    return Golden(inputs, outputs, describe(device), tuple(s.name for s in generated))
+    return Golden(inputs, outputs, describe_device(device), tuple(s.name for s in generated))
 
 
 def recorded_probes(bundle: Bundle) -> list[Sample]:
@@ -69,8 +69,8 @@ def compared_with_cpu(bundle: Bundle, golden: Golden) -> tuple[Golden, Ruling]:
 
 def _middle(frame: np.ndarray, bundle: Bundle) -> np.ndarray:
     manifest = bundle.manifest
-    whole = (fits_whole(SIDE, SIDE, a.sizes) for a in manifest.artifacts)
-    if manifest.model.halo is None and (SIDE % manifest.model.multiple or not all(whole)):
+    whole = (fits_whole(PROBE_SIDE, PROBE_SIDE, a.sizes) for a in manifest.artifacts)
+    if manifest.model.halo is None and (PROBE_SIDE % manifest.model.multiple or not all(whole)):
         return frame
-    top, left = (max(0, (side - SIDE) // 2) for side in frame.shape[:2])
-    return frame[top : top + SIDE, left : left + SIDE]
+    top, left = (max(0, (side - PROBE_SIDE) // 2) for side in frame.shape[:2])
+    return frame[top : top + PROBE_SIDE, left : left + PROBE_SIDE]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.provenance import processor
+from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
@@ -23,8 +23,6 @@ DEVICES = ("cuda", "mps", "xpu", "cpu")
 """Kinds of device that run a reference, as torch names them."""
 
 REFERENCES = ("auto", *DEVICES, "golden")
-
-Arrays = Mapping[str, np.ndarray]
 
 
 class ProgramReference:
@@ -171,7 +169,7 @@ def choose_device(reference: str) -> str:
     return reference
 
 
-def describe(device: str) -> Device:
+def describe_device(device: str) -> Device:
     """The device, and what decides its numbers, as a parity record gives them."""
     details = {"torch": torch.__version__, "flags": FLAGS}
     if device == "cuda":

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
-from edgeexpo.parity.gates import holds
+from edgeexpo.parity.gates import gate_holds
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
-from edgeexpo.parity.metrics.pictures import ALL, SHIFTS, total, worst
+from edgeexpo.parity.metrics.pictures import ALL, SHIFT_METRICS, total, worst
 from edgeexpo.spec import Gate
 
 MEANINGS: Mapping[str, Mapping[float, str]] = {
@@ -109,7 +109,7 @@ class ParityReport:
         }
 
 
-Found = Mapping[str, Mapping[str, float]]
+GateResult = Mapping[str, Mapping[str, float]]
 """Metrics by statistic, under the names that gates use."""
 
 
@@ -125,7 +125,7 @@ def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]
 
 def failed_gates(
     gates: Sequence[Gate],
-    found: Found,
+    found: GateResult,
     floor: float | None,
     rows: Sequence[Mapping[str, Any]] = (),
     names: Callable[[str, str, float], bool] = lambda *_: True,
@@ -163,7 +163,7 @@ def failed_gates(
 
 
 def _broken(
-    gates: Sequence[Gate], found: Found, floor: float | None
+    gates: Sequence[Gate], found: GateResult, floor: float | None
 ) -> Iterator[tuple[Gate, str, float]]:
     for gate in gates:
         key = f"{gate.metric}_quantized" if gate.reference == "quantized" else gate.metric
@@ -172,13 +172,13 @@ def _broken(
                 continue
             gate = dataclasses.replace(gate, bound=floor + gate.bound)
         value = found[gate.statistic].get(key)
-        if value is not None and not holds(gate, value):
+        if value is not None and not gate_holds(gate, value):
             yield gate, key, value
 
 
 def _most(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
     """The photograph on which a signed metric is furthest from zero."""
-    having = [r for r in rows if r["kind"] == PHOTOGRAPH and key in r and key in SHIFTS]
+    having = [r for r in rows if r["kind"] == PHOTOGRAPH and key in r and key in SHIFT_METRICS]
     return [max(having, key=lambda r: abs(r[key]))["name"]] if having else []
 
 

@@ -20,7 +20,7 @@ from edgeexpo.program.source import find_source
 from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange, TensorSpec
 
-SMALLEST_SIDE = 16
+SMALLEST_CAPTURE_SIDE = 16
 """Smallest height or width of a dynamic program, in pixels (rounded up to the multiple)."""
 
 _REWRITES = (remove_identities, real_bounds, matrix_contractions)
@@ -97,7 +97,7 @@ def capture(
             values of its input; the message names the user's line.
     """
     size = next((s.size for s in inputs if s.size and all(t.size for t in inputs)), size)
-    check_size(size, multiple)
+    check_capture_size(size, multiple)
     module = module.eval()
     check_forward(module, _examples(inputs, size))
     labels = tuple(s.name for s in outputs)
@@ -136,18 +136,18 @@ def at_one_size(program: Program) -> Program:
 
 def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
     """Bounds for a dynamic program of at most ``size``."""
-    low = max(multiple, -(-SMALLEST_SIDE // multiple) * multiple)
+    low = max(multiple, -(-SMALLEST_CAPTURE_SIDE // multiple) * multiple)
     return SizeRange(
         largest=size, smallest=(min(low, size[0]), min(low, size[1])), multiple=multiple
     )
 
 
-def check_size(size: tuple[int, int], multiple: int) -> None:
+def check_capture_size(size: tuple[int, int], multiple: int) -> None:
     """Raise :class:`ModuleError` unless both sides are positive multiples of ``multiple``."""
-    if any(s < max(multiple, SMALLEST_SIDE) or s % multiple for s in size):
+    if any(s < max(multiple, SMALLEST_CAPTURE_SIDE) or s % multiple for s in size):
         raise ModuleError(
             f"size is {size[0]}x{size[1]}; expected a height and width of at least "
-            f"{max(multiple, SMALLEST_SIDE)} in multiples of {multiple}"
+            f"{max(multiple, SMALLEST_CAPTURE_SIDE)} in multiples of {multiple}"
         )
 
 

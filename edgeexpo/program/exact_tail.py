@@ -7,13 +7,13 @@ from collections import Counter
 import torch
 from torch.fx import GraphModule, Node
 
-WEIGHTED = ("conv", "linear", "addmm", "matmul", "mm", "bmm")
+WEIGHTED_OPERATORS = ("conv", "linear", "addmm", "matmul", "mm", "bmm")
 """Operators that multiply by weights or by another tensor's channels, by how their name begins."""
 
 
 def is_weighted(node: Node) -> bool:
     """True for convolutions, transposed convolutions and matrix products."""
-    return node.op == "call_function" and _operator(node).startswith(WEIGHTED)
+    return node.op == "call_function" and _operator(node).startswith(WEIGHTED_OPERATORS)
 
 
 def exact_tail(module: GraphModule) -> set[Node]:

@@ -29,7 +29,7 @@ class UnfitError(Exception):
     """A rule does not cover this use of its operator."""
 
 
-def unknown(follower: Follower, node: Node) -> Any:
+def unknown_operator(follower: Follower, node: Node) -> Any:
     """Keep the operands whole, and what becomes of them."""
     place = node_source(node)
     name = str(node.target).removeprefix("aten.").partition(".")[0]
@@ -38,14 +38,14 @@ def unknown(follower: Follower, node: Node) -> Any:
         follower.fix(source, reason)
     value = node.meta.get("val")
     if isinstance(value, (list, tuple)):
-        made: Any = [follower.fresh(count(part)) for part in value]
+        made: Any = [follower.fresh(count_of(part)) for part in value]
     else:
-        made = follower.fresh(count(value))
+        made = follower.fresh(count_of(value))
     follower.fix_labels(made, reason)
     return made
 
 
-def count(value: Any) -> int:
+def count_of(value: Any) -> int:
     """Channels of a tensor; one where it has no such axis."""
     shape = getattr(value, "shape", ())
     return int(shape[CHANNEL]) if len(shape) > CHANNEL else 1
@@ -76,7 +76,7 @@ def _same(follower: Follower, node: Node) -> Labels:
 
 def _pointwise(follower: Follower, node: Node) -> Labels:
     """With broadcasting: what has one channel, or none, does not tie the others' together."""
-    rank, number = _rank(node), count(node.meta["val"])
+    rank, number = _rank(node), count_of(node.meta["val"])
     if rank <= CHANNEL:
         raise UnfitError
     made: Labels | None = None
@@ -196,7 +196,7 @@ def _over_places(position: int) -> Rule:
 
 
 def _expansion(follower: Follower, node: Node) -> Labels:
-    x, number = follower.channels(node.args[0]), count(node.meta["val"])
+    x, number = follower.channels(node.args[0]), count_of(node.meta["val"])
     if _rank(node) != _rank(node.args[0]):
         raise UnfitError
     return x if len(x) == number else follower.constant(number)

@@ -29,9 +29,9 @@ from edgeexpo.pruning.channel_rules import (
     Labels,
     Rule,
     UnfitError,
-    count,
+    count_of,
     item,
-    unknown,
+    unknown_operator,
 )
 
 Axis = tuple[str, int]
@@ -152,13 +152,13 @@ class Follower:
     def _follow(self, node: Node) -> Any:
         schema = getattr(node.target, "_schema", None)
         name = "" if schema is None else schema.name.removeprefix("aten::")
-        rule = item if node.target is operator.getitem else self._rules.get(name, unknown)
+        rule = item if node.target is operator.getitem else self._rules.get(name, unknown_operator)
         try:
             labels = rule(self, node)
         except UnfitError:
-            return unknown(self, node)
-        fits = not isinstance(labels, np.ndarray) or len(labels) == count(node.meta["val"])
-        return labels if fits else unknown(self, node)
+            return unknown_operator(self, node)
+        fits = not isinstance(labels, np.ndarray) or len(labels) == count_of(node.meta["val"])
+        return labels if fits else unknown_operator(self, node)
 
     def _place(self, node: Node) -> None:
         shape = tuple(node.meta["val"].shape)

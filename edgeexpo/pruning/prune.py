@@ -65,7 +65,7 @@ class Pruned:
         return 1 - self.macs_after / self.macs_before
 
 
-def prune(
+def prune_module(
     module: nn.Module,
     examples: tuple[Tensor, ...],
     *,

@@ -28,7 +28,7 @@ PATIENCE, ENOUGH = 5, 0.005
 ASIDE = 4
 """Every fourth picture is kept aside to judge by."""
 
-Inputs = tuple[Tensor, ...]
+NetworkInputs = tuple[Tensor, ...]
 Weights = list[Tensor]
 
 
@@ -41,7 +41,7 @@ class _Case:
 
 
 def reconstruct(
-    narrowed: nn.Module, whole: nn.Module, kept: Kept, pictures: Sequence[Inputs]
+    narrowed: nn.Module, whole: nn.Module, kept: Kept, pictures: Sequence[NetworkInputs]
 ) -> dict[str, float]:
     """Adapt the weights of ``narrowed``, in place, from the input to the output.
 
@@ -94,7 +94,7 @@ def _together(cases: Sequence[_Case]) -> list[_Case]:
     ]
 
 
-def _in_order(module: nn.Module, picture: Inputs) -> Counter[str]:
+def _in_order(module: nn.Module, picture: NetworkInputs) -> Counter[str]:
     """How often each convolution and linear layer is called, in the order of the first calls."""
     called: list[str] = []
 
@@ -138,7 +138,7 @@ class _SeenAll(Exception):  # noqa: N818 - no error
 
 
 def _calls(
-    module: nn.Module, layer: nn.Module, picture: Inputs, times: int
+    module: nn.Module, layer: nn.Module, picture: NetworkInputs, times: int
 ) -> list[tuple[Tensor, Tensor]]:
     """(input, result) of the ``times`` calls of a layer; what follows them is not computed."""
     found: list[tuple[Tensor, Tensor]] = []

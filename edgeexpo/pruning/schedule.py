@@ -68,7 +68,7 @@ def schedule(
         scores: Importance of every block's units.
         ratio: Share of the multiply-accumulates; ``None`` removes only what ``fixed`` says.
         scope: What the steps are ordered by.
-        multiple: See :func:`edgeexpo.pruning.prune.prune`.
+        multiple: See :func:`edgeexpo.pruning.prune.prune_module`.
         fixed: Block -> units that stay, decided elsewhere.
         changes: Measured, for ``"sensitivity"``.
 

@@ -26,7 +26,7 @@ def step_changes(
         network: In eval mode; it is not changed.
         channels: Its channels.
         scores: Importance of every block's units: the best stay.
-        multiple: See :func:`edgeexpo.pruning.prune.prune`.
+        multiple: See :func:`edgeexpo.pruning.prune.prune_module`.
         pictures: Inputs, NCHW each.
 
     Raises:

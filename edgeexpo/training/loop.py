@@ -20,7 +20,7 @@ from edgeexpo.progress import note, track
 from edgeexpo.training.batches import batch, validation
 from edgeexpo.training.curves import write_curves
 from edgeexpo.training.objectives import OBJECTIVES, Helpers, Objective
-from edgeexpo.training.recipes import Recipe
+from edgeexpo.training.recipes import TrainingRecipe
 from edgeexpo.training.store import Store
 from edgeexpo.writing import write_file
 
@@ -37,7 +37,7 @@ class Training:
     mean weights every :data:`VALIDATE_STEPS`.
     """
 
-    recipe: Recipe
+    recipe: TrainingRecipe
     objective: Objective
     network: nn.Module
     mean: nn.Module
@@ -49,7 +49,7 @@ class Training:
     validated: list[tuple[int, float]] = dataclasses.field(default_factory=list)
 
 
-def begin(recipe: Recipe, start: Mapping[str, Tensor], device: torch.device) -> Training:
+def begin(recipe: TrainingRecipe, start: Mapping[str, Tensor], device: torch.device) -> Training:
     """A training at step 0, from the recipe's seed and, where names agree, from ``start``.
 
     Raises:
@@ -67,7 +67,7 @@ def begin(recipe: Recipe, start: Mapping[str, Tensor], device: torch.device) -> 
 
 
 def training_of(
-    network: nn.Module, recipe: Recipe, objective: Objective, device: torch.device
+    network: nn.Module, recipe: TrainingRecipe, objective: Objective, device: torch.device
 ) -> Training:
     """A training of ``network``, which is on ``device``, at step 0."""
     optimizer = torch.optim.AdamW(
@@ -78,7 +78,7 @@ def training_of(
     return Training(recipe, objective, network, copy.deepcopy(network).eval(), optimizer, device)
 
 
-def _check(recipe: Recipe, network: nn.Module) -> None:
+def _check(recipe: TrainingRecipe, network: nn.Module) -> None:
     if recipe.crop > recipe.scene_size:
         raise UsageError(
             f"crops of {recipe.crop} do not fit scenes of {recipe.scene_size}; lower --crop"
@@ -135,7 +135,9 @@ def train(
     return training
 
 
-def batch_at(step: int, store: Store, recipe: Recipe, objective: Objective) -> dict[str, Tensor]:
+def batch_at(
+    step: int, store: Store, recipe: TrainingRecipe, objective: Objective
+) -> dict[str, Tensor]:
     """The batch of one step of a recipe; see :func:`edgeexpo.training.batches.batch`."""
     return batch(
         store,
@@ -180,7 +182,7 @@ def validate(training: Training, store: Store, helpers: Helpers) -> None:
     training.validated.append((training.step, float(loss)))
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
+def learning_rate(recipe: TrainingRecipe, step: int) -> float:
     """Linear warm-up, then a cosine down to a hundredth of the peak."""
     done = step / recipe.steps
     if done < recipe.warm_up:

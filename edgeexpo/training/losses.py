@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SSIM_WINDOW = 11
+LOSS_SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
 
@@ -34,7 +34,7 @@ def structure_loss(predicted: Tensor, truth: Tensor, ssim_weight: float = 0.5) -
         ssim_weight: The slides give none; 0.5.
     """
     absolute = torch.mean(torch.abs(predicted - truth))
-    return absolute + ssim_weight * (1 - ssim(predicted, truth))
+    return absolute + ssim_weight * (1 - ssim_loss_map(predicted, truth))
 
 
 def summed_loss(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def distillation_loss(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
     return torch.stack([torch.mean(torch.abs(s - t.detach())) for s, t in pairs]).sum()
 
 
-def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
+def ssim_loss_map(predicted: Tensor, truth: Tensor) -> Tensor:
     """Mean SSIM, 11x11 Gaussian window of sigma 1.5, valid positions only, data range 1.
 
     Wang et al., TIP 2004; constants 0.01 and 0.03.
@@ -84,8 +84,8 @@ def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
         truth: The same.
     """
     channels = predicted.shape[1]
-    axis = torch.arange(SSIM_WINDOW, dtype=predicted.dtype, device=predicted.device)
-    window = torch.exp(-((axis - SSIM_WINDOW // 2) ** 2) / (2 * SSIM_SIGMA**2))
+    axis = torch.arange(LOSS_SSIM_WINDOW, dtype=predicted.dtype, device=predicted.device)
+    window = torch.exp(-((axis - LOSS_SSIM_WINDOW // 2) ** 2) / (2 * SSIM_SIGMA**2))
     window = window / window.sum()
 
     def blurred(x: Tensor) -> Tensor:

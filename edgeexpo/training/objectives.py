@@ -18,7 +18,7 @@ from edgeexpo.training.perceptual import Perceptual
 LUMA = (0.299, 0.587, 0.114)
 """BT.601, as in the runtime's ``luma`` stage."""
 
-STRUCTURE = 0.5
+STRUCTURE_WEIGHT = 0.5
 """Weight of ``1 - SSIM`` in the students' loss where there is no VGG19."""
 
 IMITATION = 10.0
@@ -97,7 +97,7 @@ def _absolute(output: Tensor, truth: Tensor) -> Tensor:
 
 
 def _structure(output: Tensor, truth: Tensor) -> Tensor:
-    return losses.structure_loss(output, truth, STRUCTURE)
+    return losses.structure_loss(output, truth, STRUCTURE_WEIGHT)
 
 
 def _interpolation() -> Objective:
@@ -175,13 +175,13 @@ def _reconstruction() -> Objective:
 def _distilled() -> Objective:
     """Students: L1 + 0.1 distillation + 0.05 perceptual, half of the batch on random pairs.
 
-    Without VGG19 an SSIM term stands in for the perceptual one (:data:`STRUCTURE`): with L1 alone
-    short runs stay soft.
+    Without VGG19 an SSIM term stands in for the perceptual one (:data:`STRUCTURE_WEIGHT`): with L1
+    alone short runs stay soft.
     """
 
     def loss(network: nn.Module, batch: Batch, helpers: Helpers) -> Tensor:
         fused, taps = _with_features(network, *_pair(batch))
-        structure = STRUCTURE if helpers.perceptual is None else 0.0
+        structure = STRUCTURE_WEIGHT if helpers.perceptual is None else 0.0
         total = losses.structure_loss(fused, batch["truth"], structure)
         total = total + _distance_of_features(taps, batch["truth"], helpers)
         return total + helpers.distance(fused, batch["truth"], 0.05)
@@ -193,10 +193,10 @@ def _distilled_luma() -> Objective:
     """The baseline: the same on luminance, without perceptual term; the teacher sees it as grey."""
 
     def inputs(batch: Batch) -> tuple[Tensor, ...]:
-        return tuple(luma(frame) for frame in _pair(batch))
+        return tuple(luma_of_tensor(frame) for frame in _pair(batch))
 
     def truth(batch: Batch) -> Tensor:
-        return luma(batch["truth"])
+        return luma_of_tensor(batch["truth"])
 
     def loss(network: nn.Module, batch: Batch, helpers: Helpers) -> Tensor:
         wanted = truth(batch)
@@ -207,13 +207,13 @@ def _distilled_luma() -> Objective:
     return Objective("fusion", _BRACKET, inputs, truth, _structure, loss, permute=False)
 
 
-def luma(picture: Tensor) -> Tensor:
+def luma_of_tensor(picture: Tensor) -> Tensor:
     """Nx3xHxW, sRGB-encoded, to Nx1xHxW: Y of BT.601, full range."""
     weights = picture.new_tensor(LUMA).view(1, 3, 1, 1)
     return (picture * weights).sum(dim=1, keepdim=True)
 
 
-def rgb_to_lab(picture: Tensor) -> Tensor:
+def rgb_to_lab_tensor(picture: Tensor) -> Tensor:
     """Nx3xHxW, sRGB in [0,1], to CIE Lab (D65) in the network's scale: L/50-1, a/128, b/128."""
     linear = torch.where(
         picture <= 0.04045, picture / 12.92, ((picture.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
@@ -240,7 +240,7 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
         "distilled": _distilled(),
         "distilled-luma": _distilled_luma(),
         "correction-rgb": _correction(lambda picture: picture),
-        "correction-lab": _correction(rgb_to_lab),
+        "correction-lab": _correction(rgb_to_lab_tensor),
         "expansion": _expansion(),
     }
 )

@@ -19,7 +19,7 @@ from edgeexpo.models.weights import read_weights
 CHANNELS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
 """VGG19 up to conv5_1; 0 is a max pool."""
 
-TAPS = (1, 6, 11, 20, 29)
+VGG_TAPS = (1, 6, 11, 20, 29)
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
@@ -68,7 +68,7 @@ class Perceptual(nn.Module):
         x, y = ((p - self.mean) / self.deviation for p in (predicted, truth))
         for index, layer in enumerate(self.features):
             x, y = layer(x), layer(y)
-            if index in TAPS:
-                weight = self.layer_weights[TAPS.index(index)]
+            if index in VGG_TAPS:
+                weight = self.layer_weights[VGG_TAPS.index(index)]
                 total = total + weight * torch.mean(torch.abs(x - y))
         return total

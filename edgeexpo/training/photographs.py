@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.progress import note
 
-Picture = npt.NDArray[np.float32]
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png")
 KEPT = 64
 """Photographs that stay in memory."""
 
@@ -27,7 +25,7 @@ class Photographs(Mapping[str, Picture]):
     """
 
     def __init__(self, folder: Path, wanted: Callable[[str], bool]) -> None:
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTOGRAPH_SUFFIXES)
         self._files = {p.stem: p for p in files if wanted(p.stem)}
         self._kept: collections.OrderedDict[str, Picture] = collections.OrderedDict()
         self.damaged: list[str] = []

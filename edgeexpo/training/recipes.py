@@ -12,7 +12,7 @@ from edgeexpo.models import zoo
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """A training run, without its data.
 
     Attributes:
@@ -56,9 +56,11 @@ class Recipe:
     full: str = "Adam, batch 8, 256x256 crops, 200 epochs of a full data set on a GPU"
 
 
-_PHASE = Recipe("", "two-phase", steps=1200, batch=4, crop=128)
-_STUDENT = Recipe("", "distilled", steps=2000, batch=4, crop=128, teacher="kdfusion-teacher-mobile")
-_CORRECTION = Recipe(
+_PHASE = TrainingRecipe("", "two-phase", steps=1200, batch=4, crop=128)
+_STUDENT = TrainingRecipe(
+    "", "distilled", steps=2000, batch=4, crop=128, teacher="kdfusion-teacher-mobile"
+)
+_CORRECTION = TrainingRecipe(
     "",
     "correction-rgb",
     steps=4500,
@@ -67,7 +69,7 @@ _CORRECTION = Recipe(
     scene_size=128,
     full="Adam 2e-4, batch 64, 100 epochs of 17,675 photographs (Exposure-Errors) on a GPU",
 )
-_EXPANSION = Recipe(
+_EXPANSION = TrainingRecipe(
     "",
     "expansion",
     steps=1000,
@@ -76,7 +78,7 @@ _EXPANSION = Recipe(
     full="Adam 7e-5, batch 12, 10,000 epochs of the authors' radiance maps on a GPU",
 )
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
+RECIPES: Mapping[str, TrainingRecipe] = MappingProxyType(
     {
         recipe.preset: recipe
         for recipe in (
@@ -120,7 +122,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             dataclasses.replace(_EXPANSION, preset="expandnet-noglobal-mobile"),
             dataclasses.replace(_EXPANSION, preset="expandnet-nodilated-mobile"),
             dataclasses.replace(_EXPANSION, preset="expandnet-nolocal-mobile"),
-            Recipe(
+            TrainingRecipe(
                 "lrl-mobile",
                 "interpolation",
                 steps=12000,
@@ -129,7 +131,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 scenes=600,
                 clip=0.1,
             ),
-            Recipe(
+            TrainingRecipe(
                 "lrl-8",
                 "interpolation",
                 steps=4000,
@@ -144,7 +146,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
-def recipe(name: str) -> Recipe:
+def recipe(name: str) -> TrainingRecipe:
     """The recipe of a preset or alias.
 
     Raises:

@@ -15,7 +15,7 @@ from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.training import loop
 from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
 from edgeexpo.training.perceptual import Perceptual
-from edgeexpo.training.recipes import Recipe
+from edgeexpo.training.recipes import TrainingRecipe
 from edgeexpo.training.scenes import read_sources
 from edgeexpo.training.store import Store, make
 from edgeexpo.training.widening import widened
@@ -48,7 +48,7 @@ class Settings:
     save_seconds: float = loop.SAVE_SECONDS
 
 
-def run(recipe: Recipe, settings: Settings) -> loop.Training:
+def run(recipe: TrainingRecipe, settings: Settings) -> loop.Training:
     """Train ``recipe`` to its end, going on from where ``settings.output`` stands.
 
     Raises:
@@ -57,18 +57,18 @@ def run(recipe: Recipe, settings: Settings) -> loop.Training:
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    device = choose_device(settings.device)
+    device = training_device(settings.device)
     training = loop.begin(recipe, _start(recipe, settings), device)
     loop.resume(training, settings.output)
     helpers = _helpers(recipe, settings, device)
-    store = scenes(recipe, settings)
+    store = training_scenes(recipe, settings)
     return loop.train(training, store, settings.output, helpers, settings.save_seconds)
 
 
 def imitate(
     teacher: nn.Module,
     student: nn.Module,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     settings: Settings,
     others: Sequence[tuple[Tensor, ...]] = (),
     *,
@@ -91,17 +91,17 @@ def imitate(
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    device = choose_device(settings.device)
+    device = training_device(settings.device)
     student = student.requires_grad_(True).to(device)
     own = OBJECTIVES[recipe.objective]
     objective = imitation(own, teacher.to(device).eval(), others, exact=exact)
     training = loop.training_of(student, recipe, objective, device)
     loop.resume(training, settings.output)
-    store = scenes(recipe, settings)
+    store = training_scenes(recipe, settings)
     return loop.train(training, store, settings.output, Helpers(), settings.save_seconds)
 
 
-def scenes(recipe: Recipe, settings: Settings) -> Store:
+def training_scenes(recipe: TrainingRecipe, settings: Settings) -> Store:
     """The recipe's scenes, made or completed."""
     kind = OBJECTIVES[recipe.objective].scenes
     parent = settings.scenes or settings.output / "scenes"
@@ -116,7 +116,7 @@ def scenes(recipe: Recipe, settings: Settings) -> Store:
     )
 
 
-def choose_device(name: str) -> torch.device:
+def training_device(name: str) -> torch.device:
     """``auto`` is the accelerator when there is one, else the CPU.
 
     Raises:
@@ -133,14 +133,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _start(recipe: Recipe, settings: Settings) -> Mapping[str, Tensor]:
+def _start(recipe: TrainingRecipe, settings: Settings) -> Mapping[str, Tensor]:
     if recipe.start is None and settings.start is None:
         return {}
     state = _state(recipe.start, settings.start, "--start")
     return widened(recipe.preset, state)
 
 
-def _helpers(recipe: Recipe, settings: Settings, device: torch.device) -> Helpers:
+def _helpers(recipe: TrainingRecipe, settings: Settings, device: torch.device) -> Helpers:
     perceptual = None if settings.vgg is None else Perceptual(settings.vgg).to(device)
     if recipe.teacher is None:
         return Helpers(None, perceptual)

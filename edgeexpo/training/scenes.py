@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging import response
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.camera import Camera
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.imaging.fusion import exposure_fusion
@@ -26,15 +27,10 @@ from edgeexpo.imaging.mef_ssim import MefReference
 from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.tonemap import drago, mantiuk, reinhard
 from edgeexpo.training.photographs import Photographs
-from edgeexpo.training.synthesis import (
-    Picture,
-    interpolation_pair,
-    radiance_maps,
-    random_view,
-)
+from edgeexpo.training.synthesis import interpolation_pair, radiance_maps, random_view
 
-Scene = Mapping[str, npt.NDArray[Any]]
-Maker = Callable[["Sources", int, np.random.Generator], Scene]
+SceneArrays = Mapping[str, npt.NDArray[Any]]
+Maker = Callable[["Sources", int, np.random.Generator], SceneArrays]
 
 STACK = 9
 """Exposures of the dense stack whose fusion is the target of fusion networks."""
@@ -48,7 +44,7 @@ CORRECTION_EVS = (-1.5, -1.0, 0.0, 1.0, 1.5)
 WELL_EXPOSED = 0.4
 """Share of correction scenes without an error: with the data set's fifth, networks spoil them."""
 
-HEADROOM = 16.0
+RADIANCE_HEADROOM = 16.0
 """Radiance at which the fixed-range target of LDR->HDR saturates, over that of a white pixel."""
 
 
@@ -127,7 +123,7 @@ def part(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
     return resize(picture[top : top + side, left : left + side], (size, size))
 
 
-def interpolation(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
+def interpolation(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
     """``y0`` as the runtime's front stage gives it, and the exact exposure half way (LRL).
 
     Half of the scenes are photographs: scaled down, they have texture as fine as noise, which
@@ -137,7 +133,7 @@ def interpolation(sources: Sources, size: int, rng: np.random.Generator) -> Scen
     return {"y0": _sixteen(y0), "truth": _sixteen(truth)}
 
 
-def fusion(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
+def fusion(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
     """The ends of a bracket 4 to 8 EV wide, and the best fusion of its dense stack.
 
     ``truth`` is the best of {Mertens, Reinhard, Drago, Mantiuk} by MEF-SSIM against the noiseless
@@ -172,7 +168,7 @@ def best_fusion(stack: Sequence[Picture], radiance: Picture) -> Picture:
     return candidates[int(np.argmax(scores))]
 
 
-def correction(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
+def correction(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
     """A well-exposed picture and the same one exposed by one of :data:`CORRECTION_EVS`.
 
     The response is sRGB both ways, as in the Exposure-Errors data. Photographs are well exposed as
@@ -195,13 +191,14 @@ def correction(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
     return {"picture": _eight(picture), "truth": _eight(truth)}
 
 
-def expansion(sources: Sources, size: int, rng: np.random.Generator) -> Scene:
-    """One 8-bit picture of a radiance map, and the radiance over :data:`HEADROOM` times white."""
+def expansion(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
+    """One 8-bit picture of a radiance map, and the radiance over :data:`RADIANCE_HEADROOM` times
+    white."""
     radiance = sources.view(size, rng)
     exposure = rng.uniform(-0.5, 2.0)
     camera = Camera.random(rng)
     picture = camera.shoot(radiance, exposure, rng)
-    relative = np.clip(radiance * 2.0**exposure / HEADROOM, 0, 1)
+    relative = np.clip(radiance * 2.0**exposure / RADIANCE_HEADROOM, 0, 1)
     return {"picture": _eight(picture), "truth": relative.astype(np.float16)}
 
 

@@ -14,7 +14,7 @@ from edgeexpo.errors import UsageError
 from edgeexpo.progress import track
 from edgeexpo.training.scenes import MAKERS, Sources
 
-BLOCK = 16
+STORE_BLOCK = 16
 """Scenes between two notes of progress."""
 
 
@@ -54,7 +54,7 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
             if name not in maps:
                 maps[name] = _open(folder / f"{name}.npy", (count, *tensor.shape), tensor.dtype)
             maps[name][index] = tensor
-        if (index + 1) % BLOCK == 0 or index + 1 == count:
+        if (index + 1) % STORE_BLOCK == 0 or index + 1 == count:
             for array in maps.values():
                 array.flush()
             partial = state.with_suffix(".partial")

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.camera import Camera
 from edgeexpo.imaging.interpolation import intermediate
 from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.progress import note
-
-Picture = npt.NDArray[np.float32]
 
 HELD_OUT = ("lab", "hall", "bridge", "blender_city", "sunset")
 """Maps that are for evaluation only."""
@@ -30,7 +28,7 @@ _TRIES = 20
 
 
 @dataclass(frozen=True)
-class Bracket:
+class ShotBracket:
     """Two frames and the truth between them, each HxWx3 float32 in [0, 1]."""
 
     under: Picture
@@ -114,11 +112,11 @@ def random_view(radiance: Picture, size: int, rng: np.random.Generator) -> Pictu
 
 def shoot_bracket(
     radiance: Picture, ev: float, rng: np.random.Generator, camera: Camera | None = None
-) -> Bracket:
+) -> ShotBracket:
     """Photograph ``radiance`` at -ev/2 and +ev/2, by default with a random camera; the truth is
     at 0."""
     camera = camera or Camera.random(rng)
-    return Bracket(
+    return ShotBracket(
         camera.shoot(radiance, -ev / 2, rng),
         camera.shoot(radiance, ev / 2, rng),
         camera.expose(radiance, 0.0),
@@ -155,7 +153,7 @@ def interpolation_pair(radiance: Picture, rng: np.random.Generator) -> tuple[Pic
     return y0, bracket.truth
 
 
-def _front(bracket: Bracket, rng: np.random.Generator) -> Picture:
+def _front(bracket: ShotBracket, rng: np.random.Generator) -> Picture:
     draw = rng.random()
     if draw < 1 / 8:
         return intermediate(bracket.under, bracket.over, ev=None, levels=255)
@@ -164,6 +162,6 @@ def _front(bracket: Bracket, rng: np.random.Generator) -> Picture:
     return intermediate(bracket.under, bracket.over, ev=bracket.ev, levels=255)
 
 
-def _ideal(bracket: Bracket) -> Picture:
+def _ideal(bracket: ShotBracket) -> Picture:
     table = bracket.camera.table
     return intermediate(bracket.under, bracket.over, ev=bracket.ev, response=table, levels=255)

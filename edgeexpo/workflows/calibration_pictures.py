@@ -19,7 +19,7 @@ CALIBRATION_SIDE = 256
 """Calibration pictures are at most this high and wide: histograms need pixels, not resolution."""
 
 
-MOST = 16
+MOST_PICTURES = 16
 """Pictures of a folder that are used; more hardly change a range."""
 
 BINS = 32
@@ -56,7 +56,7 @@ def picture_size(network: Network, program: Program) -> tuple[int, int]:
     return height, width
 
 
-def representative(found: Sequence[Sample], most: int = MOST) -> list[Sample]:
+def representative(found: Sequence[Sample], most: int = MOST_PICTURES) -> list[Sample]:
     """The few pictures that together cover tones and colours best; the same ones every time.
 
     The darkest and the brightest picture come first, since near-black and blown frames hold the

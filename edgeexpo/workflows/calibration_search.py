@@ -18,7 +18,14 @@ from edgeexpo.parity.metrics.pictures import delta_e_p99, psnr
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import note, status
 from edgeexpo.quantization.ptq import tensors
-from edgeexpo.quantization.variants import NNCF, RANGES, Calibration, Variant, adapted, parse
+from edgeexpo.quantization.variants import (
+    NNCF,
+    RANGES,
+    Calibration,
+    Variant,
+    adapted,
+    parse_variant,
+)
 from edgeexpo.workflows.calibration_pictures import network_inputs
 from edgeexpo.workflows.networks import Network
 
@@ -47,7 +54,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Row:
+class VariantScore:
     """One variant's result.
 
     Attributes:
@@ -63,7 +70,7 @@ class Row:
     skipped: str | None = None
 
 
-class Judge:
+class PictureJudge:
     """Compares simulated programs with the float network on some pictures.
 
     Args:
@@ -103,8 +110,8 @@ class Comparison:
         pictures: Names of the pictures that they were judged on.
     """
 
-    rows: tuple[Row, ...]
-    best: Row
+    rows: tuple[VariantScore, ...]
+    best: VariantScore
     graph: GraphModule
     pictures: tuple[str, ...]
 
@@ -124,7 +131,7 @@ class Comparison:
         return self.best.score.total - max(others) if others else None
 
 
-def compare(calibration: Calibration, judge: Judge, names: Sequence[str] = ()) -> Comparison:
+def compare(calibration: Calibration, judge: PictureJudge, names: Sequence[str] = ()) -> Comparison:
     """Make variants, judge each and keep the best.
 
     Args:
@@ -139,21 +146,21 @@ def compare(calibration: Calibration, judge: Judge, names: Sequence[str] = ()) -
     """
     search = _Search(calibration, judge)
     if names:
-        search.run([parse(name) for name in names])
+        search.run([parse_variant(name) for name in names])
     else:
         ranges = search.run(RANGES)
-        search.run([*adapted(ranges), parse(NNCF)])
+        search.run([*adapted(ranges), parse_variant(NNCF)])
     assert search.best is not None
     assert search.graph is not None
     return Comparison(tuple(search.rows), search.best, search.graph, judge.pictures)
 
 
 class _Search:
-    def __init__(self, calibration: Calibration, judge: Judge) -> None:
+    def __init__(self, calibration: Calibration, judge: PictureJudge) -> None:
         self._calibration = calibration
         self._judge = judge
-        self.rows: list[Row] = []
-        self.best: Row | None = None
+        self.rows: list[VariantScore] = []
+        self.best: VariantScore | None = None
         self.graph: GraphModule | None = None
 
     def run(self, variants: Sequence[Variant]) -> Variant:
@@ -167,23 +174,23 @@ class _Search:
                 self.best, self.graph = row, graph
         if self.best is None:
             raise ExportError(f"no calibration variant could be made; {self.rows[-1].skipped}")
-        return parse(self.best.variant)
+        return parse_variant(self.best.variant)
 
-    def _tried(self, variant: Variant) -> tuple[Row, GraphModule | None]:
+    def _tried(self, variant: Variant) -> tuple[VariantScore, GraphModule | None]:
         start = time.monotonic()
         try:
             graph = self._calibration.make(variant)
         except ExportError as error:
-            return Row(variant.name, None, time.monotonic() - start, str(error)), None
-        return Row(variant.name, self._judge(graph), time.monotonic() - start), graph
+            return VariantScore(variant.name, None, time.monotonic() - start, str(error)), None
+        return VariantScore(variant.name, self._judge(graph), time.monotonic() - start), graph
 
 
-def _total(row: Row) -> float:
+def _total(row: VariantScore) -> float:
     assert row.score is not None
     return row.score.total
 
 
-def _told(row: Row) -> str:
+def _told(row: VariantScore) -> str:
     if row.score is None:
         return f"{row.variant}: skipped, {row.skipped}"
     score = row.score

@@ -28,9 +28,9 @@ from edgeexpo.program.half import half
 from edgeexpo.program.source import graph_sources
 from edgeexpo.progress import status, track
 from edgeexpo.quantization import int8_weights
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.job import Formats, check_transfers
-from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS, Gate, ModelSpec, Recipe
+from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS, ExportRecipe, Gate, ModelSpec
 from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import writing
@@ -133,7 +133,7 @@ def export_bundle(
             lower(programs[p], target, network.spec.name, staging)
             for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
         ]
-        recipe = Recipe(
+        recipe = ExportRecipe(
             model=model,
             targets=tuple(chosen),
             precisions=tuple(precisions),
@@ -200,10 +200,12 @@ def _programs(
     if "fp16" in precisions:
         programs["fp16"] = half(program)
     if "int8" in precisions and learnt is not None:
-        programs["int8"] = int8_weights.quantized_by(program, int8_weights.read(learnt))
+        programs["int8"] = int8_weights.quantized_by(
+            program, int8_weights.read_int8_weights(learnt)
+        )
     elif "int8" in precisions:
         fed = track(pictures, "Calibrating")
-        programs["int8"] = quantize(program, network_inputs(spec, fed), kept)
+        programs["int8"] = quantize_program(program, network_inputs(spec, fed), kept)
     return programs
 
 

@@ -26,7 +26,7 @@ from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.progress import status, track
 from edgeexpo.spec import SizeRange, to_json
 
-ENGINES = {
+ENGINE_NAMES = {
     "onnx": "onnxruntime",
     "executorch": "executorch",
     "coreml": "coreml",
@@ -85,7 +85,7 @@ def _contenders(bundle: Bundle, args: argparse.Namespace, threads: int) -> list[
             continue
         note = _unmeasurable(artifact, args.target)
         if note is None:
-            check_size(artifact, picture)
+            check_bench_size(artifact, picture)
         path = bundle.file(artifact.file)
         found.append(Contender(bundle, artifact, path, picture, threads, note))
     return found
@@ -117,7 +117,7 @@ def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
     return f"{package} is not installed"
 
 
-def check_size(artifact: Artifact, picture: tuple[int, int]) -> None:
+def check_bench_size(artifact: Artifact, picture: tuple[int, int]) -> None:
     """Refuse a picture size (height, width) that ``artifact`` does not accept as a whole.
 
     Raises:
@@ -141,7 +141,7 @@ def check_size(artifact: Artifact, picture: tuple[int, int]) -> None:
         )
 
 
-def measure(contenders: Sequence[Contender], runs: int) -> None:
+def measure_latency(contenders: Sequence[Contender], runs: int) -> None:
     """Fill in ``ms`` and ``peak_rss_mb`` of every contender; they take turns run by run.
 
     Raises:
@@ -226,7 +226,7 @@ def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
             {
                 "bundle": str(c.bundle.path),
                 "file": c.artifact.file if c.artifact else None,
-                "engine": ENGINES.get(c.target, c.target),
+                "engine": ENGINE_NAMES.get(c.target, c.target),
                 "target": c.artifact.target if c.artifact else None,
                 "precision": precision,
                 "size": list(c.size),

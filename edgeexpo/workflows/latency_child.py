@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def serve() -> int:
+def serve_timing() -> int:
     """Answer the parent on stdin and stdout until it closes them."""
     job = json.loads(sys.stdin.readline())
     with protected_stdout() as stream, quiet_libraries():
         try:
-            step = prepare(job)
+            step = prepare_step(job)
             _answer(stream, {"ready": True})
             for _ in sys.stdin:
                 started = time.perf_counter()
@@ -40,7 +40,7 @@ def serve() -> int:
     return 0
 
 
-def prepare(job: Mapping[str, Any]) -> Callable[[], object]:
+def prepare_step(job: Mapping[str, Any]) -> Callable[[], object]:
     """Load the job's program and return a function that runs it once on the same picture.
 
     Args:
@@ -104,4 +104,4 @@ def _answer(stream: TextIO, document: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(serve())
+    sys.exit(serve_timing())

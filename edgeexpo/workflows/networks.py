@@ -20,7 +20,7 @@ from edgeexpo.program.capture import Program, capture
 from edgeexpo.quantization import int8_weights
 from edgeexpo.spec import ModelSpec
 
-SIDE = 512
+DEFAULT_SIDE = 512
 """Default height and width of artefacts of a network that says none."""
 
 
@@ -85,12 +85,14 @@ def open_network(
         module = foreign.load_factory(model)
         if given is not None:
             load_weights(module, read_weights(given), str(given))
-        spec, side = foreign.describe(module, model, [foreign.parse_input(i) for i in inputs])
+        spec, side = foreign.describe_module(
+            module, model, [foreign.parse_input(i) for i in inputs]
+        )
         return Network(module, spec, side, given)
     if inputs:
         raise UsageError(f"--input is for foreign modules; {model} takes --size H,W")
     entry, module, path = loaded(model, given)
-    longest = entry.spec.longest or SIDE
+    longest = entry.spec.longest or DEFAULT_SIDE
     return Network(
         deployable(module),
         entry.spec,

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import MissingDependencyError
-from edgeexpo.workflows.sensitivity import Table
+from edgeexpo.workflows.sensitivity import SensitivityTable
 from edgeexpo.writing import writing
 
 
-def draw_sensitivity(path: Path, found: Table) -> None:
+def draw_sensitivity(path: Path, found: SensitivityTable) -> None:
     """Bars of PSNR on the worst picture for every operator, the costliest on top.
 
     Raises:

@@ -15,26 +15,26 @@ from edgeexpo.models.pruned_weights import save_pruned
 from edgeexpo.progress import status
 from edgeexpo.pruning.importance import Importance
 from edgeexpo.pruning.prune import Pruned
-from edgeexpo.pruning.reconstruction import Inputs
+from edgeexpo.pruning.reconstruction import NetworkInputs
 from edgeexpo.pruning.schedule import Scope
 from edgeexpo.pruning.sparsity import Sparse, sparsify
 from edgeexpo.training import loop
 from edgeexpo.training.objectives import OBJECTIVES
-from edgeexpo.training.recipes import Recipe, recipe
-from edgeexpo.training.run import Settings, imitate, scenes
+from edgeexpo.training.recipes import TrainingRecipe, recipe
+from edgeexpo.training.run import Settings, imitate, training_scenes
 from edgeexpo.workflows.networks import loaded
 from edgeexpo.workflows.pruned_networks import examples, narrower
 from edgeexpo.writing import check_file, write_file
 
-STEPS = 1000
-RATE = 3e-4
-BATCHES = 8
+RECOVERY_STEPS = 1000
+RECOVERY_RATE = 3e-4
+TAYLOR_BATCHES = 8
 """Batches that Taylor importance is taken from, and on which layers are reconstructed besides."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PrunedWeights:
-    """What :func:`pruned` made: the file, the pruning, and how it was trained afterwards.
+    """What :func:`prune` made: the file, the pruning, and how it was trained afterwards.
 
     ``steps`` is 0 and ``validation_loss`` ``None`` for weights that were not trained.
     """
@@ -45,7 +45,7 @@ class PrunedWeights:
     validation_loss: float | None
 
 
-def pruned(
+def prune(
     model: str,
     output: Path,
     *,
@@ -119,12 +119,12 @@ def pruned(
     return PrunedWeights(output, result, steps, loss)
 
 
-def sparse(
+def sparsify_weights(
     model: str, output: Path, *, ratio: float, weights: Path | None = None, force: bool = False
 ) -> Sparse:
     """Weights of a network of the zoo, the smallest of which are zero; nothing gets faster.
 
-    Args: as for :func:`pruned`; ``ratio`` is the share of the weights.
+    Args: as for :func:`prune`; ``ratio`` is the share of the weights.
 
     Raises:
         UsageError: Unknown model, bad weights or ratio.
@@ -140,13 +140,15 @@ def sparse(
     return made
 
 
-def pruning_recipe(preset: str) -> Recipe:
+def pruning_recipe(preset: str) -> TrainingRecipe:
     """The recipe of a preset's own training, shortened: the network has only to recover."""
-    return dataclasses.replace(recipe(preset), steps=STEPS, learning_rate=RATE, weight_decay=0.0)
+    return dataclasses.replace(
+        recipe(preset), steps=RECOVERY_STEPS, learning_rate=RECOVERY_RATE, weight_decay=0.0
+    )
 
 
-def _batches(plan: Recipe, settings: Settings) -> list[tuple[Inputs, Tensor]]:
+def _batches(plan: TrainingRecipe, settings: Settings) -> list[tuple[NetworkInputs, Tensor]]:
     """Inputs and truth of some batches of what the network will be trained on."""
-    store, objective = scenes(plan, settings), OBJECTIVES[plan.objective]
-    drawn = (loop.batch_at(step, store, plan, objective) for step in range(BATCHES))
+    store, objective = training_scenes(plan, settings), OBJECTIVES[plan.objective]
+    drawn = (loop.batch_at(step, store, plan, objective) for step in range(TAYLOR_BATCHES))
     return [(objective.inputs(batch), objective.truth(batch)) for batch in drawn]

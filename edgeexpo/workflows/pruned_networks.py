@@ -15,30 +15,30 @@ from edgeexpo.models import foreign, zoo
 from edgeexpo.models.pruned_weights import PRUNED, read_metadata
 from edgeexpo.progress import note, status
 from edgeexpo.pruning.importance import Importance, Losses
-from edgeexpo.pruning.prune import Pruned, prune
-from edgeexpo.pruning.reconstruction import Inputs, reconstruct
+from edgeexpo.pruning.prune import Pruned, prune_module
+from edgeexpo.pruning.reconstruction import NetworkInputs, reconstruct
 from edgeexpo.pruning.schedule import Scope
 from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.calibration_pictures import network_inputs
 from edgeexpo.workflows.networks import Network, open_network
 
-SIDE = 64
+PRUNING_SIDE = 64
 
 
-MIXED_SIDE = 256
+MIXED_PRUNING_SIDE = 256
 """Where one input has a size of its own, costs are compared at a size like its."""
 
 
-EXPOSURES = (1, 2, 3)
+EXPOSURE_SEEDS = (1, 2, 3)
 """Seeds of the photographs' exposures on which layers are reconstructed."""
 
 
-PIXELS = 1 << 21
-"""Of all those photographs together, unless :data:`FEWEST` have more: layers' inputs and results
-are held in memory."""
+MOST_PIXELS = 1 << 21
+"""Of all those photographs together, unless :data:`FEWEST_PICTURES` have more: layers' inputs and
+results are held in memory."""
 
 
-FEWEST = 4
+FEWEST_PICTURES = 4
 
 
 NEAR = 0.1
@@ -85,7 +85,7 @@ def narrower(
     importance: Importance = "magnitude",
     scope: Scope = "sensitivity",
     gradients: Losses | None = None,
-    pictures: Sequence[Inputs] = (),
+    pictures: Sequence[NetworkInputs] = (),
 ) -> Pruned:
     """A pruned network whose layers give what the whole one's gave, not yet trained.
 
@@ -93,21 +93,21 @@ def narrower(
     (:mod:`edgeexpo.pruning.reconstruction`) on them and on ``pictures``, inputs of the
     network, NxCxHxW each.
 
-    Args: the others as for :func:`edgeexpo.pruning.prune.prune`.
+    Args: the others as for :func:`edgeexpo.pruning.prune.prune_module`.
 
     Raises:
         UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients.
         ModuleError: ``forward`` fails or cannot be followed.
     """
     with status("Pruning"):
-        result = prune(
+        result = prune_module(
             module,
             examples(spec),
             ratio=ratio,
             importance=importance,
             scope=scope,
             gradients=gradients,
-            pictures=photographs(spec),
+            pictures=photograph_inputs(spec),
         )
     with status("Reconstructing layers"):
         take_over(result, module, spec, pictures)
@@ -115,7 +115,7 @@ def narrower(
 
 
 def take_over(
-    result: Pruned, whole: nn.Module, spec: ModelSpec, more: Sequence[Inputs] = ()
+    result: Pruned, whole: nn.Module, spec: ModelSpec, more: Sequence[NetworkInputs] = ()
 ) -> None:
     """Reconstruct the layers of a pruned network, in place, on the embedded photographs and more.
 
@@ -125,9 +125,9 @@ def take_over(
         spec: Of both.
         more: Inputs, NxCxHxW each.
     """
-    seen = [picture for seed in EXPOSURES for picture in photographs(spec, seed=seed)]
+    seen = [picture for seed in EXPOSURE_SEEDS for picture in photograph_inputs(spec, seed=seed)]
     pixels = max(tensor.shape[-2] * tensor.shape[-1] for tensor in seen[0])
-    seen = seen[:: max(1, -(-len(seen) // max(FEWEST, PIXELS // pixels)))]
+    seen = seen[:: max(1, -(-len(seen) // max(FEWEST_PICTURES, MOST_PIXELS // pixels)))]
     reconstruct(result.module, whole, result.kept, [*seen, *more])
 
 
@@ -144,11 +144,11 @@ def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
     """Inputs at whose size costs are counted: zeros, 1xCxHxW each."""
     sizes = {tensor.size for tensor in spec.inputs}
     mixed = None in sizes and len(sizes) > 1
-    size = (MIXED_SIDE, MIXED_SIDE) if mixed else _size(spec)
+    size = (MIXED_PRUNING_SIDE, MIXED_PRUNING_SIDE) if mixed else _size(spec)
     return tuple(torch.zeros(1, tensor.channels, *(tensor.size or size)) for tensor in spec.inputs)
 
 
-def photographs(
+def photograph_inputs(
     spec: ModelSpec, size: tuple[int, int] | None = None, seed: int = 1
 ) -> list[tuple[Tensor, ...]]:
     """The embedded photographs as the network's inputs, 1xCxHxW each.
@@ -167,5 +167,5 @@ def photographs(
 
 def _size(spec: ModelSpec) -> tuple[int, int]:
     """Height and width of pictures that pruning looks at."""
-    side = max(SIDE, spec.multiple)
+    side = max(PRUNING_SIDE, spec.multiple)
     return spec.fixed_size or (side, side)

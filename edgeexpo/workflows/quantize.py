@@ -17,19 +17,19 @@ from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.headroom import widen
 from edgeexpo.quantization.ptq import tensors
 from edgeexpo.quantization.simulation import PerPicture
-from edgeexpo.quantization.variants import Calibration, Variant, parse
-from edgeexpo.training.recipes import Recipe, recipe
+from edgeexpo.quantization.variants import Calibration, Variant, parse_variant
+from edgeexpo.training.recipes import TrainingRecipe, recipe
 from edgeexpo.training.run import Settings, imitate
 from edgeexpo.workflows.calibration_pictures import (
     calibration_samples,
     network_inputs,
     picture_size,
 )
-from edgeexpo.workflows.calibration_search import Comparison, Judge, compare
+from edgeexpo.workflows.calibration_search import Comparison, PictureJudge, compare
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import check_file
 
-METHODS = ("ptq", "qat")
+QUANTIZE_METHODS = ("ptq", "qat")
 
 QAT_STEPS = 400
 QAT_RATE = 2e-5
@@ -107,16 +107,16 @@ def quantize(
         "float_sha256": None if network.weights is None else digest(network.weights),
     }
     if method == "ptq":
-        judge = Judge(network, program, judged(network, program, calibration))
+        judge = PictureJudge(network, program, judged(network, program, calibration))
         found = compare(Calibration(program, pictures), judge, variants)
         facts |= {"variant": found.best.variant}
-        int8_weights.write(output, found.graph, facts)
+        int8_weights.write_int8_weights(output, found.graph, facts)
         return Quantized(output, facts, found)
     others = tensors(program, pictures)
     if start is None:
         graph = Calibration(program, pictures).make(chosen)
     else:
-        graph = int8_weights.simulated_by(program, int8_weights.read(start))
+        graph = int8_weights.simulated_by(program, int8_weights.read_int8_weights(start))
         if chosen.headroom:
             widen(graph, others)
     plan = dataclasses.replace(qat_recipe(network.preset or ""), **(changes or {}))
@@ -128,7 +128,7 @@ def quantize(
         "steps": training.step,
         "validation_loss": training.validated[-1][1],
     }
-    int8_weights.write(output, cast(PerPicture, training.mean).graph, facts)
+    int8_weights.write_int8_weights(output, cast(PerPicture, training.mean).graph, facts)
     return Quantized(output, facts)
 
 
@@ -136,13 +136,13 @@ def _checked(
     method: str, settings: Settings | None, variants: Sequence[str], start: Path | None
 ) -> Variant:
     """The variant that training starts from."""
-    if method not in METHODS:
-        raise UsageError(f"unknown method {method!r}; expected {' or '.join(METHODS)}")
+    if method not in QUANTIZE_METHODS:
+        raise UsageError(f"unknown method {method!r}; expected {' or '.join(QUANTIZE_METHODS)}")
     if method == "ptq" and start is not None:
         raise UsageError("--start is for training; leave it out, or take --method qat")
     if method == "qat" and settings is None:
         raise UsageError("QAT needs pictures to train on; give --data DIR")
-    found = [parse(name) for name in variants]
+    found = [parse_variant(name) for name in variants]
     if method == "qat" and len(found) > 1:
         raise UsageError(
             f"training starts from one variant, found {','.join(variants)}; expected one such as "
@@ -170,7 +170,7 @@ def judged(network: Network, program: Program, calibration: Path | None) -> list
     return unseen(frames, size) if calibration is None else samples(frames, None, size)
 
 
-def qat_recipe(preset: str) -> Recipe:
+def qat_recipe(preset: str) -> TrainingRecipe:
     """The recipe of a preset's own training, shortened: the network has only to adapt."""
     own = recipe(preset)
     return dataclasses.replace(own, steps=QAT_STEPS, learning_rate=QAT_RATE, weight_decay=0.0)

@@ -12,21 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.errors import ExportError
+from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.imaging.samples import samples
 from edgeexpo.parity.cases import seen
-from edgeexpo.parity.metrics.pictures import BEST_PSNR, psnr
+from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import status, track
 from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.sensitivity import (
-    Inputs,
-    Judge,
     Quality,
+    ScoreFunction,
     Sensitivity,
-    operators,
+    _Inputs,
     pruned_alone,
     quality,
     quantization_costs,
+    quantized_operators,
 )
 from edgeexpo.quantization.simulation import simulate
 from edgeexpo.spec import ModelSpec
@@ -40,7 +41,7 @@ from edgeexpo.workflows.pruned_networks import examples
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerCost:
     """One operator's row.
 
     Attributes:
@@ -55,7 +56,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Table:
+class SensitivityTable:
     """All operators of a network, the costliest first (worst picture when quantised alone).
 
     Attributes:
@@ -67,7 +68,7 @@ class Table:
     """
 
     model: str
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerCost, ...]
     everything: Quality
     pictures: tuple[str, ...]
     size: tuple[int, int]
@@ -82,7 +83,7 @@ def sensitivities(
     calibration: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
     ratio: float | None = None,
-) -> Table:
+) -> SensitivityTable:
     """Measure every weighted operator of a network, in torch, against its float output.
 
     Args:
@@ -98,15 +99,15 @@ def sensitivities(
         UsageError: Bad arguments, pictures, weights, module or ratio.
         ExportError: Nothing of the network can be quantised.
     """
-    return measure(open_network(model, size, weights, inputs), calibration, images, ratio)
+    return measure_layers(open_network(model, size, weights, inputs), calibration, images, ratio)
 
 
-def measure(
+def measure_layers(
     network: Network,
     calibration: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
     ratio: float | None = None,
-) -> Table:
+) -> SensitivityTable:
     """:func:`sensitivities` of an opened network."""
     spec = network.spec
     with status("Capturing the network"):
@@ -122,7 +123,7 @@ def measure(
         drawn = calibration_samples(network, program, source)
         _, graph = calibrated(program, network_inputs(spec, drawn))
     simulate(graph)
-    chosen = operators(program, graph)
+    chosen = quantized_operators(program, graph)
     if not chosen:
         raise ExportError("the network has no operator that can run in INT8")
     everything = quality(graph, pictures, judge)
@@ -131,10 +132,12 @@ def measure(
         (found,) = quantization_costs(graph, [operator], pictures, judge)
         made = narrow.get(operator.module)
         pruned = quality(made, pictures, judge) if isinstance(made, nn.Module) else None
-        layers.append(Layer(found, pruned, made if isinstance(made, str) else None))
+        layers.append(LayerCost(found, pruned, made if isinstance(made, str) else None))
     layers.sort(key=lambda row: (row.sensitivity.alone.worst, row.sensitivity.alone.mean))
     names = tuple(sample.name for sample in shown)
-    return Table(spec.name, tuple(layers), everything, names, picture_size(network, program))
+    return SensitivityTable(
+        spec.name, tuple(layers), everything, names, picture_size(network, program)
+    )
 
 
 def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Module | str]:
@@ -152,7 +155,7 @@ def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Mo
     return found
 
 
-def _judge(spec: ModelSpec, module: nn.Module, pictures: Sequence[Inputs]) -> Judge:
+def _judge(spec: ModelSpec, module: nn.Module, pictures: Sequence[_Inputs]) -> ScoreFunction:
     with torch.no_grad():
         expected = [_picture(spec, module(*inputs)) for inputs in pictures]
 

@@ -14,7 +14,7 @@ from edgeexpo.export.lowering import check_converters
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.pruned_weights import PRUNED, read_metadata
-from edgeexpo.parity.gates import holds as within
+from edgeexpo.parity.gates import gate_holds as within
 from edgeexpo.progress import note
 from edgeexpo.spec import Gate, ModelSpec
 from edgeexpo.workflows.networks import Network, open_network
@@ -24,7 +24,7 @@ from edgeexpo.workflows.tune_candidates import (
     Candidate,
     Keep,
     Timer,
-    Variant,
+    WeightSet,
     candidate,
     layers,
     path_of,
@@ -70,7 +70,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The result of a search.
 
     Attributes:
@@ -93,11 +93,11 @@ class Found:
     plain: Candidate
     reused: int
     failed: tuple[str, ...]
-    variants: dict[str, Variant]
+    variants: dict[str, WeightSet]
     size: tuple[int, int]
 
 
-def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> Found:
+def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
     """Measure candidates until their list ends; finished ones are taken from ``cache``.
 
     For each set of weights operators move to float one by one, first the one whose picture gains
@@ -173,10 +173,10 @@ def _judged(
     plan: Plan,
     bench: Bench,
     found: Sequence[Candidate],
-    variants: Sequence[Variant],
+    variants: Sequence[WeightSet],
     reused: int,
     failed: Sequence[str],
-) -> Found:
+) -> SearchResult:
     """Time the finalists again, together, and let those times decide."""
     plain = next(c for c in found if c.variant == variants[0].label and c.keep_float == ())
     within = [c for c in found if respects(plan, c)]
@@ -189,7 +189,7 @@ def _judged(
         for c, timing in zip(chosen.values(), timings, strict=True)
     }
     finalists = list(again.values())
-    return Found(
+    return SearchResult(
         candidates=tuple({c.key: again.get(c.key, c) for c in found}.values()),
         finalists=tuple(again),
         front=tuple(c.key for c in pareto(finalists)),
@@ -231,10 +231,10 @@ def choose(plan: Plan, found: Sequence[Candidate]) -> Candidate | None:
 
 def respects(plan: Plan, c: Candidate) -> bool:
     """True where all gates and budgets hold."""
-    return holds(plan, c) and fits(plan, c)
+    return candidate_holds(plan, c) and fits(plan, c)
 
 
-def holds(plan: Plan, c: Candidate) -> bool:
+def candidate_holds(plan: Plan, c: Candidate) -> bool:
     """True where all gates hold."""
     return all(within(gate, c.worst[gate.metric]) for gate in plan.gates)
 
@@ -246,7 +246,7 @@ def fits(plan: Plan, c: Candidate) -> bool:
     )
 
 
-def reachable(plan: Plan, found: Found) -> str:
+def reachable(plan: Plan, found: SearchResult) -> str:
     """What comes nearest to bounds that nothing respects, in one line."""
     bounds = [str(gate) for gate in plan.gates]
     bounds += [] if plan.max_ms is None else [f"{plan.max_ms:g} ms"]
@@ -254,7 +254,7 @@ def reachable(plan: Plan, found: Found) -> str:
     parts = [f"no candidate respects {', '.join(bounds)}"]
     finalists = [c for c in found.candidates if c.key in found.finalists]
     inside = [c for c in finalists if fits(plan, c)]
-    good = [c for c in finalists if holds(plan, c)]
+    good = [c for c in finalists if candidate_holds(plan, c)]
     if inside:
         parts.append(f"best within the budget: {_facts(max(inside, key=_psnr))}")
     if good:
@@ -267,40 +267,40 @@ def reachable(plan: Plan, found: Found) -> str:
     return "; ".join(parts)
 
 
-def _variants(plan: Plan) -> Iterator[Variant]:
+def _variants(plan: Plan) -> Iterator[WeightSet]:
     """The unpruned network first; weights that occur twice only once."""
     whole = open_network(plan.model, plan.size, plan.weights, plan.inputs)
     seen = set()
-    every = itertools.chain([Variant("unpruned", whole)], _given(plan), _shipped(plan, whole))
+    every = itertools.chain([WeightSet("unpruned", whole)], _given(plan), _shipped(plan, whole))
     for variant in every:
         if variant.digest not in seen:
             seen.add(variant.digest)
             yield variant
 
 
-def _shipped(plan: Plan, whole: Network) -> Iterator[Variant]:
+def _shipped(plan: Plan, whole: Network) -> Iterator[WeightSet]:
     if plan.weights is not None or whole.preset is None:
         return
     path = zoo.WEIGHTS / f"{whole.preset}.pruned.safetensors"
     if path.is_file():
         ratio = float(read_metadata(path)[PRUNED])
         network = open_pruned(plan.model, ratio, plan.size, None, plan.inputs)
-        yield Variant(f"pruned {ratio:.2f} (ships)", network, ratio)
+        yield WeightSet(f"pruned {ratio:.2f} (ships)", network, ratio)
 
 
-def _given(plan: Plan) -> Iterator[Variant]:
+def _given(plan: Plan) -> Iterator[WeightSet]:
     if plan.pruned and foreign.is_foreign(plan.model):
         raise UsageError("--pruned takes checkpoints of the zoo; for a foreign module give --prune")
     for path in plan.pruned:
         network = open_network(plan.model, plan.size, path, plan.inputs)
         alone = [p.name for p in plan.pruned].count(path.name) == 1
-        yield Variant(path.name if alone else str(path), network)
+        yield WeightSet(path.name if alone else str(path), network)
     for ratio in plan.ratios:
         network = open_pruned(plan.model, ratio, plan.size, plan.weights, plan.inputs)
-        yield Variant(f"pruned {ratio:g}", network, ratio)
+        yield WeightSet(f"pruned {ratio:g}", network, ratio)
 
 
-def _sets(bench: Bench, variant: Variant, most: int) -> Iterator[Keep]:
+def _sets(bench: Bench, variant: WeightSet, most: int) -> Iterator[Keep]:
     """Growing sets of operators in float: none, one, two, three, four, six, eight, twelve..."""
     if variant.network.int8 is not None:
         yield None

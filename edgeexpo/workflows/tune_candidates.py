@@ -19,10 +19,10 @@ from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.export.lowering import lower
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity.cases import seen
-from edgeexpo.parity.metrics.pictures import measure, worst
+from edgeexpo.parity.metrics.pictures import measure_pictures, worst
 from edgeexpo.program.capture import Program
 from edgeexpo.quantization import int8_weights
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.engines.base import open_engine
 from edgeexpo.runtime.stages import front
 from edgeexpo.runtime.tiling import run_tiled
@@ -30,7 +30,7 @@ from edgeexpo.spec import ModelSpec, from_json, to_json
 from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
 from edgeexpo.workflows.export import tool_versions
 from edgeexpo.workflows.networks import Network
-from edgeexpo.workflows.sensitivity import measure as measure_layers
+from edgeexpo.workflows.sensitivity import measure_layers as measure_layers
 from edgeexpo.writing import write_file, writing
 
 Keep = tuple[str, ...] | None
@@ -82,7 +82,7 @@ class Candidate:
         return f"{self.variant}, float: {', '.join(self.keep_float) or 'none'}"
 
 
-class Variant:
+class WeightSet:
     """One set of weights: captured when first needed.
 
     Args:
@@ -131,7 +131,7 @@ class Bench:
     calibration: Path | None
     images: Path | None
     shown: Sequence[Sample]
-    reference: Variant
+    reference: WeightSet
     timer: Timer
     place: str
 
@@ -147,7 +147,7 @@ class Bench:
             found.append(seen(spec, output[0].permute(1, 2, 0).contiguous().numpy()))
         return found
 
-    def key(self, variant: Variant, **facts: Any) -> str:
+    def key(self, variant: WeightSet, **facts: Any) -> str:
         """Digest of all that a result depends on."""
         everything = {
             "weights": variant.digest,
@@ -169,7 +169,7 @@ class Bench:
         return found.hexdigest()
 
 
-def layers(bench: Bench, variant: Variant) -> list[str]:
+def layers(bench: Bench, variant: WeightSet) -> list[str]:
     """Operators of a variant, first those whose picture gains most when they stay in float."""
     path = bench.cache / bench.key(variant, what="layers") / ORDER
     if path.is_file():
@@ -183,7 +183,7 @@ def layers(bench: Bench, variant: Variant) -> list[str]:
     return names
 
 
-def candidate(bench: Bench, variant: Variant, keep: Keep) -> tuple[Candidate, bool]:
+def candidate(bench: Bench, variant: WeightSet, keep: Keep) -> tuple[Candidate, bool]:
     """The candidate, and whether it was in the cache.
 
     Raises:
@@ -231,14 +231,14 @@ def _read(folder: Path) -> Candidate | None:
     return found if whole else None
 
 
-def _made(bench: Bench, variant: Variant, keep: Keep, key: str, folder: Path) -> Candidate:
+def _made(bench: Bench, variant: WeightSet, keep: Keep, key: str, folder: Path) -> Candidate:
     network, program = variant.network, variant.program
     if keep is None:
         assert network.int8 is not None
-        integer = int8_weights.quantized_by(program, int8_weights.read(network.int8))
+        integer = int8_weights.quantized_by(program, int8_weights.read_int8_weights(network.int8))
     else:
         pictures = calibration_samples(network, program, bench.calibration)
-        integer = quantize(program, network_inputs(network.spec, pictures), frozenset(keep))
+        integer = quantize_program(program, network_inputs(network.spec, pictures), frozenset(keep))
     artifact = lower(integer, bench.target, network.spec.name, folder)
     rows = _rows(bench, artifact, folder / artifact.file)
     (timing,) = bench.timer(network.spec, [(artifact, folder / artifact.file)], network.size)
@@ -261,7 +261,7 @@ def _rows(bench: Bench, artifact: Artifact, path: Path) -> list[dict[str, float]
             inputs = front(spec, sample.frames, sample.ev)
             output = run_tiled(run, inputs, spec.halo, artifact.sizes, spec.fixed_inputs)
             identity = inputs[spec.residual] if spec.residual is not None else None
-            rows.append(measure(expected, seen(spec, output), identity))
+            rows.append(measure_pictures(expected, seen(spec, output), identity))
     finally:
         engine.close()
     return rows

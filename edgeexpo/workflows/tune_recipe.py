@@ -16,11 +16,11 @@ from edgeexpo.spec import TARGETS, from_json, to_json
 from edgeexpo.workflows.pruned_networks import shipped_pruned
 from edgeexpo.writing import write_file
 
-FORMAT = "edgeexpo-recipe-1"
+RECIPE_FORMAT = "edgeexpo-recipe-1"
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedRecipe:
     """What to export, and what was measured of it.
 
     Paths are relative to the recipe's folder; a foreign model's file, to the working directory.
@@ -50,7 +50,7 @@ class Tuned:
     inputs: tuple[str, ...]
     measured: Mapping[str, Any]
     tools: Mapping[str, str]
-    format: str = FORMAT
+    format: str = RECIPE_FORMAT
 
     def arguments(self, folder: Path) -> dict[str, Any]:
         """Keyword arguments of :func:`edgeexpo.export_bundle`.
@@ -89,7 +89,7 @@ class Tuned:
             )
 
 
-def write(path: Path, recipe: Tuned) -> None:
+def write_recipe(path: Path, recipe: TunedRecipe) -> None:
     """Write ``recipe`` to ``path`` in one step.
 
     Raises:
@@ -98,8 +98,8 @@ def write(path: Path, recipe: Tuned) -> None:
     write_file(path, (json.dumps(to_json(recipe), indent=1, allow_nan=False) + "\n").encode())
 
 
-def read(path: Path) -> Tuned:
-    """Read a file of :func:`write`.
+def read_recipe(path: Path) -> TunedRecipe:
+    """Read a file of :func:`write_recipe`.
 
     Raises:
         UsageError: It is missing, or no recipe that this version reads.
@@ -112,12 +112,12 @@ def read(path: Path) -> Tuned:
     except ValueError as error:  # not UTF-8, or not JSON
         raise UsageError(f"{path} is not a recipe ({error}); {again}") from error
     found = data.get("format") if isinstance(data, dict) else None
-    if found != FORMAT:
+    if found != RECIPE_FORMAT:
         raise UsageError(
-            f"{path} is not a recipe: its format is {found!r}, not {FORMAT!r}; {again}"
+            f"{path} is not a recipe: its format is {found!r}, not {RECIPE_FORMAT!r}; {again}"
         )
     try:
-        recipe = from_json(Tuned, data)
+        recipe = from_json(TunedRecipe, data)
     except TypeError as error:
         raise UsageError(f"{path} is a damaged recipe ({error}); {again}") from error
     if recipe.target not in TARGETS:

@@ -29,7 +29,7 @@ from edgeexpo.spec import ModelSpec, to_json
 OPENER = "edgeexpo.runtime.engines.base:open_engine"
 """What opens an engine in the process, unless told otherwise."""
 
-ERRORS = {kind.__name__: kind for kind in (EngineError, MissingDependencyError)}
+ENGINE_ERRORS = {kind.__name__: kind for kind in (EngineError, MissingDependencyError)}
 """What an engine may raise and its process survives."""
 
 _LONGEST_LINE = 1 << 20
@@ -187,7 +187,7 @@ class Worker:
             raise self._nonsense() from error
         self._forget_speech()
         if kind is not None:
-            raise ERRORS.get(str(kind), EngineError)(message)
+            raise ENGINE_ERRORS.get(str(kind), EngineError)(message)
         return dict(answer)
 
     def _line(self, deadline: float) -> bytes:

@@ -19,7 +19,7 @@ from edgeexpo.runtime.engines.shared_arrays import SharedArrays
 from edgeexpo.spec import ModelSpec, from_json
 
 
-def serve(descriptor: int, lifeline: int, inputs: int, outputs: int) -> None:
+def serve_engine(descriptor: int, lifeline: int, inputs: int, outputs: int) -> None:
     """Answer requests until the other process closes its end.
 
     Args:

@@ -19,10 +19,10 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest, size_in_bytes, staged
 from edgeexpo.bundle.manifest import MANIFEST, Artifact, Manifest, write_manifest
 from edgeexpo.errors import BundleError, OutputError
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 
 SPEC = ModelSpec("lrl", "fusion", ("under", "over"), (TensorSpec("y0"),), (TensorSpec("y"),), 8)
-RECIPE = Recipe("lrl", ("onnx",), ("int8",), (64, 64), "embedded", (), {})
+RECIPE = ExportRecipe("lrl", ("onnx",), ("int8",), (64, 64), "embedded", (), {})
 SIZES = SizeRange((64, 64), (16, 16))
 
 

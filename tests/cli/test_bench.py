@@ -15,7 +15,7 @@ from edgeexpo.bundle.files import digest, size_in_bytes, staged
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.cli import bench, main
 from edgeexpo.errors import EngineError, UsageError
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 
 SPEC = ModelSpec("net", "test", ("y0",), (TensorSpec("y0"),), (TensorSpec("y"),), 1)
 SIZES = SizeRange((32, 48), (16, 16), multiple=2)
@@ -58,7 +58,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             artifact(staging / "net.int8.mlpackage", "coreml", "int8"),
         )
         files = {"reference.pt2": digest(staging / "reference.pt2")}
-        recipe = Recipe("net.py:Net", ("onnx",), ("fp32",), (16, 24), "", (), {})
+        recipe = ExportRecipe("net.py:Net", ("onnx",), ("fp32",), (16, 24), "", (), {})
         write_manifest(staging, Manifest(SPEC, recipe, artifacts, files, {}))
     return folder
 

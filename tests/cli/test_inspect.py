@@ -20,7 +20,7 @@ from edgeexpo.bundle.files import digest, size_in_bytes, staged
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.cli import main
 from edgeexpo.inspection import contents
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 
 
 class Net(torch.nn.Module):
@@ -214,7 +214,7 @@ def test_what_nobody_reads_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     spec = ModelSpec("lrl", "fusion", ("under", "over"), (TensorSpec("y0"),), (TensorSpec("y"),), 8)
-    recipe = Recipe("lrl", ("onnx",), ("fp32",), (16, 24), "embedded photographs", (), {})
+    recipe = ExportRecipe("lrl", ("onnx",), ("fp32",), (16, 24), "embedded photographs", (), {})
     with staged(tmp_path / "lrl") as staging:
         file = staging / "lrl.fp32.onnx"
         onnx.save(onnx_model(), file)

@@ -17,7 +17,7 @@ import pytest
 
 from edgeexpo import __version__, cli
 from edgeexpo.cli import main
-from edgeexpo.cli.arguments import add_selection, list_of, positive, size, unknown
+from edgeexpo.cli.arguments import add_selection, list_of, positive, size, unknown_name
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, human_ms, table
 from edgeexpo.errors import EdgeexpoError, GateError, MissingDependencyError, UsageError
 
@@ -274,10 +274,10 @@ def test_lists_and_sizes_are_read() -> None:
 
 
 def test_unknown_names_have_the_nearest_or_none() -> None:
-    assert unknown("LRL", ["lrl", "exponet"], "model") == (
+    assert unknown_name("LRL", ["lrl", "exponet"], "model") == (
         "unknown model 'LRL', expected one of lrl, exponet; did you mean 'lrl'?"
     )
-    assert "did you mean" not in unknown("qqq", ["lrl"])
+    assert "did you mean" not in unknown_name("qqq", ["lrl"])
 
 
 def test_tables_are_aligned() -> None:

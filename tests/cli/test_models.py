@@ -10,7 +10,7 @@ import torch
 from edgeexpo.bundle.files import digest
 from edgeexpo.cli import main, models
 from edgeexpo.models import zoo
-from edgeexpo.models.cost import count
+from edgeexpo.models.cost import count_cost
 
 CASES = {
     "conv": (torch.nn.Conv2d(3, 8, 3, padding=1), (1, 3, 16, 20), 16 * 20 * 8 * 3 * 9),
@@ -24,14 +24,14 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_macs_are_those_of_the_textbook(case: str) -> None:
     module, shape, macs = CASES[case]
-    cost = count(module, [shape])
+    cost = count_cost(module, [shape])
     assert cost.macs == macs
     assert cost.params == sum(p.numel() for p in module.parameters())
 
 
 def test_counting_leaves_the_module_as_it_was() -> None:
     module = torch.nn.Conv2d(1, 1, 1).train()
-    count(module, [(1, 1, 4, 4)])
+    count_cost(module, [(1, 1, 4, 4)])
     assert module.training
     assert module.weight.device.type == "cpu"
 
@@ -45,7 +45,7 @@ def test_a_convolution_called_as_a_function_is_counted() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.conv2d(x, self.kernel)
 
-    assert count(Functional(), [(1, 3, 4, 4)]).macs == 4 * 4 * 6
+    assert count_cost(Functional(), [(1, 3, 4, 4)]).macs == 4 * 4 * 6
 
 
 def test_every_network_of_the_zoo_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:

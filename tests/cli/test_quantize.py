@@ -26,7 +26,7 @@ def int8(data_folder, tmp_path_factory):
 
 
 def test_training_writes_weights_and_a_curve(int8):
-    facts = int8_weights.read(int8).facts
+    facts = int8_weights.read_int8_weights(int8).facts
     assert facts["preset"] == "lrl-mobile"
     assert (facts["method"], facts["variant"], facts["steps"]) == ("qat", "minmax", 2)
     assert (int8.parent / "run" / "curve.csv").is_file()
@@ -37,7 +37,7 @@ def test_training_goes_on_from_weights_with_wider_ranges(int8, data_folder, tmp_
     arguments = ["--data", str(data_folder), "-o", str(path), "--run", str(tmp_path / "run")]
     arguments += ["--start", str(int8), "--variants", "headroom", *SMALL]
     assert main(["quantize", "lrl-mobile", *arguments]) == 0
-    before, after = int8_weights.read(int8), int8_weights.read(path)
+    before, after = int8_weights.read_int8_weights(int8), int8_weights.read_int8_weights(path)
     assert after.facts["started_from"] == digest(int8)
     grown = [after.ranges[name].scale / before.ranges[name].scale for name in before.ranges]
     assert all(1 <= factor <= 2.0001 for factor in grown)
@@ -68,7 +68,7 @@ def test_calibration_alone(picture_folder, tmp_path, capsys):
     assert document["variant"] == max(totals, key=totals.__getitem__)
     assert document["gain_over_plain"] == max(totals.values()) - totals["plain"]
     assert document["judged_on"][0] == "astronaut"
-    assert int8_weights.read(path).facts["variant"] == document["variant"]
+    assert int8_weights.read_int8_weights(path).facts["variant"] == document["variant"]
     assert main(["quantize", "lrl-mobile", *arguments]) == 1
     assert "exists; use --force to replace it" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from edgeexpo.cli import main
 from edgeexpo.errors import UsageError
 from edgeexpo.models import zoo
 from edgeexpo.workflows.export import tool_versions
-from edgeexpo.workflows.tune_recipe import Tuned, read, write
+from edgeexpo.workflows.tune_recipe import TunedRecipe, read_recipe, write_recipe
 
 
 def recipe(**changes):
@@ -30,14 +30,14 @@ def recipe(**changes):
         "measured": {"psnr": 50.0},
         "tools": tool_versions(),
     }
-    return Tuned(**{**fields, **changes})
+    return TunedRecipe(**{**fields, **changes})
 
 
 def test_a_recipe_survives_the_file(tmp_path):
     path = tmp_path / "r.json"
     for written in (recipe(), recipe(keep_float=None, prune=0.5), recipe(keep_float=())):
-        write(path, written)
-        assert read(path) == written
+        write_recipe(path, written)
+        assert read_recipe(path) == written
     assert recipe().arguments(tmp_path)["keep_float"] == ("conv2d",)
 
 
@@ -84,7 +84,7 @@ def test_a_bad_recipe_is_one_line(content, message, tmp_path, capsys):
 )
 def test_a_recipe_that_does_not_fit_is_refused(changes, arguments, message, tmp_path, capsys):
     path = tmp_path / "r.json"
-    write(path, recipe(**changes))
+    write_recipe(path, recipe(**changes))
     output = tmp_path / "bundle"
     assert main(["export", *arguments, "--recipe", str(path), "-o", str(output)]) == 2
     error = capsys.readouterr().err.strip()
@@ -95,7 +95,7 @@ def test_a_recipe_that_does_not_fit_is_refused(changes, arguments, message, tmp_
 
 def test_no_recipe_at_all(tmp_path):
     with pytest.raises(UsageError, match="edgeexpo tune NAME"):
-        read(tmp_path / "none.json")
+        read_recipe(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_from_search_to_bundle(network_file, picture_folder, tmp_path, capsys):
     assert len(document["rows"]) == 2
     assert document["reused"] == 0
     assert plot.read_bytes().startswith(b"\x89PNG")
-    found = read(path)
+    found = read_recipe(path)
     assert found.measured["psnr"] == max(row["psnr"] for row in document["rows"])
 
     before = path.read_bytes()

@@ -7,7 +7,7 @@ import pytest
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.evaluation.brackets import bracket_scenes, read_bracket
-from edgeexpo.evaluation.datasets import content, scenes
+from edgeexpo.evaluation.datasets import content, folder_scenes
 from edgeexpo.evaluation.scene import Skipped
 from edgeexpo.spec import ModelSpec, TensorSpec
 from tests.support.bracket_folders import scene, shot, write_bracket, write_exposures
@@ -162,4 +162,4 @@ def test_what_a_folder_holds(tmp_path):
     write_bracket(tmp_path / "a", [-2, 2])
     assert content(tmp_path) == "brackets"
     with pytest.raises(UsageError, match="whose truth is a radiance map"):
-        scenes(tmp_path, spec("hdr", ("picture",)), Skipped())
+        folder_scenes(tmp_path, spec("hdr", ("picture",)), Skipped())

@@ -13,8 +13,8 @@ from PIL import Image
 from edgeexpo.cli import main
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.evaluation.baselines import baselines
-from edgeexpo.evaluation.evaluate import evaluate, gains, spread, summary
-from edgeexpo.evaluation.metrics import NAMES, psnr, to_codes
+from edgeexpo.evaluation.evaluate import evaluate, gains, spread_of_rows, summary
+from edgeexpo.evaluation.metrics import NAMES, psnr_codes, to_codes
 from edgeexpo.evaluation.predict import candidates, float_session, spec_of
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.interpolation import intermediate
@@ -56,13 +56,13 @@ def test_the_measured_picture_is_the_network_output_for_exposures(brackets):
     under, over, middle = (shot(scene(48, 64), ev).astype(np.float32) / 255 for ev in (-2, 2, 0))
     session = float_session("lrl-mobile", None)
     output = session(under, over, ev=4.0, fuse=False)
-    expected = psnr(to_codes(middle), to_codes(output))
+    expected = psnr_codes(to_codes(middle), to_codes(output))
     rows = evaluate("lrl-mobile", brackets, with_baselines=False).scenes
     assert rows[0]["psnr"] == pytest.approx(expected)
     under, over = (shot(scene(48, 64, 2), ev).astype(np.float32) / 255 for ev in (-2, 2))
     fused = session(under, over)
     truth = shot(scene(48, 64, 2), 0)
-    assert rows[2]["psnr"] == pytest.approx(psnr(truth, to_codes(fused)))
+    assert rows[2]["psnr"] == pytest.approx(psnr_codes(truth, to_codes(fused)))
 
 
 def test_a_bundle_gives_a_row_for_each_artefact(brackets, tmp_path):
@@ -77,7 +77,7 @@ def test_a_bundle_gives_a_row_for_each_artefact(brackets, tmp_path):
         expected = session(*frames)
     rows = [r for r in result.scenes if r["scene"] == "c"]
     truth = shot(scene(48, 64, 2), 0)
-    assert rows[0]["psnr"] == pytest.approx(psnr(truth, to_codes(expected)))
+    assert rows[0]["psnr"] == pytest.approx(psnr_codes(truth, to_codes(expected)))
 
 
 def test_tiles_change_nothing(monkeypatch):
@@ -188,7 +188,7 @@ def test_spread_is_that_of_the_exposures_of_one_subject():
         return {**head, "mean_level": level, "psnr": psnr_}
 
     rows = [row("a", 0.4, 20.0), row("a", 0.6, 24.0), row("b", 0.5, 30.0), row("b", 0.5, 30.0)]
-    (found,) = spread([*rows, row("", 0.0, 0.0)])
+    (found,) = spread_of_rows([*rows, row("", 0.0, 0.0)])
     assert found["n"] == 2
     assert found["psnr"] == pytest.approx(1.0)
     assert found["mean_level"] == pytest.approx(0.05)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edgeexpo.errors import UsageError
-from edgeexpo.evaluation.datasets import scenes
+from edgeexpo.evaluation.datasets import folder_scenes
 from edgeexpo.evaluation.scene import Skipped
 from edgeexpo.evaluation.simulated import expose, radiance_scenes
 from edgeexpo.imaging.color import srgb_to_linear
@@ -43,7 +43,7 @@ def maps(tmp_path):
 
 
 def found(source, kind, frames, **options):
-    return list(scenes(source, spec(kind, *frames), Skipped(), **options))
+    return list(folder_scenes(source, spec(kind, *frames), Skipped(), **options))
 
 
 def test_fusion_of_photographs_is_over_the_published_pairs(photographs):
@@ -86,7 +86,7 @@ def test_interpolation_and_reconstruction_of_photographs(photographs):
 def test_a_damaged_photograph_is_skipped_and_named(photographs, capsys):
     (photographs / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     skipped = Skipped()
-    assert len(list(scenes(photographs, spec("reconstruction", *ONE), skipped))) == 2
+    assert len(list(folder_scenes(photographs, spec("reconstruction", *ONE), skipped))) == 2
     assert skipped.names == [str(photographs / "broken.jpg")]
     assert "broken.jpg" in capsys.readouterr().err
 
@@ -120,9 +120,9 @@ def test_a_damaged_map_is_skipped_and_none_is_refused(maps, capsys):
     damaged = maps / "hall.hdr"
     damaged.write_bytes(damaged.read_bytes()[:100])
     skipped = Skipped()
-    list(scenes(maps, spec("hdr", *ONE), skipped, views=1))
+    list(folder_scenes(maps, spec("hdr", *ONE), skipped, views=1))
     assert skipped.names == [str(damaged)]
     (maps / "lab.hdr").write_bytes(b"?")
     with pytest.raises(UsageError, match="no readable radiance map"):
-        list(scenes(maps, spec("hdr", *ONE), Skipped(), views=1))
+        list(folder_scenes(maps, spec("hdr", *ONE), Skipped(), views=1))
     assert capsys.readouterr().err.count(": skipped: ") == 3

@@ -11,14 +11,14 @@ import torch
 from edgeexpo.errors import ExportError, MissingDependencyError
 from edgeexpo.export import litert_program
 from edgeexpo.export.litert_export import export_litert
-from edgeexpo.export.litert_program import prepared
+from edgeexpo.export.litert_program import litert_form
 from edgeexpo.export.lowering import check_converters, lower
 from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.inspection.census import litert_census
 from edgeexpo.inspection.tflite import read_tflite
 from edgeexpo.program.capture import capture
 from edgeexpo.program.half import half
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.engines.base import open_engine
 from edgeexpo.spec import ModelSpec
 from tests.support.pictures import smooth_picture
@@ -46,14 +46,14 @@ class Doubling(torch.nn.Module):
 @pytest.fixture(scope="module")
 def programs(residual, tensors, pictures):
     program = capture(residual, *tensors, (96, 96))
-    return {"fp32": program, "int8": quantize(program, pictures)}
+    return {"fp32": program, "int8": quantize_program(program, pictures)}
 
 
 @pytest.fixture(scope="module")
 def doubling(tensors):
     program = capture(Doubling().eval(), *tensors, (64, 64), multiple=2)
     pictures = [{"y0": smooth_picture(64, 64, seed)} for seed in range(3)]
-    return {"fp32": program, "int8": quantize(program, pictures)}
+    return {"fp32": program, "int8": quantize_program(program, pictures)}
 
 
 def picture(size):
@@ -77,7 +77,7 @@ def run(target, path, tensors, x):
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_what_the_converter_gets_means_the_same(doubling, precision):
     x = picture((64, 64))
-    program, fixed = doubling[precision], prepared(doubling[precision])
+    program, fixed = doubling[precision], litert_form(doubling[precision])
     assert fixed.sizes.smallest == fixed.sizes.largest == (64, 64)
     difference = np.abs(given(fixed, x) - given(program, x))
     assert np.mean(difference > 2e-6) <= (0 if precision == "fp32" else 1e-3)  # ties of rounding
@@ -87,11 +87,11 @@ def test_what_the_converter_gets_means_the_same(doubling, precision):
 def test_no_transposed_convolution_is_left(doubling):
     assert TRANSPOSED in {n.target for n in doubling["int8"].exported.graph.nodes}
     for program in doubling.values():
-        assert TRANSPOSED not in {n.target for n in prepared(program).exported.graph.nodes}
+        assert TRANSPOSED not in {n.target for n in litert_form(program).exported.graph.nodes}
 
 
 def test_codes_become_weights_that_the_graph_quantises(doubling):
-    nodes = prepared(doubling["int8"]).exported.graph.nodes
+    nodes = litert_form(doubling["int8"]).exported.graph.nodes
     dequantizers = [n for n in nodes if "dequantize" in str(n.target)]
     assert dequantizers
     for node in dequantizers:
@@ -109,7 +109,7 @@ def test_other_transposed_convolutions_stay(tensors, change):
     net = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ConvTranspose2d(8, 4, **given_)
     )
-    fixed = prepared(capture(net.eval(), *tensors, (32, 32)))
+    fixed = litert_form(capture(net.eval(), *tensors, (32, 32)))
     assert TRANSPOSED in {n.target for n in fixed.exported.graph.nodes}
 
 

@@ -18,7 +18,7 @@ from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.program.capture import capture
 from edgeexpo.program.half import half
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.spec import TensorSpec
 
 SIZES = [(96, 96), (17, 43)]
@@ -29,7 +29,7 @@ TOLERANCE = {"fp32": 1e-5, "fp16": 2e-3, "int8": 5e-3}
 @pytest.fixture(scope="module")
 def programs(residual, tensors, pictures):
     program = capture(residual, *tensors, (96, 96))
-    return {"fp32": program, "fp16": half(program), "int8": quantize(program, pictures)}
+    return {"fp32": program, "fp16": half(program), "int8": quantize_program(program, pictures)}
 
 
 def picture(size):

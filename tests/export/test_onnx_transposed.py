@@ -14,7 +14,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from torch.nn import functional as F
 
 from edgeexpo.export.onnx_qdq import unsign
-from edgeexpo.export.onnx_transposed import split_transposed
+from edgeexpo.export.onnx_transposed import split_transposed_onnx
 
 
 def model(weight, bias, relu, *, stride=2):
@@ -84,7 +84,7 @@ def test_phases_interleave_to_the_transposed_convolution(
     weight, bias = weights(inputs, outputs, kernel, seed)
     x = np.random.default_rng(seed).random((1, inputs, height, width), dtype=np.float32) * 5
     made = model(weight, bias, relu)
-    assert split_transposed(made) == 1
+    assert split_transposed_onnx(made) == 1
     onnx.checker.check_model(made, full_check=True)
     found = run(made, x)
     real = torch.from_numpy(weight.astype(np.float32)) * torch.linspace(0.004, 0.01, outputs).view(
@@ -105,7 +105,7 @@ def test_phases_interleave_to_the_transposed_convolution(
 def test_the_engine_computes_on_integers(tmp_path):
     weight, bias = weights(8, 4, 4, 0)
     made = model(weight, bias, relu=True)
-    split_transposed(made)
+    split_transposed_onnx(made)
     unsign(made)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -124,12 +124,12 @@ def test_others_are_left_alone(change):
     if change == "weights":
         made.graph.node[3].input[1] = "other"
     before = made.SerializeToString()
-    assert split_transposed(made) == 0
+    assert split_transposed_onnx(made) == 0
     assert made.SerializeToString() == before
 
 
 def test_nothing_is_left_of_the_old_weights():
     made = model(*weights(2, 3, 4, 0), relu=True)
-    split_transposed(made)
+    split_transposed_onnx(made)
     read = {name for node in made.graph.node for name in node.input} | {"out"}
     assert {name for node in made.graph.node for name in node.output} <= read

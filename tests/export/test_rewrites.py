@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeexpo.export.coreml_operators import converted
+from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.program.capture import capture
 from edgeexpo.spec import TensorSpec
@@ -78,6 +78,6 @@ def test_operators_without_a_converter_are_decomposed():
             return nn.functional.gelu(torch.tensordot(x, x, dims=([3], [3]))[:, :, 0])
 
     exported = torch.export.export(Rare(), (torch.rand(1, 3, 32, 32),))
-    found = {str(node.target) for node in converted(exported).graph.nodes}
+    found = {str(node.target) for node in coreml_form(exported).graph.nodes}
     assert "aten.tensordot.default" not in found
     assert "aten.gelu.default" in found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeexpo.errors import UsageError
-from edgeexpo.imaging.brackets import brackets, names_are_unique, spread
+from edgeexpo.imaging.brackets import brackets, names_are_unique, spread_indices
 from edgeexpo.imaging.files import read_exif, read_picture, read_time, write_picture
 
 NOON = datetime.datetime(2024, 5, 4, 12, 0, 0)
@@ -95,7 +95,7 @@ def test_two_pictures_of_one_name_are_refused(tmp_path):
 
 @given(count=st.integers(1, 9), wanted=st.integers(1, 4))
 def test_chosen_frames_are_spread(count, wanted):
-    found = spread(count, wanted)
+    found = spread_indices(count, wanted)
     assert len(found) == wanted
     assert found == sorted(found)
     if wanted > 1:

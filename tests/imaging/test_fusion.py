@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.fusion import exposure_fusion, fused_by_windows
-from edgeexpo.imaging.raster import whole, windows
+from edgeexpo.imaging.raster import whole_picture, windows
 
 SIZES = [(16, 16), (17, 33), (64, 64), (101, 55), (240, 320)]
 
@@ -90,7 +90,7 @@ def test_fusion_by_windows_equals_the_whole(height, width, side, count):
     frames = [smooth(random, height, width) for _ in range(count)]
     fused = fused_by_windows(frames, side, floor=1e-5)
     expected = exposure_fusion(frames, floor=1e-5)
-    np.testing.assert_allclose(whole(fused), expected, atol=2e-5)
+    np.testing.assert_allclose(whole_picture(fused), expected, atol=2e-5)
     for window in windows(fused.shape, 37, 53):
         np.testing.assert_allclose(fused[window], expected[window], atol=2e-5)
 

@@ -15,7 +15,7 @@ from edgeexpo.imaging.camera import re_expose
 from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
 from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.guided import decode, encode, guided_by_windows, guided_upsampling
-from edgeexpo.imaging.local_affine import fit
+from edgeexpo.imaging.local_affine import fit_affine
 from edgeexpo.imaging.resize import resize
 
 COLORS = ("rgb", "lab")
@@ -172,7 +172,7 @@ def test_the_fit_equals_ridge_regression_window_by_window(frames):
     for pixel, window in windows(height, width, radius):
         expected[pixel] = local[window].mean((0, 1)) + whole.T
     planes = (np.ascontiguousarray(x.transpose(2, 0, 1), np.float32) for x in (guide, target))
-    found = fit(*planes, radius, eps).transpose(2, 3, 0, 1)
+    found = fit_affine(*planes, radius, eps).transpose(2, 3, 0, 1)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

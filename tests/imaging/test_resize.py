@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.resize import METHODS, bilinear_taps, resize
+from edgeexpo.imaging.resize import RESIZE_METHODS, bilinear_taps, resize
 
 sides = st.integers(1, 70)
 
@@ -60,7 +60,7 @@ def test_enlarging_is_bilinear_whatever_the_method(height, width, method, data):
 
 
 @settings(deadline=None, max_examples=40)
-@given(sides, sides, sides, sides, st.sampled_from(METHODS))
+@given(sides, sides, sides, sides, st.sampled_from(RESIZE_METHODS))
 def test_a_constant_stays_and_the_range_is_kept(height, width, new_height, new_width, method):
     size = (new_height, new_width)
     flat = np.full((height, width, 2), 0.3, np.float32)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.color import srgb_to_linear
-from edgeexpo.imaging.samples import EMBEDDED, ERRORS, samples
+from edgeexpo.imaging.samples import EMBEDDED, EXPOSURE_ERRORS, samples
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def test_single_frames_are_wrongly_exposed_and_the_photograph_is_the_truth(folde
     found = [s for s in samples(1, folder) if s.truth is not None]
     assert len(found) == 20
     evs = [exposure(s) for s in found]
-    nearest = [min(ERRORS, key=lambda e, ev=ev: abs(e - ev)) for ev in evs]
+    nearest = [min(EXPOSURE_ERRORS, key=lambda e, ev=ev: abs(e - ev)) for ev in evs]
     np.testing.assert_allclose(evs, nearest, atol=0.05)
-    assert set(nearest) == set(ERRORS)
+    assert set(nearest) == set(EXPOSURE_ERRORS)
     for sample in found:
         np.testing.assert_allclose(sample.truth, 60 / 255, atol=1e-6)
         assert sample.ev is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgeexpo.imaging import scratch
 from edgeexpo.imaging.raster import for_each, windows
-from edgeexpo.imaging.scratch import Scratch, empty, interp, kept, planar, scope
+from edgeexpo.imaging.scratch import Scratch, interp, kept, planar, scope, scratch_array
 
 
 def address(array: np.ndarray) -> int:
@@ -20,9 +20,9 @@ def address(array: np.ndarray) -> int:
 
 
 def test_without_a_scratch_arrays_are_new():
-    first = empty((3, 5))
+    first = scratch_array((3, 5))
     with scope():
-        second = empty((3, 5))
+        second = scratch_array((3, 5))
     assert first.base is None
     assert not np.shares_memory(first, second)
 
@@ -31,7 +31,9 @@ def test_a_frame_takes_the_memory_of_the_last():
     memory, seen = Scratch(), []
     for _ in range(4):
         with memory.lent():
-            seen.append([address(empty((100, 200))), address(empty((50, 7), np.float64))])
+            seen.append(
+                [address(scratch_array((100, 200))), address(scratch_array((50, 7), np.float64))]
+            )
         memory.clear()
     assert seen[1] == seen[2] == seen[3]
 
@@ -39,8 +41,8 @@ def test_a_frame_takes_the_memory_of_the_last():
 def test_what_is_taken_in_a_scope_is_given_back_at_its_end():
     with Scratch().lent():
         with scope():
-            inner = empty((1000,))
-        after = empty((1000,))
+            inner = scratch_array((1000,))
+        after = scratch_array((1000,))
     assert address(inner) == address(after)
 
 
@@ -52,8 +54,8 @@ def test_arrays_that_live_at_once_lie_apart(sizes, data):
             alive = []
             for index, size in enumerate(sizes):
                 with scope():
-                    empty((data.draw(st.integers(0, 70_000)),), np.uint8).fill(255)
-                alive.append(empty((size,), np.uint8))
+                    scratch_array((data.draw(st.integers(0, 70_000)),), np.uint8).fill(255)
+                alive.append(scratch_array((size,), np.uint8))
                 alive[-1].fill(index)
             for index, array in enumerate(alive):
                 assert (array == index).all()
@@ -67,8 +69,8 @@ def test_a_warm_scratch_takes_nothing():
         if warm:
             tracemalloc.start()
         with memory.lent(), scope():
-            empty((400, 400))
-            empty((300, 300))
+            scratch_array((400, 400))
+            scratch_array((300, 300))
         memory.clear()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -81,7 +83,7 @@ def test_memory_of_a_large_frame_is_given_up_after_a_small_one():
     held = []
     for size in (4_000_000, 1_000_000, 1_000_000):
         with memory.lent():
-            empty((size,), np.uint8)
+            scratch_array((size,), np.uint8)
         memory.clear()
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
@@ -92,7 +94,7 @@ def test_memory_of_a_large_frame_is_given_up_after_a_small_one():
 def test_a_scratch_is_lent_to_one_thread():
     found = []
     with Scratch().lent():
-        thread = threading.Thread(target=lambda: found.append(empty((4,)).base))
+        thread = threading.Thread(target=lambda: found.append(scratch_array((4,)).base))
         thread.start()
         thread.join()
     assert found == [None]
@@ -103,7 +105,7 @@ def test_threads_that_help_have_memory_of_their_own():
     barrier = threading.Barrier(2, timeout=10)
 
     def work(window):
-        part = empty((32, 32))
+        part = scratch_array((32, 32))
         part.fill(window[0].start * 64 + window[1].start)
         barrier.wait()  # both threads have their array now
         picture[window] = part

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from edgeexpo.errors import EngineError
 from edgeexpo.export.lowering import lower
 from edgeexpo.export.onnx_export import export_onnx
-from edgeexpo.inspection.census import CENSUSES, Census, is_weighted, onnxruntime_census
+from edgeexpo.inspection.census import CENSUSES, Census, is_weighted_kind, onnxruntime_census
 from edgeexpo.inspection.pte import read_pte
-from edgeexpo.inspection.xnnpack_payload import operators, read_graph
+from edgeexpo.inspection.xnnpack_payload import read_graph, xnnpack_operators
 from edgeexpo.program.capture import capture
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.spec import SUFFIXES, TARGETS
 
@@ -31,8 +31,8 @@ def programs(residual, tensors, pictures):
     """A network of three convolutions: all integer, one of them left in float, all in float."""
     program = capture(residual, *tensors, (96, 96))
     return {
-        "int8": quantize(program, pictures),
-        "mixed": quantize(program, pictures, KEPT),
+        "int8": quantize_program(program, pictures),
+        "mixed": quantize_program(program, pictures, KEPT),
         "fp32": program,
     }
 
@@ -95,7 +95,7 @@ def test_the_quantiser_says_why(programs, residual, tensors):
     graph = capture(residual, *tensors, (96, 96)).exported.module()
     reasons = {node.name: why for node, why in left_in_float(graph).items()}
     assert set(reasons.values()) == {"exact tail"}
-    assert not [name for name in reasons if is_weighted(name)]
+    assert not [name for name in reasons if is_weighted_kind(name)]
     reasons = {node.name: why for node, why in left_in_float(graph, KEPT).items()}
     assert reasons["conv2d_1"] == "asked for"
 
@@ -117,9 +117,9 @@ def test_portable_kernels_are_told_apart(tensors, tmp_path):
 
 def test_names_of_convolutions():
     for name in ("QLinearConv", "FusedConv", "ConvTranspose2d", "FullyConnected", "linear", "conv"):
-        assert is_weighted(name), name
+        assert is_weighted_kind(name), name
     for name in ("QLinearConcat", "Concatenate2", "QLinearAdd", "Add", "concat", "Convert"):
-        assert not is_weighted(name), name
+        assert not is_weighted_kind(name), name
 
 
 def test_what_the_engine_refuses_is_an_error(tmp_path):
@@ -149,7 +149,7 @@ def delegate(tensors, tmp_path_factory) -> bytes:
 
 
 def test_biases_and_room_for_more_inputs_are_not_read(delegate):
-    read = {o.name: [t.shape[-1] for t in o.reads] for o in operators(delegate)}
+    read = {o.name: [t.shape[-1] for t in o.reads] for o in xnnpack_operators(delegate)}
     assert read["Conv2d"] == [3, 3]  # NHWC and OHWI: no bias of 4
     assert read["Concatenate2"] == [4, 4]
 
@@ -157,17 +157,17 @@ def test_biases_and_room_for_more_inputs_are_not_read(delegate):
 def test_a_graph_is_written_as_it_was_read(delegate):
     graph, write = read_graph(delegate)
     again = write(graph)
-    assert operators(again) == operators(delegate)
+    assert xnnpack_operators(again) == xnnpack_operators(delegate)
     constants = XNNHeader.from_bytes(delegate[: XNNHeader.EXPECTED_LENGTH]).constant_data_size
     assert XNNHeader.from_bytes(again[: XNNHeader.EXPECTED_LENGTH]).constant_data_size == constants
 
 
 def test_garbage_is_no_xnnpack_graph(delegate):
     with pytest.raises(ValueError, match="magic bytes"):
-        operators(bytes(64))
+        xnnpack_operators(bytes(64))
     head = XNNHeader.EXPECTED_LENGTH
     with pytest.raises(ValueError, match="no graph of XNNPACK"):
-        operators(delegate[:head] + b"garbage!" * 200)
+        xnnpack_operators(delegate[:head] + b"garbage!" * 200)
 
 
 @given(position=st.integers(0, 10**6), value=st.integers(0, 255))
@@ -175,7 +175,7 @@ def test_a_changed_byte_is_a_graph_or_a_typed_error(delegate, position, value):
     changed = bytearray(delegate)
     changed[position % len(changed)] = value
     with contextlib.suppress(ValueError):
-        assert isinstance(operators(bytes(changed)), tuple)
+        assert isinstance(xnnpack_operators(bytes(changed)), tuple)
 
 
 def test_garbage_is_no_program(tmp_path):

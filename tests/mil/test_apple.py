@@ -13,7 +13,7 @@ from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.program.capture import capture
 from edgeexpo.program.half import half
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.engines.coreml import CoremlEngine
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -65,7 +65,7 @@ def test_apple_runs_what_is_interpreted(program, pictures, precision, tmp_path):
     lowered = {
         "fp32": lambda: program,
         "fp16": lambda: half(program),
-        "int8": lambda: quantize(program, ({"x": picture} for picture in pictures)),
+        "int8": lambda: quantize_program(program, ({"x": picture} for picture in pictures)),
     }[precision]()
     path = tmp_path / "net.mlpackage"
     export_coreml(lowered, path)

@@ -13,7 +13,7 @@ from edgeexpo.export.coreml_export import export_coreml
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.program.capture import capture
 from edgeexpo.program.half import half
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.silence import quiet
 from edgeexpo.spec import TensorSpec
 
@@ -36,7 +36,7 @@ def test_the_residual_network(residual, tensors, pictures, precision, bound, tmp
     lowered = {
         "fp32": lambda: program,
         "fp16": lambda: half(program),
-        "int8": lambda: quantize(program, pictures),
+        "int8": lambda: quantize_program(program, pictures),
     }[precision]()
     engine = interpret(lowered, tmp_path)
     run = lowered.exported.module()
@@ -57,7 +57,7 @@ def test_the_exact_tail_is_float32_in_the_saved_package(residual, tensors, pictu
     silent = copy.deepcopy(residual)
     nn.init.zeros_(silent.body[-1].weight)
     nn.init.zeros_(silent.body[-1].bias)
-    engine = interpret(quantize(capture(silent, *tensors, (96, 96)), pictures), tmp_path)
+    engine = interpret(quantize_program(capture(silent, *tensors, (96, 96)), pictures), tmp_path)
     x = picture()
     np.testing.assert_array_equal(engine.run({"y0": x})["y_hat"], x)
 

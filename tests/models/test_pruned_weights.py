@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from edgeexpo.errors import WeightsError
 from edgeexpo.models import zoo
 from edgeexpo.models.deployable import deployable
-from edgeexpo.models.pruned_weights import fit, load_checkpoint, read_metadata, save_pruned
+from edgeexpo.models.pruned_weights import fit_widths, load_checkpoint, read_metadata, save_pruned
 from edgeexpo.models.weights import read_weights
 from edgeexpo.program.capture import capture
-from edgeexpo.pruning.prune import prune
+from edgeexpo.pruning.prune import prune_module
 
 FAST = ("lrl-mobile", "exponet-mobile", "kdfusion-teacher-mobile")
 HEAVY = (
@@ -41,7 +41,7 @@ def test_every_system_is_pruned_saved_loaded_and_captured(name, tmp_path):
     network = entry.build().eval()
     if entry.weights:
         network.load_state_dict(read_weights(entry.weights))
-    pruned = prune(network, pictures(entry.spec, 64), ratio=0.5)
+    pruned = prune_module(network, pictures(entry.spec, 64), ratio=0.5)
     assert 0.5 <= pruned.ratio < 0.6
     assert pruned.parameters_after < 0.6 * pruned.parameters_before
     path = tmp_path / "pruned.safetensors"
@@ -68,7 +68,7 @@ def test_every_system_is_pruned_saved_loaded_and_captured(name, tmp_path):
 def narrow_state():
     """A pruned lrl-mobile's weights."""
     entry = zoo.get("lrl-mobile")
-    return prune(entry.build(), pictures(entry.spec, 32), ratio=0.5).module.state_dict()
+    return prune_module(entry.build(), pictures(entry.spec, 32), ratio=0.5).module.state_dict()
 
 
 def test_wrong_checkpoints_are_refused_as_before(narrow_state, tmp_path):
@@ -95,6 +95,6 @@ def test_wrong_checkpoints_are_refused_as_before(narrow_state, tmp_path):
 )
 def test_what_is_no_narrowing_changes_nothing(narrow_state, name, value):
     network = zoo.get("lrl-mobile").build()
-    fit(network, {**narrow_state, name: value})
+    fit_widths(network, {**narrow_state, name: value})
     assert network.body[0].out_channels == 24
     assert network.body[0].weight.shape == (24, 3, 3, 3)

@@ -151,7 +151,7 @@ def test_expandnet_is_the_published_formula():
 
 def test_expandnet_refuses_an_unknown_activation():
     with pytest.raises(UsageError, match="expected 'selu' or 'relu'"):
-        expandnet.ExpandNet(expandnet.Shape(8, "gelu"))
+        expandnet.ExpandNet(expandnet.ExpandNetShape(8, "gelu"))
 
 
 def test_teacher_and_students_tap_the_same_blocks():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeexpo.errors import UsageError
-from edgeexpo.parity.gates import FLAT_PSNR, default_gates, holds, overridden, parse_gate
+from edgeexpo.parity.gates import FLAT_PSNR, default_gates, gate_holds, overridden, parse_gate
 from edgeexpo.parity.metrics.pictures import delta_e_p99
 from edgeexpo.parity.verdict import failed_gates, statistics
 from edgeexpo.spec import Gate
@@ -58,9 +58,9 @@ def test_an_override_replaces_its_own_bound_alone():
 
 def test_a_signed_metric_is_bounded_both_ways():
     gate = parse_gate("luminance_shift<=2")
-    assert holds(gate, -1.9)
-    assert not holds(gate, -2.1)
-    assert not holds(gate, 2.1)
+    assert gate_holds(gate, -1.9)
+    assert not gate_holds(gate, -2.1)
+    assert not gate_holds(gate, 2.1)
 
 
 def test_the_gate_that_explains_the_error_comes_first():

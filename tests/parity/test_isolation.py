@@ -85,7 +85,7 @@ def endless(tmp_path_factory):
 def test_another_process_computes_the_same_numbers(bundle, picture):
     spec, path = bundle.manifest.model, bundle.path / "mean.fp32.onnx"
     here = engines.open_engine("onnx", path, spec)
-    there = isolation.open_engine("onnx", path, spec)
+    there = isolation.open_lab_engine("onnx", path, spec)
     assert there.name == here.name == "onnxruntime"
     for _ in range(2):
         np.testing.assert_array_equal(there.run(picture)["y_hat"], here.run(picture)["y_hat"])
@@ -96,29 +96,31 @@ def test_another_process_computes_the_same_numbers(bundle, picture):
 
 
 def test_a_process_serves_the_next_engine_too(bundle):
-    first = isolation.open_engine("onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
+    first = isolation.open_lab_engine("onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
     worker = first._worker
     first.close()
-    second = isolation.open_engine("onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
+    second = isolation.open_lab_engine(
+        "onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model
+    )
     assert second._worker is worker
     second.close()
 
 
 def test_an_idle_process_that_was_ended_is_not_used(bundle, picture):
     spec, path = bundle.manifest.model, bundle.path / "mean.fp32.onnx"
-    first = isolation.open_engine("onnx", path, spec)
+    first = isolation.open_lab_engine("onnx", path, spec)
     worker = first._worker
     first.close()
     worker._process.kill()
     worker._process.wait()
-    second = isolation.open_engine("onnx", path, spec)
+    second = isolation.open_lab_engine("onnx", path, spec)
     assert second._worker is not worker
     assert second.run(picture)["y_hat"].shape == (1, 3, 48, 40)
     second.close()
 
 
 def test_an_interrupt_ends_the_process(bundle, endless, picture, monkeypatch):
-    engine = isolation.open_engine("onnx", endless, bundle.manifest.model)
+    engine = isolation.open_lab_engine("onnx", endless, bundle.manifest.model)
     process = engine._worker._process
 
     def interrupted(_):
@@ -131,7 +133,9 @@ def test_an_interrupt_ends_the_process(bundle, endless, picture, monkeypatch):
 
 
 def test_a_crash_at_the_end_leaves_what_was_computed(bundle, picture):
-    engine = isolation.open_engine("onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
+    engine = isolation.open_lab_engine(
+        "onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model
+    )
     worker = engine._worker
     engine.run(picture)
     worker._process.kill()
@@ -142,7 +146,7 @@ def test_a_crash_at_the_end_leaves_what_was_computed(bundle, picture):
 
 def test_two_engines_have_a_process_each(bundle, picture):
     spec, path = bundle.manifest.model, bundle.path / "mean.fp32.onnx"
-    pair = [isolation.open_engine("onnx", path, spec) for _ in range(2)]
+    pair = [isolation.open_lab_engine("onnx", path, spec) for _ in range(2)]
     assert pair[0]._worker is not pair[1]._worker
     outputs = [engine.run(picture)["y_hat"] for engine in pair]
     np.testing.assert_array_equal(*outputs)
@@ -151,7 +155,7 @@ def test_two_engines_have_a_process_each(bundle, picture):
 
 
 def test_an_engine_that_hangs_is_ended(bundle, endless, picture):
-    engine = isolation.open_engine("onnx", endless, bundle.manifest.model, limit=60)
+    engine = isolation.open_lab_engine("onnx", endless, bundle.manifest.model, limit=60)
     process = engine._worker._process
     engine._limit = 0.5
     with pytest.raises(EngineError, match=r"endless.onnx hangs .* to run within 0.5 s"):
@@ -161,7 +165,7 @@ def test_an_engine_that_hangs_is_ended(bundle, endless, picture):
 
 
 def test_an_engine_that_crashes_is_named_with_its_signal(bundle, endless, picture):
-    engine = isolation.open_engine("onnx", endless, bundle.manifest.model)
+    engine = isolation.open_lab_engine("onnx", endless, bundle.manifest.model)
     process = engine._worker._process
 
     def crash():
@@ -175,13 +179,13 @@ def test_an_engine_that_crashes_is_named_with_its_signal(bundle, endless, pictur
 
 def test_an_error_that_no_engine_declares_is_a_crash_with_its_last_words(bundle):
     with pytest.raises(EngineError, match=r"exit code 1; KeyError: 'nothing'"):
-        isolation.open_engine("nothing", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
+        isolation.open_lab_engine("nothing", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
 
 
 def test_what_an_engine_refuses_is_told_in_its_words(bundle, tmp_path):
     (tmp_path / "bad.onnx").write_bytes(b"no network")
     with pytest.raises(EngineError, match="ONNX Runtime cannot load bad"):
-        isolation.open_engine("onnx", tmp_path / "bad.onnx", bundle.manifest.model)
+        isolation.open_lab_engine("onnx", tmp_path / "bad.onnx", bundle.manifest.model)
 
 
 def test_a_missing_engine_stays_a_missing_dependency(bundle, monkeypatch, tmp_path):
@@ -189,7 +193,7 @@ def test_a_missing_engine_stays_a_missing_dependency(bundle, monkeypatch, tmp_pa
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(isolation, "_idle", [])
     with pytest.raises(MissingDependencyError, match="onnxruntime is not installed"):
-        isolation.open_engine("onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
+        isolation.open_lab_engine("onnx", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
 
 
 def test_a_script_without_a_guard_is_not_run_twice(bundle, tmp_path):

@@ -8,7 +8,7 @@ from edgeexpo.parity.probes import (
     EQUAL,
     MOVING,
     SWAPPED,
-    brackets,
+    bracket_probes,
     extremes,
     grain,
     is_noise,
@@ -76,7 +76,7 @@ def test_extremes_reach_both_ends():
 
 
 def test_a_bracket_moves_and_its_frames_trade_places():
-    found = {s.name: s for s in brackets(3, 64)}
+    found = {s.name: s for s in bracket_probes(3, 64)}
     assert [f.mean() for f in found[MOVING].frames] == sorted(
         f.mean() for f in found[MOVING].frames
     )

@@ -20,7 +20,7 @@ from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity import recording, reference
 from edgeexpo.parity.golden import read_golden
 from edgeexpo.parity.referee import AGREEMENT, Ruling, referee
-from edgeexpo.parity.reference import ProgramReference, choose_device, describe, fused_codes
+from edgeexpo.parity.reference import ProgramReference, choose_device, describe_device, fused_codes
 from tests.support.golden_bundle import mean
 from tests.support.pictures import smooth_picture
 from tests.support.tiny_bundle import write_bundle
@@ -124,7 +124,7 @@ def test_a_recording_keeps_the_middle_of_every_picture(bundle):
     for name, sample in golden.inputs.items():
         np.testing.assert_allclose(golden.outputs[name], mean(sample["y0"]), atol=1e-6)
     assert len(golden.probes) == 2
-    assert golden.device == describe("cpu")
+    assert golden.device == describe_device("cpu")
 
 
 def test_a_photograph_may_have_the_name_of_a_probe(bundle):

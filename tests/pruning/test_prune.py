@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgeexpo.errors import ModuleError, UsageError
-from edgeexpo.models.cost import count
+from edgeexpo.models.cost import count_cost
 from edgeexpo.pruning.channels import find_channels
-from edgeexpo.pruning.prune import prune
+from edgeexpo.pruning.prune import prune_module
 from edgeexpo.pruning.schedule import SCOPES, cost, levels, schedule
 from tests.support.pruning_blocks import (
     BLOCKS,
@@ -72,7 +72,7 @@ def test_every_block_is_pruned_throughout(block):
     network = chain([block])
     before = copy.deepcopy(network.state_dict())
     every = dict.fromkeys(layers_of(network), 0.5)
-    pruned = prune(network, EXAMPLE, ratio=0.3, layers=every)
+    pruned = prune_module(network, EXAMPLE, ratio=0.3, layers=every)
     assert_equals_masked(network, pruned)
     assert all(torch.equal(before[name], v) for name, v in network.state_dict().items())
     assert every.keys() <= {name for name, (was, now) in pruned.widths.items() if now < was}
@@ -81,7 +81,7 @@ def test_every_block_is_pruned_throughout(block):
 @pytest.mark.parametrize("block", WHOLE)
 def test_what_cannot_be_followed_is_left_whole_and_named(block):
     network = chain([block])
-    pruned = prune(network, EXAMPLE, ratio=0.2)
+    pruned = prune_module(network, EXAMPLE, ratio=0.2)
     assert_equals_masked(network, pruned)
     for name in layers_of(network):
         assert pruned.widths[name][0] == pruned.widths[name][1]
@@ -111,14 +111,16 @@ def test_many_random_networks_equal_masked_ones(blocks, ratio, scope, seed):
 
 def check_random_network(blocks, ratio, scope, seed):
     network = chain(blocks, seed)
-    least = prune(network, EXAMPLE, ratio=None, layers={"first": 2 / 3, "before_last": 3 / 4})
+    least = prune_module(
+        network, EXAMPLE, ratio=None, layers={"first": 2 / 3, "before_last": 3 / 4}
+    )
     ratio = min(ratio, least.ratio)
-    pruned = prune(network, EXAMPLE, ratio=ratio, scope=scope, pictures=[EXAMPLE])
+    pruned = prune_module(network, EXAMPLE, ratio=ratio, scope=scope, pictures=[EXAMPLE])
     assert pruned.ratio >= ratio
     assert_equals_masked(network, pruned)
     shapes = [(1, 3, 16, 16)]
-    assert pruned.macs_before == count(network, shapes).macs
-    assert pruned.macs_after == count(pruned.module, shapes).macs
+    assert pruned.macs_before == count_cost(network, shapes).macs
+    assert pruned.macs_after == count_cost(pruned.module, shapes).macs
     assert pruned.parameters_after == sum(p.numel() for p in pruned.module.parameters())
     assert sum(now < was for was, now in pruned.widths.values()) > 0
     assert pruned.widths["last"] == (3, 3)
@@ -126,10 +128,10 @@ def check_random_network(blocks, ratio, scope, seed):
 
 def test_widths_are_multiples_and_the_ratio_is_the_nearest():
     network = chain([Plain, Plain])
-    pruned = prune(network, EXAMPLE, ratio=0.5)
+    pruned = prune_module(network, EXAMPLE, ratio=0.5)
     assert all(now % 8 == 0 for name, (_, now) in pruned.widths.items() if name != "last")
     assert 0.5 <= pruned.ratio < 0.6
-    fine = prune(network, EXAMPLE, ratio=0.5, multiple=1)
+    fine = prune_module(network, EXAMPLE, ratio=0.5, multiple=1)
     assert 0.5 <= fine.ratio < 0.51
 
 
@@ -137,7 +139,7 @@ def test_important_channels_stay():
     network = chain([Plain])
     with torch.no_grad():
         network.first.weight[5:13] *= 10
-    pruned = prune(network, EXAMPLE, ratio=None, layers={"first": 2 / 3})
+    pruned = prune_module(network, EXAMPLE, ratio=None, layers={"first": 2 / 3})
     assert pruned.kept["first.weight"][0].tolist() == list(range(5, 13))
 
 
@@ -155,11 +157,11 @@ def test_taylor_finds_what_the_loss_does_not_need():
         return (module(batch).square().mean() for batch in pictures)
 
     wanted = {"first": 1 / 3}
-    pruned = prune(
+    pruned = prune_module(
         network, EXAMPLE, ratio=None, layers=wanted, importance="taylor", gradients=losses
     )
     assert not set(idle.tolist()) & set(pruned.kept["first.weight"][0].tolist())
-    by_size = prune(network, EXAMPLE, ratio=None, layers=wanted)
+    by_size = prune_module(network, EXAMPLE, ratio=None, layers=wanted)
     assert set(idle.tolist()) <= set(by_size.kept["first.weight"][0].tolist())
 
 
@@ -172,7 +174,7 @@ def test_sensitivity_scope_takes_from_where_pictures_change_least():
     picture = (torch.rand(1, 3, 16, 16),)
 
     def error(scope):
-        made = prune(network, EXAMPLE, ratio=0.2, scope=scope, pictures=[picture])
+        made = prune_module(network, EXAMPLE, ratio=0.2, scope=scope, pictures=[picture])
         with torch.no_grad():
             return float((made.module(*picture) - network(*picture)).abs().max())
 
@@ -206,22 +208,22 @@ def test_global_scope_takes_from_the_least_important_layer():
         for value in (*weak.parameters(), *norm.parameters()):
             value[:16] *= 1e-3
         network.blocks[1][0].weight[:, :16] *= 1e-3
-    pruned = prune(network, EXAMPLE, ratio=0.3, scope="global")
+    pruned = prune_module(network, EXAMPLE, ratio=0.3, scope="global")
     assert pruned.widths["blocks.0.0"] == (24, 8)
-    even = prune(network, EXAMPLE, ratio=0.3)
+    even = prune_module(network, EXAMPLE, ratio=0.3)
     assert even.widths["blocks.0.0"][1] > 8
 
 
 def test_layers_may_be_left_whole_by_name():
     network = chain([Plain, Chunks])
-    pruned = prune(network, EXAMPLE, ratio=0.3, layers={"blocks.0.0": 0, "first": 0})
+    pruned = prune_module(network, EXAMPLE, ratio=0.3, layers={"blocks.0.0": 0, "first": 0})
     assert pruned.widths["blocks.0.0"] == (24, 24)
     assert pruned.widths["first"] == (24, 24)
     assert_equals_masked(network, pruned)
 
 
 def test_the_picture_is_never_pruned_and_layers_say_why():
-    pruned = prune(chain([WrittenSplit]), EXAMPLE, ratio=0.2)
+    pruned = prune_module(chain([WrittenSplit]), EXAMPLE, ratio=0.2)
     assert "input" in pruned.whole["last"]
     assert "split" in pruned.whole["blocks.0.layer"]
     assert "pruning_blocks.py:" in pruned.whole["blocks.0.layer"]
@@ -240,7 +242,7 @@ class Gated(nn.Module):
 
 
 def test_what_gates_the_picture_is_not_pruned():
-    pruned = prune(Gated().eval(), EXAMPLE, ratio=0.3, multiple=1)
+    pruned = prune_module(Gated().eval(), EXAMPLE, ratio=0.3, multiple=1)
     assert {"gain", "shift"} <= set(pruned.whole)
     assert pruned.widths["gain"] == pruned.widths["shift"] == (3, 3)
     assert pruned.widths["body"][1] < 16
@@ -261,7 +263,7 @@ class Constant(nn.Module):
 
 
 def test_a_width_that_only_shows_when_run_is_left_whole():
-    pruned = prune(Constant().eval(), EXAMPLE, ratio=0.2, layers={"second": 0.5})
+    pruned = prune_module(Constant().eval(), EXAMPLE, ratio=0.2, layers={"second": 0.5})
     assert pruned.widths["second"] == (16, 16)
     assert pruned.whole["second"] == "forward depends on its width"
     assert pruned.widths["first"] == (16, 8)
@@ -306,7 +308,7 @@ class Branch(nn.Module):
 )
 def test_what_cannot_be_done_is_said(network, options, error, message):
     with pytest.raises(error, match=message) as caught:
-        prune(network, EXAMPLE, **options)
+        prune_module(network, EXAMPLE, **options)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -315,7 +317,7 @@ def test_it_agrees_with_torch_pruning_where_that_follows():
     from tests.support.pruning_blocks import Dense, Skip, Transposed
 
     network = chain([Skip, Transposed, Dense])
-    pruned = prune(network, EXAMPLE, ratio=None, layers={"first": 1 / 3})
+    pruned = prune_module(network, EXAMPLE, ratio=None, layers={"first": 1 / 3})
     kept = pruned.kept["first.weight"][0].tolist()
     other = copy.deepcopy(network)
     graph = tp.DependencyGraph().build_dependency(other, torch.rand(1, 3, 16, 16), verbose=False)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeexpo.pruning.prune import prune
+from edgeexpo.pruning.prune import prune_module
 from edgeexpo.pruning.reconstruction import ASIDE, reconstruct
 
 
@@ -47,7 +47,7 @@ def reader(kind):
 def test_what_repeats_itself_is_found_again(kind):
     torch.manual_seed(1)
     whole = nn.Sequential(first(), nn.ReLU(), reader(kind)).eval()
-    result = prune(whole, pictures()[0], ratio=None, layers={"0": 0.5})
+    result = prune_module(whole, pictures()[0], ratio=None, layers={"0": 0.5})
     assert result.widths["0"] == (16, 8)
     before = error(result.module, whole)
     gains = reconstruct(result.module, whole, result.kept, pictures())
@@ -73,7 +73,7 @@ class Shared(nn.Module):
 def test_layers_that_share_come_nearer_and_stay_shared():
     torch.manual_seed(2)
     whole = Shared().eval()
-    result = prune(whole, pictures()[0], ratio=0.5)
+    result = prune_module(whole, pictures()[0], ratio=0.5)
     before = error(result.module, whole)
     gains = reconstruct(result.module, whole, result.kept, pictures())
     assert error(result.module, whole) < 0.5 * before
@@ -93,7 +93,7 @@ def test_weights_that_are_computed_are_left_alone():
 def test_nothing_is_changed_that_gets_worse_on_pictures_kept_aside():
     torch.manual_seed(4)
     whole = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 3)).eval()
-    result = prune(whole, pictures()[0], ratio=None, layers={"0": 0.5})
+    result = prune_module(whole, pictures()[0], ratio=None, layers={"0": 0.5})
     aside = pictures(1, side=6)
     black = [(torch.zeros(1, 3, 6, 6),)] * (ASIDE - 1)
     before = copy.deepcopy(result.module.state_dict())

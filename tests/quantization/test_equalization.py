@@ -8,7 +8,7 @@ import torch
 
 from edgeexpo.program.capture import capture
 from edgeexpo.quantization.equalization import equalize, find_groups
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 
 
 def unequal(residual):
@@ -62,7 +62,7 @@ def test_unequal_channels_cost_int8_nothing(residual, tensors, pictures):
     x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
     errors = []
     for network in (residual, unequal(residual)):
-        integer = quantize(capture(network, *tensors, (96, 96)), pictures).exported.module()
+        integer = quantize_program(capture(network, *tensors, (96, 96)), pictures).exported.module()
         errors.append(float((integer(x) - residual(x)).square().mean().detach()))
     assert 10 * np.log10(errors[1] / errors[0]) < 1
 

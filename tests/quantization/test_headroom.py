@@ -8,7 +8,7 @@ import torch
 from edgeexpo.program.capture import capture
 from edgeexpo.quantization import headroom, int8_weights, ptq
 from edgeexpo.quantization.simulation import roundings
-from edgeexpo.quantization.variants import Calibration, parse
+from edgeexpo.quantization.variants import Calibration, parse_variant
 
 
 class Sharpening(torch.nn.Module):
@@ -28,7 +28,7 @@ class Sharpening(torch.nn.Module):
 
 def made(gain, tensors, pictures, name):
     program = capture(Sharpening(gain).eval(), *tensors, (96, 96))
-    found = roundings(Calibration(program, pictures).make(parse(name)))
+    found = roundings(Calibration(program, pictures).make(parse_variant(name)))
     return {name: r.range for name, r in found.items() if not r.is_weight}
 
 
@@ -37,14 +37,14 @@ def test_ranges_grow_where_detail_needs_it_and_at_most_double(gain, tensors, pic
     plain = made(gain, tensors, pictures, "unequalized")
     wide = made(gain, tensors, pictures, "unequalized+headroom")
     factors = {name: wide[name].scale / plain[name].scale for name in plain}
-    assert all(1 <= factor <= headroom.MOST + 1e-6 for factor in factors.values())
+    assert all(1 <= factor <= headroom.MOST_HEADROOM + 1e-6 for factor in factors.values())
     assert all(wide[name].zero_point == plain[name].zero_point for name in plain)
     assert factors["y0"] < 1.2
     assert max(factors.values()) > 1.2
 
 
 def test_the_names_of_variants_tell_it():
-    variant = parse("headroom+minmax+adaround")
+    variant = parse_variant("headroom+minmax+adaround")
     assert variant.name == "minmax+headroom+adaround"
     assert variant.ranges.name == "minmax+headroom"
 
@@ -66,8 +66,10 @@ def test_ranges_read_from_a_file_stay_shared_when_they_grow(tensors, pictures, t
     torch.manual_seed(0)
     program = capture(Skipping().eval(), *tensors, (96, 96))
     path = tmp_path / "w.safetensors"
-    int8_weights.write(path, Calibration(program, pictures).make(parse("plain")), {})
-    graph = int8_weights.simulated_by(program, int8_weights.read(path))
+    int8_weights.write_int8_weights(
+        path, Calibration(program, pictures).make(parse_variant("plain")), {}
+    )
+    graph = int8_weights.simulated_by(program, int8_weights.read_int8_weights(path))
     found = roundings(graph)
     (both,) = (name for name in found if name.startswith("cat"))
     headroom.widen(graph, ptq.tensors(program, pictures))

@@ -53,9 +53,9 @@ def test_the_program_is_bit_for_bit_what_was_simulated(name, tmp_path):
             parameter.mul_(1.01)
         wanted = graph(*ptq.tensors(program, pictures)[0])
     path = tmp_path / "w.safetensors"
-    int8_weights.write(path, graph, {"preset": name})
+    int8_weights.write_int8_weights(path, graph, {"preset": name})
     assert int8_weights.is_trained(path)
-    read = int8_weights.read(path)
+    read = int8_weights.read_int8_weights(path)
     assert read.facts == {"preset": name}
     again = int8_weights.quantized_by(captured(name), read).exported.module()
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_codes_take_a_quarter_of_the_bytes(tmp_path):
     _, graph = ptq.calibrated(program, given(program))
     simulate(graph)
     path = tmp_path / "w.safetensors"
-    int8_weights.write(path, graph, {})
+    int8_weights.write_int8_weights(path, graph, {})
     floats = 4 * sum(p.numel() for p in graph.parameters())
     assert path.stat().st_size < 0.35 * floats
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
@@ -78,9 +78,9 @@ def test_weights_of_another_network_are_refused(tmp_path):
     _, graph = ptq.calibrated(program, given(program))
     simulate(graph)
     path = tmp_path / "w.safetensors"
-    int8_weights.write(path, graph, {"preset": "lrl-mobile"})
+    int8_weights.write_int8_weights(path, graph, {"preset": "lrl-mobile"})
     with pytest.raises(WeightsError, match="the INT8 weights are of lrl-mobile"):
-        int8_weights.quantized_by(captured("lrl-8"), int8_weights.read(path))
+        int8_weights.quantized_by(captured("lrl-8"), int8_weights.read_int8_weights(path))
 
 
 def test_other_files_are_no_int8_weights(tmp_path):
@@ -90,12 +90,12 @@ def test_other_files_are_no_int8_weights(tmp_path):
         path = tmp_path / f"{name}.safetensors"
         assert not int8_weights.is_trained(path)
         with pytest.raises(WeightsError, match="holds no INT8 weights"):
-            int8_weights.read(path)
+            int8_weights.read_int8_weights(path)
 
 
 @pytest.mark.parametrize("name", [name for name in zoo.ENTRIES if zoo.get(name).int8])
 def test_shipped_int8_weights_are_of_the_shipped_float_ones(name):
     entry = zoo.get(name)
-    facts = int8_weights.read(entry.int8).facts
+    facts = int8_weights.read_int8_weights(entry.int8).facts
     assert facts["preset"] == name
     assert facts["float_sha256"] == digest(entry.weights)

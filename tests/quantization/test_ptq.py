@@ -17,7 +17,7 @@ from edgeexpo.program.exact_tail import (
     tail_border,
 )
 from edgeexpo.quantization.observers import OBSERVERS
-from edgeexpo.quantization.ptq import calibrated, quantize
+from edgeexpo.quantization.ptq import calibrated, quantize_program
 from edgeexpo.quantization.quantizer import ImageQuantizer
 from edgeexpo.quantization.simulation import roundings, simulate
 from edgeexpo.runtime.engines.executorch import ExecutorchEngine
@@ -43,7 +43,7 @@ def test_the_tail_is_what_follows_the_last_convolution(program):
 
 
 def test_int8_is_near_the_float_program_and_is_not_it(program, residual, pictures):
-    integer = quantize(program, pictures).exported.module()
+    integer = quantize_program(program, pictures).exported.module()
     x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
     error = (integer(x) - residual(x)).abs()
     assert 0 < error.max() < 0.02
@@ -51,7 +51,9 @@ def test_int8_is_near_the_float_program_and_is_not_it(program, residual, picture
 
 def test_weights_are_per_channel_and_every_convolution_is_quantised(program, pictures):
     targets = [
-        str(n.target) for n in quantize(program, pictures).exported.graph.nodes if n.op != "output"
+        str(n.target)
+        for n in quantize_program(program, pictures).exported.graph.nodes
+        if n.op != "output"
     ]
     convolutions = sum("conv2d" in t for t in targets)
     assert sum("dequantize_per_channel" in t for t in targets) == convolutions == 3
@@ -62,16 +64,16 @@ def test_the_identity_path_stays_exact(residual, tensors, pictures):
     silent = copy.deepcopy(residual)
     torch.nn.init.zeros_(silent.body[-1].weight)
     torch.nn.init.zeros_(silent.body[-1].bias)
-    integer = quantize(capture(silent, *tensors, (96, 96)), pictures).exported.module()
+    integer = quantize_program(capture(silent, *tensors, (96, 96)), pictures).exported.module()
     x = torch.linspace(0, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
     assert torch.equal(integer(x), x)
 
 
 def test_no_picture_and_bad_pictures_are_refused(program):
     with pytest.raises(UsageError, match="no picture"):
-        quantize(program, [])
+        quantize_program(program, [])
     with pytest.raises(UsageError, match="NaN"):
-        quantize(program, [{"y0": np.full((32, 32, 3), np.nan, np.float32)}])
+        quantize_program(program, [{"y0": np.full((32, 32, 3), np.nan, np.float32)}])
 
 
 def test_a_network_without_integer_work_is_refused(tensors):
@@ -81,7 +83,7 @@ def test_a_network_without_integer_work_is_refused(tensors):
 
     flat = capture(Invert(), *tensors, (32, 32))
     with pytest.raises(ExportError, match="no operator that can run in INT8"):
-        quantize(flat, [{"y0": np.zeros((32, 32, 3), np.float32)}])
+        quantize_program(flat, [{"y0": np.zeros((32, 32, 3), np.float32)}])
 
 
 class Gated(torch.nn.Module):
@@ -100,7 +102,9 @@ class Gated(torch.nn.Module):
 
 def test_what_needs_finer_steps_stays_in_float_and_is_named(tensors, pictures):
     torch.manual_seed(0)
-    module = quantize(capture(Gated().eval(), *tensors, (96, 96)), pictures).exported.module()
+    module = quantize_program(
+        capture(Gated().eval(), *tensors, (96, 96)), pictures
+    ).exported.module()
     found = float_operators(module)
     assert found == {"conv2d": 3, "mean": 1, "mul": 1, "relu": 1, "sigmoid": 2, "sub": 1}
 
@@ -153,7 +157,7 @@ def test_shared_weights_are_quantised_wherever_they_are_read(tensors, pictures, 
     specs = (TensorSpec("under"), TensorSpec("over"))
     frames = [{"under": p["y0"], "over": 0.5 * p["y0"]} for p in pictures]
     program = capture(network, specs, tensors[1], (96, 96))
-    integer = quantize(program, frames)
+    integer = quantize_program(program, frames)
     assert float_operators(integer.exported.module()) == {}
     path = tmp_path / "net.pte"
     export_executorch(integer, path)
@@ -212,4 +216,4 @@ def test_a_layer_that_overflows_is_named_with_its_picture(residual, tensors, pic
         broken.body[2].weight[0] = 3e38
     program = capture(broken, *tensors, (96, 96))
     with pytest.raises(UsageError, match=r"layer body\.2 \(conv2d_1\) gives NaN .* picture 1;"):
-        quantize(program, pictures)
+        quantize_program(program, pictures)

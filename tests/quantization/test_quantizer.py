@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgeexpo.program.capture import capture
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.spec import TensorSpec
 
 
@@ -31,7 +31,7 @@ def test_reshapes_after_float_arithmetic_quantise():
     network = Tokens().eval()
     program = capture(network, (TensorSpec("x"),), (TensorSpec("y"),), (32, 32))
     pictures = np.random.default_rng(0).random((2, 32, 32, 3), dtype=np.float32)
-    quantized = quantize(program, ({"x": picture} for picture in pictures))
+    quantized = quantize_program(program, ({"x": picture} for picture in pictures))
     x = torch.from_numpy(pictures[0]).permute(2, 0, 1)[None]
     with torch.no_grad():
         error = (quantized.exported.module()(x) - network(x)).abs().max()

@@ -13,12 +13,12 @@ from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.program.capture import capture
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.sensitivity import (
-    operators,
     pruned_alone,
     quality,
     quantization_costs,
+    quantized_operators,
 )
-from edgeexpo.quantization.simulation import observers, prepare, roundings, simulate
+from edgeexpo.quantization.simulation import observers, prepare_simulation, roundings, simulate
 
 
 class Planted(nn.Module):
@@ -62,7 +62,7 @@ def test_a_planted_layer_comes_out_first(planted, tensors, pictures):
     _, graph = ptq.calibrated(program, pictures)
     simulate(graph)
     inputs = ptq.tensors(program, pictures)
-    chosen = operators(program, graph)
+    chosen = quantized_operators(program, graph)
     found = quantization_costs(graph, chosen, inputs, judge_of(module, inputs))
     ranked = sorted(found, key=lambda row: row.alone.worst)
     assert ranked[0].operator.module == f"layers.{planted}"
@@ -72,7 +72,7 @@ def test_a_planted_layer_comes_out_first(planted, tensors, pictures):
 
 def test_operators_know_their_module_line_and_tensors(simulated):
     program, graph, _ = simulated
-    found = operators(program, graph)
+    found = quantized_operators(program, graph)
     assert [o.name for o in found] == ["conv2d", "conv2d_1", "conv2d_2"]
     assert [o.module for o in found] == ["body.0", "body.2", "body.4"]
     assert {o.kind for o in found} == {"conv2d"}
@@ -83,26 +83,26 @@ def test_operators_know_their_module_line_and_tensors(simulated):
 
 def test_what_is_float_anyway_has_no_row(simulated):
     program, _, _ = simulated
-    prepared = prepare(ptq.separate(program), frozenset(["conv2d_1"]))
-    assert [o.name for o in operators(program, prepared)] == ["conv2d", "conv2d_2"]
+    prepared = prepare_simulation(ptq.separate(program), frozenset(["conv2d_1"]))
+    assert [o.name for o in quantized_operators(program, prepared)] == ["conv2d", "conv2d_2"]
 
 
 def test_sparing_an_operator_is_what_the_quantiser_does(simulated, residual, pictures):
     """Differential: the tensors left in float, and the picture, are those of ``keep_float``."""
     program, graph, inputs = simulated
-    first = operators(program, graph)[0]
+    first = quantized_operators(program, graph)[0]
     _, kept = ptq.calibrated(program, pictures, frozenset([first.name]))
     left = {name for name, _ in observers(kept)}
     assert {name for name, _ in observers(graph)} - left == first.own
     (found,) = quantization_costs(graph, [first], inputs, judge_of(residual, inputs))
-    real = ptq.converted(program, kept).exported.module()
+    real = ptq.convert_program(program, kept).exported.module()
     assert found.spared == quality(real, inputs, judge_of(residual, inputs))
 
 
 def test_alone_is_the_switches_of_its_tensors(simulated, residual):
     program, graph, inputs = simulated
     judge = judge_of(residual, inputs)
-    last = operators(program, graph)[-1]
+    last = quantized_operators(program, graph)[-1]
     (found,) = quantization_costs(graph, [last], inputs, judge)
     switched = roundings(graph)
     for name, rounding in switched.items():

@@ -15,7 +15,7 @@ from edgeexpo.quantization.simulation import (
     Range,
     fix_ranges,
     observers,
-    prepare,
+    prepare_simulation,
     ranges_from_json,
     ranges_to_json,
     roundings,
@@ -41,7 +41,7 @@ def first(program, pictures):
 
 def test_it_shows_what_the_converted_program_shows(program, pictures, graph):
     x = first(program, pictures)
-    converted = ptq.quantize(program, pictures).exported.module()
+    converted = ptq.quantize_program(program, pictures).exported.module()
     with torch.no_grad():
         assert torch.equal(graph(*x), converted(*x))
 
@@ -100,7 +100,7 @@ def test_what_is_trained_holds_nothing_of_the_observers(graph):
 
 
 def test_ranges_of_another_program_are_refused(program):
-    prepared = prepare(program)
+    prepared = prepare_simulation(program)
     names = [n for n, _ in observers(prepared)]
     with pytest.raises(WeightsError, match="of another program: "):
         fix_ranges(prepared, {names[0]: Range(0.1, 0), "other": Range(0.1, 0)})

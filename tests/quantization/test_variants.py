@@ -8,7 +8,7 @@ import torch
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.program.capture import capture
 from edgeexpo.quantization import int8_weights, nncf_calibration, ptq
-from edgeexpo.quantization.variants import RANGES, Calibration, Variant, adapted, parse
+from edgeexpo.quantization.variants import RANGES, Calibration, Variant, adapted, parse_variant
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +22,12 @@ def calibration(program, pictures):
 
 
 def test_names_say_their_parts():
-    every = [*RANGES, *adapted(RANGES[0]), *adapted(Variant(None, "minmax")), parse("nncf")]
+    every = [*RANGES, *adapted(RANGES[0]), *adapted(Variant(None, "minmax")), parse_variant("nncf")]
     names = ["plain", "balanced", "unequalized", "minmax", "percentile"]
     assert [v.name for v in every[: len(names)]] == names
-    assert all(parse(v.name) == v for v in every)
-    assert parse("bias+minmax+unequalized").name == "unequalized+minmax+bias"
-    assert parse("mse").name == "plain"
+    assert all(parse_variant(v.name) == v for v in every)
+    assert parse_variant("bias+minmax+unequalized").name == "unequalized+minmax+bias"
+    assert parse_variant("mse").name == "plain"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_names_say_their_parts():
 )
 def test_bad_names(name, message):
     with pytest.raises(UsageError, match=message):
-        parse(name)
+        parse_variant(name)
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_bad_names(name, message):
 def test_the_file_is_bit_for_bit_what_was_made(
     name, calibration, program, residual, tensors, pictures, tmp_path
 ):
-    graph = calibration.make(parse(name))
+    graph = calibration.make(parse_variant(name))
     inputs = ptq.tensors(program, pictures)
     path = tmp_path / "w.safetensors"
-    int8_weights.write(path, graph, {"variant": name})
+    int8_weights.write_int8_weights(path, graph, {"variant": name})
     fresh = capture(residual, *tensors, (96, 96))
-    again = int8_weights.quantized_by(fresh, int8_weights.read(path)).exported.module()
+    again = int8_weights.quantized_by(fresh, int8_weights.read_int8_weights(path)).exported.module()
     with torch.no_grad():
         for x in inputs:
             assert torch.equal(again(*x), graph(*x))
@@ -73,7 +73,7 @@ def test_variants_leave_the_network_and_each_other_alone(calibration, residual, 
     x = ptq.tensors(program, pictures)[0]
     with torch.no_grad():
         before = calibration.make(Variant())(*x)
-        calibration.make(parse("bias"))
+        calibration.make(parse_variant("bias"))
         assert torch.equal(calibration.make(Variant())(*x), before)
     assert all(torch.equal(a, b) for a, b in zip(weights, residual.parameters(), strict=True))
 
@@ -83,4 +83,4 @@ def test_an_nncf_program_that_rounds_other_tensors_is_refused(calibration, monke
     more = lambda graph: {**real(graph), "smoothed": nncf_calibration.Range(1.0, 0)}  # noqa: E731
     monkeypatch.setattr(nncf_calibration, "_ranges", more)
     with pytest.raises(ExportError, match="NNCF rounds other tensors than this program: 1 differ"):
-        calibration.make(parse("nncf"))
+        calibration.make(parse_variant("nncf"))

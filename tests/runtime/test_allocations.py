@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edgeexpo.imaging import scratch
-from edgeexpo.imaging.raster import whole
+from edgeexpo.imaging.raster import whole_picture
 from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
-from edgeexpo.runtime.frames import empty, to_rgb
+from edgeexpo.runtime.frames import empty_frame, to_rgb
 from edgeexpo.runtime.stages import back, front
 from edgeexpo.spec import StageSpec
 from tests.support.tiny_bundle import CORRECTION, write_bundle
@@ -54,7 +54,7 @@ def opened(folder, name, layout="rgb", **options):
 
 
 def frames_of(name, layout="rgb", seed=0):
-    rng, shot = np.random.default_rng(seed), empty(*SIZE, FrameFormat(layout))
+    rng, shot = np.random.default_rng(seed), empty_frame(*SIZE, FrameFormat(layout))
     count = len(SYSTEMS[name].get("frames", ("under", "over")))
     return [rng.integers(16, 236, shot.shape, shot.dtype) for _ in range(count)]
 
@@ -120,7 +120,7 @@ def test_nothing_is_used_after_it_went_back(tmp_path, monkeypatch, name, layout)
             np.testing.assert_array_equal(session(*frames), expected)
         if layout == "rgb":
             np.testing.assert_array_equal(session(*frames, fuse=False), bare)
-            floats = [whole(to_rgb(f, FrameFormat(layout))) for f in frames]
+            floats = [whole_picture(to_rgb(f, FrameFormat(layout))) for f in frames]
             y0 = front(spec, floats, None)["y0"]
             plain = np.rint(back(spec, y0, floats) * 255)
             assert np.abs(plain - expected).max() <= 1

@@ -10,8 +10,8 @@ import pytest
 from edgeexpo.errors import OutputError, PictureError, UsageError
 from edgeexpo.imaging.raster import for_each, windows
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
-from edgeexpo.runtime.budget import SMALLEST, Budget
-from edgeexpo.runtime.frames import empty, from_rgb
+from edgeexpo.runtime.budget import SMALLEST_WINDOW, Budget
+from edgeexpo.runtime.frames import empty_frame, from_rgb
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.spec import SizeRange, StageSpec, TensorSpec
 from tests.support.tiny_bundle import CORRECTION, write_bundle
@@ -88,7 +88,7 @@ def test_windows_give_the_same_picture(tmp_path, name):
     frames = frames_of(name, 500, 710)
     with open_system(tmp_path / "b", name, None) as session:
         expected = session(*frames)
-    with open_system(tmp_path / "b", name, SMALLEST) as session:
+    with open_system(tmp_path / "b", name, SMALLEST_WINDOW) as session:
         found = session(*frames)
     assert found.dtype == expected.dtype
     tolerance = 1 if found.dtype == np.uint8 else 1e-5
@@ -99,10 +99,10 @@ def test_windows_give_the_same_picture(tmp_path, name):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_budget_is_kept(tmp_path, name):
     frames = frames_of(name, 1200, 1600)
-    with open_system(tmp_path / "b", name, SMALLEST) as session:
+    with open_system(tmp_path / "b", name, SMALLEST_WINDOW) as session:
         out = np.zeros_like(frames[0], np.float32 if name == "radiance" else np.uint8)
         peak = allocated(lambda: session.run_into(out, *frames))
-    assert peak < SMALLEST * MIB
+    assert peak < SMALLEST_WINDOW * MIB
     assert out.std() > 0
 
 
@@ -111,28 +111,28 @@ def test_camera_frames_are_read_and_written_within_it(tmp_path, rotation):
     nv12 = FrameFormat("nv12", rotation=rotation)
     frames = []
     for rgb in frames_of("interpolation", 1200, 1600):
-        frames.append(empty(1200, 1600, nv12))
+        frames.append(empty_frame(1200, 1600, nv12))
         from_rgb(rgb.astype(np.float32) / 255, nv12, frames[-1])
     with open_system(tmp_path / "b", "interpolation", None, frames=nv12) as session:
         expected = session(*frames)
-    with open_system(tmp_path / "b", "interpolation", SMALLEST, frames=nv12) as session:
+    with open_system(tmp_path / "b", "interpolation", SMALLEST_WINDOW, frames=nv12) as session:
         out = np.zeros_like(expected)
         peak = allocated(lambda: session.run_into(out, *frames))
-    assert peak < SMALLEST * MIB
+    assert peak < SMALLEST_WINDOW * MIB
     assert np.abs(out.astype(int) - expected).max() <= 1
 
 
 def test_what_cannot_be_kept_is_refused(tmp_path):
     with pytest.raises(UsageError, match="memory_mb is 8; expected at least 32"):
         open_system(tmp_path / "b", "interpolation", 8)
-    spec = open_system(tmp_path / "c", "interpolation", SMALLEST).spec
+    spec = open_system(tmp_path / "c", "interpolation", SMALLEST_WINDOW).spec
     with pytest.raises(PictureError, match=r"9000x12000 .* needs 200 MiB and memory_mb is 32"):
         Budget(32).window(spec, 9000, 12000)
     assert Budget(256).window(spec, 6000, 8000) >= 512
 
 
 def test_tiles_shrink_with_the_budget_until_they_are_mostly_halo(tmp_path):
-    spec = open_system(tmp_path / "b", "interpolation", SMALLEST).spec
+    spec = open_system(tmp_path / "b", "interpolation", SMALLEST_WINDOW).spec
     sizes = SizeRange((2048, 512), (16, 16), 4)
     assert Budget(64).tiles(spec, sizes).largest == (352, 352)
     assert Budget(4096).tiles(spec, sizes).largest == (2048, 512)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.frame_format import LAYOUTS, MATRICES, SITINGS, FrameFormat
-from edgeexpo.imaging.raster import whole, windows
-from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
+from edgeexpo.imaging.raster import whole_picture, windows
+from edgeexpo.runtime.frames import empty_frame, from_rgb, to_rgb
 
 YUV = [layout for layout in LAYOUTS if FrameFormat(layout).is_yuv]
 
@@ -32,7 +32,7 @@ def formats(layouts):
 
 
 def rgb(frame, frame_format):
-    return whole(to_rgb(frame, frame_format))
+    return whole_picture(to_rgb(frame, frame_format))
 
 
 def smooth(height=48, width=64):
@@ -48,7 +48,7 @@ def smooth(height=48, width=64):
 )
 def test_windows_are_read_and_written_seamlessly(frame_format, half):
     picture = np.random.default_rng(half).random((2 * half[0], 2 * half[1], 3), np.float32)
-    at_once, by_windows = (empty(*picture.shape[:2], frame_format) for _ in range(2))
+    at_once, by_windows = (empty_frame(*picture.shape[:2], frame_format) for _ in range(2))
     from_rgb(picture, frame_format, at_once)
     from_rgb(picture, frame_format, by_windows, side=6)
     np.testing.assert_array_equal(by_windows, at_once)
@@ -65,7 +65,7 @@ def test_windows_are_read_and_written_seamlessly(frame_format, half):
 def test_there_and_back(frame_format, half):
     picture = np.broadcast_to(np.float32([0.3, 0.6, 0.45]), (2 * half[0], 2 * half[1], 3)).copy()
     picture[:, 0] = picture[0] = (0.31, 0.6, 0.44)
-    frame = empty(*picture.shape[:2], frame_format)
+    frame = empty_frame(*picture.shape[:2], frame_format)
     from_rgb(picture, frame_format, frame)
     step = 1.2 / (876 if frame_format.layout == "p010" else 219) + 0.02
     assert np.abs(rgb(frame, frame_format) - picture).max() < step
@@ -88,7 +88,7 @@ def test_a_flat_frame_follows_the_standard(matrix, full, layout):
     r, b = luma + 2 * (1 - red) * v, luma + 2 * (1 - blue) * u
     expected = (r, (luma - red * r - blue * b) / (1 - red - blue), b)
     frame_format = FrameFormat(layout, matrix, full)
-    frame = empty(8, 6, frame_format)
+    frame = empty_frame(8, 6, frame_format)
     shift = 6 if layout == "p010" else 0
     frame[:8] = y << shift
     frame[8:, 0::2], frame[8:, 1::2] = cb << shift, cr << shift
@@ -105,7 +105,7 @@ def test_a_flat_frame_follows_the_standard(matrix, full, layout):
 )
 def test_agrees_with_opencv(layout, code):
     frame_format = FrameFormat(layout, "bt601")
-    frame = empty(48, 64, frame_format)
+    frame = empty_frame(48, 64, frame_format)
     from_rgb(smooth(), frame_format, frame)
     oracle = cv2.cvtColor(frame, code) / 255
     # OpenCV repeats each chroma sample, which is half a sample's slope away.
@@ -133,7 +133,7 @@ def video_frame(frame, name):
 @pytest.mark.parametrize("full", [False, True])
 def test_agrees_with_ffmpeg(layout, matrix, full):
     frame_format = FrameFormat(layout, matrix, full)
-    frame = empty(48, 64, frame_format)
+    frame = empty_frame(48, 64, frame_format)
     from_rgb(smooth(), frame_format, frame)
     name = {"i420": "yuv420p", "p010": "p010le"}.get(layout, layout)
     space = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": 9}[matrix]
@@ -163,7 +163,7 @@ def test_chroma_lies_where_the_siting_says():
 
 def test_padded_rows_and_planes_are_read_where_they_are():
     frame_format = FrameFormat("nv12")
-    packed = empty(16, 24, frame_format)
+    packed = empty_frame(16, 24, frame_format)
     from_rgb(smooth(16, 24), frame_format, packed)
     buffer = np.zeros((24, 40), np.uint8)
     buffer[:, :24] = packed
@@ -178,7 +178,7 @@ def test_padded_rows_and_planes_are_read_where_they_are():
 
 def test_planes_of_i420_are_three():
     frame_format = FrameFormat("i420")
-    packed = empty(6, 10, frame_format)
+    packed = empty_frame(6, 10, frame_format)
     from_rgb(smooth(6, 10), frame_format, packed)
     chroma = packed[6:].reshape(2, 3, 5)
     planes = (packed[:6], chroma[0], chroma[1])
@@ -194,7 +194,7 @@ def test_planes_of_i420_are_three():
 def test_rgb_in_any_order(layout, kind):
     picture = smooth()
     frame_format = FrameFormat(layout, rotation=90, mirror=True)
-    frame = empty(48, 64, frame_format, kind)
+    frame = empty_frame(48, 64, frame_format, kind)
     from_rgb(picture, frame_format, frame)
     assert frame.dtype == kind
     assert frame.shape == {"planar": (3, 64, 48)}.get(layout, (64, 48, 3))
@@ -241,7 +241,7 @@ def test_bad_frames_are_one_line(frame, frame_format, words):
 
 def test_bad_outputs_are_refused_and_untouched():
     picture, frame_format = smooth(8, 12), FrameFormat("nv12")
-    frozen = empty(8, 12, frame_format)
+    frozen = empty_frame(8, 12, frame_format)
     frozen[...] = 7
     frozen.flags.writeable = False
     with pytest.raises(PictureError, match="read-only"):

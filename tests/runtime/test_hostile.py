@@ -141,7 +141,7 @@ def test_a_huge_manifest_is_not_read_whole(bundle, monkeypatch):
     with (bundle / MANIFEST).open("ab") as stream:
         stream.truncate(1 << 40)  # sparse: it takes no room on the disk
     refused(bundle, "larger than 16 MiB")
-    monkeypatch.setattr(untrusted, "LARGEST", 10)
+    monkeypatch.setattr(untrusted, "LARGEST_JSON", 10)
     with pytest.raises(ValueError, match="larger"):
         untrusted.read_json(bundle / MANIFEST)
 

@@ -11,7 +11,7 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.errors import BundleError, EngineError, PictureError, UsageError
 from edgeexpo.runtime import FakeEngine, load
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, StageSpec, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, StageSpec, TensorSpec
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def bundle(tmp_path):
         front=StageSpec("intermediate", {"response": "srgb"}),
         back=StageSpec("exposure-fusion"),
     )
-    recipe = Recipe("net", ("onnx",), ("int8",), (64, 64), "none", (), {})
+    recipe = ExportRecipe("net", ("onnx",), ("int8",), (64, 64), "none", (), {})
     write_manifest(tmp_path, Manifest(model, recipe, (artifact,), {}, {}))
     return tmp_path
 

@@ -11,9 +11,9 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging.bt2100 import encoded
-from edgeexpo.imaging.raster import whole
+from edgeexpo.imaging.raster import whole_picture
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
-from edgeexpo.runtime.frames import empty, from_rgb, to_rgb
+from edgeexpo.runtime.frames import empty_frame, from_rgb, to_rgb
 from edgeexpo.spec import TensorSpec
 from tests.support.tiny_bundle import write_bundle
 
@@ -31,7 +31,7 @@ def identity():
 
 def frame(level, frame_format, kind="uint8"):
     rows = np.linspace(0.5, 1, 40)[:, None, None] * level
-    made = empty(40, 36, frame_format, kind)
+    made = empty_frame(40, 36, frame_format, kind)
     from_rgb(np.broadcast_to(rows, (40, 36, 3)).astype(np.float32), frame_format, made)
     return made
 
@@ -43,7 +43,7 @@ def test_the_format_changes_the_numbers_and_not_the_picture(bundle):
         found = session(*(frame(v, NV12) for v in (0.3, 0.9)), ev=3, fuse=False)
     assert found.shape == (54, 40)
     assert found.dtype == np.uint8
-    np.testing.assert_allclose(whole(to_rgb(found, NV12)), expected, atol=0.02)
+    np.testing.assert_allclose(whole_picture(to_rgb(found, NV12)), expected, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_manifest_says_how_frames_are_read(tmp_path):
     manifest = Bundle.open(folder).manifest
     write_manifest(folder, dataclasses.replace(manifest, frames=NV12, output=FrameFormat("bgr")))
     rgb = np.zeros((32, 48, 3), np.float32) + np.float32([0.8, 0.4, 0.2])
-    frame = empty(32, 48, NV12)
+    frame = empty_frame(32, 48, NV12)
     from_rgb(rgb, NV12, frame)
     with load(folder, engine=FakeEngine(lambda i: {"y_hat": i["y0"]})) as session:
         found = session(frame)

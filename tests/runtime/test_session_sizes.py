@@ -11,7 +11,7 @@ from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.guided import decode
 from edgeexpo.runtime import FakeEngine, load
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, StageSpec, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, StageSpec, TensorSpec
 
 RANGE = SizeRange(largest=(64, 96), smallest=(16, 16), multiple=4)
 ENUMERATED = SizeRange((64, 96), (32, 32), 4, ((32, 32), (64, 96)))
@@ -25,7 +25,7 @@ def open_with(folder, function, sizes=RANGE, **fields):
     artifact = Artifact(file.name, "onnx", "fp32", digest(file), 8, sizes)
     defaults = {"name": "net", "task": "t", "halo": None, "outputs": (TensorSpec("out"),)}
     model = ModelSpec(**{**defaults, **fields})
-    recipe = Recipe("net", ("onnx",), ("fp32",), sizes.largest, "none", (), {})
+    recipe = ExportRecipe("net", ("onnx",), ("fp32",), sizes.largest, "none", (), {})
     write_manifest(folder, Manifest(model, recipe, (artifact,), {}, {}))
     seen = []
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import rgb_to_lab, rgb_to_ycbcr
-from edgeexpo.imaging.raster import whole
+from edgeexpo.imaging.raster import whole_picture
 from edgeexpo.imaging.resize import resize
 from edgeexpo.runtime.stages import back, finished, front, gives_picture
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
@@ -155,10 +155,12 @@ def test_the_guide_is_what_the_network_saw_where_both_are_scaled_alike(fronts, b
     model = spec(stage, StageSpec("guided", backs), ("photo",))
     seen = front(model, [frame if stage else resize(frame, (20, 30))], None)
     output = 0.5 * random(*size, 1) + 0.2
-    alone = whole(finished(model, output, [frame]))
-    np.testing.assert_array_equal(whole(finished(model, output, [frame], inputs=seen)), alone)
+    alone = whole_picture(finished(model, output, [frame]))
+    np.testing.assert_array_equal(
+        whole_picture(finished(model, output, [frame], inputs=seen)), alone
+    )
     other = {name: value[::-1] for name, value in seen.items()}
-    turned = whole(finished(model, output, [frame], inputs=other))
+    turned = whole_picture(finished(model, output, [frame], inputs=other))
     assert (turned == alone).all() != taken
 
 

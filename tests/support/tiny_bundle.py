@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, StageSpec, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, StageSpec, TensorSpec
 
 CORRECTION: dict[str, object] = {
     "kind": "correction",
@@ -58,6 +58,6 @@ def write_bundle(folder: Path, **changes: object) -> Path:
         "back": StageSpec("exposure-fusion"),
     }
     model = ModelSpec(**{**fields, **changes})
-    recipe = Recipe("mean", ("onnx",), ("fp32",), (64, 64), "none", (), {})
+    recipe = ExportRecipe("mean", ("onnx",), ("fp32",), (64, 64), "none", (), {})
     write_manifest(folder, Manifest(model, recipe, (artifact,), {}, {}))
     return folder

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from edgeexpo.errors import WeightsError
-from edgeexpo.training.perceptual import CHANNELS, TAPS, Perceptual
+from edgeexpo.training.perceptual import CHANNELS, VGG_TAPS, Perceptual
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,10 @@ def vgg(tmp_path_factory):
 
 def test_taps_are_the_first_relu_of_each_of_five_blocks(vgg):
     distance = Perceptual(vgg)
-    kinds = [type(distance.features[i]).__name__ for i in TAPS]
+    kinds = [type(distance.features[i]).__name__ for i in VGG_TAPS]
     assert kinds == ["ReLU"] * 5
     pools = [i for i, m in enumerate(distance.features) if isinstance(m, torch.nn.MaxPool2d)]
-    assert [sum(p < tap for p in pools) for tap in TAPS] == [0, 1, 2, 3, 4]
+    assert [sum(p < tap for p in pools) for tap in VGG_TAPS] == [0, 1, 2, 3, 4]
 
 
 def test_distance_is_zero_at_equality_and_has_a_gradient(vgg):

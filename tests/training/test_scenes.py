@@ -61,7 +61,9 @@ def test_expansion_keeps_what_the_picture_clips(sources):
         assert scene["truth"].dtype == np.float16
         white = (scene["picture"] == 255).all(axis=2)
         clipped += white.sum()
-        assert (scene["truth"][white].max(axis=1, initial=0) >= 0.9 / scenes.HEADROOM).all()
+        assert (
+            scene["truth"][white].max(axis=1, initial=0) >= 0.9 / scenes.RADIANCE_HEADROOM
+        ).all()
     assert clipped > 0
 
 

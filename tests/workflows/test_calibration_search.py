@@ -6,7 +6,7 @@ import pytest
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.imaging.samples import EMBEDDED, UNSEEN, unseen
-from edgeexpo.workflows.calibration_search import Judge, Score, compare
+from edgeexpo.workflows.calibration_search import PictureJudge, Score, compare
 from edgeexpo.workflows.networks import open_network
 
 
@@ -81,5 +81,5 @@ def test_unseen_photographs_are_none_of_the_embedded():
 @pytest.mark.parametrize(("name", "colours"), [("lrl-mobile", 0.0), ("kdfusion-baseline", None)])
 def test_luminance_has_no_colours_to_compare(name, colours):
     network = open_network(name, (64, 64), None, ())
-    judge = Judge(network, network.capture(), unseen(2, (64, 64)))
+    judge = PictureJudge(network, network.capture(), unseen(2, (64, 64)))
     assert judge(network.module) == Score(120.0, 120.0, colours)

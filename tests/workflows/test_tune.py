@@ -20,7 +20,7 @@ from edgeexpo.spec import ModelSpec, SizeRange
 from edgeexpo.workflows import tune, tune_candidates
 from edgeexpo.workflows.networks import Network
 from edgeexpo.workflows.tune import Plan, choose, pareto, reachable
-from edgeexpo.workflows.tune_candidates import Bench, Candidate, Timing, Variant, candidate
+from edgeexpo.workflows.tune_candidates import Bench, Candidate, Timing, WeightSet, candidate
 
 PLAN = Plan("net", "onnx", (parse_gate("psnr>=45"),))
 
@@ -77,7 +77,7 @@ def bench(tmp_path, residual, tensors):
     network = Network(residual, spec, (64, 64), None)
     shown = [Sample("photo", (np.full((64, 64, 3), 0.5, np.float32),), None)]
     cache = tmp_path / "cache"
-    variant = Variant("unpruned", network)
+    variant = WeightSet("unpruned", network)
     return Bench("onnx", cache, None, None, shown, variant, lambda *_: [], "cpu, 1")
 
 
@@ -182,13 +182,13 @@ def test_the_key_is_of_the_content(bench, fake, residual):
     first, _ = candidate(bench, bench.reference, ("a", "b"))
     assert candidate(bench, bench.reference, ("b", "a"))[0].key == first.key
     network = bench.reference.network
-    again = Variant("another label", network)
+    again = WeightSet("another label", network)
     assert candidate(bench, again, ("a", "b"))[0].key == first.key
     changed = copy.deepcopy(residual)
     changed.body[0].weight.data[0] += 1e-6
     others = [
-        (bench, Variant("unpruned", dataclasses.replace(network, module=changed)), ("a", "b")),
-        (bench, Variant("unpruned", dataclasses.replace(network, size=(96, 96))), ("a", "b")),
+        (bench, WeightSet("unpruned", dataclasses.replace(network, module=changed)), ("a", "b")),
+        (bench, WeightSet("unpruned", dataclasses.replace(network, size=(96, 96))), ("a", "b")),
         (bench, bench.reference, ("a",)),
         (dataclasses.replace(bench, place="cpu, 2"), bench.reference, ("a", "b")),
         (dataclasses.replace(bench, target="executorch"), bench.reference, ("a", "b")),
@@ -217,7 +217,7 @@ def test_core_ml_is_tuned_where_it_runs(search, monkeypatch):
 def test_a_gate_on_what_is_not_measured_is_refused_at_once(search, bench, fake, monkeypatch):
     network = bench.reference.network
     plain = dataclasses.replace(network, spec=dataclasses.replace(network.spec, residual=None))
-    monkeypatch.setattr(tune, "_variants", lambda plan: iter([Variant("unpruned", plain)]))
+    monkeypatch.setattr(tune, "_variants", lambda plan: iter([WeightSet("unpruned", plain)]))
     with pytest.raises(UsageError, match="correction_snr is not measured for net"):
         search(gates=(parse_gate("correction_snr>=20"),))
     assert fake.calls == []

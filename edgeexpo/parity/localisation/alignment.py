@@ -15,8 +15,9 @@ import numpy as np
 from torch.fx import GraphModule, Node
 
 from edgeexpo.parity.localisation.tolerances import Share, channel_error
-from edgeexpo.parity.localisation.trace import COPY, WEIGHTED, Arrays, Traced, ancestors, rms
+from edgeexpo.parity.localisation.trace import COPY, WEIGHTED_KINDS, Traced, ancestors, rms
 from edgeexpo.parity.localisation.trace_program import computed, node_kind, run_program
+from edgeexpo.runtime.engines.base import Arrays
 
 KIND_WEIGHT = 0.3
 """What another operator counts, in shares of spread, where place alone decides."""
@@ -25,7 +26,7 @@ ROUNDS = 4
 
 
 @dataclass(frozen=True)
-class Pair:
+class LayerPair:
     """A node of the program with the artefact's value of it.
 
     Attributes:
@@ -44,20 +45,20 @@ class Pair:
 
 
 @dataclass
-class Alignment:
+class LayerAlignment:
     """Pairs in program order, and how much of the artefact they cover."""
 
-    pairs: list[Pair]
+    pairs: list[LayerPair]
     coverage: float
 
 
-def align(
+def align_layers(
     module: GraphModule,
     names: tuple[str, ...],
     inputs: Arrays,
     trace: Sequence[Traced],
     share: Share,
-) -> Alignment:
+) -> LayerAlignment:
     """Pair the values of ``trace`` with the nodes of ``module``.
 
     Args:
@@ -74,7 +75,7 @@ def align(
             break
     values = [t for t in trace if t.kinds != (COPY,)]
     covered = sum(t.name in aligner.known for t in values)
-    return Alignment(list(aligner.pairs.values()), covered / max(len(values), 1))
+    return LayerAlignment(list(aligner.pairs.values()), covered / max(len(values), 1))
 
 
 class _Aligner:
@@ -101,7 +102,7 @@ class _Aligner:
         self._placed: dict[str, Traced] = {}
         self._skipped: set[str] = set()
         self._free: dict[str, np.ndarray] = {}
-        self.pairs: dict[str, Pair] = {}
+        self.pairs: dict[str, LayerPair] = {}
         self.known: dict[str, str] = {}
 
     def run(self) -> None:
@@ -120,7 +121,7 @@ class _Aligner:
         source = self.pairs.get(first.all_input_nodes[0].name)
         if source is None or source.expected.shape != self._free[first.name].shape:
             return False
-        if node_kind(first) in WEIGHTED:
+        if node_kind(first) in WEIGHTED_KINDS:
             return False
         self._skipped.add(first.name)
         before = (self.pairs, self.known, self._free)
@@ -159,7 +160,7 @@ class _Aligner:
             n
             for n in self._nodes
             if n.name in self._free
-            and node_kind(n) in WEIGHTED
+            and node_kind(n) in WEIGHTED_KINDS
             and _same_name(n, traced)
             and self._free[n.name].shape == traced.value.shape
         ]
@@ -180,7 +181,7 @@ class _Aligner:
         for other in self._trace:
             self._follow_copy(other, self.known)
         above = tuple(self._between(node))
-        self.pairs[node.name] = Pair(node, traced, value, recognised, above)
+        self.pairs[node.name] = LayerPair(node, traced, value, recognised, above)
         return traced.value
 
     def _recognise(self, node: Node, value: np.ndarray) -> Traced | None:
@@ -229,6 +230,6 @@ class _Aligner:
 
 def _same_name(node: Node, traced: Traced) -> bool:
     """Exporters keep these names; they number additions and the like anew."""
-    if node_kind(node) not in WEIGHTED | {"dequantize"}:
+    if node_kind(node) not in WEIGHTED_KINDS | {"dequantize"}:
         return False
     return traced.name.removesuffix("_cast_fp16") == node.name

@@ -12,13 +12,13 @@ from edgeexpo.parity.localisation.trace import Grid, rms
 HALF_MAX = 65504.0
 """Largest finite fp16 number."""
 
-EXACT = 0.02
+EXACT_SHARE = 0.02
 """Share of the error that may remain when an explanation is taken out."""
 
 ALIKE = 0.98
 """Correlation from which two channels show the same."""
 
-SHIFTS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
+ONE_PIXEL_SHIFTS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _border(e: Evidence) -> str | None:
     error = np.abs(e.found - e.expected)
     for width in (1, 2, 4):
         inner = error[:, :, width:-width, width:-width]
-        if inner.size and rms(inner) <= EXACT * rms(error):
+        if inner.size and rms(inner) <= EXACT_SHARE * rms(error):
             return f"padding: only the outer {width} pixel{'s' * (width > 1)} differ"
     return None
 
@@ -132,7 +132,7 @@ def _border(e: Evidence) -> str | None:
 def _shift(e: Evidence) -> str | None:
     if e.found.ndim != 4 or min(e.found.shape[2:]) < 8:
         return None
-    for y, x in SHIFTS:
+    for y, x in ONE_PIXEL_SHIFTS:
         moved = np.roll(e.expected, (y, x), axis=(2, 3))
         for value, words in ((moved, "a pixel"), ((moved + e.expected) / 2, "half a pixel")):
             if _explained(e, value, inner=2):
@@ -150,9 +150,9 @@ def _few_channels(e: Evidence) -> str | None:
     names = ", ".join(map(str, bad[:4]))
     which = f"output channel{'s' * (len(bad) > 1)} {names} alone"
     gains = [_line(e.found[:, c], e.expected[:, c]) for c in bad]
-    if all(left < EXACT and abs(gain - 1) < EXACT for gain, _, left in gains):
+    if all(left < EXACT_SHARE and abs(gain - 1) < EXACT_SHARE for gain, _, left in gains):
         return f"{which}: the bias differs by {gains[0][1]:.3g}"
-    if all(left < EXACT for _, _, left in gains):
+    if all(left < EXACT_SHARE for _, _, left in gains):
         return f"{which}: the weights' scale is off by a factor of {gains[0][0]:.4g}"
     return f"{which}: the weights differ"
 
@@ -178,14 +178,14 @@ def _bias(e: Evidence) -> str | None:
         return None
     without = e.expected - e.bias.reshape(shape)
     error = (e.found - e.expected)[inside]
-    if rms((e.found - without)[inside]) < 10 * EXACT * rms(error):
+    if rms((e.found - without)[inside]) < 10 * EXACT_SHARE * rms(error):
         return "the bias is missing"
     return None
 
 
 def _offset_or_gain(e: Evidence) -> str | None:
     gain, offset, left = _line(e.found, e.expected)
-    if left > EXACT:
+    if left > EXACT_SHARE:
         return None
     spread = float(e.expected.std()) or 1.0
     if abs(gain - 1) * spread < 0.1 * abs(offset):
@@ -200,12 +200,12 @@ def _per_channel(e: Evidence) -> str | None:
     if e.found.ndim != 4 or e.found.shape[1] < 2:
         return None
     lines = [_line(e.found[:, c], e.expected[:, c]) for c in range(e.found.shape[1])]
-    if np.median([left for _, _, left in lines]) > EXACT:
+    if np.median([left for _, _, left in lines]) > EXACT_SHARE:
         return None
     gains = np.array([gain for gain, _, _ in lines])
-    if np.abs(gains - 1).max() < EXACT:
+    if np.abs(gains - 1).max() < EXACT_SHARE:
         return "another constant is added to every channel, as by another bias"
-    if float(np.ptp(gains)) < EXACT:
+    if float(np.ptp(gains)) < EXACT_SHARE:
         return f"the weights are off by a factor of {np.median(gains):.4g}, the bias is not"
     return f"every channel has a scale of its own, {gains.min():.3g}..{gains.max():.3g} times right"
 
@@ -244,7 +244,7 @@ def _explained(
     if inner:
         cut = (slice(None), slice(None), slice(inner, -inner), slice(inner, -inner))
         found, wanted = found[cut], wanted[cut]
-    return rms(found - wanted) <= EXACT * rms(e.found - expected)
+    return rms(found - wanted) <= EXACT_SHARE * rms(e.found - expected)
 
 
 def _line(found: np.ndarray, expected: np.ndarray) -> tuple[float, float, float]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch.fx import GraphModule, Node
 
-from edgeexpo.parity.localisation.alignment import Pair
+from edgeexpo.parity.localisation.alignment import LayerPair
 from edgeexpo.parity.localisation.diagnosis import Evidence, diagnose
 from edgeexpo.parity.localisation.tolerances import Share, channel_error
 from edgeexpo.parity.localisation.trace_program import (
     is_quantizer,
-    is_weighted,
+    is_traced_weighted,
     module_path,
     node_grid,
     operator,
@@ -23,7 +23,7 @@ from edgeexpo.parity.localisation.trace_program import (
 
 
 @dataclass(frozen=True)
-class Layer:
+class JudgedLayer:
     """One aligned value of the artefact.
 
     Attributes:
@@ -56,7 +56,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Judge:
+class LayerJudge:
     """Judges the values of one artefact.
 
     Attributes:
@@ -71,14 +71,14 @@ class Judge:
     sources: Mapping[str, str]
     floats: Mapping[str, np.ndarray]
 
-    def __call__(self, pair: Pair) -> Layer:
+    def __call__(self, pair: LayerPair) -> JudgedLayer:
         """The layer of ``pair``, with its fault in words if it leaves its share."""
         found, expected = pair.traced.value, pair.expected
         error = channel_error(found, expected)
         allowed = np.broadcast_to(self.share(pair.node, expected, pair.traced.half), error.shape)
         worst = int(np.argmax(np.where(np.isfinite(error), error, np.inf) - allowed))
         culprit = _culprit(pair)
-        weighted = is_weighted(culprit)
+        weighted = is_traced_weighted(culprit)
         grid, stored = node_grid(pair.node), pair.traced.grid
         ranges = grid is None or stored is None or stored.is_like(grid)
         left = not ranges or not bool(np.all(error <= allowed))
@@ -87,7 +87,7 @@ class Judge:
         if left:
             fault = diagnose(Evidence(found, expected, allowed, stored, grid, bias))
         rounding = is_quantizer(pair.node) and culprit not in pair.above
-        return Layer(
+        return JudgedLayer(
             node=culprit.name,
             operator="quantize" if rounding else operator(culprit),
             module=module_path(culprit),
@@ -102,7 +102,7 @@ class Judge:
             error_map=_error_map(found, expected) if left else None,
         )
 
-    def _drift(self, pair: Pair) -> float | None:
+    def _drift(self, pair: LayerPair) -> float | None:
         twin = self.floats.get(unquantized(pair.node).name)
         if twin is None or twin.shape != pair.traced.value.shape:
             return None
@@ -120,11 +120,11 @@ class Judge:
         return bias
 
 
-def _culprit(pair: Pair) -> Node:
+def _culprit(pair: LayerPair) -> Node:
     """The node that a fault is put down to: the weighted operator fused into the value, if any."""
-    if is_weighted(pair.node):
+    if is_traced_weighted(pair.node):
         return pair.node
-    return next((n for n in pair.above if is_weighted(n)), unquantized(pair.node))
+    return next((n for n in pair.above if is_traced_weighted(n)), unquantized(pair.node))
 
 
 def _range(value: np.ndarray) -> tuple[float, float]:

@@ -21,17 +21,18 @@ from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
-from edgeexpo.parity.localisation.alignment import align
-from edgeexpo.parity.localisation.judge import Judge, Layer
+from edgeexpo.parity.localisation.alignment import align_layers
+from edgeexpo.parity.localisation.judge import JudgedLayer, LayerJudge
 from edgeexpo.parity.localisation.tolerances import STEP_SHARE, Share
-from edgeexpo.parity.localisation.trace import Arrays, Tracer
+from edgeexpo.parity.localisation.trace import Tracer
 from edgeexpo.parity.localisation.trace_program import run_program
 from edgeexpo.parity.reference import load_program
 from edgeexpo.progress import track
+from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.runtime.stages import front
 from edgeexpo.spec import ModelSpec, SizeRange
 
-SIDE = 128
+LOCALISATION_SIDE = 128
 """Side in pixels of the pictures that are traced, where the artefact takes it."""
 
 PICTURES = 2
@@ -61,10 +62,10 @@ class Localisation:
     picture: str
     size: tuple[int, int]
     coverage: float
-    layers: tuple[Layer, ...]
+    layers: tuple[JudgedLayer, ...]
 
     @property
-    def first(self) -> Layer | None:
+    def first(self) -> JudgedLayer | None:
         """The first layer that leaves its share."""
         return next((layer for layer in self.layers if layer.fault), None)
 
@@ -126,9 +127,9 @@ class _Look:
 
     def __call__(self, picture: str, inputs: Arrays) -> Localisation:
         trace = self._tracer(self._path, inputs)
-        alignment = align(self._module, self._names, inputs, trace, self._share)
+        alignment = align_layers(self._module, self._names, inputs, trace, self._share)
         floats = _values(self._floats, inputs, self._names)
-        judge = Judge(self._module, self._share, self._sources, floats)
+        judge = LayerJudge(self._module, self._share, self._sources, floats)
         height, width = next(iter(inputs.values())).shape[2:]
         return Localisation(
             self._artifact.file,
@@ -144,14 +145,15 @@ class _Look:
 
 
 def traced_size(sizes: SizeRange) -> tuple[int, int]:
-    """The largest (height, width) up to :data:`SIDE` that an artefact takes, else its smallest."""
+    """The largest (height, width) up to :data:`LOCALISATION_SIDE` that an artefact takes, else its
+    smallest."""
     if sizes.enumerated:
-        small = [s for s in sizes.enumerated if max(s) <= SIDE]
+        small = [s for s in sizes.enumerated if max(s) <= LOCALISATION_SIDE]
         return max(small, default=min(sizes.enumerated))
     if sizes.smallest == sizes.largest:
         return sizes.largest
     height, width = (
-        max(low, min(high, SIDE) // sizes.multiple * sizes.multiple)
+        max(low, min(high, LOCALISATION_SIDE) // sizes.multiple * sizes.multiple)
         for low, high in zip(sizes.smallest, sizes.largest, strict=True)
     )
     return height, width

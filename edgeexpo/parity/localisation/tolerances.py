@@ -10,7 +10,7 @@ from torch.fx import Node
 from edgeexpo.parity.localisation.trace import Grid
 from edgeexpo.parity.localisation.trace_program import is_quantizer, node_grid, operator
 
-MARGIN = 4.0
+TOLERANCE_MARGIN = 4.0
 """How many times its share the error of a layer may be."""
 
 STEP_SHARE = {"onnx": 0.05, "executorch": 0.05, "coreml": 0.25}
@@ -54,7 +54,7 @@ class Share:
         if grid is not None and (not half or is_quantizer(node)):
             steps = STEP_SHARE[self.target] + FLIP / np.sqrt(count)
             rounding = max(rounding, grid.scale * steps)
-        return np.asarray(MARGIN * rounding)
+        return np.asarray(TOLERANCE_MARGIN * rounding)
 
 
 def channel_error(found: np.ndarray, expected: np.ndarray) -> np.ndarray:

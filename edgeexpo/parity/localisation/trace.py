@@ -9,8 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
-
+from edgeexpo.runtime.engines.base import Arrays
 
 GRID_TOLERANCE = 2e-3
 """Difference of stored ranges that is no fault, as a share of the range."""
@@ -44,8 +43,8 @@ class Traced:
     Attributes:
         name: As the artefact calls it (ONNX, Core ML), or the delegate's number for it.
         operator: What computed it, in the artefact's words.
-        kinds: What it does in common words (:data:`KINDS`), in order: a fused INT8 convolution of
-            XNNPACK is ``conv``, ``relu``, ``dequantize``.
+        kinds: What it does in common words (:data:`OPERATOR_KINDS`), in order: a fused INT8
+            convolution of XNNPACK is ``conv``, ``relu``, ``dequantize``.
         inputs: Names of the traced values that it was computed from.
         value: Real numbers, float32, dequantised; NCHW where it has four axes.
         grid: How it is stored, for quantised values.
@@ -72,7 +71,7 @@ class Tracer(Protocol):
         """Values in the order of computation, the output last; NCHW float32 inputs by name."""
 
 
-KINDS: Mapping[str, str] = {
+OPERATOR_KINDS: Mapping[str, str] = {
     **dict.fromkeys(("conv", "conv2d", "convolution", "depthwiseconv2d"), "conv"),
     **dict.fromkeys(
         ("convtranspose", "convtranspose2d", "conv_transpose", "conv_transpose2d"), "conv_transpose"
@@ -93,13 +92,13 @@ KINDS: Mapping[str, str] = {
 def kind(operator: str) -> str:
     """The common word for an operator of ONNX, MIL, XNNPACK or aten."""
     word = operator.lower().removeprefix("xnn").removeprefix("aten.").partition(".")[0]
-    return KINDS.get(word, word)
+    return OPERATOR_KINDS.get(word, word)
 
 
 COPY = "copy"
 """The kind of what changes a value's layout or type only."""
 
-WEIGHTED = frozenset(("conv", "conv_transpose", "linear"))
+WEIGHTED_KINDS = frozenset(("conv", "conv_transpose", "linear"))
 
 
 def ancestors(
@@ -122,7 +121,7 @@ def ancestors(
             continue
         seen.add(current)
         sources, word = producers[current]
-        weighted += word in WEIGHTED
+        weighted += word in WEIGHTED_KINDS
         for source in sources:
             if source in known:
                 found.add(known[source])

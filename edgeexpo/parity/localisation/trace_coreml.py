@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from edgeexpo.mil.interpreter import MilEngine
-from edgeexpo.parity.localisation.trace import COPY, Arrays, Grid, Traced, kind
+from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
+from edgeexpo.runtime.engines.base import Arrays
 
 _COPIES = frozenset(("cast",))
 

@@ -26,13 +26,13 @@ from edgeexpo.inspection.xnnpack_payload import (
     tensor_of,
     weights_of,
 )
-from edgeexpo.parity.localisation.trace import COPY, Arrays, Grid, Traced, kind
-from edgeexpo.runtime.engines.base import first_line
+from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
+from edgeexpo.runtime.engines.base import Arrays, first_line
 from edgeexpo.runtime.engines.executorch import bindings
 from edgeexpo.silence import quiet
 
 ALIGNMENT = 64
-MARGIN = 1.5
+TIE_MARGIN = 1.5
 """Room beyond the picture's share of the largest size: strides round up."""
 
 _EXTERNAL_OUTPUT = 2
@@ -68,7 +68,7 @@ class _Plan:
 
     def add(self, scalar_type: int, dims: list[int]) -> int:
         """A new tensor of the program with room for the picture's share of ``dims``."""
-        room = math.ceil(math.prod(dims) * min(1.0, self.share * MARGIN)) + ALIGNMENT
+        room = math.ceil(math.prod(dims) * min(1.0, self.share * TIE_MARGIN)) + ALIGNMENT
         sizes = [room, *[1] * (len(dims) - 1)] if dims else []
         tensor = self.schema.Tensor(
             scalar_type=scalar_type,

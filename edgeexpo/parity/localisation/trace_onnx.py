@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.errors import EngineError
-from edgeexpo.parity.localisation.trace import COPY, Arrays, Grid, Traced, kind
-from edgeexpo.runtime.engines.base import first_line
+from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
+from edgeexpo.runtime.engines.base import Arrays, first_line
 
 _COPIES = frozenset(("Cast",))
 

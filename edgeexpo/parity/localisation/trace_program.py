@@ -61,7 +61,7 @@ def computed(module: GraphModule) -> set[Node]:
     return found
 
 
-def is_weighted(node: Node) -> bool:
+def is_traced_weighted(node: Node) -> bool:
     """True for convolutions and matrix products."""
     return node_kind(node) in ("conv", "conv_transpose", "linear")
 

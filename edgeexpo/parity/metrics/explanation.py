@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.parity.metrics.geometry import RING, shift_explains
-from edgeexpo.parity.metrics.tones import STEPS, banding, sampled
+from edgeexpo.parity.metrics.tones import CODE_STEPS, banding, sampled
 
 NAMES_IT = 0.4
 """Share of the error's power from which a metric names the fault: INT8 has as much besides."""
 
 _CLEARLY = 0.2
 
-Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float64]
 
 
 def explained(metric: str, reference: np.ndarray, candidate: np.ndarray, value: float) -> float:
@@ -42,7 +42,7 @@ def explained(metric: str, reference: np.ndarray, candidate: np.ndarray, value: 
 
 def _of_power(steps: float, reference: np.ndarray, candidate: np.ndarray) -> float:
     power = float(np.mean(np.square(candidate - reference), dtype=np.float64))
-    return min(1.0, (steps / STEPS) ** 2 / power) if power > 0 else 0.0
+    return min(1.0, (steps / CODE_STEPS) ** 2 / power) if power > 0 else 0.0
 
 
 def _shift(reference: np.ndarray, candidate: np.ndarray) -> float:
@@ -66,7 +66,7 @@ def _border(reference: np.ndarray, candidate: np.ndarray) -> float:
 def _clipping(reference: np.ndarray, candidate: np.ndarray) -> float:
     x, y = sampled(reference), sampled(candidate)
     square = np.square(y - x)
-    clipped = (y <= 0.5 / STEPS) | (y >= 1 - 0.5 / STEPS)
+    clipped = (y <= 0.5 / CODE_STEPS) | (y >= 1 - 0.5 / CODE_STEPS)
     total = float(square.sum(dtype=np.float64))
     return float(square[clipped].sum(dtype=np.float64)) / total if total > 0 else 0.0
 
@@ -85,12 +85,12 @@ def _cast(reference: np.ndarray, candidate: np.ndarray) -> float:
     return share if share > _tone(reference, candidate) + _CLEARLY else 0.0
 
 
-def _flat(reference: np.ndarray, candidate: np.ndarray) -> tuple[Floats, Floats]:
+def _flat(reference: np.ndarray, candidate: np.ndarray) -> tuple[_Floats, _Floats]:
     x, y = (sampled(p).reshape(-1, p.shape[2]).astype(np.float64) for p in (reference, candidate))
     return x, y - x
 
 
-def _fitted(terms: Floats, error: Floats) -> float:
+def _fitted(terms: _Floats, error: _Floats) -> float:
     power = float(np.square(error).sum())
     if power <= 0:
         return 0.0

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from edgeexpo.parity.metrics.tones import STEPS, luma, sampled
+from edgeexpo.parity.metrics.tones import CODE_STEPS, luma, sampled
 
 ORIENTATIONS = (
     "upright",
@@ -30,7 +30,7 @@ RING = 4
 """Width in pixels of the border that :func:`border_excess` looks at."""
 
 _SMALLEST, _LARGEST = 48, 192
-_TEXTURE = 4 / STEPS
+_TEXTURE = 4 / CODE_STEPS
 _HIGHEST, _MOVED = 0.25, 0.25
 _THUMBNAIL = 32
 
@@ -79,7 +79,7 @@ def channel_order(reference: np.ndarray, candidate: np.ndarray) -> float:
     x, y = (sampled(p) for p in (reference, candidate))
     errors = [float(np.abs(x[..., order] - y).mean()) for order in CHANNEL_ORDERS]
     best = int(np.argmin(errors))
-    clear = errors[best] < errors[0] / 2 and errors[0] - errors[best] > 1 / STEPS
+    clear = errors[best] < errors[0] / 2 and errors[0] - errors[best] > 1 / CODE_STEPS
     return float(best) if clear else 0.0
 
 
@@ -96,7 +96,7 @@ def border_excess(reference: np.ndarray, candidate: np.ndarray) -> float:
     around = (square.sum(dtype=np.float64) - inside.sum(dtype=np.float64)) / (
         square.size - inside.size
     )
-    return float(np.sqrt(max(around, 0.0)) - np.sqrt(inside.mean(dtype=np.float64))) * STEPS
+    return float(np.sqrt(max(around, 0.0)) - np.sqrt(inside.mean(dtype=np.float64))) * CODE_STEPS
 
 
 def _corners(reference: np.ndarray, candidate: np.ndarray) -> list[tuple[float, float]]:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeexpo.imaging.color import delta_e_2000, rgb_to_lab, srgb_to_linear
+from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.imaging.pu21 import pu21_psnr as pu21_psnr_of_luminance
 from edgeexpo.parity.metrics.geometry import border_excess, channel_order, orientation, pixel_shift
-from edgeexpo.parity.metrics.structure import SMALLEST_MULTISCALE, WINDOW, similarity
+from edgeexpo.parity.metrics.structure import SMALLEST_MULTISCALE, SSIM_WINDOW, similarity
 from edgeexpo.parity.metrics.tones import (
     banding,
     clipped_change,
@@ -28,17 +29,14 @@ from edgeexpo.parity.metrics.tones import (
     sampled,
 )
 
-BEST_PSNR = 120.0
-"""PSNR of equal pictures, in dB: JSON has no infinity."""
-
 HUGE = 1e9
 """Value of an error that has no size, of a candidate that is not finite."""
 
-STRUCTURE = 2 / 255
+STRUCTURE_STEP = 2 / 255
 """Standard deviation of luma below which a picture has no structure to compare."""
 
 DISPLAY_WHITE = 1000.0
-"""Luminance in cd/m^2 at which :func:`pu21_psnr` shows a linear 1."""
+"""Luminance in cd/m^2 at which :func:`radiance_psnr` shows a linear 1."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ RELATIONS = ("frame_order", "seam", "flicker", "equal_frames", "asymmetry")
 """Metrics of several pictures or of tiles (:mod:`edgeexpo.parity.metrics.relations`)."""
 
 METRICS: Mapping[str, Metric] = {name: m for name, m in ALL.items() if name not in RELATIONS}
-"""Metrics of one picture, what :func:`measure` gives."""
+"""Metrics of one picture, what :func:`measure_pictures` gives."""
 
 WORST: Mapping[str, float] = {name: metric.worst for name, metric in METRICS.items()}
 """Value of each metric of one picture for a candidate that is not finite."""
@@ -137,7 +135,7 @@ def delta_e_p99(reference: np.ndarray, candidate: np.ndarray) -> float:
     return delta_e(reference, candidate)["delta_e_p99"]
 
 
-def pu21_psnr(reference: np.ndarray, candidate: np.ndarray) -> float:
+def radiance_psnr(reference: np.ndarray, candidate: np.ndarray) -> float:
     """PSNR in dB of radiance in the PU21 encoding, linear 1 shown at 1000 cd/m^2.
 
     For networks that give HDR: errors count as they are seen on an HDR display, where PSNR of
@@ -157,7 +155,7 @@ def correction_snr(reference: np.ndarray, candidate: np.ndarray, identity: np.nd
     return _decibel(signal, noise)
 
 
-def measure(
+def measure_pictures(
     reference: np.ndarray,
     candidate: np.ndarray,
     identity: np.ndarray | None,
@@ -175,7 +173,9 @@ def measure(
         hdr: Whether the pictures show radiance, for ``pu21_psnr``.
     """
     color = reference.shape[2] == 3
-    structure = min(reference.shape[:2]) >= WINDOW and float(luma(reference).std()) >= STRUCTURE
+    structure = (
+        min(reference.shape[:2]) >= SSIM_WINDOW and float(luma(reference).std()) >= STRUCTURE_STEP
+    )
     kinds = {
         "ssim": structure,
         "ms_ssim": structure and min(reference.shape[:2]) >= SMALLEST_MULTISCALE,
@@ -234,18 +234,19 @@ def total_correction_snr(rows: list[dict[str, float]]) -> float | None:
     return _decibel(sum(signal), sum(noise))
 
 
-SHIFTS = ("contrast_change_quantized", "luminance_shift_quantized")
+SHIFT_METRICS = ("contrast_change_quantized", "luminance_shift_quantized")
 """Signed distances to the quantised program, which over many photographs rounding noise averages
 out of; what a wrong scale or zero point does stays."""
 
 
 def total(rows: list[dict[str, float]]) -> dict[str, float]:
-    """What is judged over all pictures together: ``correction_snr``, and :data:`SHIFTS` as means.
+    """What is judged over all pictures together: ``correction_snr``, and :data:`SHIFT_METRICS` as
+    means.
 
     Args:
         rows: One picture's metrics each.
     """
-    values = {name: [row[name] for row in rows if name in row] for name in SHIFTS}
+    values = {name: [row[name] for row in rows if name in row] for name in SHIFT_METRICS}
     found = {name: float(np.mean(each)) for name, each in values.items() if each}
     snr = total_correction_snr(rows)
     return found if snr is None else {"correction_snr": snr, **found}
@@ -274,7 +275,7 @@ _PLAIN: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "border_excess": border_excess,
     "max_abs": max_abs,
     "psnr": psnr,
-    "pu21_psnr": pu21_psnr,
+    "pu21_psnr": radiance_psnr,
 }
 
 

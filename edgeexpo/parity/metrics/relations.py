@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgeexpo.parity.metrics.tones import SMOOTH, STEPS, luma
+from edgeexpo.parity.metrics.tones import CODE_STEPS, SMOOTH, luma
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
 from edgeexpo.spec import ModelSpec, SizeRange
 
@@ -108,7 +108,7 @@ def seam(
             jump = float(jumps[max(0, cut - 2) : cut + 1].max())
             if beside and jump > 2 * max(beside):
                 found.append(jump - max(beside))
-    return max(found) * STEPS
+    return max(found) * CODE_STEPS
 
 
 def _calm(jump: np.ndarray) -> np.ndarray:
@@ -138,4 +138,4 @@ def _blocks(picture: np.ndarray) -> np.ndarray:
 
 
 def _rms(difference: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(difference), dtype=np.float64))) * STEPS
+    return float(np.sqrt(np.mean(np.square(difference), dtype=np.float64))) * CODE_STEPS

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-WINDOW, SIGMA = 11, 1.5
+SSIM_WINDOW, SIGMA = 11, 1.5
 """Side in pixels and standard deviation of the Gaussian window."""
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of MS-SSIM's five scales, as published."""
 
-SMALLEST_MULTISCALE = WINDOW * 2 ** (len(SCALE_WEIGHTS) - 1)
+SMALLEST_MULTISCALE = SSIM_WINDOW * 2 ** (len(SCALE_WEIGHTS) - 1)
 """Least side in pixels for which the window fits at the coarsest scale: 176, since halving an odd
 side leaves a pixel out."""
 
@@ -82,11 +82,11 @@ def _planes(picture: np.ndarray) -> torch.Tensor:
 
 def _blur(picture: torch.Tensor) -> torch.Tensor:
     # Shifted sums: torch's convolution of one channel takes five times as long on a CPU.
-    offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
+    offsets = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
     kernel = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     taps = (kernel / kernel.sum()).tolist()
     for axis in (2, 3):
-        size = picture.shape[axis] - WINDOW + 1
+        size = picture.shape[axis] - SSIM_WINDOW + 1
         total = picture.narrow(axis, 0, size) * taps[0]
         for start, tap in enumerate(taps[1:], 1):
             total.add_(picture.narrow(axis, start, size), alpha=tap)

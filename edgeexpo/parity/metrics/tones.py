@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-STEPS = 255.0
+CODE_STEPS = 255.0
 """8-bit steps in the range of a picture."""
 
-SMOOTH = 3 / STEPS
+SMOOTH = 3 / CODE_STEPS
 """Difference of neighbours up to which a picture is smooth."""
 
 _LUMA_709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -19,11 +19,11 @@ _LEVELS = 4 * 255
 _WINDOW = 6 * 4
 _FEWEST_PIXELS, _FEWEST_LEVELS, _FEWEST_SMOOTH = 8, 32, 2000
 _OCCUPIED = 0.05
-_COARSEST = 16 / STEPS
-_LITTLE_CONTRAST, _LITTLE_COLOR = 16 / STEPS, 8 / STEPS
+_COARSEST = 16 / CODE_STEPS
+_LITTLE_CONTRAST, _LITTLE_COLOR = 16 / CODE_STEPS, 8 / CODE_STEPS
 _SAMPLES = 256 * 256
 
-Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float64]
 
 
 def sampled(picture: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def luminance_shift(reference: np.ndarray, candidate: np.ndarray) -> float:
     """
     difference = (candidate - reference).reshape(-1, reference.shape[2])
     mean = np.full(len(difference), 1 / len(difference), np.float32) @ difference
-    return float(luma(mean[None, None])[0, 0]) * STEPS
+    return float(luma(mean[None, None])[0, 0]) * CODE_STEPS
 
 
 def contrast_change(reference: np.ndarray, candidate: np.ndarray) -> float:
@@ -74,8 +74,8 @@ def clipped_change(reference: np.ndarray, candidate: np.ndarray) -> float:
     back by any later edit. On the pixels of :func:`sampled`.
     """
     x, y = (sampled(p) for p in (reference, candidate))
-    changed = (y <= 0.5 / STEPS) & (x > 2.5 / STEPS)
-    changed |= (y >= 1 - 0.5 / STEPS) & (x < 1 - 2.5 / STEPS)
+    changed = (y <= 0.5 / CODE_STEPS) & (x > 2.5 / CODE_STEPS)
+    changed |= (y >= 1 - 0.5 / CODE_STEPS) & (x < 1 - 2.5 / CODE_STEPS)
     return 100 * float(changed.any(axis=2).mean())
 
 
@@ -107,7 +107,7 @@ def overshoot(reference: np.ndarray, candidate: np.ndarray) -> float:
     A missing clamp: later stages fold such values over into black or a false colour.
     """
     low, high = min(0.0, float(reference.min())), max(1.0, float(reference.max()))
-    return max(0.0, low - float(candidate.min()), float(candidate.max()) - high) * STEPS
+    return max(0.0, low - float(candidate.min()), float(candidate.max()) - high) * CODE_STEPS
 
 
 def banding(reference: np.ndarray, candidate: np.ndarray) -> float:
@@ -143,7 +143,7 @@ def _smooth(picture: np.ndarray) -> np.ndarray:
 
 def _staircase(values: np.ndarray, shown: np.ndarray) -> float:
     levels = np.rint(np.clip(values, 0, 1) * _LEVELS).astype(np.int64)
-    errors = (shown - values).astype(np.float64) * STEPS
+    errors = (shown - values).astype(np.float64) * CODE_STEPS
     count = np.bincount(levels, minlength=_LEVELS + 1).astype(np.float64)
     known = count >= _FEWEST_PIXELS
     if known.sum() < _FEWEST_LEVELS:
@@ -172,15 +172,15 @@ def _gaps(values: np.ndarray, shown: np.ndarray) -> float:
     return float(np.sqrt(power))
 
 
-def _used(values: np.ndarray) -> tuple[npt.NDArray[np.bool_], Floats]:
+def _used(values: np.ndarray) -> tuple[npt.NDArray[np.bool_], _Floats]:
     """Which codes but black and white a picture uses, and how often."""
-    count = np.bincount(np.rint(np.clip(values, 0, 1) * STEPS).astype(np.int64), minlength=256)
+    count = np.bincount(np.rint(np.clip(values, 0, 1) * CODE_STEPS).astype(np.int64), minlength=256)
     inner = count[1:-1].astype(np.float64)
     around = _box(inner, 6) / _box(np.ones_like(inner), 6)
     return (inner > _OCCUPIED * around) & (around >= _FEWEST_PIXELS), inner
 
 
-def _local_line(weight: Floats, mean: Floats) -> Floats:
+def _local_line(weight: _Floats, mean: _Floats) -> _Floats:
     """Weighted least-squares line over the levels within the window, at its centre."""
     x = np.arange(len(mean), dtype=np.float64) - len(mean) / 2
     w, wx, wxx, wy, wxy = (
@@ -195,7 +195,7 @@ def _local_line(weight: Floats, mean: Floats) -> Floats:
     return np.asarray(height + slope * (x - middle))
 
 
-def _box(values: Floats, radius: int) -> Floats:
+def _box(values: _Floats, radius: int) -> _Floats:
     """Sums over the neighbours within ``radius``."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))

@@ -16,12 +16,12 @@ from edgeexpo.errors import MissingDependencyError
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE
 from edgeexpo.parity.provenance import Provenance, provenance
 from edgeexpo.parity.report.pictures import Shrink, picture_facts
-from edgeexpo.parity.report.words import ENGINES, figure, heading, in_words, number
+from edgeexpo.parity.report.words import ENGINE_WORDS, figure, heading, in_words, number_text
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport
 from edgeexpo.writing import write_file
 
 REPORT = "report.html"
-LARGEST = 5_000_000
+LARGEST_PAGE = 5_000_000
 """Bytes that a report never exceeds."""
 
 SHRINKS = (
@@ -31,7 +31,7 @@ SHRINKS = (
     (12, Shrink(256, 60)),
     (4, Shrink(192, 50)),
 )
-"""Number and size of the pictures, tried in turn until the page is under :data:`LARGEST`."""
+"""Number and size of the pictures, tried in turn until the page is under :data:`LARGEST_PAGE`."""
 
 _MOST_ROWS = 50
 _VERDICT_COLUMNS = ("psnr", "ssim", "delta_e_p99", "max_abs", "psnr_quantized")
@@ -58,7 +58,7 @@ def write_report(
     for most, shrink in SHRINKS:
         pictures = list(islice(_pictures(report, shrink), most))
         page = _render({**facts, "pictures": pictures}).encode()
-        if len(page) <= LARGEST:
+        if len(page) <= LARGEST_PAGE:
             break
     write_file(path, page)
 
@@ -105,7 +105,7 @@ def _context(report: ParityReport, origin: Provenance) -> dict[str, Any]:
         "summary": _summary(report),
         "reference": _reference(report),
         "photographs": sum(row["kind"] == PHOTOGRAPH for row in _most_rows(ordered)),
-        "noise_floor": None if floor is None else number(floor),
+        "noise_floor": None if floor is None else number_text(floor),
         "verdict_columns": [heading(c) for c in columns],
         "artifacts": [_artifact(a, columns) for a in ordered],
         "failures": [
@@ -174,7 +174,7 @@ def _artifact(artifact: ArtifactParity, columns: Sequence[str]) -> dict[str, Any
         "reason": _failure(artifact)[0]["short"] if artifact.status == "failed" else "",
         "engine": artifact.verified_by or "not run on this host",
         "cells": [
-            {"text": number(artifact.worst.get(c)), "bad": (PHOTOGRAPH, c) in failed}
+            {"text": number_text(artifact.worst.get(c)), "bad": (PHOTOGRAPH, c) in failed}
             for c in columns
         ],
         "tables": [
@@ -219,7 +219,7 @@ def _table(artifact: ArtifactParity, kind: str, failed: set[tuple[str, str]]) ->
                 "name": row["name"],
                 "cells": [
                     {
-                        "text": number(row.get(c)),
+                        "text": number_text(row.get(c)),
                         "bad": (kind, c) in failed and row.get(c) == extreme.get(c),
                     }
                     for c in columns
@@ -234,7 +234,7 @@ def _agreement(report: ParityReport) -> dict[str, Any]:
     keys = dict.fromkeys(k for row in report.agreement for k in row if k != "files")
     columns = [k for k in keys if k != "precision"]
     rows = [
-        (" and ".join(row["files"]), *(number(row.get(c)) for c in columns))
+        (" and ".join(row["files"]), *(number_text(row.get(c)) for c in columns))
         for row in report.agreement
     ]
     return _plain("artefacts", [heading(c) for c in columns], rows)
@@ -258,7 +258,7 @@ def _engines(names: Sequence[str]) -> Iterator[dict[str, str]]:
     for name in names:
         yield {
             "name": name,
-            "words": ENGINES.get(name, "An engine that this page has no words for."),
+            "words": ENGINE_WORDS.get(name, "An engine that this page has no words for."),
         }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-CROP = 64
+CROP_SIDE = 64
 """Height and width of the crop that is shown pixel by pixel."""
 
 AMPLIFICATIONS = (64, 16, 4)
@@ -41,7 +41,7 @@ def picture_facts(
     error = np.where(np.isfinite(candidate), np.abs(finite - reference), 1.0)
     gain = amplification(error)
     top, left = worst_corner(error)
-    crop = (slice(top, top + CROP), slice(left, left + CROP))
+    crop = (slice(top, top + CROP_SIDE), slice(left, left + CROP_SIDE))
     shown = _codes(_reduced(reference, shrink.side))
     return {
         "reference": _webp(shown, shrink.quality),
@@ -58,7 +58,7 @@ def picture_facts(
                 "uri": _png(_codes(error[crop] * gain)),
             },
         ],
-        "crop_side": min(CROP, *reference.shape[:2]),
+        "crop_side": min(CROP_SIDE, *reference.shape[:2]),
         "crop_row": top,
         "crop_column": left,
         "full_height": reference.shape[0],
@@ -74,13 +74,14 @@ def amplification(error: np.ndarray) -> int:
 
 
 def worst_corner(error: np.ndarray) -> tuple[int, int]:
-    """Row and column of the :data:`CROP` window with the largest mean error, on a grid of 8 px."""
+    """Row and column of the :data:`CROP_SIDE` window with the largest mean error, on a grid of 8
+    px."""
     plane = error.max(axis=2)
     height, width = plane.shape
     total = np.pad(plane.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    tops = np.arange(0, max(1, height - CROP + 1), 8)
-    lefts = np.arange(0, max(1, width - CROP + 1), 8)
-    bottoms, rights = np.minimum(tops + CROP, height), np.minimum(lefts + CROP, width)
+    tops = np.arange(0, max(1, height - CROP_SIDE + 1), 8)
+    lefts = np.arange(0, max(1, width - CROP_SIDE + 1), 8)
+    bottoms, rights = np.minimum(tops + CROP_SIDE, height), np.minimum(lefts + CROP_SIDE, width)
     sums = (
         total[np.ix_(bottoms, rights)]
         - total[np.ix_(tops, rights)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgeexpo.parity.verdict import ParityReport
 
-ENGINES: Mapping[str, str] = {
+ENGINE_WORDS: Mapping[str, str] = {
     "mil-interpreter": "The saved Core ML package, weights read from disk, was executed operator "
     "by operator, with fp16 rounding where the package asks for it. Not verified: Apple's CPU, GPU "
     "or Neural Engine; run edgeexpo parity on a Mac for its runtime.",
@@ -35,7 +35,7 @@ class Words:
     meaning: str = ""
 
 
-METRICS: Mapping[str, Words] = {
+METRIC_WORDS: Mapping[str, Words] = {
     "psnr": Words("PSNR", "dB", "The whole picture is off by more than the precision explains."),
     "ssim": Words("SSIM", "", "Fine structure is lost or invented."),
     "ms_ssim": Words("MS-SSIM", "", "Coarse structure, such as halos, is lost or invented."),
@@ -79,7 +79,7 @@ _LINE = re.compile(
 def words_for(metric: str) -> Words:
     """Words for ``metric``; with the suffix ``_quantized`` it is against the quantised program."""
     name = metric.removesuffix(_QUANTIZED)
-    words = METRICS.get(name, Words(name.replace("_", " ")))
+    words = METRIC_WORDS.get(name, Words(name.replace("_", " ")))
     if name == metric:
         return words
     return Words(words.label + _TO_QUANTIZED, words.unit, _LOWERING)
@@ -95,7 +95,7 @@ def heading(metric: str) -> str:
 def figure(metric: str, value: object) -> str:
     """Label, value and unit: ``PSNR 41.2 dB``."""
     words = words_for(metric)
-    return f"{words.label} {number(value)} {words.unit}".rstrip()
+    return f"{words.label} {number_text(value)} {words.unit}".rstrip()
 
 
 def in_words(gate: str) -> dict[str, str]:
@@ -124,7 +124,7 @@ def in_words(gate: str) -> dict[str, str]:
     }
 
 
-def number(value: object) -> str:
+def number_text(value: object) -> str:
     """A figure as tables show it; an en dash for none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "\N{EN DASH}"

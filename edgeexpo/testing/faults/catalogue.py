@@ -16,10 +16,10 @@ import torch.nn.functional as F
 
 from edgeexpo.imaging.color import linear_to_srgb, rgb_to_ycbcr, srgb_to_linear
 from edgeexpo.parity.cases import Case
-from edgeexpo.parity.metrics.tones import STEPS
+from edgeexpo.parity.metrics.tones import CODE_STEPS
 from edgeexpo.spec import ModelSpec
 
-Tensor = np.ndarray
+_Array = np.ndarray
 Tensors = Mapping[str, np.ndarray]
 Gates = tuple[str, ...]
 
@@ -58,12 +58,12 @@ class Fault:
 
     name: str
     gates: Gates
-    output: Callable[[Tensor], Tensor] | None = None
-    by_run: Callable[[Tensor, int], Tensor] | None = None
+    output: Callable[[_Array], _Array] | None = None
+    by_run: Callable[[_Array, int], _Array] | None = None
     inputs: Callable[[Tensors], Tensors] | None = None
-    tiled: Callable[[Tensor, Sequence[int], Sequence[int]], Tensor] | None = None
+    tiled: Callable[[_Array, Sequence[int], Sequence[int]], _Array] | None = None
     halo: int | None = None
-    reference: Callable[[Case], Tensor] | None = None
+    reference: Callable[[Case], _Array] | None = None
     frames: int = 1
 
     @property
@@ -82,30 +82,30 @@ class Fault:
         return frames >= self.frames and tiles
 
 
-def _each(change: Callable[[Tensor], Tensor]) -> Callable[[Tensors], Tensors]:
+def _each(change: Callable[[_Array], _Array]) -> Callable[[Tensors], Tensors]:
     return lambda inputs: {name: change(value) for name, value in inputs.items()}
 
 
-def _bits(count: int) -> Callable[[Tensor], Tensor]:
+def _bits(count: int) -> Callable[[_Array], _Array]:
     levels = 2**count - 1
     return lambda y: np.rint(y * levels) / levels
 
 
-def _one_nan(y: Tensor) -> Tensor:
+def _one_nan(y: _Array) -> _Array:
     y = y.copy()
     y[0, 0, y.shape[2] // 3, y.shape[3] // 3] = np.nan
     return y
 
 
-def _half_overflow(y: Tensor) -> Tensor:
+def _half_overflow(y: _Array) -> _Array:
     with np.errstate(over="ignore"):
         return (y * 70000).astype(np.float16).astype(np.float32) / 70000
 
 
-def _resampled(scale: float, shift: float) -> Callable[[Tensor], Tensor]:
+def _resampled(scale: float, shift: float) -> Callable[[_Array], _Array]:
     """A grid ``scale`` pixels narrower about the centre, moved ``shift`` pixels to the right."""
 
-    def change(y: Tensor) -> Tensor:
+    def change(y: _Array) -> _Array:
         height, width = y.shape[2:]
         rows, columns = (1 - scale / height, 1 - scale / width) if scale else (1.0, 1.0)
         matrix = torch.tensor([[[columns, 0, -2 * shift / width], [0, rows, 0]]])
@@ -116,35 +116,35 @@ def _resampled(scale: float, shift: float) -> Callable[[Tensor], Tensor]:
             padding_mode="border",
             align_corners=False,
         )
-        result: Tensor = moved.numpy()
+        result: _Array = moved.numpy()
         return result
 
     return change
 
 
-def _decoded_as_709(y: Tensor) -> Tensor:
+def _decoded_as_709(y: _Array) -> _Array:
     luma, blue, red = np.moveaxis(rgb_to_ycbcr(y.transpose(0, 2, 3, 1)), -1, 0)
     blue, red = blue - 0.5, red - 0.5
     rgb = (luma + 1.5748 * red, luma - 0.1873 * blue - 0.4681 * red, luma + 1.8556 * blue)
     return np.asarray(np.clip(np.stack(rgb, axis=1), 0, 1), np.float32)
 
 
-def _limited(y: Tensor) -> Tensor:
-    return np.asarray(y * (219 / STEPS) + 16 / STEPS)
+def _limited(y: _Array) -> _Array:
+    return np.asarray(y * (219 / CODE_STEPS) + 16 / CODE_STEPS)
 
 
-def _expanded(y: Tensor) -> Tensor:
-    return np.clip((y - 16 / STEPS) * (STEPS / 219), 0, 1)
+def _expanded(y: _Array) -> _Array:
+    return np.clip((y - 16 / CODE_STEPS) * (CODE_STEPS / 219), 0, 1)
 
 
-def _blurred(y: Tensor) -> Tensor:
-    result: Tensor = F.avg_pool2d(
+def _blurred(y: _Array) -> _Array:
+    result: _Array = F.avg_pool2d(
         F.pad(torch.from_numpy(np.ascontiguousarray(y)), (1, 1, 1, 1), mode="replicate"), 3, 1
     ).numpy()
     return result
 
 
-def _shuffled(y: Tensor) -> Tensor:
+def _shuffled(y: _Array) -> _Array:
     """Pixels of 2x2 blocks in column order, as a pixel shuffle with its factors exchanged."""
     y = y.copy()
     height, width = (side // 2 * 2 for side in y.shape[2:])
@@ -155,18 +155,18 @@ def _shuffled(y: Tensor) -> Tensor:
     return y
 
 
-def _checked(y: Tensor) -> Tensor:
+def _checked(y: _Array) -> _Array:
     sign = 1 - 2 * (np.indices(y.shape[2:]).sum(axis=0) % 2)
-    return np.asarray(np.clip(y + sign * 6 / STEPS, 0, 1), np.float32)
+    return np.asarray(np.clip(y + sign * 6 / CODE_STEPS, 0, 1), np.float32)
 
 
-def _hole(y: Tensor) -> Tensor:
+def _hole(y: _Array) -> _Array:
     y = y.copy()
     y[:, :, 8:24, 8:24] = 0
     return y
 
 
-def _no_border(y: Tensor) -> Tensor:
+def _no_border(y: _Array) -> _Array:
     y = y.copy()
     inner = np.zeros(y.shape[2:], bool)
     inner[2:-2, 2:-2] = True
@@ -175,7 +175,7 @@ def _no_border(y: Tensor) -> Tensor:
 
 
 def _mirrored_border(inputs: Tensors) -> Tensors:
-    def change(x: Tensor) -> Tensor:
+    def change(x: _Array) -> _Array:
         x = x.copy()
         x[:, :, :2] = x[:, :, 3:1:-1]
         x[:, :, :, :2] = x[:, :, :, 3:1:-1]
@@ -184,16 +184,16 @@ def _mirrored_border(inputs: Tensors) -> Tensors:
     return {name: change(value) for name, value in inputs.items()}
 
 
-def _noisy(y: Tensor) -> Tensor:
+def _noisy(y: _Array) -> _Array:
     noise = np.random.default_rng(0).standard_normal(y.shape)
-    return np.clip(y + noise * 5 / STEPS, 0, 1).astype(np.float32)
+    return np.clip(y + noise * 5 / CODE_STEPS, 0, 1).astype(np.float32)
 
 
 def _swapped_frames(inputs: Tensors) -> Tensors:
     return dict(zip(inputs, reversed(list(inputs.values())), strict=True))
 
 
-def _tile_off(picture: Tensor, rows: Sequence[int], columns: Sequence[int]) -> Tensor:
+def _tile_off(picture: _Array, rows: Sequence[int], columns: Sequence[int]) -> _Array:
     """Every tile but the first of a row is taken from a pixel further left."""
     if not columns:
         return picture
@@ -203,15 +203,15 @@ def _tile_off(picture: Tensor, rows: Sequence[int], columns: Sequence[int]) -> T
     return picture
 
 
-def _alternating(y: Tensor, run: int) -> Tensor:
+def _alternating(y: _Array, run: int) -> _Array:
     return np.clip(y + run % 2 * 0.02, 0, 1)
 
 
-def _one_channel(y: Tensor) -> Tensor:
+def _one_channel(y: _Array) -> _Array:
     return np.clip(y + np.array([0, 0.06, 0], np.float32)[:, None, None], 0, 1)
 
 
-def _first_input(case: Case) -> Tensor:
+def _first_input(case: Case) -> _Array:
     """What a golden record of a network without weights would hold, with a tint."""
     frame = next(iter(case.inputs.values()))
     fits = frame.shape == case.reference.shape
@@ -259,9 +259,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("sRGB encoded twice", TONE, linear_to_srgb),
     Fault("gamma off by 10 %", TONE, lambda y: y**1.1),
     Fault("normalised twice", TONE, inputs=_each(lambda x: (x - 0.5) / 0.5)),
-    Fault("divided by 255 twice", TONE, inputs=_each(lambda x: x / STEPS)),
+    Fault("divided by 255 twice", TONE, inputs=_each(lambda x: x / CODE_STEPS)),
     Fault("output scale off by 1 %", TONE, lambda y: y * 0.99),
-    Fault("output zero point off by one", TONE, lambda y: y - 1 / STEPS),
+    Fault("output zero point off by one", TONE, lambda y: y - 1 / CODE_STEPS),
     Fault("blurred", CLOSENESS, _blurred),
     Fault("pixel shuffle in the other order", CLOSENESS, _shuffled),
     Fault("checkerboard", CLOSENESS, _checked),

@@ -1,7 +1,7 @@
 """Faults planted in one layer of a saved artefact: what localisation has to find.
 
 Everything else of the artefact stays as it is. :func:`plant` damages one layer of a file of any
-target; :data:`FAULTS` are what can be done to it.
+target; :data:`WEIGHT_FAULTS` are what can be done to it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Layers(Protocol):
         """Write the artefact."""
 
 
-Fault = Callable[[Layers, int], None]
+WeightFault = Callable[[Layers, int], None]
 
 
 def open_layers(target: str, path: Path) -> Layers:
@@ -81,12 +81,12 @@ def plant(bundle: Bundle, artifact: Artifact, fault: str, layer: int, folder: Pa
     Args:
         bundle: Its programs are copied.
         artifact: The artefact to damage.
-        fault: Name in :data:`FAULTS`.
+        fault: Name in :data:`WEIGHT_FAULTS`.
         layer: Convolution to damage, counted in the order of computation.
         folder: An existing, empty folder.
     """
     layers = open_layers(artifact.target, bundle.file(artifact.file))
-    FAULTS[fault](layers, layer)
+    WEIGHT_FAULTS[fault](layers, layer)
     damaged = folder / artifact.file
     layers.save(damaged)
     for file in bundle.manifest.files:
@@ -96,14 +96,14 @@ def plant(bundle: Bundle, artifact: Artifact, fault: str, layer: int, folder: Pa
     return Bundle(folder, dataclasses.replace(bundle.manifest, artifacts=(fresh,)))
 
 
-def _of_weight(change: Callable[[np.ndarray], np.ndarray]) -> Fault:
+def _of_weight(change: Callable[[np.ndarray], np.ndarray]) -> WeightFault:
     def change_layer(layers: Layers, layer: int) -> None:
         layers.set_weight(layer, change(layers.weight(layer)))
 
     return change_layer
 
 
-def _of_bias(change: Callable[[np.ndarray], np.ndarray]) -> Fault:
+def _of_bias(change: Callable[[np.ndarray], np.ndarray]) -> WeightFault:
     def change_layer(layers: Layers, layer: int) -> None:
         layers.set_bias(layer, change(layers.bias(layer)))
 
@@ -135,7 +135,7 @@ def _one_bias(value: np.ndarray) -> np.ndarray:
     return changed
 
 
-FAULTS: Mapping[str, Fault] = {
+WEIGHT_FAULTS: Mapping[str, WeightFault] = {
     "one weight's sign": _of_weight(_one_changed),
     "one output channel's weights": _of_weight(
         lambda w: np.concatenate([w[:1, :, ::-1, ::-1], w[1:]])

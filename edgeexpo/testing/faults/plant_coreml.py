@@ -12,7 +12,7 @@ import numpy as np
 from edgeexpo.errors import UsageError
 
 DATA = Path("Data/com.apple.CoreML")
-WEIGHTS = DATA / "weights/weight.bin"
+WEIGHTS_FILE = DATA / "weights/weight.bin"
 
 _HEADER = struct.Struct("<IIQQ")
 """Of a blob: sentinel, type, bytes, place of the data."""
@@ -29,7 +29,7 @@ class CoremlFile:
 
         self._path = path
         self._spec = ct.utils.load_spec(str(path))
-        weights = path / WEIGHTS
+        weights = path / WEIGHTS_FILE
         self._blob = bytearray(weights.read_bytes() if weights.is_file() else b"")
         function = next(iter(self._spec.mlProgram.functions.values()))
         self._block = next(iter(function.block_specializations.values()))
@@ -82,7 +82,7 @@ class CoremlFile:
             shutil.copytree(self._path, path)
         (path / DATA / "model.mlmodel").write_bytes(self._spec.SerializeToString())
         if self._blob:
-            (path / WEIGHTS).write_bytes(self._blob)
+            (path / WEIGHTS_FILE).write_bytes(self._blob)
 
     def _stored(self, op: Any, name: str) -> Any:
         """The constant behind an input."""

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
-from edgeexpo.parity.probes import brackets
+from edgeexpo.parity.probes import bracket_probes
 from tests.support.pictures import smooth_picture
 
-SCENE = brackets(2, 128)[-1].frames[0]
+SCENE = bracket_probes(2, 128)[-1].frames[0]
 
 
 def share(metric, candidate, reference=SCENE, value=0.0):

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from edgeexpo.parity.metrics import geometry
 from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
-from edgeexpo.parity.probes import brackets, probes
+from edgeexpo.parity.probes import bracket_probes, probes
 
 
 def scene(side=128):
-    return brackets(2, side)[-1].frames[0]
+    return bracket_probes(2, side)[-1].frames[0]
 
 
 def moved(picture, dy, dx):

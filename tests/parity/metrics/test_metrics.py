@@ -10,18 +10,18 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from edgeexpo.imaging.color import srgb_to_linear
+from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.imaging.pu21 import pu21_psnr as pu21_psnr_of_luminance
 from edgeexpo.parity.metrics.pictures import (
     ALL,
-    BEST_PSNR,
     METRICS,
     WORST,
     correction_snr,
     delta_e,
     delta_e_p99,
-    measure,
+    measure_pictures,
     psnr,
-    pu21_psnr,
+    radiance_psnr,
     total,
     total_correction_snr,
     worst,
@@ -72,14 +72,14 @@ def test_colour_difference_equals_scikit_image():
 def test_radiance_is_judged_as_a_display_shows_it():
     a, b = pair(5)
     luminance = [1000 * srgb_to_linear(p) for p in (a, b)]
-    assert pu21_psnr(a, b) == pytest.approx(pu21_psnr_of_luminance(*luminance))
-    assert "pu21_psnr" in measure(a, b, None, hdr=True)
-    assert "pu21_psnr" not in measure(a, b, None)
+    assert radiance_psnr(a, b) == pytest.approx(pu21_psnr_of_luminance(*luminance))
+    assert "pu21_psnr" in measure_pictures(a, b, None, hdr=True)
+    assert "pu21_psnr" not in measure_pictures(a, b, None)
 
 
 def test_equal_pictures_have_the_best_values():
     a, _ = pair(1)
-    found = measure(a, a, identity=a * 0.5)
+    found = measure_pictures(a, a, identity=a * 0.5)
     assert found.pop("psnr") == found.pop("correction_snr") == BEST_PSNR
     assert found.pop("ssim") == pytest.approx(1)
     assert found == pytest.approx(dict.fromkeys(found, 0), abs=1e-4)
@@ -97,7 +97,7 @@ def test_a_correction_of_nothing_scores_zero():
 def test_a_candidate_that_is_not_finite_has_the_worst_values(bad):
     a, b = pair(4)
     b[3, 4, 1] = bad
-    found = measure(a, b, identity=a)
+    found = measure_pictures(a, b, identity=a)
     assert found.pop("nonfinite") == pytest.approx(100 / (40 * 50))
     assert found == {name: WORST[name] for name in found}
     assert {"psnr", "ssim", "delta_e_p99", "correction_snr", "banding"} <= set(found)
@@ -105,8 +105,8 @@ def test_a_candidate_that_is_not_finite_has_the_worst_values(bad):
 
 def test_a_constant_frame_has_no_structure():
     black = np.zeros((32, 32, 3), np.float32)
-    assert "ssim" not in measure(black, black + 2 / 255, None)
-    assert "ssim" in measure(pair(1)[0], pair(1)[1], None)
+    assert "ssim" not in measure_pictures(black, black + 2 / 255, None)
+    assert "ssim" in measure_pictures(pair(1)[0], pair(1)[1], None)
 
 
 def test_worst_looks_the_right_way():
@@ -122,7 +122,9 @@ def test_the_total_weighs_pictures_by_their_energy():
     identity = random.random((2, 20, 30, 3), dtype=np.float32)
     reference = identity + np.array([0.1, 0.001], np.float32)[:, None, None, None]
     candidate = (reference + 0.002 * random.standard_normal(reference.shape)).astype(np.float32)
-    rows = [measure(r, c, i) for r, c, i in zip(reference, candidate, identity, strict=True)]
+    rows = [
+        measure_pictures(r, c, i) for r, c, i in zip(reference, candidate, identity, strict=True)
+    ]
     expected = correction_snr(*(x.reshape(20, 60, 3) for x in (reference, candidate, identity)))
     assert total_correction_snr(rows) == pytest.approx(expected, abs=0.01)
     assert total(rows) == {"correction_snr": total_correction_snr(rows)}

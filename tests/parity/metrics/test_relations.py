@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeexpo.parity.metrics import relations as module
-from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, SWAPPED, brackets, larger, probes
+from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, SWAPPED, bracket_probes, larger, probes
 from edgeexpo.runtime.tiling import plan_tiles
 from edgeexpo.spec import ModelSpec, SizeRange, TensorSpec
 
@@ -13,7 +13,7 @@ SPEC = ModelSpec("net", "t", ("a", "b"), (TensorSpec("a"), TensorSpec("b")), (Te
 
 
 def frames(name):
-    return next(s.frames for s in brackets(2, 64) if s.name == name)
+    return next(s.frames for s in bracket_probes(2, 64) if s.name == name)
 
 
 def test_frames_in_the_other_order_are_recognised():
@@ -72,7 +72,7 @@ def test_borders_are_those_of_the_plan():
 
 
 def test_relations_are_reported_on_their_probes():
-    pictures = {s.name: s.frames[0] for s in [*probes(1, 64), *brackets(2, 64)]}
+    pictures = {s.name: s.frames[0] for s in [*probes(1, 64), *bracket_probes(2, 64)]}
     found = module.relations(pictures, pictures, {EQUAL: pictures[EQUAL]})
     assert found == {
         MOVING: {"frame_order": 0.0, "asymmetry": 0.0},

@@ -23,9 +23,9 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import OutputError
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
 from edgeexpo.parity.golden import Device
-from edgeexpo.parity.metrics.pictures import measure
+from edgeexpo.parity.metrics.pictures import measure_pictures
 from edgeexpo.parity.report import pictures
-from edgeexpo.parity.report.html import LARGEST, write_report
+from edgeexpo.parity.report.html import LARGEST_PAGE, write_report
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.spec import Gate
 from tests.support.pictures import smooth_picture
@@ -38,7 +38,7 @@ VOID = {"meta", "link", "img", "input", "path", "br"}
 def judged(file, cases, fault, status=None):
     outputs = {c.name: fault(c.reference).astype(np.float32) for c in cases}
     rows = [
-        {"name": c.name, "kind": c.kind, **measure(c.reference, outputs[c.name], None)}
+        {"name": c.name, "kind": c.kind, **measure_pictures(c.reference, outputs[c.name], None)}
         for c in cases
     ]
     found = statistics(rows)
@@ -128,7 +128,7 @@ def read(path):
 
 def test_it_is_one_well_formed_file_that_refers_to_nothing_outside(page):
     reader = read(page)
-    assert page.stat().st_size < LARGEST
+    assert page.stat().st_size < LARGEST_PAGE
     assert all(r.startswith(("data:", "#")) for r in reader.references)
     assert {r[1:] for r in reader.references if r.startswith("#")} <= set(reader.ids)
     assert len(reader.ids) == len(set(reader.ids))
@@ -186,7 +186,7 @@ def test_a_passed_report_has_no_failures(bundle, tmp_path):
 
 
 def test_pictures_shrink_until_the_page_is_small_enough(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgeexpo.parity.report.html.LARGEST", 100_000)
+    monkeypatch.setattr("edgeexpo.parity.report.html.LARGEST_PAGE", 100_000)
     noise = np.random.default_rng(0).random((600, 640, 3), dtype=np.float32)
     case = Case("noise", PHOTOGRAPH, {}, noise)
     report = ParityReport(
@@ -223,10 +223,10 @@ def test_the_crop_shows_the_worst_pixels_exactly():
     facts = pictures.picture_facts(reference, candidate, pictures.Shrink(100, 80))
     top, left = facts["crop_row"], facts["crop_column"]
     assert top <= 128
-    assert top + pictures.CROP >= 150
+    assert top + pictures.CROP_SIDE >= 150
     assert left <= 80
-    assert left + pictures.CROP >= 100
-    window = (slice(top, top + pictures.CROP), slice(left, left + pictures.CROP))
+    assert left + pictures.CROP_SIDE >= 100
+    window = (slice(top, top + pictures.CROP_SIDE), slice(left, left + pictures.CROP_SIDE))
     for crop, picture in zip(facts["crops"], (reference, candidate), strict=False):
         np.testing.assert_array_equal(opened(crop["uri"]), np.rint(picture[window] * 255))
     assert max(opened(facts["reference"]).shape[:2]) <= 100

@@ -5,12 +5,12 @@ import pytest
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.metrics.pictures import LARGER_IS_BETTER
 from edgeexpo.parity.report.words import (
-    ENGINES,
-    METRICS,
+    ENGINE_WORDS,
+    METRIC_WORDS,
     figure,
     heading,
     in_words,
-    number,
+    number_text,
     verdict,
 )
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates
@@ -18,7 +18,7 @@ from edgeexpo.spec import Gate
 
 
 def test_every_metric_has_words():
-    assert set(LARGER_IS_BETTER) <= set(METRICS)
+    assert set(LARGER_IS_BETTER) <= set(METRIC_WORDS)
 
 
 SENTENCES = {
@@ -79,7 +79,7 @@ def test_a_line_that_is_no_gate_is_kept():
     ],
 )
 def test_numbers(value, text):
-    assert number(value) == text
+    assert number_text(value) == text
 
 
 def test_units_are_said():
@@ -91,8 +91,8 @@ def test_units_are_said():
 
 
 def test_what_an_engine_does_not_prove_is_said():
-    assert all("Not verified" in words for words in ENGINES.values())
-    assert "Neural Engine" in ENGINES["mil-interpreter"]
+    assert all("Not verified" in words for words in ENGINE_WORDS.values())
+    assert "Neural Engine" in ENGINE_WORDS["mil-interpreter"]
 
 
 def test_the_verdict_is_a_line_per_artefact_and_what_failed_below():

@@ -8,7 +8,7 @@ import pytest
 from edgeexpo.errors import EngineError
 from edgeexpo.export.lowering import lower
 from edgeexpo.program.capture import capture
-from edgeexpo.quantization.ptq import quantize
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.runtime.engines.isolated import IsolatedEngine
 from edgeexpo.runtime.tiling import run_tiled
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def lowered(residual, tensors, pictures, tmp_path_factory):
     """The residual network in INT8: its spec, file and sizes."""
     folder = tmp_path_factory.mktemp("litert")
-    program = quantize(capture(residual, *tensors, (80, 80)), pictures)
+    program = quantize_program(capture(residual, *tensors, (80, 80)), pictures)
     artifact = lower(program, "litert", "net", folder)
     spec = ModelSpec("net", "t", ("x",), *tensors, halo=3)
     return spec, folder / artifact.file, artifact.sizes

@@ -12,9 +12,9 @@ from edgeexpo.bundle.manifest import Artifact, Manifest
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, RELATION, Case
 from edgeexpo.parity.gates import default_gates
-from edgeexpo.parity.probes import LARGER, SWAPPED, brackets, larger, probes
+from edgeexpo.parity.probes import LARGER, SWAPPED, bracket_probes, larger, probes
 from edgeexpo.runtime.engines.fake import FakeEngine
-from edgeexpo.spec import ModelSpec, Recipe, SizeRange, TensorSpec
+from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 from edgeexpo.testing.faults.catalogue import FAULTS
 from edgeexpo.testing.faults.judge import Remembering, judge, named
 
@@ -59,7 +59,7 @@ def case(kind: str, sample: Sample) -> Case:
 
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
-    generated = [*probes(2, SIDE), *brackets(2, SIDE), larger(2, (SIDE, SIDE))]
+    generated = [*probes(2, SIDE), *bracket_probes(2, SIDE), larger(2, (SIDE, SIDE))]
     chosen = [s for s in generated if s.name in (*SHOWN, LARGER)]
     photographs = samples(2, None, (SIDE, SIDE))[:2]
     return [case(PHOTOGRAPH, s) for s in photographs] + [
@@ -73,7 +73,7 @@ def judged(request, cases, tmp_path_factory):
     precision = request.param
     sizes = SizeRange((SIDE, SIDE), (16, 16))
     artifact = Artifact(f"net.{precision}.onnx", "onnx", precision, "0", 0, sizes)
-    recipe = Recipe("net", ("onnx",), (precision,), (SIDE, SIDE), "none", (), {})
+    recipe = ExportRecipe("net", ("onnx",), (precision,), (SIDE, SIDE), "none", (), {})
     bundle = Bundle(tmp_path_factory.mktemp("b"), Manifest(SPEC, recipe, (artifact,), {}, {}))
     engine = Remembering(FakeEngine(network if precision == "fp32" else rounded))
     gates = default_gates(precision, residual=False)
