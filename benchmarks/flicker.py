@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo.evaluation.predict import float_session
-from edgeexpo.imaging.camera import Camera, Picture
+from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.camera import Camera
 from edgeexpo.imaging.response import srgb
 from edgeexpo.progress import track
 from edgeexpo.runtime import Session
