@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from edgeexpo.bundle import files
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest, size_in_bytes, staged
 from edgeexpo.bundle.manifest import MANIFEST, Artifact, Manifest, write_manifest
@@ -222,7 +223,7 @@ def test_a_failed_swap_puts_the_old_bundle_back(
             raise OSError(errno.ENOSPC, "No space left on device")
         rename(source, destination)
 
-    monkeypatch.setattr(bundle.os, "rename", refuse)
+    monkeypatch.setattr(files.os, "rename", refuse)
     with pytest.raises(OutputError, match="disk is full"), staged(bundle.path, force=True):
         pass
     assert snapshot(tmp_path) == before
@@ -231,7 +232,7 @@ def test_a_failed_swap_puts_the_old_bundle_back(
 KILLED = """
 import sys, time
 from pathlib import Path
-from edgeexpo.bundle.bundle import staged
+from edgeexpo.bundle.files import staged
 with staged(Path(sys.argv[1]), force=True) as staging:
     (staging / "lrl.int8.onnx").write_bytes(b"half of it")
     print("halfway", flush=True)

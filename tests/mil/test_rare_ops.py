@@ -442,10 +442,9 @@ def test_an_operator_equals_its_definition(outputs, inputs, name):
 
 
 def test_every_operator_is_tested(engine):
-    from test_mil_ops import OPERATORS as COMMON
-
     from edgeexpo.mil.ops import OPERATORS as KNOWN
     from edgeexpo.mil.weights import WEIGHT_OPERATORS  # of their own: test_mil_weights
+    from tests.mil.test_ops import OPERATORS as COMMON
 
     under_other_names = {"dequantize", "resize_bilinear"}
     assert (

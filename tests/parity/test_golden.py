@@ -10,7 +10,10 @@ import sys
 import numpy as np
 import pytest
 
+from edgeexpo.bundle import files
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.errors import BundleError, OutputError
 from edgeexpo.parity.cases import golden_cases
 from edgeexpo.parity.golden import Device, Golden, read_golden, replace_golden
@@ -69,7 +72,7 @@ def test_an_interrupted_recording_leaves_the_bundle_as_it_was(bundle, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bundle.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OutputError, match="disk is full"):
         replace_golden(before, golden(device=Device("cpu", "CPU")))
     monkeypatch.undo()
@@ -106,8 +109,8 @@ def test_a_bundle_without_a_recording_says_so(bundle):
 
 def relisted(bundle, file, content):
     (bundle.path / file).write_bytes(content)
-    files = {**bundle.manifest.files, file: bundle.digest(bundle.path / file)}
-    bundle.write_manifest(bundle.path, dataclasses.replace(bundle.manifest, files=files))
+    files = {**bundle.manifest.files, file: digest(bundle.path / file)}
+    write_manifest(bundle.path, dataclasses.replace(bundle.manifest, files=files))
     return Bundle.open(bundle.path)
 
 

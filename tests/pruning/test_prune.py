@@ -303,7 +303,7 @@ class Branch(nn.Module):
         (chain([]), {"ratio": None, "layers": {"first": 0.9}}, UsageError, "empty layer 'first'"),
         (chain([]), {"ratio": None, "layers": {"last": 0.5}}, UsageError, "'last' cannot be prune"),
         (chain([]), {"ratio": 0.5, "layers": {"none": 0}}, UsageError, "no layer 'none' .* first"),
-        (Branch(), {"ratio": 0.5}, ModuleError, r"cannot be followed .* at test_pruning.py:\d+"),
+        (Branch(), {"ratio": 0.5}, ModuleError, r"cannot be followed .* at test_prune.py:\d+"),
     ],
 )
 def test_what_cannot_be_done_is_said(network, options, error, message):

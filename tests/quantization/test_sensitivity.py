@@ -76,7 +76,7 @@ def test_operators_know_their_module_line_and_tensors(simulated):
     assert [o.name for o in found] == ["conv2d", "conv2d_1", "conv2d_2"]
     assert [o.module for o in found] == ["body.0", "body.2", "body.4"]
     assert {o.kind for o in found} == {"conv2d"}
-    assert all(o.source is not None and o.source.startswith("conftest.py:") for o in found)
+    assert all(o.source is not None and o.source.startswith("networks.py:") for o in found)
     assert found[0].tensors == {"y0", "body_0_weight", "relu"}
     assert found[2].tensors == {"relu_1", "body_4_weight", "conv2d_2"}
 

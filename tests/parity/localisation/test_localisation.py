@@ -59,7 +59,7 @@ def test_a_planted_fault_is_found_in_its_layer(exported, samples, tmp_path, targ
     assert found.first is not None
     assert found.first.node in nodes
     assert words in found.first.fault
-    assert found.first.source.startswith("conftest.py:")
+    assert found.first.source.startswith("networks.py:")
 
 
 @pytest.mark.parametrize("target", TARGETS)
