@@ -33,6 +33,8 @@ WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF
 """Formats that :func:`write_picture` writes, by suffix."""
 
 RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
+"""Suffixes of RAW files, which are refused."""
+
 _ORIENTATION, _EXIF = 0x0112, 0x8769
 _TIME, _FRACTION = 36867, 37521
 _EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855

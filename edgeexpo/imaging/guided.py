@@ -32,6 +32,7 @@ RADIUS, GUIDED_EPS = 2, 1e-4
 """Window radius in pixels of the small picture, and regulariser, for a side of about 256."""
 
 COLORS = ("rgb", "lab")
+"""Colours in which networks take pictures, as defined by :func:`encode`."""
 
 _LAB_SCALE = np.array([50, 128, 128], np.float32)
 _LAB_SHIFT = np.array([1, 0, 0], np.float32)

@@ -16,6 +16,8 @@ from edgeexpo.imaging.scratch import interp, kept, planes, scope, scratch_array
 Lut = npt.NDArray[np.float64]
 
 CODES = 256
+"""Number of 8-bit codes."""
+
 LOWEST, HIGHEST = 6, 250
 """Lowest and highest codes that carry information about radiance.
 

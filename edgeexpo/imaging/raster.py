@@ -134,7 +134,8 @@ def for_each(parts: Iterable[Window], work: Callable[[Window], object], workers:
 
     def carry(memory: AbstractContextManager[None]) -> None:
         with memory:
-            for window in waiting:  # next() of a list's iterator is atomic: one thread a window
+            # next() of a list's iterator is atomic, so each window goes to one thread.
+            for window in waiting:
                 with scope():
                     work(window)
 

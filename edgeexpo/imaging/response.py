@@ -184,9 +184,11 @@ class _Prior:
         self.known = ev
 
     def ev(self, parameters: ResponseTable) -> float:
+        """Return the known EV, or the EV that the fifth parameter stands for."""
         return float(4.0 + 1.5 * parameters[4]) if self.known is None else float(self.known)
 
     def residuals(self, parameters: ResponseTable) -> ResponseTable:
+        """Return the five parameters in units of their standard deviation."""
         return np.append(parameters[:4] / COEFFICIENT_STD, parameters[4])
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PIXEL = 6  # bytes of a pixel
+"""Signature at the start of every PNG file."""
+
+_PIXEL = 6  # bytes in a pixel
 _NAME = b"ICC profile\0\0"  # the last byte is the compression method
 
 

@@ -14,7 +14,7 @@ GRID_MULTIPLES = (1, 2, 4, 8, 16, 32)
 """Multiples that are tried as the network's grid, in pixels."""
 
 CELLS = 5
-"""Number of grid cells along each side of a probe, at least, if the largest size allows it."""
+"""Smallest number of grid cells along each side of a probe, if the largest size allows it."""
 
 TOLERANCE = 1e-9
 """Largest difference between crop and whole picture, in float64, that counts as equal."""

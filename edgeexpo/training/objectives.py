@@ -33,6 +33,7 @@ times as large as the network's."""
 _BRACKET = ("under", "over", "near", "far", "truth")
 
 Batch = Mapping[str, Tensor]
+"""Tensors of a batch by name, BxCxHxW each."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reading OpenEXR: files written by the OpenEXR package here, and damaged ones."""
+"""Tests of reading OpenEXR files: files that the OpenEXR package writes, and damaged files."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from edgeexpo.training.perceptual import CHANNELS, VGG_TAPS, Perceptual
 
 @pytest.fixture(scope="module")
 def vgg(tmp_path_factory):
-    """A random state dict with torchvision's names."""
+    """Write a random state dict with torchvision's names."""
     state, inputs, index = {}, 3, 0
     for outputs in CHANNELS:
         if outputs == 0:
