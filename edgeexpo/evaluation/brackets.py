@@ -180,7 +180,7 @@ def _exposures(source: Path) -> Mapping[str, Any]:
     try:
         listed = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"{path} is not readable JSON ({error}); mend or remove it") from error
+        raise UsageError(f"{path} is not readable JSON ({error}); correct or remove it") from error
     if not isinstance(listed, dict):
         raise UsageError(
             f"{path} holds a {type(listed).__name__}; expected folder -> list of files"

@@ -25,7 +25,7 @@ def content(source: Path) -> str:
     """
     if not source.is_dir():
         raise UsageError(
-            f"no folder at {source}; expected one of brackets, radiance maps or photographs"
+            f"no folder at {source}; expected a folder of brackets, radiance maps or photographs"
         )
     entries = list(source.iterdir())
     if any(is_bracket(e) for e in entries):

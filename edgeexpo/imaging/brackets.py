@@ -51,7 +51,7 @@ def brackets(folder: Path) -> list[Shots]:
         PictureError: A picture is damaged.
     """
     if not folder.is_dir():
-        raise UsageError(f"no folder {folder}; expected one of bracketed shots")
+        raise UsageError(f"no folder {folder}; expected a folder of bracketed shots")
     found = [
         Shots(inner.name, tuple(f for f in _pictures(inner) if f.stem.lower() != "reference"))
         for inner in sorted(folder.iterdir())

@@ -37,7 +37,7 @@ def read_exr(path: Path) -> npt.NDArray[np.float32]:
             channels = {name: channel.pixels for name, channel in file.channels().items()}
     except (RuntimeError, ValueError, TypeError) as error:
         raise PictureError(
-            f"{path} is no readable OpenEXR picture; expected a whole, scan-line or tiled file"
+            f"{path} is not a readable OpenEXR picture; expected a whole, scan-line or tiled file"
         ) from error
     return _rgb(channels, path)
 

@@ -268,7 +268,7 @@ def _check(path: Path, image: Image.Image) -> None:
         raise PictureError(_raw(path))
     # A phone's MPO file is a JPEG followed by previews.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise PictureError(f"{path} holds several pictures; expected one")
+        raise PictureError(f"{path} holds several pictures; expected a single picture")
     found = _MODES.get(image.mode)
     if found is None and "transparency" in image.info:
         found = "transparent in places; drop the alpha channel"

@@ -27,7 +27,7 @@ def read_hdr(path: Path) -> npt.NDArray[np.float32]:
     size, _, body = rest.partition(b"\n")
     words = size.split()
     if not header.startswith(b"#?") or len(words) != 4 or words[0] != b"-Y" or words[2] != b"+X":
-        raise PictureError(f"{path} is no Radiance .hdr picture; expected RGBE, -Y and +X")
+        raise PictureError(f"{path} is not a Radiance .hdr picture; expected RGBE, -Y and +X")
     height, width = int(words[1]), int(words[3])
     try:
         rgbe = _scanlines(body, height, width)

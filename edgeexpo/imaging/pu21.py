@@ -68,6 +68,8 @@ def pu21_psnr(reference: npt.ArrayLike, candidate: npt.ArrayLike) -> float:
     x, y = pu21(reference), pu21(candidate)
     if x.shape != y.shape:
         sizes = ["x".join(map(str, s.shape)) for s in (x, y)]
-        raise PictureError(f"the reference is {sizes[0]}, the picture {sizes[1]}; expected one")
+        raise PictureError(
+            f"the reference is {sizes[0]}, the picture {sizes[1]}; expected one size"
+        )
     error = float(np.mean((x - y) ** 2))
     return BEST_PSNR if error == 0 else min(BEST_PSNR, float(10 * np.log10(PEAK**2 / error)))

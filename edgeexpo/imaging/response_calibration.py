@@ -58,7 +58,7 @@ def calibrate(
 def merge_radiance(
     frames: Sequence[Picture], evs: Sequence[float | None], table: ResponseTable
 ) -> Picture:
-    """Merge a bracket to the weighted mean of each frame's log radiance, with a tent on codes.
+    """Merge a bracket to radiance by a mean of log radiance, with tent weights on the codes.
 
     A value that is white in every frame takes the bound of the shortest exposure. A value that is
     black in every frame takes the bound of the longest exposure.

@@ -125,7 +125,7 @@ def adopt(network: nn.Module, start: Mapping[str, Tensor]) -> None:
     own = network.state_dict()
     fitting = {k: v for k, v in start.items() if k in own and own[k].shape == v.shape}
     if start and not fitting:
-        raise UsageError("no weight of the given start fits the network; check its preset")
+        raise UsageError("no weight of the given start fits the network; check the start's preset")
     network.load_state_dict({**own, **fitting})
 
 

@@ -58,7 +58,7 @@ class Perceptual(nn.Module):
         wanted = self.state_dict()
         missing = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
         if missing:
-            raise WeightsError(f"{weights} is no VGG19 state dict: it lacks {missing[0]}")
+            raise WeightsError(f"{weights} is not a VGG19 state dict: it lacks {missing[0]}")
         self.load_state_dict({k: state[k] for k in wanted})
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer(

@@ -76,5 +76,5 @@ def _read(path: Path) -> Picture:
         with Image.open(path) as image:
             encoded = np.asarray(image.convert("RGB"), np.float32) / 255
     except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{path} is no readable picture; expected JPEG or PNG") from error
+        raise PictureError(f"{path} is not a readable picture; expected JPEG or PNG") from error
     return np.asarray(srgb_to_linear(encoded), np.float32)

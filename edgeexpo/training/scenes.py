@@ -103,7 +103,8 @@ class Sources:
         """
         if not self.photographs:
             raise UsageError(
-                "this network learns from photographs; the folder has none that is not held out"
+                "this network learns from photographs; expected some in the folder beside those "
+                "that are held out for evaluation"
             )
         return part(self.photographs.draw(rng), size, rng)
 

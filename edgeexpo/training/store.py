@@ -59,7 +59,9 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
         found = json.loads(state.read_text("utf-8"))
         done = found.pop("done")
         if found != plan:
-            raise UsageError(f"{folder} holds scenes of {found}, asked for {plan}; name another")
+            raise UsageError(
+                f"{folder} holds scenes of {found}; expected {plan}: name another folder"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     maps: dict[str, Any] = {}
     for index in track(range(done, count), f"Making scenes ({kind})"):

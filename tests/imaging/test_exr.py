@@ -68,7 +68,7 @@ def test_truncated_files_are_refused(tmp_path, kept, compression):
     path = write(tmp_path / "a.exr", {"RGB": radiance()}, compression)
     data = path.read_bytes()
     path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    with pytest.raises(PictureError, match="no readable OpenEXR picture"):
+    with pytest.raises(PictureError, match="not a readable OpenEXR picture"):
         read_exr(path)
 
 

@@ -41,5 +41,5 @@ def test_distance_is_zero_at_equality_and_has_a_gradient(vgg):
 
 def test_another_state_dict_is_refused(tmp_path):
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"no VGG19 state dict: it lacks features\.0"):
+    with pytest.raises(WeightsError, match=r"not a VGG19 state dict: it lacks features\.0"):
         Perceptual(tmp_path / "w.pth")
