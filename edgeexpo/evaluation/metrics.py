@@ -21,6 +21,7 @@ from edgeexpo.imaging.mef_ssim import SMALLEST_MEF_SIDE, MefReference
 from edgeexpo.imaging.pu21 import BEST_PSNR, pu21_psnr
 
 Codes = npt.NDArray[np.uint8]
+"""8-bit codes of a picture, HxWx3 uint8 RGB, sRGB-encoded."""
 
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)

@@ -25,6 +25,7 @@ from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, histogram_mapping
 from edgeexpo.progress import note
 
 Matrix = npt.NDArray[np.float64]
+"""A homography between pixel coordinates, (3, 3) float64."""
 
 MINIMUM_ECC = 0.8
 """Smallest enhanced correlation coefficient at which a frame counts as aligned."""

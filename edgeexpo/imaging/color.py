@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 ColorArray = npt.NDArray[np.floating[Any]]
+"""An array of colours or differences, float32 or float64."""
 
 _RGB_TO_XYZ = np.array(
     [

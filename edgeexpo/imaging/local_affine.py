@@ -15,6 +15,7 @@ from edgeexpo.imaging.scratch import scope, scratch_array
 
 _Planes = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+"""A float64 array of coefficients."""
 
 _IDENTITY = np.eye(3)
 

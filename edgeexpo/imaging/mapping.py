@@ -14,6 +14,7 @@ from edgeexpo.imaging.raster import Raster, strips
 from edgeexpo.imaging.scratch import interp, kept, planes, scope, scratch_array
 
 Lut = npt.NDArray[np.float64]
+"""A look-up table of codes, or another float64 array over codes."""
 
 CODES = 256
 """Number of 8-bit codes."""

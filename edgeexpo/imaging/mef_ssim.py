@@ -39,6 +39,7 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError
 
 Plane = npt.NDArray[np.float64]
+"""A grey plane or a map of patches, HxW float64, or several of them, KxHxW."""
 
 MEF_WINDOW = 11
 """Side of the patches and of the Gaussian window of MEF-SSIM, in pixels."""

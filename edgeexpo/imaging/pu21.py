@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError
 
 Values = npt.NDArray[np.float64]
+"""A float64 array of luminances or codes."""
 
 _SMALLEST, _LARGEST = 0.005, 10_000.0
 """Smallest and largest luminance that the encoding is fitted to, in cd/m^2.

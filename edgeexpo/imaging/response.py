@@ -26,6 +26,7 @@ from edgeexpo.imaging.raster import Raster
 from edgeexpo.imaging.scratch import interp, scope, scratch_array
 
 ResponseTable = npt.NDArray[np.float64]
+"""A table of an inverse response, (256, 3) float64, or another float64 array of the fit."""
 
 COEFFICIENT_STD = np.array([2.0, 0.7, 0.3, 0.15])
 """Standard deviation of each basis coefficient, by our choice.

@@ -21,9 +21,10 @@ from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
 
 ToneOperator = Callable[[Picture], Picture]
+"""A function from HxWx3 linear radiance to an HxWx3 display picture in [0, 1]."""
 
 _FLOOR = 1e-4
-"""Smallest luminance before a logarithm, relative to the brightest value; OpenCV's own floor."""
+"""Floor of luminance before a logarithm, relative to the brightest value, as in OpenCV."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 

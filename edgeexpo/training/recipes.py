@@ -145,6 +145,7 @@ RECIPES: Mapping[str, TrainingRecipe] = MappingProxyType(
         )
     }
 )
+"""Recipes by the name of their preset."""
 
 
 def recipe(name: str) -> TrainingRecipe:
