@@ -45,7 +45,7 @@ def test_bilinear_and_triangle_equal_torchs(method, atol, height, width, new_hei
     tensor = torch.from_numpy(source).permute(2, 0, 1)[None]
     antialias = method == "triangle"
     oracle = torch.nn.functional.interpolate(tensor, size, mode="bilinear", antialias=antialias)
-    # torch counts positions in float32.
+    # torch computes positions in float32, so its results differ slightly.
     found = resize(source, size, method)
     np.testing.assert_allclose(found, oracle[0].permute(1, 2, 0), atol=atol)
 
