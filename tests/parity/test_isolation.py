@@ -201,10 +201,10 @@ def test_a_script_without_a_guard_is_not_run_twice(bundle, tmp_path):
     script.write_text(
         "from pathlib import Path\n"
         "from edgeexpo.bundle.bundle import Bundle\n"
-        "from edgeexpo.parity.isolation import open_engine\n"
+        "from edgeexpo.parity.isolation import open_lab_engine\n"
         f"bundle = Bundle.open({str(bundle.path)!r})\n"
         "path = bundle.path / 'mean.fp32.onnx'\n"
-        "print(open_engine('onnx', path, bundle.manifest.model).name)\n"
+        "print(open_lab_engine('onnx', path, bundle.manifest.model).name)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stdout == "onnxruntime\n"
