@@ -1,4 +1,4 @@
-"""What goes into a stream and what comes out of it."""
+"""The items that go into a stream and the results that come out of it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Result:
     """One picture of a stream.
 
     Attributes:
-        frame: The picture, as calling the session gives it.
-        index: Number of its frames in the source, from 0; a gap is what was dropped.
-        latency_ms: From the frames' arrival to the picture.
+        frame: The picture, in the form in which calling the session returns it.
+        index: Number of its frames in the source, from 0; a gap means dropped frames.
+        latency_ms: Milliseconds from the frames' arrival to the finished picture.
     """
 
     frame: np.ndarray
