@@ -35,8 +35,7 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Do as :func:`quiet_libraries` does, and suppress the prints of the Python code inside as
-    well."""
+    """Do as :func:`quiet_libraries` does, and suppress the prints of Python code as well."""
     with quiet_libraries(), contextlib.redirect_stdout(io.StringIO()):
         yield
 
@@ -83,8 +82,7 @@ def protected_stdout() -> Iterator[TextIO]:
 
 
 def _flush_native() -> None:
-    """Flush the output that C code has buffered for stdout, while descriptor 1 still means
-    stderr."""
+    """Flush C code's buffered stdout while descriptor 1 still means stderr."""
     import ctypes
 
     if os.name == "posix":

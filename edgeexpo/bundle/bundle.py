@@ -102,10 +102,10 @@ class Bundle:
     def by_preference(
         self, target: str | None = None, precision: str | None = None
     ) -> list[Artifact]:
-        """Return the artefacts in the order that ``run``, ``bench``, ``parity`` and
-        ``runtime.load`` share.
+        """Return the artefacts in the order that all verbs share.
 
-        INT8 comes first, then the next precisions. Among the targets ONNX comes first.
+        ``run``, ``bench``, ``parity`` and ``runtime.load`` take the first one. INT8 comes first,
+        then the next precisions. Among the targets ONNX comes first.
 
         Args:
             target: Only artefacts of this target.

@@ -117,8 +117,9 @@ def weights_of(node: Any) -> list[int]:
 
 
 def read_graph(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
-    """Return the payload's graph, and a function that writes a changed graph with the same
-    constants.
+    """Return the payload's graph, and a function that writes a changed graph.
+
+    The written payload has the same constants.
 
     Raises:
         ValueError: The bytes are not a graph of the installed executorch's schema.
