@@ -17,7 +17,7 @@ STARTS = 10
 
 
 def seconds(arguments: list[str]) -> float:
-    """Median wall-clock time in s from start to exit."""
+    """Return the median wall-clock time in s from start to exit."""
     times = []
     for _ in range(STARTS):
         started = time.perf_counter()

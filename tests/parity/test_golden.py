@@ -1,4 +1,4 @@
-"""Recorded references: what is written is what is read, in one step, and a stranger is refused."""
+"""Recorded references are written in one step and read back unchanged; foreign ones are refused."""
 
 from __future__ import annotations
 

@@ -36,8 +36,7 @@ class Grid:
         return self.scale * (self.low - self.zero_point), self.scale * (self.high - self.zero_point)
 
     def is_like(self, other: Grid) -> bool:
-        """Return true when both grids express the same numbers, up to a scale's rounding to
-        fp16."""
+        """Return true when both grids express the same numbers, up to fp16 rounding of a scale."""
         span = other.scale * (other.high - other.low)
         ends = zip(self.limits, other.limits, strict=True)
         return all(abs(ours - theirs) <= GRID_TOLERANCE * span for ours, theirs in ends)
