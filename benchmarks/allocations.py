@@ -31,6 +31,7 @@ from edgeexpo import runtime
 from edgeexpo.runtime.frames import empty_frame
 
 Line = tuple[str, int]
+"""A source line: file and number."""
 
 
 def allocating_lines(call: Callable[[], object], least: int) -> dict[Line, tuple[int, int]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 BUDGET_MB = 200
 """Largest accepted size of the installation, in MB."""
+
 FRAMEWORKS = ("torch", "tensorflow", "jax", "coremltools", "executorch", "onnx")
 """Packages that an installation without extras must not contain."""
 
@@ -33,6 +34,7 @@ for found in importlib.metadata.distributions():
 there = [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
 print(json.dumps([sizes, there]))
 """
+"""Program that prints each distribution's size in bytes, and the frameworks that it can import."""
 
 RUN = """
 import sys
@@ -44,6 +46,7 @@ if len(sys.argv) > 1:
         picture = session(*[noise] * len(session.spec.frames))
         print(f"{session.artifact.file} in {session.engine_name}: {picture.shape} {picture.dtype}")
 """
+"""Program that imports the runtime and runs a bundle on noise."""
 
 
 def main() -> int:

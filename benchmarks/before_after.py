@@ -18,6 +18,7 @@ from edgeexpo.runtime import load
 
 
 def main() -> None:
+    """Write the picture."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -46,6 +46,7 @@ def fuse(bundle: Path, artifact: Artifact, frames: tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -27,6 +27,7 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.workflows.latency_child import peak_rss_mb, pictures
 
 MIB = 1 << 20
+"""Bytes of a MiB."""
 
 
 def opened(path: Path, threads: int, arena: bool = True) -> Any:

@@ -28,6 +28,7 @@ METRICS = (
 """Metrics that are columns of the tables, in this order."""
 
 Row = dict[str, Any]
+"""One row of ``edgeexpo evaluate --json``."""
 
 
 def tables(rows: list[Row]) -> list[str]:

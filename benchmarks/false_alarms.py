@@ -32,6 +32,7 @@ from edgeexpo.parity.check import check_artifact
 from edgeexpo.spec import to_json
 
 Judged = dict[str, Any]
+"""Result of one artefact, as the cache holds it."""
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from edgeexpo.testing.faults.judge import Remembering, judge, named
 
 PHOTOGRAPHS = 2
 """Number of embedded photographs."""
+
 PROBES = ("ramps", "saturated-primaries", PAN, MOVING, SWAPPED, EQUAL, LARGER)
 """Prefixes of the names of the probes on which faults show."""
 

@@ -7,10 +7,10 @@ The scenes are the held-out radiance maps. A camera of fixed exposure takes one 
 saturation. A window of 256x256 moves over the view by 16 pixels a frame. The overlap of two
 neighbouring frames is the same in every pixel, so a steady network gives the same radiance there.
 
-There are two rows: the picture with a fixed range, as edgeexpo takes it, and each picture stretched
-to [0, 1] by its own smallest and largest value, as the authors' released code does. ``flicker`` is
-the mean, over neighbouring frames, of the absolute change of mean log2 radiance in the overlap.
-``worst`` is the largest change. Both are in stops.
+There are two rows. The first is for pictures with a fixed range, as edgeexpo takes them. The second
+is for pictures stretched to [0, 1] by their own smallest and largest value, as in the authors'
+released code. ``flicker`` is the mean, over neighbouring frames, of the absolute change of mean
+log2 radiance in the overlap. ``worst`` is the largest change. Both are in stops.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from edgeexpo.training.synthesis import perspective, radiance_maps
 
 SIDE, WIDE, STEP = 256, 640, 16
 """Sides of the window and the width of the view, and the step of a frame, in pixels."""
+
 SMALLEST = 2.0**-12
 """Smallest radiance, relative to the largest; a logarithm of noise below it has no meaning."""
 

@@ -32,8 +32,10 @@ from edgeexpo.spec import ModelSpec, TensorSpec
 
 SPEC = ModelSpec("two", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=2)
 """Specification of the default network."""
+
 SIDE = 16
 """Height and width of the network's input, in pixels."""
+
 OUTCOMES = ("refused", "failed", "ran", "died", "hung")
 """Outcomes of a file.
 
@@ -49,6 +51,7 @@ START_LIMIT = 300.0
 
 SUFFIXES = {"onnx": ".onnx", "executorch": ".pte", "litert": ".tflite"}
 """Suffix of a target's files."""
+
 Random = np.random.Generator
 
 
@@ -98,6 +101,7 @@ MUTATIONS: tuple[Callable[[bytearray, Random], None], ...] = (
     insert,
     number,
 )
+"""Mutations, of which one is chosen at random for each file."""
 
 
 @dataclass
@@ -237,6 +241,7 @@ def executorch_network() -> bytes:
 
 
 NETWORKS = {"onnx": onnx_network, "executorch": executorch_network}
+"""Functions that make the default network, by target."""
 
 
 def subject(target: str, bundle: Path | None) -> tuple[bytes, ModelSpec, dict[str, np.ndarray]]:

@@ -61,6 +61,7 @@ def repair(network: lrl.LRLNet, y0: Picture) -> Picture:
 
 
 def main() -> None:
+    """Parse the arguments, predict, print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -95,6 +96,7 @@ def report(
     *,
     as_json: bool,
 ) -> None:
+    """Print the means and the scores of each view, as text or as JSON."""
     before = np.asarray(scores["y0, fitted response"])
     gains = np.asarray(scores["network on it"]) - before
     hardest = np.argsort(before)[: max(1, round(len(before) / 10))]

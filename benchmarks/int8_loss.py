@@ -28,6 +28,7 @@ def drops(document: dict[str, Any]) -> tuple[str, list[tuple[str, float, float]]
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

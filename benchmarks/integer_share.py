@@ -4,8 +4,8 @@
     python benchmarks/integer_share.py --time [--size H,W] [--runs N] [NAME ...]
 
 Each network with weights has a row. It counts convolutions and matrix products on integers and in
-float, the rules that leave the latter in float, the other float operators, the conversions between
-both, and the portable kernels of a ``.pte``.
+float, and names the rules that leave the latter in float. It also counts the other float operators,
+the conversions between both, and the portable kernels of a ``.pte``.
 
 With ``--time`` a row gives CPU milliseconds of one run on one thread. fp32 and INT8 take turns. The
 least of the runs counts, which a busy machine changes little. Core ML is left out.
@@ -107,6 +107,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def main() -> None:
+    """Print the table of counts or of times."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

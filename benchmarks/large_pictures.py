@@ -30,6 +30,7 @@ from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
 
 MIB = 1 << 20
+"""Bytes of a MiB."""
 
 
 def peak_mib() -> float:

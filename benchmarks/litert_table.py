@@ -2,11 +2,11 @@
 
     python benchmarks/litert_table.py [--size H,W] [--runs N] [NAME ...]
 
-Each network and precision has a row, exported at its default size or another. For the ONNX and the
-LiteRT artefact it gives the PSNR of the worst photograph against the float network, the bytes, and
-CPU milliseconds of one run on one thread. The engines take turns. The least of 10 runs counts,
-which a busy machine changes little. The last cells are the sizes that the LiteRT artefact takes and
-its status.
+Each network and precision has a row, exported at its default size or another. Three figures stand
+for both the ONNX and the LiteRT artefact: the PSNR of the worst photograph against the float
+network, the bytes, and CPU milliseconds of one run on one thread. The engines take turns. The least
+of 10 runs counts, which a busy machine changes little. The last cells are the sizes that the LiteRT
+artefact takes and its status.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from edgeexpo.workflows.export import export_bundle
 from edgeexpo.workflows.latency_child import pictures
 
 TARGETS = ("onnx", "litert")
+"""Targets that are compared."""
+
 PRECISIONS = ("fp32", "int8")
+"""Precisions that are compared."""
 
 
 def row(bundle: Bundle, precision: str, runs: int) -> str:
@@ -58,6 +61,7 @@ def _sizes(artifact: Artifact) -> str:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -29,6 +29,7 @@ from edgeexpo.parity.reference import load_program
 
 SIDE = 256
 """Height and width of the pictures, in pixels."""
+
 ROUNDS = 7
 """Number of timed rounds."""
 

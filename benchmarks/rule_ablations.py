@@ -6,9 +6,9 @@ Each network with weights is calibrated with all rules, and without one rule of
 :func:`edgeexpo.quantization.quantizer.left_in_float`. The embedded photographs at 256 pixels run
 through both INT8 programs.
 
-A row gives PSNR in dB against the float network (worst photograph and mean), the gain by the rule,
-and the largest change of a channel's mean over flat greys, in 8-bit codes. A rule that leaves
-nothing in float in a network has no row there.
+A row gives PSNR in dB against the float network (worst photograph and mean) and the gain by the
+rule. It also gives the largest change of a channel's mean over flat greys, in 8-bit codes. A rule
+that leaves nothing in float in a network has no row there.
 """
 
 from __future__ import annotations

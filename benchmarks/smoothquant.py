@@ -9,8 +9,8 @@ weights on both sides.
 
 For each network, NNCF makes a program with edgeexpo's quantiser from three networks: the unchanged
 network, the network with SmoothQuant at 0.5, and the equalised network. A row gives the worst and
-the mean PSNR in dB against the float network, on the pictures by which ``quantize --method ptq``
-judges, and the number of multiplications that NNCF added.
+the mean PSNR in dB against the float network, and the number of multiplications that NNCF added.
+The pictures are those by which ``quantize --method ptq`` judges.
 """
 
 from __future__ import annotations

@@ -13,7 +13,10 @@ COMMANDS = {
     "edgeexpo export --help": ["-c", "from edgeexpo.cli import main; main(['export', '--help'])"],
     "import edgeexpo.runtime": ["-c", "import edgeexpo.runtime"],
 }
+"""Commands that are timed, by name."""
+
 STARTS = 10
+"""Number of starts of each command."""
 
 
 def seconds(arguments: list[str]) -> float:

@@ -34,7 +34,10 @@ from edgeexpo.runtime.network_size import network_size
 from edgeexpo.spec import SizeRange
 
 PRESET = "twophase-mobile"
+"""Name of the network."""
+
 METRICS = ("psnr", "ssim", "mef_ssim")
+"""Metrics that are printed."""
 
 
 def network() -> twophase.TwoPhase:

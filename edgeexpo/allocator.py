@@ -7,6 +7,7 @@ import sys
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """glibc's numbers of the ``mallopt`` parameters."""
+
 _LARGEST, _PAD = 1 << 30, 1 << 28
 """Sizes in bytes: the largest array that stays in the heap, and the growth of the heap."""
 

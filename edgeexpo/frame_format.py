@@ -145,7 +145,7 @@ def _fields(word: str) -> list[tuple[str, object]]:
     if word.startswith("pq") and word[2:].isdigit():
         return [("transfer", "pq"), ("peak_nits", float(word[2:]))]
     raise UsageError(
-        f"{word!r} is no part of a frame format; expected words of "
+        f"{word!r} is not part of a frame format; expected words of "
         f"{', '.join(LAYOUTS)}; {', '.join(MATRICES)}; full, limited; {', '.join(SITINGS)}; "
         "rotate90, rotate180, rotate270; mirror; pq, pq1000, hlg"
     )

@@ -15,6 +15,7 @@ SMALLEST_WINDOW = 32
 _MIB = 1 << 20
 _FAR = 64
 """Pixels that the surroundings add to the side of a window; also the smallest side of a window."""
+
 _WINDOW, _COARSE, _TILE = 112, 1.9, 64
 """Measured memory of exposure fusion and of tiles; a test holds sessions to their budget.
 

@@ -54,8 +54,8 @@ def to_rgb(frame: Frame, frame_format: FrameFormat) -> Raster:
         HxWx3 float32 RGB in [0,1], in the frame's transfer.
 
     Raises:
-        PictureError: The shape or the dtype does not match the format, values are not finite or
-            outside [0,1], or an odd size meets chroma of half the size.
+        PictureError: The shape or the dtype does not match the format, or values are not finite or
+            outside [0,1]. Height and width of a YUV frame have to be even.
     """
     if frame_format.is_yuv:
         picture = yuv_to_rgb(_planes(frame, frame_format), _coding(frame_format))
@@ -291,8 +291,8 @@ def check_apart(frames: Sequence[Frame], out: Frame) -> None:
         pairs = itertools.product(_parts(frame), _parts(out))
         if any(np.may_share_memory(part, written) for part, written in pairs):
             raise PictureError(
-                "the output lies in the memory of a frame, which memory_mb leaves there while it "
-                "writes; expected memory of its own, or a session without memory_mb"
+                "the output lies in the memory of a frame, which a session with memory_mb still "
+                "reads while it writes; expected separate memory, or a session without memory_mb"
             )
 
 

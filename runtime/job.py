@@ -115,7 +115,7 @@ def check(spec: ModelSpec, job: Job) -> None:
     corrects = spec.residual is not None or (spec.kind == "correction" and job.fuse)
     if job.strength != 1 and not corrects:
         raise UsageError(
-            f"strength is {job.strength} and the output of {spec.name} is no correction of its "
-            "input; leave strength at 1"
+            f"strength is {job.strength} and {spec.name} does not correct its input; "
+            "leave strength at 1"
         )
     check_same(spec.frames, job.frames)

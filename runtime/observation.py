@@ -23,10 +23,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 DURATION, COUNT = "edgeexpo.frame.duration", "edgeexpo.frame.count"
+"""Names of the metrics; the module's table describes them."""
+
 BYTES, DROPPED = "edgeexpo.frame.bytes", "edgeexpo.frame.dropped"
 RESTARTS = "edgeexpo.engine.restarts"
 
 Observer = Callable[[str, float, Mapping[str, str]], None]
+"""Function that takes a metric's name, a value and attributes."""
 
 BOUNDS = tuple(10 ** (-5 + i / 40) for i in range(281))
 """Upper bounds of the histogram's buckets, in seconds: from 10 us to 100 s, 6 % apart."""

@@ -10,7 +10,10 @@ import numpy as np
 from edgeexpo.runtime.frames import Frame
 
 Item = Frame | Sequence[Frame] | Mapping[str, Frame]
+"""One item of a stream: a frame, the model's frames in order, or frames by name."""
+
 Source = Iterable[Item] | AsyncIterable[Item]
+"""A stream's source of items."""
 
 
 @dataclass(frozen=True)

@@ -241,17 +241,19 @@ def load(
     Raises:
         BundleError: The folder is not a bundle, the artefact is missing, or a file differs from its
             digest.
-        UsageError: ``memory_mb`` is too small, a transfer does not go with the model, ``timeout_s``
-            is not a positive number or comes without ``isolated``, your own ``engine`` comes with
-            ``isolated`` or ``options``, or ``options`` comes with ``threads``.
+        UsageError: ``memory_mb`` is too small, or a transfer does not go with the model.
+            ``timeout_s`` is invalid or comes without ``isolated``. Your own ``engine`` comes with
+            ``isolated`` or ``options``. Both ``options`` and ``threads`` are given.
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact, or does not support ``options``.
     """
     if (isolated and engine is not None) or (timeout_s is not None and not isolated):
-        raise UsageError("timeout_s needs isolated=True, and that an engine of the runtime's own")
+        raise UsageError(
+            "timeout_s needs isolated=True, which needs an engine of the runtime's own"
+        )
     if options is not None and (threads is not None or engine is not None):
         raise UsageError(
-            "options go with an engine of the runtime's own, and hold the threads, too: "
+            "options go with an engine of the runtime's own and set the threads as well: "
             "options=EngineOptions(threads=2)"
         )
     options = options or EngineOptions(threads)

@@ -19,6 +19,7 @@ from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec, StageSpec
 
 Frames = Sequence[Raster]
+"""Pictures in the order of the model's frames, HxWx3 float32 sRGB-encoded RGB in [0,1]."""
 
 
 class _Shown(NamedTuple):
@@ -231,6 +232,7 @@ FRONT: Mapping[str, _Front] = {
     "luma": _luma,
 }
 """Front stages by kind."""
+
 BACK: Mapping[str, _Back] = {
     "exposure-fusion": _exposure_fusion,
     "guided": _guided,

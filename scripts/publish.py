@@ -23,11 +23,14 @@ TRAINED_ON = (
     "radiance maps of Poly Haven (CC0) and photographs (free desktop backgrounds), as seen by a "
     "simulated camera"
 )
+"""Description of the training data in the JSON card."""
+
 DATA = f"""\
 Equirectangular radiance maps of Poly Haven (CC0) and HDRI Haven's of blender-data (CC0), and free
 desktop backgrounds (MATE, GPL-2+; Lomiri, CC BY, CC BY-SA and CC0; Plasma, LGPL-3; Pop!_OS, public
 domain). Never trained on: the maps `{" ".join(HELD_OUT)}` and one photograph in five
 (`edgeexpo.training.scenes.held_out_photograph`)."""
+"""Description of the training data in the Markdown card."""
 
 METRICS = (
     "psnr",
@@ -39,6 +42,7 @@ METRICS = (
     "pu21_psnr",
     "clipped_log_error",
 )
+"""Metrics that are columns of the card's table."""
 
 
 def publish(run: Path, figures: list[Path], note: str) -> Path:

@@ -26,10 +26,13 @@ from typing import Any
 import grimp
 
 ROOT = "edgeexpo"
+"""Name of the product's package."""
+
 MOST_FLOORS = 10
 """Largest accepted number of floors."""
 
 Graph = Mapping[str, set[str]]
+"""Imports of each package, by name."""
 
 
 def package_graph() -> Graph:

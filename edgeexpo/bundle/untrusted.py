@@ -84,7 +84,7 @@ def _check_artifact(artifact: Artifact) -> None:
     sides = (sizes.multiple, *itertools.chain(sizes.smallest, *sizes.enumerated))
     bounds = zip(sizes.smallest, sizes.largest, strict=True)
     if min(sides) < 1 or any(low > high for low, high in bounds):
-        raise ValueError(f"{artifact.file} takes no size of picture: {sizes}")
+        raise ValueError(f"{artifact.file} accepts no picture size: {sizes}")
 
 
 def _check_model(model: ModelSpec) -> None:
@@ -94,7 +94,7 @@ def _check_model(model: ModelSpec) -> None:
     if len({*names}) < len(names) or len({*model.frames}) < len(model.frames):
         raise ValueError("two inputs or two frames of the model have one name")
     if model.residual not in (None, *names):
-        raise ValueError(f"the model's residual {model.residual!r} is none of its inputs")
+        raise ValueError(f"the model's residual {model.residual!r} is not one of its inputs")
     if (model.halo or 0) < 0 or min(t.channels for t in (*model.inputs, *model.outputs)) < 1:
         raise ValueError("the model has a halo below 0 or channels below 1")
 
@@ -110,7 +110,7 @@ def check_relative(name: str) -> None:
     if ".." in name.split("/") or name.startswith("/"):
         raise ValueError("lies outside the bundle")
     if not name.isprintable() or set(name) & set("\\:") or "" in name.split("/"):
-        raise ValueError("is no plain path inside the bundle, parts joined by '/'")
+        raise ValueError("is not a plain path inside the bundle with parts joined by '/'")
 
 
 def check_inside(folder: Path, path: Path) -> None:

@@ -24,6 +24,7 @@ from edgeexpo.runtime.engines.onnx import optimised
 
 _WEIGHTED = ("conv", "matmul", "gemm", "fullyconnected")
 """Parts of the names of operators with weights, in lower case."""
+
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _ORDERING = frozenset(
     ("Transpose", "ReorderInput", "ReorderOutput", "StaticTranspose", "StaticReshape", "Copy")

@@ -96,6 +96,7 @@ class _Reader:
         self._dtypes = _names(schema.TensorType)
 
     def graph(self) -> TfliteGraph:
+        """Return the first graph."""
         signature = self._model.SignatureDefs(0)
         inputs = (signature.Inputs(i) for i in range(signature.InputsLength()))
         outputs = (signature.Outputs(i) for i in range(signature.OutputsLength()))

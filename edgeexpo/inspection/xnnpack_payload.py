@@ -19,6 +19,7 @@ _INPUTS = tuple(f"input{n}Id" for n in ("", 1, 2, 3, 4, 5))
 _INTEGER = ("qint8", "quint8", "qcint8")
 _NONE = 2**32 - 1
 """Number that stands for a missing input of a node."""
+
 _UNREADABLE = (struct.error, ValueError, TypeError, IndexError, AttributeError)
 """Errors that the generated readers raise on bytes that follow no schema."""
 

@@ -22,6 +22,7 @@ from edgeexpo.writing import write_file
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden/inputs.safetensors", "golden/outputs.safetensors"
 """Files of a recorded reference inside a bundle."""
+
 GOLDEN_DEVICE = "golden/device.json"
 """File inside a bundle that describes the device of a recorded reference."""
 
@@ -150,7 +151,7 @@ def _load(bundle: Bundle, file: str) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BundleError(
-            f"{path} is no safetensors file ({error}); record it again with: "
+            f"{path} is not a safetensors file ({error}); record it again with: "
             "edgeexpo parity BUNDLE --record"
         ) from error
     return arrays

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgeexpo.parity.verdict import ParityReport
 
 OpenParity = Callable[..., "Parity"]
+"""Type of the fixture's value: a function that opens a bundle for a parity check."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

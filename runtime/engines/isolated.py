@@ -94,7 +94,7 @@ class IsolatedEngine:
             return self._attempt(inputs)
         except LostError as again:
             raise EngineError(
-                f"{again}; a second try ended no better: the next frame starts the engine anew"
+                f"{again}; a second try failed as well: the next frame starts the engine again"
             ) from again
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class IsolatedEngine:
         if _digest(path) != self._sha256:
             raise EngineError(
                 f"{path} was changed since it was loaded and cannot be loaded again; "
-                "load the bundle anew"
+                "load the bundle again"
             )
 
     def _started(self, path: Path) -> Worker:

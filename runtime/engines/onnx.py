@@ -81,6 +81,7 @@ class OnnxEngine:
 
 
 _open: weakref.WeakSet[OnnxEngine] = weakref.WeakSet()
+"""Engines with a session, which a fork must not free."""
 
 
 def _outlive() -> None:
@@ -126,8 +127,8 @@ def _affinities(cpus: tuple[int, ...], threads: int | None) -> str:
     """
     if threads is None or threads < 2:
         raise EngineError(
-            "with one thread ONNX Runtime runs on the caller's, which keeps its own affinity; ask "
-            "for more threads, use isolated=True, or leave affinity out"
+            "with one thread ONNX Runtime runs on the caller's thread and keeps its affinity; "
+            "ask for more threads, use isolated=True, or leave affinity out"
         )
     check_cpus(cpus)
     return ";".join([",".join(str(cpu + 1) for cpu in cpus)] * (threads - 1))

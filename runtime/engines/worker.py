@@ -34,8 +34,10 @@ ENGINE_ERRORS = {kind.__name__: kind for kind in (EngineError, MissingDependency
 
 _LONGEST_LINE = 1 << 20
 """Longest accepted answer, in bytes."""
+
 _LONGEST_SPEECH = 1 << 16
 """Longest kept standard error of the process, in bytes."""
+
 # multiprocessing's start method is not used: it runs the caller's script once more, and that script
 # need not be guarded against it.
 _BOOTSTRAP = """
@@ -217,7 +219,9 @@ class Worker:
         return bytes(line)
 
     def _nonsense(self) -> LostError:
-        return LostError(f"{self._file} breaks its engine: its process answers nonsense", "crash")
+        return LostError(
+            f"{self._file} breaks its engine: its process gives an invalid answer", "crash"
+        )
 
     def _obituary(self) -> str:
         try:
@@ -244,6 +248,7 @@ class Worker:
 
 
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+"""Workers of this process, which a fork must forget."""
 
 
 def _let_go() -> None:

@@ -120,7 +120,7 @@ def test_a_device_that_is_none_is_refused(bundle, content):
 
 def test_a_file_of_another_format_is_refused(bundle):
     damaged = relisted(replace_golden(bundle, golden()), "golden/outputs.safetensors", b"pickle")
-    with pytest.raises(BundleError, match="is no safetensors file"):
+    with pytest.raises(BundleError, match="is not a safetensors file"):
         read_golden(damaged)
 
 

@@ -215,6 +215,7 @@ def _per_channel(e: Evidence) -> str | None:
 
 
 Explanation = Callable[[Evidence], str | None]
+"""Function that returns the error in words, or ``None`` if its explanation does not hold."""
 
 EXPLANATIONS: tuple[Explanation, ...] = (
     _not_finite,

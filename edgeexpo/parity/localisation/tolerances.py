@@ -25,6 +25,7 @@ FLIP = 0.5
 
 EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
 """Distance of 1 to the next number, by precision."""
+
 ROUNDINGS = {"fp32": 60.0, "fp16": 1.0, "int8": 500.0}
 """RMS error that rounding explains in a float value, in units of :data:`EPSILON` of its RMS.
 

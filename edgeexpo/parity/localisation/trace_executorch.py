@@ -1,9 +1,9 @@
 """Intermediate values of a ``.pte`` file, from a copy in memory whose every value is an output.
 
 The wheel's runtime records no ETDump, so the file itself is changed in memory. In the copy, every
-value of each XNNPACK graph becomes an external output of its delegate, and every tensor of the
-program gets its own memory. Weights, scales, fused activations and operators are those of the file,
-and the same engine runs them.
+value of each XNNPACK graph becomes an external output of its delegate. Every tensor of the program
+gets its own memory. Weights, scales, fused activations and operators are those of the file, and the
+same engine runs them.
 """
 
 from __future__ import annotations
@@ -33,17 +33,32 @@ from edgeexpo.silence import quiet
 
 ALIGNMENT = 64
 """Alignment of tensors in the planned memory, in bytes."""
+
 TIE_MARGIN = 1.5
 """Factor on the picture's share of the largest size, because strides round up."""
 
 _EXTERNAL_OUTPUT = 2
+"""XNNPACK's flag of an external output."""
+
 _NOT_EXTERNAL = 0xFFFFFFFF
+"""XNNPACK's external number of an internal value."""
+
 _MEMORY = 1
+"""Number of the planned memory that holds tensors."""
+
 _COPIES = frozenset(("_to_dim_order_copy", "clone", "_clone_dim_order", "_to_copy"))
+"""Kernels that change only a value's layout or type."""
+
 _FP32, _FP16, _QINT8, _QUINT8 = 1, 2, 3, 4
 _SCALARS = {_FP32: 6, _FP16: 5, _QINT8: 1, _QUINT8: 0}
+"""ExecuTorch's scalar types by XNNPACK's datatypes."""
+
 _FLOATS = (5, 6)
+"""ExecuTorch's scalar types of floating-point numbers."""
+
 _REAL = (_FP32, _FP16)
+"""XNNPACK's datatypes of floating-point numbers."""
+
 _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 

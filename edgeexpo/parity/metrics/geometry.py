@@ -36,9 +36,19 @@ RING = 4
 """Width of the border that :func:`border_excess` measures, in pixels."""
 
 _SMALLEST, _LARGEST = 48, 192
+"""Smallest and largest side of the corners that are registered, in pixels."""
+
 _TEXTURE = 4 / CODE_STEPS
+"""Standard deviation of luma below which a corner has no texture."""
+
 _HIGHEST, _MOVED = 0.25, 0.25
+"""Highest frequency whose phase counts, in cycles per pixel.
+
+``_MOVED`` is the share of the difference's power from which a displacement counts.
+"""
+
 _THUMBNAIL = 32
+"""Height and width of the thumbnails that :func:`orientation` compares, in pixels."""
 
 
 def pixel_shift(reference: np.ndarray, candidate: np.ndarray) -> float:

@@ -22,6 +22,10 @@ BLOCK = 16
 """Side in pixels of the blocks whose brightness :func:`flicker` follows."""
 
 _NEIGHBOURS, _CALM_SHARE = 6, 0.1
+"""Largest distance from a tile border, in pixels, at which :func:`seam` measures jumps.
+
+``_CALM_SHARE`` is the smallest share of smooth pixels for which a jump counts.
+"""
 
 Pictures = Mapping[str, np.ndarray]
 """Pictures by name."""

@@ -15,13 +15,28 @@ SMOOTH = 3 / CODE_STEPS
 """Difference of neighbours up to which a picture counts as smooth."""
 
 _LUMA_709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Weights of red, green and blue in BT.709 luma."""
+
 _LEVELS = 4 * 255
+"""Quarter steps in the range of a picture, for the staircase of :func:`banding`."""
+
 _WINDOW = 6 * 4
+"""Quarter steps on each side through which the staircase's straight line is fitted."""
+
 _FEWEST_PIXELS, _FEWEST_LEVELS, _FEWEST_SMOOTH = 8, 32, 2000
+"""Least pixels per level, least levels, and least smooth pixels for :func:`banding`."""
+
 _OCCUPIED = 0.05
+"""Share of the neighbours' mean count from which a code counts as used."""
+
 _COARSEST = 16 / CODE_STEPS
+"""Largest error of a pixel that :func:`banding` looks at."""
+
 _LITTLE_CONTRAST, _LITTLE_COLOR = 16 / CODE_STEPS, 8 / CODE_STEPS
+"""Standard deviations of the ridges of :func:`contrast_change` and :func:`color_cast`."""
+
 _SAMPLES = 256 * 256
+"""Number of pixels that :func:`sampled` keeps at most, roughly."""
 
 _Floats = npt.NDArray[np.float64]
 
@@ -86,7 +101,7 @@ def color_cast(reference: np.ndarray, candidate: np.ndarray) -> float:
 
     The 3x3 matrix with offset maps the reference's RGB to the candidate's. It is fitted by least
     squares on the pixels of :func:`sampled`. A ridge with a standard deviation of 8 steps draws it
-    to the identity, because some percent of less colour are a fraction of a step.
+    to the identity: a few percent of little colour are a fraction of a step.
 
     The result is the largest of three numbers: an element off the diagonal, the difference of a
     diagonal element from their mean, and the difference of a channel's offset from the mean offset.

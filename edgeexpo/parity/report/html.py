@@ -22,6 +22,7 @@ from edgeexpo.writing import write_file
 
 REPORT = "report.html"
 """File name of the report inside a bundle."""
+
 LARGEST_PAGE = 5_000_000
 """Largest size of a report, in bytes."""
 
@@ -259,7 +260,7 @@ def _engines(names: Sequence[str]) -> Iterator[dict[str, str]]:
     for name in names:
         yield {
             "name": name,
-            "words": ENGINE_WORDS.get(name, "An engine that this page has no words for."),
+            "words": ENGINE_WORDS.get(name, "This page does not describe this engine."),
         }
 
 

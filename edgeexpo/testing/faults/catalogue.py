@@ -21,7 +21,10 @@ from edgeexpo.spec import ModelSpec
 
 _Array = np.ndarray
 Tensors = Mapping[str, np.ndarray]
+"""Network inputs by name, NCHW float32."""
+
 Gates = tuple[str, ...]
+"""Names of metrics."""
 
 TONE: Gates = ("contrast_change", "luminance_shift")
 """Metrics of tone: brightness and contrast.

@@ -166,6 +166,7 @@ WEIGHT_FAULTS: Mapping[str, WeightFault] = {
 
 INTEGER_ONLY = frozenset(("scale off by 5 %", "zero point off by 4"))
 """Names of the faults that only INT8 artefacts can have."""
+
 FLOAT_ONLY = frozenset(("activation dropped",))
 """Names of the faults that only float artefacts can have.
 

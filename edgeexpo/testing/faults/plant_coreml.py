@@ -13,6 +13,7 @@ from edgeexpo.errors import UsageError
 
 DATA = Path("Data/com.apple.CoreML")
 """Folder of the model inside a package."""
+
 WEIGHTS_FILE = DATA / "weights/weight.bin"
 """File of the weights inside a package."""
 
@@ -20,7 +21,10 @@ _HEADER = struct.Struct("<IIQQ")
 """Layout of a blob's header: sentinel, type, bytes, position of the data."""
 
 _TYPES = {10: np.float16, 11: np.float32, 21: np.int8, 31: np.uint8, 23: np.int32}
+"""NumPy types by the numbers of MIL's data types."""
+
 _ACTIVATIONS = ("relu", "clip", "leaky_relu")
+"""Activations that may stand between a layer and its quantiser."""
 
 
 class CoremlFile:

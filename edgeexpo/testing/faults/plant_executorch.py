@@ -10,6 +10,7 @@ import numpy as np
 from edgeexpo.inspection.xnnpack_payload import XNNPACK, name_of, output_of, read_graph, tensor_of
 
 _TYPES = {1: np.float32, 2: np.float16, 5: np.int32, 6: np.int8, 7: np.int32}
+"""NumPy types by the numbers of XNNPACK's datatypes."""
 
 
 class ExecutorchFile:
