@@ -46,7 +46,7 @@ def test_a_peak_comes_with_its_transfer():
         ("nv12,pq", "pq in nv12 with bt709; expected p010 with bt2020"),
         ("p010,hlg", "hlg in p010 with bt709; expected p010 with bt2020"),
         ("rgb,pq0", "peak_nits is 0.0; expected above 0"),
-        ("", "'' is no part"),
+        ("", "'' is not part"),
     ],
 )
 def test_what_is_no_format_is_said(text, words):
