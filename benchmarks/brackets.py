@@ -1,9 +1,9 @@
-"""Real brackets through every artefact: size, and how far INT8 is from fp32.
+"""Run real brackets through every artefact: print their sizes, and INT8's PSNR against fp32.
 
     python benchmarks/brackets.py BUNDLE DATA
 
-DATA holds one folder a bracket; its darkest and brightest frame are fused (``reference.*`` is left
-out). Core ML artefacts run in the MIL interpreter off macOS.
+DATA holds one folder per bracket. The darkest and the brightest frame of a bracket are fused
+(``reference.*`` is left out). Off macOS the MIL interpreter runs Core ML artefacts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgeexpo.runtime import load
 
 
 def extremes(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The darkest and the brightest frame of a bracket, HxWx3 uint8."""
+    """Return the darkest and the brightest frame of a bracket, HxWx3 uint8."""
     files = [
         f
         for f in sorted(folder.iterdir())
@@ -36,7 +36,7 @@ def extremes(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fuse(bundle: Path, artifact: Artifact, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Run one artefact on one bracket."""
+    """Run one artefact on one bracket; the result is HxWx3 uint8."""
     interpreted = artifact.target == "coreml" and sys.platform != "darwin"
     engine = MilEngine() if interpreted else None
     with load(
@@ -46,6 +46,7 @@ def fuse(bundle: Path, artifact: Artifact, frames: tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Bundles: written in one step, vouched for byte by byte, damaged ones refused in one line."""
+"""Bundles are written in one step and checked byte by byte; damage is refused in one line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZES = SizeRange((64, 64), (16, 16))
 
 
 def make_bundle(folder: Path, kinds: tuple[tuple[str, str], ...] = (("onnx", "int8"),)) -> Bundle:
-    """A bundle with small files of nothing in particular."""
+    """Write a bundle with small files of arbitrary content."""
     with staged(folder) as staging:
         (staging / "reference.pt2").write_bytes(b"program")
         artifacts = []

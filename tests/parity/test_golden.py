@@ -1,4 +1,4 @@
-"""Recorded references: what is written is what is read, in one step, and a stranger is refused."""
+"""Recorded references are written in one step and read back unchanged; foreign ones are refused."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_device_that_is_none_is_refused(bundle, content):
 
 def test_a_file_of_another_format_is_refused(bundle):
     damaged = relisted(replace_golden(bundle, golden()), "golden/outputs.safetensors", b"pickle")
-    with pytest.raises(BundleError, match="is no safetensors file"):
+    with pytest.raises(BundleError, match="is not a safetensors file"):
         read_golden(damaged)
 
 
