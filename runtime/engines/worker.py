@@ -26,7 +26,7 @@ from edgeexpo.runtime.engines.base import Arrays, EngineOptions
 from edgeexpo.runtime.engines.shared_arrays import SharedArrays, checked_layout
 from edgeexpo.spec import ModelSpec, to_json
 
-OPENER = "edgeexpo.runtime.engines.base:open_engine"
+OPENER = "edgeexpo.runtime.engines.base:open_engine_class"
 """What opens an engine in the process, unless told otherwise."""
 
 ENGINE_ERRORS = {kind.__name__: kind for kind in (EngineError, MissingDependencyError)}
@@ -40,8 +40,8 @@ import json, os, sys
 sys.path[:] = json.loads(sys.argv[2])
 if affinity := json.loads(sys.argv[3]):
     os.sched_setaffinity(0, affinity)  # before any library starts a thread
-from edgeexpo.runtime.engines.worker_process import serve
-serve(*json.loads(sys.argv[1]))
+from edgeexpo.runtime.engines.worker_process import serve_engine
+serve_engine(*json.loads(sys.argv[1]))
 """
 
 
@@ -107,17 +107,18 @@ class Worker:
 
     def load(
         self,
-        target: str,
+        engine: str,
         path: Path,
         spec: ModelSpec,
         options: EngineOptions,
         limit: float,
         opener: str = OPENER,
     ) -> str:
-        """Open an engine in the process, by ``opener(target, path, spec, options)``.
+        """Open an engine in the process, by ``opener(engine, path, spec, options)``.
 
         Args:
-            target: One of :data:`edgeexpo.spec.TARGETS`, or whatever ``opener`` knows.
+            engine: The engine's class, ``module:Class``, or whatever ``opener`` knows. The process
+                need not know the target that the engine belongs to.
             path: The artefact.
             spec: The model.
             options: Threads and memory; CPUs are the process's own matter.
@@ -135,7 +136,7 @@ class Worker:
         request = {
             "verb": "load",
             "opener": opener,
-            "target": target,
+            "engine": engine,
             "path": str(path.resolve()),
             "spec": to_json(spec),
             "options": to_json(options),
