@@ -273,7 +273,7 @@ def load(
         file = bundle.file(candidate.file)
         try:
             opened = (
-                _isolated(target_named(candidate.target).runner.engine, file, spec, options, timeout_s, observe)
+                _isolated(candidate.target, file, spec, options, timeout_s, observe)
                 if isolated
                 else open_engine(candidate.target, file, spec, options)
             )
@@ -286,7 +286,7 @@ def load(
 
 
 def _isolated(
-    engine: str,
+    target: str,
     file: Path,
     spec: ModelSpec,
     options: EngineOptions,
@@ -300,6 +300,7 @@ def _isolated(
     def restarted(reason: str) -> None:
         observe(RESTARTS, 1, {"reason": reason})
 
+    engine = target_named(target).runner.engine
     opened = IsolatedEngine(engine, spec, options, timeout_s, restarted)
     opened.load(file)
     return opened

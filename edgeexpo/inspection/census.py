@@ -10,7 +10,7 @@ states.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from edgeexpo.inspection.pte import PteProgram, read_pte
 from edgeexpo.inspection.tflite import TfliteGraph, read_tflite
 from edgeexpo.runtime.engines.onnx import optimised
+from edgeexpo.targets import resolve, target_named
 
 _WEIGHTED = ("conv", "matmul", "gemm", "fullyconnected")
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -217,13 +218,15 @@ def tflite_census(graph: TfliteGraph) -> Census:
     return Census("litert", _sorted(counted[True]), _sorted(counted[False]), conversions, {})
 
 
-CENSUSES: Mapping[str, Callable[[Path], Census]] = {
-    ".onnx": onnxruntime_census,
-    ".pte": executorch_census,
-    ".mlpackage": coreml_census,
-    ".tflite": litert_census,
-}
-"""Suffix of an artefact -> who counts it."""
+def take_census(target: str, path: Path) -> Census | None:
+    """Count what the engine of ``target`` computes on integers in the artefact at ``path``.
+
+    Returns:
+        ``None`` where nobody counts for this target.
+    """
+    record = target_named(target)
+    census: Census | None = resolve(record.census)(path) if record.census else None
+    return census
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.cli import bench, main
 from edgeexpo.errors import EngineError, UsageError
 from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
+from edgeexpo.workflows import latency
 
 SPEC = ModelSpec("net", "test", ("y0",), (TensorSpec("y0"),), (TensorSpec("y"),), 1)
 SIZES = SizeRange((32, 48), (16, 16), multiple=2)
@@ -88,8 +89,8 @@ def test_every_artefact_is_a_row_next_to_torch(
 def test_core_ml_is_never_timed_elsewhere(
     bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.sys, "platform", "linux")
-    monkeypatch.setattr(bench, "measure", lambda contenders, runs: None)
+    monkeypatch.setattr(latency.sys, "platform", "linux")
+    monkeypatch.setattr(bench, "measure_latency", lambda contenders, runs: None)
     assert main(["bench", str(bundle), "--target", "coreml", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["rows"][-1]
     assert (row["engine"], row["ms_p50"]) == ("coreml", None)
@@ -102,7 +103,7 @@ def test_core_ml_is_never_timed_elsewhere(
 def test_what_is_not_there_is_said(
     bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(latency.importlib.util, "find_spec", lambda name: None)
     assert main(["bench", str(bundle), "--json"]) == 0
     notes = [row["note"] for row in json.loads(capsys.readouterr().out)["rows"]]
     assert "torch is not installed" in notes
@@ -121,39 +122,44 @@ def test_a_size_that_an_artefact_refuses_is_refused_first(
 def test_enumerated_sizes_are_the_only_ones(bundle: Path) -> None:
     sizes = SizeRange((64, 64), (16, 16), enumerated=((16, 16), (64, 64)))
     listed = dataclasses.replace(Bundle.open(bundle).manifest.artifacts[0], sizes=sizes)
-    bench.check_size(listed, (64, 64))
+    latency.check_bench_size(listed, (64, 64))
     with pytest.raises(UsageError, match="16,16, 64,64"):
-        bench.check_size(listed, (32, 32))
+        latency.check_bench_size(listed, (32, 32))
 
 
-def contender(bundle: Path, path: Path) -> bench.Contender:
+def contender(bundle: Path, path: Path) -> latency.Contender:
     opened = Bundle.open(bundle)
-    return bench.Contender(opened, opened.manifest.artifacts[0], path, (16, 24), 1)
+    return latency.Contender(
+        opened.manifest.model, opened.manifest.artifacts[0], path, (16, 24), 1, opened.path
+    )
 
 
 def test_an_engine_that_refuses_the_file_is_named(bundle: Path, tmp_path: Path) -> None:
     broken = tmp_path / "net.fp32.onnx"
     broken.write_bytes(b"garbage")
     with pytest.raises(EngineError, match=r"net\.fp32\.onnx"):
-        bench.measure([contender(bundle, broken)], runs=1)
+        latency.measure_latency([contender(bundle, broken)], runs=1)
 
 
 def test_a_child_that_dies_is_an_engine_error(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.sys, "executable", "/bin/false")
+    monkeypatch.setattr(latency.sys, "executable", "/bin/false")
     with pytest.raises(EngineError, match="ended with exit code 1"):
-        bench.measure([contender(bundle, bundle / "net.fp32.onnx")], runs=1)
+        latency.measure_latency([contender(bundle, bundle / "net.fp32.onnx")], runs=1)
 
 
 def test_rows_are_medians_and_ratios_of_one_bundle(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     fp32, int8, _ = opened.manifest.artifacts
-    path, size = opened.path / "reference.pt2", (16, 24)
-    reference = bench.Contender(opened, None, path, size, 2, ms=[40.0, 10.0, 20.0])
-    slow = bench.Contender(opened, fp32, path, size, 2, ms=[10.0] * 5, peak_rss_mb=1.234)
-    fast = bench.Contender(opened, int8, path, size, 2, ms=[float(n) for n in range(1, 12)])
-    rows = bench.rows([reference, slow, fast])
+    model, folder = opened.manifest.model, opened.path
+    path, size = folder / "reference.pt2", (16, 24)
+    reference = latency.Contender(model, None, path, size, 2, folder, ms=[40.0, 10.0, 20.0])
+    slow = latency.Contender(model, fp32, path, size, 2, folder, ms=[10.0] * 5, peak_rss_mb=1.234)
+    fast = latency.Contender(
+        model, int8, path, size, 2, folder, ms=[float(n) for n in range(1, 12)]
+    )
+    rows = latency.rows([reference, slow, fast])
     assert [row["ms_p50"] for row in rows] == [20, 10, 6]
     assert [row["ms_p90"] for row in rows] == [36, 10, 10]
     assert [row["speedup_torch"] for row in rows] == [1, 2, 3.33]

@@ -16,6 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import write_manifest
@@ -177,8 +178,12 @@ def test_an_engine_that_crashes_is_named_with_its_signal(bundle, endless, pictur
         engine.run(picture)
 
 
-def test_an_error_that_no_engine_declares_is_a_crash_with_its_last_words(bundle):
-    with pytest.raises(EngineError, match=r"exit code 1; KeyError: 'nothing'"):
+def test_an_error_that_no_engine_declares_is_a_crash_with_its_last_words(bundle, monkeypatch):
+    onnx_target = targets.target_named("onnx")
+    broken = dataclasses.replace(onnx_target.runner, engine="builtins:nothing")
+    record = dataclasses.replace(onnx_target, name="nothing", runner=broken)
+    monkeypatch.setattr(targets, "TARGETS", {**targets.TARGETS, "nothing": record})
+    with pytest.raises(EngineError, match=r"exit code 1; AttributeError: .*'nothing'"):
         isolation.open_lab_engine("nothing", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
 
 
@@ -201,10 +206,10 @@ def test_a_script_without_a_guard_is_not_run_twice(bundle, tmp_path):
     script.write_text(
         "from pathlib import Path\n"
         "from edgeexpo.bundle.bundle import Bundle\n"
-        "from edgeexpo.parity.isolation import open_engine\n"
+        "from edgeexpo.parity.isolation import open_lab_engine\n"
         f"bundle = Bundle.open({str(bundle.path)!r})\n"
         "path = bundle.path / 'mean.fp32.onnx'\n"
-        "print(open_engine('onnx', path, bundle.manifest.model).name)\n"
+        "print(open_lab_engine('onnx', path, bundle.manifest.model).name)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stdout == "onnxruntime\n"

@@ -7,7 +7,6 @@ target; :data:`WEIGHT_FAULTS` are what can be done to it.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,16 +14,12 @@ from typing import Protocol
 
 import numpy as np
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact
-
-PLANTERS: Mapping[str, str] = {
-    "onnx": "edgeexpo.testing.faults.plant_onnx:OnnxFile",
-    "coreml": "edgeexpo.testing.faults.plant_coreml:CoremlFile",
-    "executorch": "edgeexpo.testing.faults.plant_executorch:ExecutorchFile",
-}
-"""Target -> class that edits its artefacts; imported on use."""
+from edgeexpo.errors import UsageError
+from edgeexpo.targets import resolve, target_named
 
 
 class Layers(Protocol):
@@ -67,11 +62,17 @@ def open_layers(target: str, path: Path) -> Layers:
     """Open an artefact for planting.
 
     Args:
-        target: One of :data:`edgeexpo.spec.TARGETS`.
+        target: One of :data:`edgeexpo.targets.TARGETS`.
         path: The artefact; it is not changed.
+
+    Raises:
+        UsageError: Nobody plants faults in this target's artefacts.
     """
-    module, _, name = PLANTERS[target].partition(":")
-    layers: Layers = getattr(importlib.import_module(module), name)(path)
+    editor = target_named(target).fault_editor
+    if editor is None:
+        known = [name for name, record in targets.TARGETS.items() if record.fault_editor]
+        raise UsageError(f"faults are planted in {', '.join(known)} artefacts, not in {target}")
+    layers: Layers = resolve(editor)(path)
     return layers
 
 
