@@ -9,7 +9,6 @@ DATA holds one folder per bracket. The darkest and the brightest frame of a brac
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,10 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.cli.output import table
 from edgeexpo.imaging.files import read_picture
-from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.progress import track
 from edgeexpo.runtime import load
+from edgeexpo.runtime.engines.base import interpreter
 
 
 def extremes(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -35,13 +34,11 @@ def extremes(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return frames[0], frames[-1]
 
 
-def fuse(bundle: Path, artifact: Artifact, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Run one artefact on one bracket; the result is HxWx3 uint8."""
-    interpreted = artifact.target == "coreml" and sys.platform != "darwin"
-    engine = MilEngine() if interpreted else None
-    with load(
-        bundle, target=artifact.target, precision=artifact.precision, engine=engine
-    ) as session:
+def fuse(bundle: Bundle, artifact: Artifact, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Run one artefact on one bracket."""
+    target, precision = artifact.target, artifact.precision
+    engine = interpreter(target, bundle.manifest.model)
+    with load(bundle.path, target=target, precision=precision, engine=engine) as session:
         return session(*frames)
 
 
@@ -53,11 +50,12 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("data", type=Path)
     given = parser.parse_args()
-    artifacts = Bundle.open(given.bundle).manifest.artifacts
+    bundle = Bundle.open(given.bundle)
+    artifacts = bundle.manifest.artifacts
     rows = []
     for folder in track(sorted(f for f in given.data.iterdir() if f.is_dir()), "Brackets"):
         frames = extremes(folder)
-        fused = {(a.target, a.precision): fuse(given.bundle, a, frames) for a in artifacts}
+        fused = {(a.target, a.precision): fuse(bundle, a, frames) for a in artifacts}
         assert all(picture.shape == frames[0].shape for picture in fused.values())
         row: dict[str, object] = {
             "bracket": folder.name,

@@ -24,8 +24,8 @@ from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import samples
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, program_cases
 from edgeexpo.parity.gates import default_gates
-from edgeexpo.parity.isolation import verification_engine
 from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, PAN, SWAPPED
+from edgeexpo.runtime.engines.base import open_for_verification
 from edgeexpo.testing.faults import plant
 from edgeexpo.testing.faults.catalogue import FAULTS, Fault
 from edgeexpo.testing.faults.judge import Remembering, judge, named
@@ -70,7 +70,7 @@ def tested(
 ) -> list[dict[str, object]]:
     """Return one row per fault with its failed gates in order."""
     spec = bundle.manifest.model
-    engine = verification_engine(artifact.target, bundle.file(artifact.file), spec)
+    engine = open_for_verification(artifact.target, bundle.file(artifact.file), spec)
     gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
     remembering = Remembering(engine)
     rows: list[dict[str, object]] = []
@@ -109,7 +109,7 @@ def planted(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> list[d
             except UsageError as error:
                 print(f"{artifact.file}, {name}: {error}", file=sys.stderr)
                 continue
-            engine = verification_engine(artifact.target, damaged.file(artifact.file), spec)
+            engine = open_for_verification(artifact.target, damaged.file(artifact.file), spec)
             failed = judge(damaged, artifact, Remembering(engine), cases, gates)
             engine.close()
         rows.append({"artefact": artifact.file, "fault": name, "failed": failed})

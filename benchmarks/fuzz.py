@@ -26,9 +26,10 @@ import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import EngineError
-from edgeexpo.runtime.engines.base import Engine, EngineOptions, open_engine
+from edgeexpo.runtime.engines.base import Engine, EngineOptions, open_engine_class
 from edgeexpo.runtime.engines.worker import LostError, Worker
 from edgeexpo.spec import ModelSpec, TensorSpec
+from edgeexpo.targets import target_named
 
 SPEC = ModelSpec("two", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=2)
 """Specification of the default network."""
@@ -49,9 +50,7 @@ MEMORY = 2 << 30
 START_LIMIT = 300.0
 """Seconds that a process may take to start."""
 
-SUFFIXES = {"onnx": ".onnx", "executorch": ".pte", "litert": ".tflite"}
-"""Suffix of a target's files."""
-
+DAMAGED = ("executorch", "litert", "onnx")
 Random = np.random.Generator
 
 
@@ -118,10 +117,10 @@ class Tally:
         return sum(n for (_, found), n in self.counts.items() if found == outcome)
 
 
-def open_limited(target: str, path: Path, spec: ModelSpec, options: EngineOptions) -> Engine:
-    """Open an engine as the runtime does, in a process whose memory is limited."""
-    engine = open_engine(target, path, spec, options)
-    # The limit starts here: the first artefact is undamaged, and its engine loads libraries first.
+def open_limited(name: str, path: Path, spec: ModelSpec, options: EngineOptions) -> Engine:
+    """Open an engine as the runtime does, in a process that may not take all memory."""
+    engine = open_engine_class(name, path, spec, options)
+    # Only now: the first artefact is whole, and its engine brings libraries of its own size.
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + MEMORY
@@ -149,7 +148,7 @@ class Fuzz:
         inputs: Mapping[str, np.ndarray],
         limit: float,
     ) -> None:
-        self._target, self._data, self._spec = target, data, spec
+        self._target, self._data, self._spec = target_named(target), data, spec
         self._inputs, self._limit = inputs, limit
         self._worker: Worker | None = None
         self._whole = Path()
@@ -158,7 +157,7 @@ class Fuzz:
         """Mutate the artefact ``count`` times and return the outcomes."""
         tally = Tally()
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"damaged{SUFFIXES[self._target]}"
+            file = Path(folder) / f"damaged{self._target.suffix}"
             self._whole = file.with_stem("whole")
             self._whole.write_bytes(self._data)
             for index in range(count):
@@ -182,14 +181,14 @@ class Fuzz:
 
     def _judge(self, file: Path, tally: Tally) -> str:
         outcome, opener = "refused", f"{Path(__file__).stem}:open_limited"
-        options = EngineOptions(threads=1)
+        options, engine = EngineOptions(threads=1), self._target.runner.engine
         if self._worker is None:
             self._worker, tally.starts = Worker(), tally.starts + 1
-            # The first load imports the engine, which is slow.
-            self._worker.load(self._target, self._whole, self._spec, options, START_LIMIT, opener)
+            # The first load imports the engine, which takes its time.
+            self._worker.load(engine, self._whole, self._spec, options, START_LIMIT, opener)
             self._worker.close(START_LIMIT)
         try:
-            self._worker.load(self._target, file, self._spec, options, self._limit, opener)
+            self._worker.load(engine, file, self._spec, options, self._limit, opener)
             outcome = "failed"
             self._worker.run(self._inputs, self._limit)
             outcome = "ran"
@@ -276,7 +275,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--target", choices=sorted(SUFFIXES), default="onnx")
+    parser.add_argument("--target", choices=DAMAGED, default="onnx")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=10.0, help="seconds for a load or a run")

@@ -33,7 +33,7 @@ from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program, separate
 from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
-from edgeexpo.spec import SUFFIXES, TARGETS, USUAL_TARGETS
+from edgeexpo.targets import TARGETS, target_named, usual_targets
 from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
 from edgeexpo.workflows.networks import Network, open_network
 
@@ -68,7 +68,8 @@ def counted(name: str, network: Network, targets: list[str], folder: Path) -> No
     why = rules(made["fp32"])
     for target in targets:
         artifact = lower(made["int8"], target, name, folder)
-        found = census.CENSUSES[SUFFIXES[target]](folder / artifact.file)
+        found = census.take_census(target, folder / artifact.file)
+        assert found is not None  # every target of the product is counted
         others = {
             operator: n
             for operator, n in found.floating.items()
@@ -118,7 +119,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=RUNS)
     args = parser.parse_args()
     names = args.names or zoo.shipped()
-    targets = args.target or [t for t in USUAL_TARGETS if not (args.time and t == "coreml")]
+    targets = args.target or [
+        t for t in usual_targets() if target_named(t).runs_here or not args.time
+    ]
     warnings.simplefilter("ignore")
     if args.time:
         print("| network | target | fp32 ms | INT8 ms | fp32 / INT8 |\n|---|---|---|---|---|")

@@ -19,21 +19,10 @@ PRECISIONS = ("int8", "fp16", "fp32")
 ``int8`` always means weights *and* activations.
 """
 
-TARGETS = ("onnx", "executorch", "coreml", "litert")
-"""Targets in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them."""
-
-USUAL_TARGETS = ("onnx", "executorch", "coreml")
-"""What ``all`` stands for: the targets that ``edgeexpo[export]`` installs the converters of."""
-
 KINDS = ("interpolation", "fusion", "correction", "reconstruction", "hdr")
 """What a network does: the exposure between its frames, one picture from several exposures, a
 well-exposed picture from one badly exposed, the picture itself (auto-encoder), radiance from one
 picture."""
-
-SUFFIXES: Mapping[str, str] = types.MappingProxyType(
-    {"onnx": ".onnx", "executorch": ".pte", "coreml": ".mlpackage", "litert": ".tflite"}
-)
-"""File (or folder) suffix of an artefact, by target."""
 
 
 @dataclass(frozen=True)

@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-
-import onnx
 
 from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
-from edgeexpo.export.coreml_export import export_coreml
-from edgeexpo.export.executorch_export import export_executorch
-from edgeexpo.export.litert_export import export_litert
-from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import float_operators
-from edgeexpo.spec import SUFFIXES, SizeRange
-
-EXPORTERS: Mapping[str, Callable[[Program, Path], SizeRange]] = {
-    "onnx": export_onnx,
-    "executorch": export_executorch,
-    "coreml": export_coreml,
-    "litert": export_litert,
-}
-"""Target -> function that writes its artefact."""
-
-CONVERTERS: Mapping[str, tuple[str, str]] = {"litert": ("litert_torch", "litert")}
-"""Target -> the module of its converter and the extra that brings it, where that is not
-``export``."""
+from edgeexpo.spec import SizeRange
+from edgeexpo.targets import Target, resolve, target_named
 
 
 def check_converters(targets: Iterable[str]) -> None:
     """Raise :class:`MissingDependencyError` for a target whose converter is not installed."""
-    for target in targets:
-        if target not in CONVERTERS:
-            continue
-        module, extra = CONVERTERS[target]
-        if importlib.util.find_spec(module) is None:
+    for record in map(target_named, targets):
+        if record.converter and importlib.util.find_spec(record.converter) is None:
             raise MissingDependencyError(
-                f"--target {target} needs {module}, which is not installed; "
-                f"pip install 'edgeexpo[{extra}]'"
+                f"--target {record.name} needs {record.converter}, which is not installed; "
+                f"pip install 'edgeexpo[{record.converter_extra}]'"
             )
 
 
@@ -51,7 +31,7 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
 
     Args:
         program: What the artefact shall mean.
-        target: One of :data:`edgeexpo.spec.TARGETS`.
+        target: One of :data:`edgeexpo.targets.TARGETS`.
         name: The model's name.
         folder: An existing folder.
 
@@ -61,9 +41,10 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
         OutputError: The artefact cannot be written.
     """
     check_converters([target])
-    file = f"{name}.{program.precision}{SUFFIXES[target]}"
+    record = target_named(target)
+    file = f"{name}.{program.precision}{record.suffix}"
     started = time.perf_counter()
-    sizes = EXPORTERS[target](program, folder / file)
+    sizes: SizeRange = resolve(record.exporter)(program, folder / file)
     return Artifact(
         file=file,
         target=target,
@@ -72,16 +53,14 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
         bytes=size_in_bytes(folder / file),
         sizes=sizes,
         seconds=round(time.perf_counter() - started, 3),
-        float_operators=_float_operators(program, target, folder / file),
+        float_operators=_float_operators(program, record, folder / file),
     )
 
 
-def _float_operators(program: Program, target: str, file: Path) -> dict[str, int]:
+def _float_operators(program: Program, record: Target, file: Path) -> dict[str, int]:
     if program.precision != "int8":
         return {}
     found = float_operators(program.exported.module())
-    if target == "onnx":
-        # ONNX Runtime has no integer kernel; on dequantised INT8 numbers the result is the same.
-        transposed = sum(node.op_type == "ConvTranspose" for node in onnx.load(file).graph.node)
-        found |= {"conv_transpose2d": transposed} if transposed else {}
+    if record.float_operators is not None:
+        found |= resolve(record.float_operators)(file)
     return found

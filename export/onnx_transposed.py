@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -51,6 +52,15 @@ def split_transposed_onnx(model: onnx.ModelProto) -> int:
     del graph.node[:]
     graph.node.extend(nodes)
     return len(sites)
+
+
+def float_transposed(path: Path) -> dict[str, int]:
+    """Count the transposed convolutions that an INT8 ``.onnx`` file keeps, by the operator's name.
+
+    ONNX Runtime has no integer kernel for them. On dequantised INT8 numbers the result is the same.
+    """
+    count = sum(node.op_type == "ConvTranspose" for node in onnx.load(path).graph.node)
+    return {"conv_transpose2d": count} if count else {}
 
 
 def _sites(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> Iterator[_Site]:

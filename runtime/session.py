@@ -21,7 +21,8 @@ from edgeexpo.runtime.job import Formats, Job, in_order
 from edgeexpo.runtime.observation import RESTARTS, Observer, ignore
 from edgeexpo.runtime.result import Result, Source
 from edgeexpo.runtime.steps import Steps
-from edgeexpo.spec import ModelSpec
+from edgeexpo.spec import ModelSpec, SizeRange
+from edgeexpo.targets import target_named
 
 _WORKERS = 2
 """Largest number of threads for frames and stages; memory limits them more than arithmetic."""
@@ -35,12 +36,14 @@ class Session:
 
     Args:
         spec: The model.
-        artifact: The artefact that the engine has loaded.
-        engine: The engine that runs the artefact.
+        sizes: Heights and widths that the engine accepts.
+        engine: The engine that runs the network.
         frames: Format in which frames are read; HxWx3 RGB by default.
         output: Format in which pictures are written; the format of ``frames`` by default.
         observe: Observer of durations and counts (:mod:`edgeexpo.runtime.observation`).
         budget: Memory and threads for frames and stages.
+        artifact: The bundle's artefact that the engine has loaded; ``None`` where the network
+            comes from no bundle.
 
     Raises:
         UsageError: A format's transfer does not go with the model.
@@ -49,18 +52,30 @@ class Session:
     def __init__(
         self,
         spec: ModelSpec,
-        artifact: Artifact,
+        sizes: SizeRange,
         engine: Engine,
         frames: FrameFormat | None = None,
         output: FrameFormat | None = None,
         observe: Observer = ignore,
         budget: Budget | None = None,
+        artifact: Artifact | None = None,
     ) -> None:
         self.spec = spec
-        self.artifact = artifact
+        self._artifact = artifact
         self._observe = observe
         formats = Formats.of(frames, output)
-        self._steps = Steps(spec, artifact.sizes, engine, formats, observe, budget or Budget())
+        self._steps = Steps(spec, sizes, engine, formats, observe, budget or Budget())
+
+    @property
+    def artifact(self) -> Artifact:
+        """The bundle's artefact that runs.
+
+        Raises:
+            UsageError: The session's network comes from no bundle.
+        """
+        if self._artifact is None:
+            raise UsageError("the session has no artefact: its network comes from no bundle")
+        return self._artifact
 
     @property
     def engine_name(self) -> str:
@@ -220,7 +235,7 @@ def load(
 
     Args:
         path: The bundle's folder.
-        target: ``onnx``, ``executorch``, ``coreml`` or ``litert``; by default the first of them
+        target: A name of :data:`edgeexpo.targets.TARGETS`; by default the first one in the bundle
             whose engine is installed.
         precision: ``int8``, ``fp16`` or ``fp32``; by default the first of them in the bundle.
         threads: Threads for one run; ``None`` leaves the choice to the engine.
@@ -265,7 +280,8 @@ def load(
     candidates = bundle.by_preference(target, precision)
     if engine is not None:
         engine.load(bundle.file(candidates[0].file))
-        return Session(spec, candidates[0], engine, frames, output, observe, budget)
+        chosen = candidates[0]
+        return Session(spec, chosen.sizes, engine, frames, output, observe, budget, chosen)
     candidates = [a for a in candidates if a.precision == candidates[0].precision]
     refusal: MissingDependencyError | None = None
     for candidate in candidates:
@@ -276,7 +292,8 @@ def load(
                 if isolated
                 else open_engine(candidate.target, file, spec, options)
             )
-            return Session(spec, candidate, opened, frames, output, observe, budget)
+            sizes = candidate.sizes
+            return Session(spec, sizes, opened, frames, output, observe, budget, candidate)
         except MissingDependencyError as error:
             refusal = refusal or error
     assert refusal is not None  # there is at least one candidate
@@ -298,6 +315,7 @@ def _isolated(
     def restarted(reason: str) -> None:
         observe(RESTARTS, 1, {"reason": reason})
 
-    engine = IsolatedEngine(target, spec, options, timeout_s, restarted)
-    engine.load(file)
-    return engine
+    engine = target_named(target).runner.engine
+    opened = IsolatedEngine(engine, spec, options, timeout_s, restarted)
+    opened.load(file)
+    return opened

@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 
 from edgeexpo.spec import (
     PRECISIONS,
-    SUFFIXES,
-    TARGETS,
-    USUAL_TARGETS,
     ExportRecipe,
     Gate,
     ModelSpec,
@@ -25,6 +22,7 @@ from edgeexpo.spec import (
     from_json,
     to_json,
 )
+from edgeexpo.targets import TARGETS
 
 words = st.text(max_size=8)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -59,7 +57,7 @@ gates = st.builds(Gate, metric=words, bound=floats, at_least=st.booleans())
 recipes = st.builds(
     ExportRecipe,
     model=words,
-    targets=st.lists(st.sampled_from(TARGETS)).map(tuple),
+    targets=st.lists(st.sampled_from(list(TARGETS))).map(tuple),
     precisions=st.lists(st.sampled_from(PRECISIONS)).map(tuple),
     size=sizes,
     calibration=words,
@@ -158,11 +156,3 @@ def test_inputs_of_their_own_size(
     spec = ModelSpec("m", "t", ("picture",), inputs, (TensorSpec("y"),), halo=None)
     assert spec.fixed_inputs == names
     assert spec.fixed_size == fixed
-
-
-def test_every_target_has_a_suffix() -> None:
-    assert set(SUFFIXES) == set(TARGETS)
-
-
-def test_all_stands_for_the_targets_that_one_extra_installs() -> None:
-    assert set(TARGETS) - set(USUAL_TARGETS) == {"litert"}

@@ -10,11 +10,8 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import MANIFEST, SCHEMA_VERSION, Artifact, Manifest
 from edgeexpo.bundle.untrusted import check_inside, check_manifest, read_json
 from edgeexpo.errors import BundleError
-from edgeexpo.spec import (
-    PRECISIONS,
-    TARGETS,
-    from_json,
-)
+from edgeexpo.spec import PRECISIONS, from_json
+from edgeexpo.targets import target_names
 
 
 @dataclass(frozen=True)
@@ -123,8 +120,9 @@ class Bundle:
             has = ", ".join(f"{a.target} {a.precision}" for a in self.manifest.artifacts)
             wanted = " ".join(w for w in (target, precision) if w)
             raise BundleError(f"{self.path} has no {wanted} artefact; it has: {has or 'none'}")
+        targets = target_names()
         return sorted(
-            candidates, key=lambda a: (PRECISIONS.index(a.precision), TARGETS.index(a.target))
+            candidates, key=lambda a: (PRECISIONS.index(a.precision), targets.index(a.target))
         )
 
     def select(self, target: str | None = None, precision: str | None = None) -> Artifact:

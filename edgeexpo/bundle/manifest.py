@@ -33,7 +33,7 @@ class Artifact:
 
     Attributes:
         file: Path relative to the bundle, with forward slashes.
-        target: One of :data:`edgeexpo.spec.TARGETS`.
+        target: One of :data:`edgeexpo.targets.TARGETS`.
         precision: One of :data:`edgeexpo.spec.PRECISIONS`.
         sha256: :func:`digest` of the file or folder.
         bytes: :func:`size_in_bytes` of the file or folder.

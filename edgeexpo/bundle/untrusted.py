@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.bundle.manifest import STATUSES, Artifact, Manifest
-from edgeexpo.spec import PRECISIONS, TARGETS, ModelSpec
+from edgeexpo.spec import PRECISIONS, ModelSpec
+from edgeexpo.targets import target_names
 
 LARGEST_JSON = 1 << 24
 """Largest accepted JSON document, in bytes; a manifest has about ten thousand."""
@@ -74,7 +75,7 @@ def check_manifest(manifest: Manifest) -> None:
 
 def _check_artifact(artifact: Artifact) -> None:
     for value, known in (
-        (artifact.target, TARGETS),
+        (artifact.target, target_names()),
         (artifact.precision, PRECISIONS),
         (artifact.status, STATUSES),
     ):

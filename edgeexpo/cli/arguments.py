@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeexpo.errors import UsageError
-from edgeexpo.spec import PRECISIONS, TARGETS
+from edgeexpo.spec import PRECISIONS
+from edgeexpo.targets import target_names
 
 if TYPE_CHECKING:
     from edgeexpo.training.run import Settings
@@ -117,9 +118,8 @@ def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add ``--target`` and ``--precision``, which pick one artefact of a bundle."""
-    parser.add_argument(
-        "--target", type=one_of(TARGETS), help=f"artefact to use: {', '.join(TARGETS)}"
-    )
+    names = target_names()
+    parser.add_argument("--target", type=one_of(names), help=f"artefact to use: {', '.join(names)}")
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), help="artefact to use: int8, fp16 or fp32"
     )

@@ -6,11 +6,11 @@ import argparse
 import importlib.metadata
 import importlib.util
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeexpo import targets
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.workflows.host import host
@@ -116,14 +116,13 @@ def _package(requirement: Requirement) -> dict[str, Any]:
 
 def engines() -> dict[str, str]:
     """Engine -> ``usable``, or why it is not."""
-    found = {
-        "onnxruntime": _importable("onnxruntime"),
-        "executorch": _importable("executorch.runtime"),
-        "mil-interpreter": _importable("coremltools"),
-        "litert": _importable("ai_edge_litert.interpreter"),
-    }
-    on_mac = sys.platform == "darwin"
-    found["coreml"] = found["mil-interpreter"] if on_mac else "needs macOS"
+    records = targets.TARGETS.values()
+    anywhere = [r.runner if r.platform is None else r.interpreter for r in records]
+    found = {r.name: _importable(r.module) for r in anywhere if r is not None}
+    for record in records:
+        if record.platform is not None:
+            runner, place = record.runner, f"needs {record.platform_title}"
+            found[runner.name] = _importable(runner.module) if record.runs_here else place
     return found
 
 

@@ -13,7 +13,8 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_inputs, list_of, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
-from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS
+from edgeexpo.spec import PRECISIONS
+from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_names, usual_targets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inputs(parser)
     parser.add_argument(
         "--target",
-        type=list_of(TARGETS, {"all": USUAL_TARGETS}),
-        help="coreml (default), executorch, onnx, all for these three, litert, or a list",
+        type=list_of(target_names(), {"all": usual_targets()}),
+        help=_target_words(),
     )
     parser.add_argument(
         "--precision",
@@ -88,6 +89,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_argument(parser)
 
 
+def _target_words() -> str:
+    usual = usual_targets()
+    named = [DEFAULT_EXPORT_TARGET + " (default)"]
+    named += [name for name in reversed(usual) if name != DEFAULT_EXPORT_TARGET]
+    others = [name for name in target_names() if name not in usual]
+    return ", ".join([*named, "all for these", *others, "or a list"])
+
+
 def run(args: argparse.Namespace) -> int:
     """Export, print the table, and answer for what the gates said."""
     started = time.perf_counter()
@@ -118,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 def _asked(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": args.model or "lrl",
-        "targets": args.target or ("coreml",),
+        "targets": args.target or (DEFAULT_EXPORT_TARGET,),
         "calibration": args.calib,
         "size": args.size,
         "weights": args.weights,

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import BundleError, UsageError
-from edgeexpo.inspection.contents import READERS
+from edgeexpo.inspection.contents import read_contents, readers
 from edgeexpo.progress import status
 from edgeexpo.spec import to_json
 
@@ -18,7 +19,7 @@ from edgeexpo.spec import to_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
-        "file", type=Path, help=f"a bundle's folder, or a file: {', '.join(READERS)}"
+        "file", type=Path, help=f"a bundle's folder, or a file: {', '.join(readers())}"
     )
     add_json_argument(parser)
 
@@ -32,12 +33,12 @@ def run(args: argparse.Namespace) -> int:
     """
     path: Path = args.file
     if not path.exists():
-        raise UsageError(f"no file at {path}; expected a bundle's folder or {', '.join(READERS)}")
-    if path.suffix not in READERS:
+        raise UsageError(f"no file at {path}; expected a bundle's folder or {', '.join(readers())}")
+    if path.suffix not in readers():
         if not path.is_dir():
             raise UsageError(
                 f"{path} has the suffix {path.suffix!r}; expected a bundle's folder or "
-                f"one of {', '.join(READERS)}"
+                f"one of {', '.join(readers())}"
             )
         document = bundle_contents(Bundle.open(path))
         emit(args, document, _bundle_text(document))
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             "file": str(path),
             "bytes": size_in_bytes(path),
             "sha256": digest(path),
-            **READERS[path.suffix](path),
+            **read_contents(path),
         }
     emit(args, document, _file_text(document))
     return 0
@@ -135,7 +136,8 @@ def _file_text(document: dict[str, Any]) -> str:
         lines.append(f"inside {delegate['id']}: {inside}")
     if document.get("delegated_share") is not None:
         lines.append(f"delegated share: {document['delegated_share']:.1%} of the operators")
-    name = "portable kernels" if document["kind"] == "executorch" else "operators"
+    record = targets.TARGETS.get(document["kind"])
+    name = record.operators_title if record else "operators"
     lines.append(f"{name}: {_inline(document['operators']) or 'none'}")
     return "\n".join([*lines, *_engine_text(document.get("engine_graph"))])
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.errors import MissingDependencyError, PictureError
+from edgeexpo.errors import PictureError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.progress import note
+from edgeexpo.targets import target_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,7 @@ def open_session(
     frames: FrameFormat = FILES,
     output: FrameFormat = FILES,
 ) -> Session:
-    """Open the artefact that the options select, Core ML's in the interpreter off macOS.
+    """Open the artefact that the options select, in an interpreter where no engine of it runs.
 
     ``frames`` and ``output`` are those of :func:`edgeexpo.runtime.load`.
 
@@ -108,20 +108,21 @@ def open_session(
         EngineError: The engine refuses the artefact.
     """
     from edgeexpo.runtime import load
+    from edgeexpo.runtime.engines.base import EngineOptions, interpreter
 
     target, precision, engine = args.target, args.precision, None
-    candidates = Bundle.open(args.bundle).by_preference(target, precision)
-    best = [a.target for a in candidates if a.precision == candidates[0].precision]
-    if best == ["coreml"] and sys.platform != "darwin":
-        try:
-            from edgeexpo.mil.interpreter import MilEngine
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"interpreting a Core ML artefact needs {error.name}; "
-                "pip install 'edgeexpo[export]', or choose another --target"
-            ) from error
-        note("edgeexpo: the Core ML artefact runs in the MIL interpreter here (slow, for checking)")
-        target, precision, engine = "coreml", candidates[0].precision, MilEngine()
+    bundle = Bundle.open(args.bundle)
+    candidates = bundle.by_preference(target, precision)
+    first = candidates[0]
+    best = [target_named(a.target) for a in candidates if a.precision == first.precision]
+    if not any(record.runs_here for record in best):
+        engine = interpreter(first.target, bundle.manifest.model, EngineOptions(args.threads))
+    if engine is not None:
+        target, precision = first.target, first.precision
+        note(
+            f"edgeexpo: the {best[0].title} artefact runs in the {best[0].verifier.title} here "
+            "(slow, for checking)"
+        )
     return load(
         args.bundle,
         target=target,

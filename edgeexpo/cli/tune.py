@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.bundle.manifest import Artifact, Manifest
+from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.cli.arguments import add_inputs, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
-from edgeexpo.spec import TARGETS, ExportRecipe, ModelSpec
+from edgeexpo.spec import ModelSpec
+from edgeexpo.targets import DEFAULT_TUNE_TARGET, target_names
 from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", metavar="NAME", help="a network of the zoo, or path/to/net.py:factory"
     )
     parser.add_argument(
-        "--target", type=one_of(TARGETS), default="executorch", help="engine (executorch)"
+        "--target",
+        type=one_of(target_names()),
+        default=DEFAULT_TUNE_TARGET,
+        help=f"engine ({DEFAULT_TUNE_TARGET})",
     )
     parser.add_argument(
         "--gate",
@@ -144,11 +147,9 @@ def timer(threads: int, runs: int) -> Timer:
     ) -> list[Timing]:
         contenders = []
         for artifact, path in files:
-            recipe = ExportRecipe(spec.name, (artifact.target,), ("int8",), picture, "", (), {})
-            bundle = Bundle(path.parent, Manifest(spec, recipe, (artifact,), {}, {}))
             side = spec.fixed_size or picture
             check_bench_size(artifact, side)
-            contenders.append(Contender(bundle, artifact, path, side, threads))
+            contenders.append(Contender(spec, artifact, path, side, threads, path.parent))
         measure_latency(contenders, runs)
         return [Timing(row["ms_p50"], row["ms_p90"]) for row in rows(contenders)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from edgeexpo.bundle.manifest import MANIFEST, Artifact
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.zoo import get
+from edgeexpo.runtime.engines.base import interpreter
 from edgeexpo.runtime.session import Session, load
 from edgeexpo.runtime.stages import back
 from edgeexpo.spec import ModelSpec, SizeRange
@@ -42,7 +41,7 @@ class Contestant:
     Attributes:
         model: Name of the network in the table.
         precision: ``float`` for a network in torch, else the precision of the artefact.
-        target: ``torch`` or one of :data:`edgeexpo.spec.TARGETS`.
+        target: ``torch`` or one of :data:`edgeexpo.targets.TARGETS`.
         session: Session that runs the network.
     """
 
@@ -126,14 +125,16 @@ def candidates(
         if (Path(model) / MANIFEST).is_file():
             if weights is not None:
                 raise UsageError(f"{model} is a bundle with weights of its own; drop --weights")
+            bundle = Bundle.open(model)
+            spec = bundle.manifest.model
             yield [
                 Contestant(
-                    Bundle.open(model).manifest.model.name,
+                    spec.name,
                     artifact.precision,
                     artifact.target,
-                    stack.enter_context(_open(model, artifact)),
+                    stack.enter_context(_open(model, artifact, spec)),
                 )
-                for artifact in Bundle.open(model).by_preference(target, precision)
+                for artifact in bundle.by_preference(target, precision)
             ]
         else:
             if target is not None or precision is not None:
@@ -170,16 +171,13 @@ def float_session(name: str, weights: Path | None) -> Session:
     side = (WHOLE if spec.halo is None else TILE) // multiple * multiple
     smallest = -(-SMALLEST_PICTURE // multiple) * multiple
     sizes = SizeRange((side, side), (smallest, smallest), multiple)
-    artifact = Artifact("", "torch", "float", "", 0, sizes)
-    return Session(spec, artifact, TorchEngine(module, spec))
+    return Session(spec, sizes, TorchEngine(module, spec))
 
 
-def _open(bundle: str, artifact: Artifact) -> Session:
-    # Off macOS, Core ML artefacts run in the MIL interpreter, here and in all of edgeexpo.
-    interpreted = artifact.target == "coreml" and sys.platform != "darwin"
+def _open(path: str, artifact: Artifact, spec: ModelSpec) -> Session:
     return load(
-        bundle,
+        path,
         target=artifact.target,
         precision=artifact.precision,
-        engine=MilEngine() if interpreted else None,
+        engine=interpreter(artifact.target, spec),
     )

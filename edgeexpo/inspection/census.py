@@ -13,7 +13,7 @@ The exported file is not always that graph:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from edgeexpo.inspection.pte import PteProgram, read_pte
 from edgeexpo.inspection.tflite import TfliteGraph, read_tflite
 from edgeexpo.runtime.engines.onnx import optimised
+from edgeexpo.targets import resolve, target_named
 
 _WEIGHTED = ("conv", "matmul", "gemm", "fullyconnected")
 """Parts of the names of operators with weights, in lower case."""
@@ -224,13 +225,15 @@ def tflite_census(graph: TfliteGraph) -> Census:
     return Census("litert", _sorted(counted[True]), _sorted(counted[False]), conversions, {})
 
 
-CENSUSES: Mapping[str, Callable[[Path], Census]] = {
-    ".onnx": onnxruntime_census,
-    ".pte": executorch_census,
-    ".mlpackage": coreml_census,
-    ".tflite": litert_census,
-}
-"""Census functions by the suffix of an artefact."""
+def take_census(target: str, path: Path) -> Census | None:
+    """Count what the engine of ``target`` computes on integers in the artefact at ``path``.
+
+    Returns:
+        ``None`` where nobody counts for this target.
+    """
+    record = target_named(target)
+    census: Census | None = resolve(record.census)(path) if record.census else None
+    return census
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import collections
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from edgeexpo import targets
 from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
 from edgeexpo.inspection.census import coreml_census, onnxruntime_census, pte_census, tflite_census
 from edgeexpo.inspection.pte import read_pte
 from edgeexpo.inspection.tflite import TfliteTensor, read_tflite
 from edgeexpo.spec import to_json
+from edgeexpo.targets import resolve
 
 Contents = dict[str, Any]
 
@@ -253,11 +255,21 @@ def _missing(package: str, path: Path, extra: str = "export") -> MissingDependen
     )
 
 
-READERS: Mapping[str, Any] = {
-    ".onnx": onnx_contents,
-    ".pte": pte_contents,
-    ".mlpackage": coreml_contents,
-    ".tflite": tflite_contents,
-    ".pt2": program_contents,
-}
-"""Suffix -> the function that reads it."""
+def readers() -> dict[str, str]:
+    """Suffix of a file -> the function that reads it, ``module:function``.
+
+    Every target has a suffix; ``.pt2`` are the programs of a bundle.
+    """
+    found = {record.suffix: record.reader for record in targets.TARGETS.values()}
+    return {**found, ".pt2": f"{__name__}:{program_contents.__name__}"}
+
+
+def read_contents(path: Path) -> Contents:
+    """Contents of a file whose suffix is in :func:`readers`.
+
+    Raises:
+        BundleError: The file is damaged, or of another format than its suffix says.
+        MissingDependencyError: The library that reads the format is not installed.
+    """
+    contents: Contents = resolve(readers()[path.suffix])(path)
+    return contents

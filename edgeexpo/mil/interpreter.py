@@ -17,6 +17,7 @@ import torch
 
 from edgeexpo.errors import EngineError
 from edgeexpo.mil.ops import IN_PLACE, OPERATORS, ROUNDING_KEPT, SHARING
+from edgeexpo.runtime.engines.base import DEFAULTS, EngineOptions
 from edgeexpo.silence import quiet
 from edgeexpo.spec import ModelSpec
 
@@ -36,7 +37,7 @@ class MilEngine:
 
     name = "mil-interpreter"
 
-    def __init__(self, spec: ModelSpec | None = None, threads: int | None = None) -> None:
+    def __init__(self, spec: ModelSpec | None = None, options: EngineOptions = DEFAULTS) -> None:
         self.operators: Counter[str] = Counter()
         self.nonfinite: Counter[str] = Counter()
         self.observer: Callable[[Any, Any, Value], None] | None = None

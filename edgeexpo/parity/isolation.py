@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from edgeexpo.runtime.engines import base as engines
 from edgeexpo.runtime.engines.base import DEFAULTS, Arrays, Engine, EngineOptions
 from edgeexpo.runtime.engines.worker import Worker
 from edgeexpo.spec import ModelSpec
+from edgeexpo.targets import target_named
 
 TIME_LIMIT = 300.0
 """Seconds that loading an artefact, or one run of it, may take before its process is ended."""
@@ -36,10 +36,12 @@ def open_lab_engine(
     options: EngineOptions = DEFAULTS,
     limit: float | None = None,
 ) -> Engine:
-    """Load an artefact for verification, as :func:`verification_engine`, in another process.
+    """Load an artefact for verification in another process.
+
+    The engine is that of :func:`edgeexpo.runtime.engines.base.open_for_verification`.
 
     Args:
-        target: One of :data:`edgeexpo.spec.TARGETS`.
+        target: One of :data:`edgeexpo.targets.TARGETS`.
         path: The artefact, already checked against its digest.
         spec: The model.
         options: Threads and memory.
@@ -50,9 +52,10 @@ def open_lab_engine(
         EngineError: The engine refuses the artefact, crashes or hangs.
     """
     limit = TIME_LIMIT if limit is None else limit
+    verifier = target_named(target).verifier.engine
     worker = _worker()
     with _ended_by_errors(worker):
-        name = worker.load(target, path, spec, options, limit, _OPENER)
+        name = worker.load(verifier, path, spec, options, limit, _OPENER)
     return LabEngine(worker, name, limit)
 
 
@@ -65,25 +68,12 @@ def _worker() -> Worker:
     return Worker()
 
 
-def verification_engine(
-    target: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
-) -> Engine:
-    """The engine that verifies ``target`` on this host: off macOS, Core ML is interpreted."""
-    if target == "coreml" and sys.platform != "darwin":
-        from edgeexpo.mil.interpreter import MilEngine
-
-        interpreter: Engine = MilEngine(spec)
-        interpreter.load(path)
-        return interpreter
-    return engines.open_engine(target, path, spec, options)
-
-
 def open_there(
-    target: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
+    engine: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
 ) -> Engine:
-    """As :func:`verification_engine`; this is what runs in the other process."""
+    """Load an artefact into an engine, ``module:Class``; this runs in the other process."""
     keep_freed_memory()
-    return verification_engine(target, path, spec, options)
+    return engines.open_engine_class(engine, path, spec, options)
 
 
 class LabEngine:

@@ -6,18 +6,13 @@ import importlib.metadata
 import os
 import platform
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeexpo import __version__
 from edgeexpo.bundle.bundle import Bundle
-
-LIBRARIES = ("edgeexpo", "numpy", "onnxruntime", "torch", "executorch", "coremltools", "torchao")
-"""Libraries whose versions decide what an engine computes."""
-
-MORE_LIBRARIES = {"litert": "ai-edge-litert"}
-"""Likewise, of bundles with an artefact of that target."""
+from edgeexpo.targets import target_named, target_names, usual_targets
 
 
 @dataclass(frozen=True)
@@ -53,20 +48,31 @@ def provenance(bundle: Bundle, command: Sequence[str] | None = None) -> Provenan
     digests = [(a.file, a.sha256) for a in manifest.artifacts] + sorted(manifest.files.items())
     if manifest.weights_sha256 is not None:
         digests.append(("weights", manifest.weights_sha256))
-    targets = {artifact.target for artifact in manifest.artifacts}
-    more = [library for target, library in MORE_LIBRARIES.items() if target in targets]
     return Provenance(
         command=shlex.join(arguments),
         facts=tuple(_facts(bundle)),
         versions=tuple(
             (library, manifest.tools.get(library, ""), version(library))
-            for library in (*LIBRARIES, *more)
+            for library in libraries({a.target for a in manifest.artifacts})
         ),
         digests=tuple(digests),
         bounds=tuple(
             (p, str(gate)) for p, gates in manifest.recipe.gates.items() for gate in gates
         ),
     )
+
+
+def libraries(targets: Collection[str]) -> list[str]:
+    """Libraries whose versions decide what an engine computes.
+
+    Those of the usual targets are always among them, so that reports can be compared.
+
+    Args:
+        targets: Names of the targets of a bundle.
+    """
+    usual = [name for t in usual_targets() for name in target_named(t).libraries]
+    chosen = [name for t in target_names() if t in targets for name in target_named(t).libraries]
+    return list(dict.fromkeys(["edgeexpo", "numpy", *usual, "torchao", *chosen]))
 
 
 def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:

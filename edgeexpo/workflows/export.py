@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import itertools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -30,16 +31,14 @@ from edgeexpo.progress import status, track
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.job import Formats, check_transfers
-from edgeexpo.spec import PRECISIONS, TARGETS, USUAL_TARGETS, ExportRecipe, Gate, ModelSpec
+from edgeexpo.spec import PRECISIONS, ExportRecipe, Gate, ModelSpec
+from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, target_names, usual_targets
 from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import writing
 
-TOOLS = ("torch", "torchao", "executorch", "coremltools", "onnx", "onnxscript", "onnxsim", "numpy")
-"""Libraries whose versions a manifest records."""
-
-MORE_TOOLS: Mapping[str, tuple[str, ...]] = {"litert": ("litert-torch", "ai-edge-litert")}
-"""Target -> libraries that its artefacts depend on besides."""
+TOOLS = ("edgeexpo", "torch", "torchao", "numpy")
+"""Libraries whose versions every manifest records, besides those of the usual targets."""
 
 GOLDEN_PICTURES = 3
 
@@ -47,7 +46,7 @@ GOLDEN_PICTURES = 3
 def export_bundle(
     model: str = "lrl",
     *,
-    targets: Sequence[str] = ("coreml",),
+    targets: Sequence[str] = (DEFAULT_EXPORT_TARGET,),
     precision: str | Sequence[str] = "int8",
     calibration: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
@@ -67,8 +66,7 @@ def export_bundle(
 
     Args:
         model: A name of the zoo, or ``path/to/net.py:factory``.
-        targets: Any of ``coreml``, ``executorch``, ``onnx``, for which ``all`` stands, and
-            ``litert``.
+        targets: Names of :data:`edgeexpo.targets.TARGETS`; ``all`` stands for the usual ones.
         precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
         calibration: Folder of photographs or brackets to calibrate INT8 on; by default the INT8
             weights that ship with the network, else the embedded photographs.
@@ -96,11 +94,12 @@ def export_bundle(
         MissingDependencyError: A target's converter is not installed; nothing was written.
         OutputError: The bundle cannot be written.
     """
-    chosen = _known(_named(targets), TARGETS, "target")
+    chosen = _known(_named(targets), target_names(), "target")
     check_converters(chosen)
     precisions = _known(
         (precision,) if isinstance(precision, str) else precision, PRECISIONS, "precision"
     )
+    _check_supported(chosen, precisions)
     if int8 is not None and calibration is not None:
         raise UsageError("--int8 weights have their ranges; leave out --calib, or --int8")
     if keep_float is not None and int8 is not None:
@@ -167,14 +166,14 @@ def _calibration_of(learnt: Path | None, source: str | os.PathLike[str] | None) 
 
 
 def tool_versions(targets: Collection[str] = ()) -> dict[str, str]:
-    """Installed versions of edgeexpo itself, :data:`TOOLS` and what ``targets`` need besides."""
-    more = [name for target in targets for name in MORE_TOOLS.get(target, ())]
-    return {name: importlib.metadata.version(name) for name in ("edgeexpo", *TOOLS, *more)}
+    """Installed versions of :data:`TOOLS` and of what writes for the usual ones and ``targets``."""
+    of_targets = [n for t in (*usual_targets(), *targets) for n in target_named(t).tools]
+    return {name: importlib.metadata.version(name) for name in (*TOOLS, *of_targets)}
 
 
 def _named(targets: Sequence[str]) -> list[str]:
     """Targets without the word ``all``."""
-    return [t for name in targets for t in (USUAL_TARGETS if name == "all" else (name,))]
+    return [t for name in targets for t in (usual_targets() if name == "all" else (name,))]
 
 
 def _known(values: Sequence[str], allowed: Sequence[str], what: str) -> tuple[str, ...]:
@@ -182,6 +181,16 @@ def _known(values: Sequence[str], allowed: Sequence[str], what: str) -> tuple[st
         if value not in allowed:
             raise UsageError(f"unknown {what} {value!r}; expected {', '.join(allowed)}")
     return tuple(dict.fromkeys(values))
+
+
+def _check_supported(targets: Sequence[str], precisions: Sequence[str]) -> None:
+    for name, precision in itertools.product(targets, precisions):
+        supported = target_named(name).precisions
+        if precision not in supported:
+            raise UsageError(
+                f"{name} does not support {precision}; expected a --precision of "
+                f"{', '.join(supported)}, or another --target"
+            )
 
 
 def _pictures(network: Network, source: Path | None) -> list[Sample]:

@@ -24,24 +24,11 @@ from edgeexpo.bundle.files import size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.progress import status, track
-from edgeexpo.spec import SizeRange, to_json
+from edgeexpo.spec import ModelSpec, SizeRange, to_json
+from edgeexpo.targets import target_named
 
-ENGINE_NAMES = {
-    "onnx": "onnxruntime",
-    "executorch": "executorch",
-    "coreml": "coreml",
-    "litert": "litert",
-}
-
-
-PACKAGES = {
-    "onnx": ("onnxruntime", "export"),
-    "executorch": ("executorch", "export"),
-    "coreml": ("coremltools", "export"),
-    "litert": ("ai_edge_litert", "litert-runtime"),
-}
-"""Target -> the package that runs its artefacts, and the extra that brings it."""
-
+TORCH = "torch"
+"""Engine of the reference program, in rows."""
 
 REFERENCE = "reference.pt2"
 
@@ -51,13 +38,26 @@ WARMUP = 3
 
 @dataclass
 class Contender:
-    """One program to be timed; ``note`` says why it cannot be on this host."""
+    """One program to be timed.
 
-    bundle: Bundle
+    Attributes:
+        spec: The model, whose inputs the program takes.
+        artifact: What the file is; ``None`` for the reference program.
+        path: The file.
+        size: Height and width in pixels of the picture.
+        threads: Threads of the engine.
+        folder: Where it belongs: rows compare times within one folder.
+        note: Why it cannot be timed on this host; ``None`` where it can.
+        ms: Times in milliseconds, one a run.
+        peak_rss_mb: Largest resident memory of its process in MB.
+    """
+
+    spec: ModelSpec
     artifact: Artifact | None
     path: Path
     size: tuple[int, int]
     threads: int
+    folder: Path
     note: str | None = None
     ms: list[float] = field(default_factory=list)
     peak_rss_mb: float | None = None
@@ -65,7 +65,22 @@ class Contender:
     @property
     def target(self) -> str:
         """The artefact's target, ``torch`` for the reference program."""
-        return self.artifact.target if self.artifact else "torch"
+        return self.artifact.target if self.artifact else TORCH
+
+    @property
+    def precision(self) -> str:
+        """The artefact's precision, that of the reference program without one."""
+        return self.artifact.precision if self.artifact else "fp32"
+
+    @property
+    def engine(self) -> str | None:
+        """The engine's class, ``module:Class``; ``None`` for the reference program."""
+        return target_named(self.artifact.target).runner.engine if self.artifact else None
+
+    @property
+    def engine_name(self) -> str:
+        """What rows call the engine."""
+        return target_named(self.artifact.target).runner.name if self.artifact else TORCH
 
     @property
     def label(self) -> str:
@@ -87,15 +102,17 @@ def _contenders(bundle: Bundle, args: argparse.Namespace, threads: int) -> list[
         if note is None:
             check_bench_size(artifact, picture)
         path = bundle.file(artifact.file)
-        found.append(Contender(bundle, artifact, path, picture, threads, note))
+        row = Contender(manifest.model, artifact, path, picture, threads, bundle.path, note)
+        found.append(row)
     return found
 
 
 def _reference(bundle: Bundle, picture: tuple[int, int], threads: int) -> Contender:
-    row = Contender(bundle, None, bundle.path / REFERENCE, picture, threads)
+    path, model = bundle.path / REFERENCE, bundle.manifest.model
+    row = Contender(model, None, path, picture, threads, bundle.path)
     if not row.path.exists():
         row.note = f"{REFERENCE} is not in the bundle"
-    elif importlib.util.find_spec("torch") is None:
+    elif importlib.util.find_spec(TORCH) is None:
         row.note = "torch is not installed"
     else:
         bundle.file(REFERENCE)
@@ -103,10 +120,11 @@ def _reference(bundle: Bundle, picture: tuple[int, int], threads: int) -> Conten
 
 
 def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
-    # Timing the MIL interpreter would say nothing about Core ML.
-    if artifact.target == "coreml" and sys.platform != "darwin":
-        return "not measurable on this host: Core ML runs on macOS"
-    package, extra = PACKAGES[artifact.target]
+    target = target_named(artifact.target)
+    # Timing an interpreter would say nothing about the engine.
+    if not target.runs_here:
+        return f"not measurable on this host: {target.title} runs on {target.platform_title}"
+    package, extra = target.runner.module.partition(".")[0], target.runner.extra
     if importlib.util.find_spec(package) is not None:
         return None
     if asked is not None:
@@ -170,9 +188,9 @@ class _Child:
             text=True,
         )
         job = {
-            "target": contender.target,
+            "engine": contender.engine,
             "path": str(contender.path),
-            "spec": to_json(contender.bundle.manifest.model),
+            "spec": to_json(contender.spec),
             "size": contender.size,
             "threads": contender.threads,
         }
@@ -214,29 +232,28 @@ class _Child:
 def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     """One row a contender; times are in ms, speed-ups compare medians within one bundle."""
     medians = {
-        (c.bundle.path, c.target, c.artifact.precision if c.artifact else "fp32"): p50
+        (c.folder, c.target, c.precision): p50
         for c in contenders
         if (p50 := statistics.median(c.ms) if c.ms else None) is not None
     }
     found = []
     for c in contenders:
-        precision = c.artifact.precision if c.artifact else "fp32"
-        p50 = medians.get((c.bundle.path, c.target, precision))
+        p50 = medians.get((c.folder, c.target, c.precision))
         found.append(
             {
-                "bundle": str(c.bundle.path),
+                "bundle": str(c.folder),
                 "file": c.artifact.file if c.artifact else None,
-                "engine": ENGINE_NAMES.get(c.target, c.target),
+                "engine": c.engine_name,
                 "target": c.artifact.target if c.artifact else None,
-                "precision": precision,
+                "precision": c.precision,
                 "size": list(c.size),
                 "threads": c.threads,
                 "ms_p50": _rounded(p50),
                 "ms_p90": _rounded(_p90(c.ms)),
                 "peak_rss_mb": _rounded(c.peak_rss_mb, 1),
                 "bytes": c.artifact.bytes if c.artifact else _bytes(c.path),
-                "speedup_torch": _ratio(medians.get((c.bundle.path, "torch", "fp32")), p50),
-                "speedup_fp32": _ratio(medians.get((c.bundle.path, c.target, "fp32")), p50),
+                "speedup_torch": _ratio(medians.get((c.folder, TORCH, "fp32")), p50),
+                "speedup_fp32": _ratio(medians.get((c.folder, c.target, "fp32")), p50),
                 "note": c.note,
             }
         )

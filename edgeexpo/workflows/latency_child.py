@@ -44,17 +44,19 @@ def prepare_step(job: Mapping[str, Any]) -> Callable[[], object]:
     """Load the job's program and return a function that runs it once on the same picture.
 
     Args:
-        job: ``target`` (``torch`` for the reference program), ``path``, ``spec``, ``size``
-            (height, width) and ``threads``.
+        job: ``engine`` (``module:Class``, ``None`` for the reference program in torch), ``path``,
+            ``spec``, ``size`` (height, width) and ``threads``. The engine is named, not the
+            target, so that this process need not know the target's record.
     """
     spec = from_json(ModelSpec, job["spec"])
     height, width = job["size"]
     inputs = pictures(spec, height, width)
-    if job["target"] == "torch":
+    if job["engine"] is None:
         return _torch_step(Path(job["path"]), list(inputs.values()), job["threads"])
-    from edgeexpo.runtime.engines.base import EngineOptions, open_engine
+    from edgeexpo.runtime.engines.base import EngineOptions, open_engine_class
 
-    engine = open_engine(job["target"], Path(job["path"]), spec, EngineOptions(job["threads"]))
+    options = EngineOptions(job["threads"])
+    engine = open_engine_class(job["engine"], Path(job["path"]), spec, options)
     return lambda: engine.run(inputs)
 
 

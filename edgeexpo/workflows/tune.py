@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from edgeexpo.models.pruned_weights import PRUNED, read_metadata
 from edgeexpo.parity.gates import gate_holds as within
 from edgeexpo.progress import note
 from edgeexpo.spec import Gate, ModelSpec
+from edgeexpo.targets import target_named
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.workflows.pruned_networks import open_pruned
 from edgeexpo.workflows.tune_candidates import (
@@ -40,7 +40,7 @@ class Plan:
 
     Attributes:
         model: A name of the zoo, or ``path/to/net.py:factory``.
-        target: Of :data:`edgeexpo.spec.TARGETS`.
+        target: Of :data:`edgeexpo.targets.TARGETS`.
         gates: Bounds on the artefact's photographs against the unpruned float network.
         max_ms: Largest median latency, ms.
         max_bytes: Largest artefact.
@@ -115,10 +115,11 @@ def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
             not installed.
         ExportError: Plain INT8 cannot be lowered.
     """
-    if plan.target == "coreml" and sys.platform != "darwin":
+    target = target_named(plan.target)
+    if not target.runs_here:
         raise MissingDependencyError(
-            "Core ML runs on macOS, and tune measures on the engine; tune there, or for another "
-            "--target"
+            f"{target.title} runs on {target.platform_title}, and tune measures on the engine; "
+            "tune there, or for another --target"
         )
     check_converters([plan.target])
     more = iter(_variants(plan))

@@ -116,7 +116,7 @@ class Bench:
     """What all candidates of a search share.
 
     Attributes:
-        target: Of :data:`edgeexpo.spec.TARGETS`.
+        target: Of :data:`edgeexpo.targets.TARGETS`.
         cache: Folder of finished candidates.
         calibration: Folder that ranges are taken from; ``None``: the embedded photographs.
         images: Folder of the photographs, for layers; ``None``: the embedded ones.

@@ -12,7 +12,8 @@ from typing import Any
 from edgeexpo.bundle.files import digest
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
-from edgeexpo.spec import TARGETS, from_json, to_json
+from edgeexpo.spec import from_json, to_json
+from edgeexpo.targets import target_names
 from edgeexpo.workflows.pruned_networks import shipped_pruned
 from edgeexpo.writing import write_file
 
@@ -120,8 +121,8 @@ def read_recipe(path: Path) -> TunedRecipe:
         recipe = from_json(TunedRecipe, data)
     except TypeError as error:
         raise UsageError(f"{path} is a damaged recipe ({error}); {again}") from error
-    if recipe.target not in TARGETS:
-        raise UsageError(f"{path} is for {recipe.target!r}; expected one of {', '.join(TARGETS)}")
+    if recipe.target not in (known := target_names()):
+        raise UsageError(f"{path} is for {recipe.target!r}; expected one of {', '.join(known)}")
     return recipe
 
 

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import threading
-import types
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.spec import ModelSpec
+from edgeexpo.targets import resolve, target_named
 
 Arrays = Mapping[str, np.ndarray]
-
-ENGINES: Mapping[str, str] = types.MappingProxyType(
-    {
-        "onnx": "edgeexpo.runtime.engines.onnx:OnnxEngine",
-        "executorch": "edgeexpo.runtime.engines.executorch:ExecutorchEngine",
-        "coreml": "edgeexpo.runtime.engines.coreml:CoremlEngine",
-        "litert": "edgeexpo.runtime.engines.litert:LitertEngine",
-    }
-)
-"""Target -> class that runs its artefacts; imported on use."""
 
 
 class Engine(Protocol):
@@ -97,7 +86,7 @@ def open_engine(
     """Load the artefact at ``path`` into the engine of ``target``.
 
     Args:
-        target: One of :data:`edgeexpo.spec.TARGETS`.
+        target: One of :data:`edgeexpo.targets.TARGETS`.
         path: The artefact, already checked against its digest.
         spec: The model; engines without named inputs take them in its order.
         options: Threads, CPUs and memory.
@@ -106,10 +95,65 @@ def open_engine(
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact, or cannot do what the options ask for.
     """
-    module, _, name = ENGINES[target].partition(":")
-    engine: Any = getattr(importlib.import_module(module), name)(spec, options)
-    engine.load(path)
-    return engine  # type: ignore[no-any-return]
+    return open_engine_class(target_named(target).runner.engine, path, spec, options)
+
+
+def open_for_verification(
+    target: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
+) -> Engine:
+    """Load an artefact into what verifies ``target`` on this host: its engine or interpreter.
+
+    Arguments and errors are those of :func:`open_engine`.
+    """
+    return open_engine_class(target_named(target).verifier.engine, path, spec, options)
+
+
+def interpreter(target: str, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> Engine | None:
+    """The interpreter that takes the place of the engine of ``target`` here, nothing loaded.
+
+    Returns:
+        ``None`` where the target's own engine runs on this host, or nothing interprets its files.
+
+    Raises:
+        MissingDependencyError: What the interpreter needs is not installed.
+    """
+    record = target_named(target)
+    if record.verifier is record.runner:
+        return None
+    return _engine_of(record.verifier.engine, spec, options)
+
+
+def open_engine_class(
+    engine: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
+) -> Engine:
+    """Load the artefact at ``path`` into an engine that a target's record names.
+
+    Processes that run an engine for another are told this name: they need not know the target.
+
+    Args:
+        engine: The engine's class, ``module:Class``.
+        path: The artefact, already checked against its digest.
+        spec: The model; engines without named inputs take them in its order.
+        options: Threads, CPUs and memory.
+
+    Raises:
+        MissingDependencyError: The engine is not installed or does not run on this host.
+        EngineError: The engine refuses the artefact, or cannot do what the options ask for.
+    """
+    made = _engine_of(engine, spec, options)
+    made.load(path)
+    return made
+
+
+def _engine_of(engine: str, spec: ModelSpec, options: EngineOptions) -> Engine:
+    try:
+        made: Engine = resolve(engine)(spec, options)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{engine.partition(':')[2]} needs {error.name}, which is not installed; "
+            "pip install 'edgeexpo[export]', or choose another --target"
+        ) from error
+    return made
 
 
 def promised(outputs: Arrays, spec: ModelSpec, inputs: Arrays) -> dict[str, np.ndarray]:

@@ -33,14 +33,14 @@ class IsolatedEngine:
     the second try fails, too, the caller gets an error. The next run then starts another process.
 
     Args:
-        target: One of :data:`edgeexpo.spec.TARGETS`.
+        engine: The engine's class, ``module:Class``, or whatever ``opener`` knows.
         spec: The model.
         options: Threads, CPUs and memory; the whole process stays on the CPUs.
         timeout_s: Seconds that one run may take; :data:`RUN_LIMIT` by default.
         restarted: Function that is called before the process is started again, with the reason:
             ``crash``, ``hang`` or ``interrupt``.
         opener: Function that opens the engine in the process, as ``module:function``. It takes the
-            arguments of :func:`edgeexpo.runtime.engines.base.open_engine`.
+            arguments of :func:`edgeexpo.runtime.engines.base.open_engine_class`.
 
     Raises:
         UsageError: ``timeout_s`` is not a positive, finite number.
@@ -48,7 +48,7 @@ class IsolatedEngine:
 
     def __init__(
         self,
-        target: str,
+        engine: str,
         spec: ModelSpec,
         options: EngineOptions = DEFAULTS,
         timeout_s: float | None = None,
@@ -59,7 +59,7 @@ class IsolatedEngine:
         self._limit = RUN_LIMIT if timeout_s is None else timeout_s
         if not 0 < self._limit < math.inf:
             raise UsageError(f"timeout_s is {timeout_s}; expected seconds, more than 0")
-        self._target, self._spec, self._options = target, spec, options
+        self._engine, self._spec, self._options = engine, spec, options
         self._restarted, self._opener = restarted, opener
         self._path: Path | None = None
         self._sha256 = ""
@@ -136,7 +136,7 @@ class IsolatedEngine:
     def _started(self, path: Path) -> Worker:
         worker = Worker(self._options.affinity)
         try:
-            facts = (self._target, path, self._spec, replace(self._options, affinity=None))
+            facts = (self._engine, path, self._spec, replace(self._options, affinity=None))
             self.name = worker.load(*facts, LOAD_LIMIT, self._opener)
         except BaseException:
             worker.end()

@@ -26,7 +26,7 @@ from edgeexpo.runtime.engines.base import Arrays, EngineOptions
 from edgeexpo.runtime.engines.shared_arrays import SharedArrays, checked_layout
 from edgeexpo.spec import ModelSpec, to_json
 
-OPENER = "edgeexpo.runtime.engines.base:open_engine"
+OPENER = "edgeexpo.runtime.engines.base:open_engine_class"
 """Default opener: the function that opens an engine in the process, as ``module:function``."""
 
 ENGINE_ERRORS = {kind.__name__: kind for kind in (EngineError, MissingDependencyError)}
@@ -112,17 +112,18 @@ class Worker:
 
     def load(
         self,
-        target: str,
+        engine: str,
         path: Path,
         spec: ModelSpec,
         options: EngineOptions,
         limit: float,
         opener: str = OPENER,
     ) -> str:
-        """Open an engine in the process, by ``opener(target, path, spec, options)``.
+        """Open an engine in the process, by ``opener(engine, path, spec, options)``.
 
         Args:
-            target: One of :data:`edgeexpo.spec.TARGETS`, or another name that ``opener`` knows.
+            engine: The engine's class, ``module:Class``, or whatever ``opener`` knows. The process
+                need not know the target that the engine belongs to.
             path: The artefact.
             spec: The model.
             options: Threads and memory; the process's CPUs were chosen at its start.
@@ -140,7 +141,7 @@ class Worker:
         request = {
             "verb": "load",
             "opener": opener,
-            "target": target,
+            "engine": engine,
             "path": str(path.resolve()),
             "spec": to_json(spec),
             "options": to_json(options),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib
 import json
 import os
 import select
@@ -17,6 +16,7 @@ from edgeexpo.errors import EngineError, MissingDependencyError
 from edgeexpo.runtime.engines.base import Engine, EngineOptions, promised
 from edgeexpo.runtime.engines.shared_arrays import SharedArrays
 from edgeexpo.spec import ModelSpec, from_json
+from edgeexpo.targets import resolve
 
 
 def serve_engine(descriptor: int, lifeline: int, inputs: int, outputs: int) -> None:
@@ -61,11 +61,10 @@ class _Server:
             return {"error": type(error).__name__, "message": str(error)}
 
     def _load(self, request: dict[str, Any]) -> str:
-        module, _, name = request["opener"].partition(":")
-        opener = getattr(importlib.import_module(module), name)
+        opener = resolve(request["opener"])
         self._spec = from_json(ModelSpec, request["spec"])
         engine: Engine = opener(
-            request["target"],
+            request["engine"],
             Path(request["path"]),
             self._spec,
             from_json(EngineOptions, request["options"]),

@@ -129,7 +129,9 @@ def test_enumerated_sizes_are_the_only_ones(bundle: Path) -> None:
 
 def contender(bundle: Path, path: Path) -> latency.Contender:
     opened = Bundle.open(bundle)
-    return latency.Contender(opened, opened.manifest.artifacts[0], path, (16, 24), 1)
+    return latency.Contender(
+        opened.manifest.model, opened.manifest.artifacts[0], path, (16, 24), 1, opened.path
+    )
 
 
 def test_an_engine_that_refuses_the_file_is_named(bundle: Path, tmp_path: Path) -> None:
@@ -150,10 +152,13 @@ def test_a_child_that_dies_is_an_engine_error(
 def test_rows_are_medians_and_ratios_of_one_bundle(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     fp32, int8, _ = opened.manifest.artifacts
-    path, size = opened.path / "reference.pt2", (16, 24)
-    reference = latency.Contender(opened, None, path, size, 2, ms=[40.0, 10.0, 20.0])
-    slow = latency.Contender(opened, fp32, path, size, 2, ms=[10.0] * 5, peak_rss_mb=1.234)
-    fast = latency.Contender(opened, int8, path, size, 2, ms=[float(n) for n in range(1, 12)])
+    model, folder = opened.manifest.model, opened.path
+    path, size = folder / "reference.pt2", (16, 24)
+    reference = latency.Contender(model, None, path, size, 2, folder, ms=[40.0, 10.0, 20.0])
+    slow = latency.Contender(model, fp32, path, size, 2, folder, ms=[10.0] * 5, peak_rss_mb=1.234)
+    fast = latency.Contender(
+        model, int8, path, size, 2, folder, ms=[float(n) for n in range(1, 12)]
+    )
     rows = latency.rows([reference, slow, fast])
     assert [row["ms_p50"] for row in rows] == [20, 10, 6]
     assert [row["ms_p90"] for row in rows] == [36, 10, 10]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -13,10 +14,10 @@ import time
 import pytest
 import torch
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import MANIFEST
 from edgeexpo.cli import main
-from edgeexpo.export import lowering
 
 
 def export(network_file, picture_folder, *arguments, factory="net", inputs=("1x3x64x64",)):
@@ -188,7 +189,8 @@ def test_a_killed_export_leaves_nothing_that_looks_like_a_bundle(
 def test_a_missing_converter_is_exit_4_before_any_work(
     network_file, picture_folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(lowering, "CONVERTERS", {"litert": ("no_such_package", "litert")})
+    broken = dataclasses.replace(targets.target_named("litert"), converter="no_such_package")
+    monkeypatch.setattr(targets, "TARGETS", {**targets.TARGETS, "litert": broken})
     output = tmp_path / "bundle"
     assert export(network_file, picture_folder, "--target=all,litert", "-o", str(output)) == 4
     assert "pip install 'edgeexpo[litert]'" in last_line(capsys)

@@ -47,7 +47,7 @@ def files(
 ) -> dict[str, Path]:
     """One small file of every format, each made by its own library."""
     folder = tmp_path_factory.mktemp("artefacts")
-    found = {suffix: folder / f"net{suffix}" for suffix in contents.READERS}
+    found = {suffix: folder / f"net{suffix}" for suffix in contents.readers()}
     torch.export.save(program, found[".pt2"])
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     found[".pte"].write_bytes(lowered.to_executorch().buffer)
@@ -91,7 +91,7 @@ def onnx_model() -> onnx.ModelProto:
 def inspect_json(path: Path, capsys: pytest.CaptureFixture[str]) -> dict:
     assert main(["inspect", str(path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    if path.suffix in contents.READERS:
+    if path.suffix in contents.readers():
         assert document["bytes"] == size_in_bytes(path)
         assert document["sha256"] == digest(path)
     return document

@@ -281,7 +281,7 @@ def coreml_bundle(place):
 
 def test_core_ml_is_interpreted_off_macos(coreml_bundle, monkeypatch, capsys):
     stand_in = types.ModuleType("edgeexpo.mil.interpreter")
-    stand_in.MilEngine = lambda: FakeEngine(lambda x: {"y_hat": x["y0"]}, "mil-interpreter")
+    stand_in.MilEngine = lambda *_: FakeEngine(lambda x: {"y_hat": x["y0"]}, "mil-interpreter")
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
     monkeypatch.setattr(sys, "platform", "linux")
     assert main(["run", "b", "dark.png", "bright.png", "-o", "out.png", "--json"]) == 0

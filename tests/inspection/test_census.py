@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from edgeexpo.errors import EngineError
 from edgeexpo.export.lowering import lower
 from edgeexpo.export.onnx_export import export_onnx
-from edgeexpo.inspection.census import CENSUSES, Census, is_weighted_kind, onnxruntime_census
+from edgeexpo.inspection.census import Census, is_weighted_kind, onnxruntime_census, take_census
 from edgeexpo.inspection.pte import read_pte
 from edgeexpo.inspection.xnnpack_payload import read_graph, xnnpack_operators
 from edgeexpo.program.capture import capture
 from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.quantization.quantizer import left_in_float
-from edgeexpo.spec import SUFFIXES, TARGETS
+from edgeexpo.targets import TARGETS
 
 KEPT = frozenset({"conv2d_1"})
 
@@ -47,7 +47,7 @@ def censuses(programs, tmp_path_factory) -> dict[tuple[str, str], Census]:
     for name, program in programs.items():
         for target in TARGETS:
             artifact = lower(program, target, name, folder)
-            found[name, target] = CENSUSES[SUFFIXES[target]](folder / artifact.file)
+            found[name, target] = take_census(target, folder / artifact.file)
     return found
 
 
@@ -113,7 +113,7 @@ def test_portable_kernels_are_told_apart(tensors, tmp_path):
             return torch.erf(self.conv(y0))
 
     artifact = lower(capture(Net().eval(), *tensors, (32, 32)), "executorch", "net", tmp_path)
-    census = CENSUSES[".pte"](tmp_path / artifact.file)
+    census = take_census("executorch", tmp_path / artifact.file)
     assert census.portable == {"aten::erf": 1}
     assert census.floating == {"Conv2d": 1, "aten::erf": 1}
 

@@ -16,6 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import write_manifest
@@ -177,8 +178,12 @@ def test_an_engine_that_crashes_is_named_with_its_signal(bundle, endless, pictur
         engine.run(picture)
 
 
-def test_an_error_that_no_engine_declares_is_a_crash_with_its_last_words(bundle):
-    with pytest.raises(EngineError, match=r"exit code 1; KeyError: 'nothing'"):
+def test_an_error_that_no_engine_declares_is_a_crash_with_its_last_words(bundle, monkeypatch):
+    onnx_target = targets.target_named("onnx")
+    broken = dataclasses.replace(onnx_target.runner, engine="builtins:nothing")
+    record = dataclasses.replace(onnx_target, name="nothing", runner=broken)
+    monkeypatch.setattr(targets, "TARGETS", {**targets.TARGETS, "nothing": record})
+    with pytest.raises(EngineError, match=r"exit code 1; AttributeError: .*'nothing'"):
         isolation.open_lab_engine("nothing", bundle.path / "mean.fp32.onnx", bundle.manifest.model)
 
 

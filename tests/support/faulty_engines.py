@@ -72,7 +72,7 @@ FAULTS = {
 
 
 def open_engine(fault, path, spec, options):
-    """See :func:`edgeexpo.runtime.engines.base.open_engine`."""
+    """See :func:`edgeexpo.runtime.engines.base.open_engine_class`."""
     if fault == "abort at once":
         os.abort()
     return FaultyEngine(fault, path)

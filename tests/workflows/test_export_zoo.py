@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from edgeexpo.inspection.census import CENSUSES
+from edgeexpo.inspection.census import take_census
 from edgeexpo.models import zoo
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.quantization.ptq import separate
 from edgeexpo.quantization.quantizer import left_in_float
-from edgeexpo.spec import SUFFIXES
 from edgeexpo.workflows.export import export_bundle
 from edgeexpo.workflows.networks import open_network
 
@@ -50,7 +49,7 @@ def test_only_what_a_rule_names_runs_in_float(shipped):
     every = sum(is_weighted(node) for node in module.graph.nodes)
     for artifact in bundle.manifest.artifacts:
         if artifact.precision == "int8":
-            census = CENSUSES[SUFFIXES[artifact.target]](bundle.path / artifact.file)
+            census = take_census(artifact.target, bundle.path / artifact.file)
             assert census.float_weighted == named, (artifact.file, census)
             assert census.integer_weighted >= every - named, (artifact.file, census)
 

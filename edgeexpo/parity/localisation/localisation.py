@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from torch.fx import GraphModule, Node
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError, UsageError
@@ -25,7 +26,7 @@ from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.localisation.alignment import align_layers
 from edgeexpo.parity.localisation.judge import JudgedLayer, LayerJudge
-from edgeexpo.parity.localisation.tolerances import STEP_SHARE, Share
+from edgeexpo.parity.localisation.tolerances import Share
 from edgeexpo.parity.localisation.trace import Tracer
 from edgeexpo.parity.localisation.trace_program import run_program
 from edgeexpo.parity.reference import load_program
@@ -33,6 +34,7 @@ from edgeexpo.progress import track
 from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.runtime.stages import front
 from edgeexpo.spec import ModelSpec, SizeRange
+from edgeexpo.targets import Tracing, resolve, target_named
 
 LOCALISATION_SIDE = 128
 """Side in pixels of the traced pictures, if the artefact takes it."""
@@ -126,7 +128,7 @@ class _Look:
         self._module = self._floats
         if artifact.precision == "int8":
             self._module = load_program(bundle, "quantized.pt2").module()
-        self._share = Share(artifact.target, artifact.precision)
+        self._share = Share(tracing(artifact).step_share, artifact.precision)
         self._sources = bundle.manifest.sources
 
     def __call__(self, picture: str, inputs: Arrays) -> Localisation:
@@ -181,26 +183,30 @@ def tracer_of(artifact: Artifact, spec: ModelSpec) -> Tracer:
         UsageError: Files of its target cannot be traced.
         MissingDependencyError: Its engine is not installed.
     """
-    if artifact.target not in STEP_SHARE:
-        raise UsageError(
-            f"debug does not look into {artifact.target} files; expected one of "
-            f"{', '.join(STEP_SHARE)}: choose another --target of the same program"
-        )
+    chosen = tracing(artifact)
     try:
-        if artifact.target == "onnx":
-            from edgeexpo.parity.localisation.trace_onnx import OnnxTracer
-
-            return OnnxTracer()
-        if artifact.target == "coreml":
-            from edgeexpo.parity.localisation.trace_coreml import CoremlTracer
-
-            return CoremlTracer()
-        from edgeexpo.parity.localisation.trace_executorch import ExecutorchTracer
+        tracer: Tracer = resolve(chosen.tracer)(spec, artifact.sizes)
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"debug needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
-    return ExecutorchTracer(tuple(t.name for t in spec.inputs), artifact.sizes.largest)
+    return tracer
+
+
+def tracing(artifact: Artifact) -> Tracing:
+    """How ``artifact`` is looked into.
+
+    Raises:
+        UsageError: Its target's files cannot be looked into.
+    """
+    found = target_named(artifact.target).tracing
+    if found is None:
+        known = [name for name, record in targets.TARGETS.items() if record.tracing]
+        raise UsageError(
+            f"debug does not look into {artifact.target} files; expected one of "
+            f"{', '.join(known)}: choose another --target of the same program"
+        )
+    return found
 
 
 def _inputs(spec: ModelSpec, samples: Sequence[Sample]) -> list[tuple[str, Arrays]]:

@@ -13,13 +13,6 @@ from edgeexpo.parity.localisation.trace_program import is_quantizer, node_grid, 
 TOLERANCE_MARGIN = 4.0
 """Factor by which the error of a layer may exceed the error that rounding explains."""
 
-STEP_SHARE = {"onnx": 0.05, "executorch": 0.05, "coreml": 0.25}
-"""RMS error that rounding explains in a quantised value, in steps, by target.
-
-Core ML computes in fp16 before it quantises: up to a quarter of the values fall to the other side
-of a step.
-"""
-
 FLIP = 0.5
 """RMS error, in steps, of one value that falls to the other side in a channel of one value."""
 
@@ -39,11 +32,12 @@ class Share:
     """Allowed RMS errors of the values of one artefact.
 
     Attributes:
-        target: The artefact's target.
+        step_share: RMS in steps that rounding explains in a quantised value
+            (:class:`edgeexpo.targets.Tracing`).
         precision: The artefact's precision.
     """
 
-    target: str
+    step_share: float
     precision: str
 
     def __call__(self, node: Node, value: np.ndarray, half: bool) -> np.ndarray:
@@ -60,7 +54,7 @@ class Share:
         kind = "fp16" if half else "int8" if self.precision == "int8" else "fp32"
         rounding = ROUNDINGS[kind] * EPSILON["fp16" if half else "fp32"] * size
         if grid is not None and (not half or is_quantizer(node)):
-            steps = STEP_SHARE[self.target] + FLIP / np.sqrt(count)
+            steps = self.step_share + FLIP / np.sqrt(count)
             rounding = max(rounding, grid.scale * steps)
         return np.asarray(TOLERANCE_MARGIN * rounding)
 

@@ -67,7 +67,10 @@ class Traced:
 
 
 class Tracer(Protocol):
-    """Runs a saved artefact and keeps the values between its input and its output."""
+    """Runs a saved artefact and keeps what lies between its input and its output.
+
+    A target's record names a class that is made from the model's spec and the artefact's sizes.
+    """
 
     engine: str
     caveat: str

@@ -11,6 +11,7 @@ import torch
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
 from edgeexpo.runtime.engines.base import Arrays
+from edgeexpo.spec import ModelSpec, SizeRange
 
 _COPIES = frozenset(("cast",))
 
@@ -20,6 +21,9 @@ class CoremlTracer:
 
     engine = "mil-interpreter"
     caveat = "the package's meaning, not the kernels of Apple's CPU, GPU or Neural Engine"
+
+    def __init__(self, spec: ModelSpec, sizes: SizeRange) -> None:
+        """Made as every tracer is; the package itself says all that this one needs."""
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
         """Interpret the package once; see :class:`edgeexpo.parity.localisation.trace.Tracer`."""

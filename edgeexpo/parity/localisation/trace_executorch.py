@@ -30,6 +30,7 @@ from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
 from edgeexpo.runtime.engines.base import Arrays, first_line
 from edgeexpo.runtime.engines.executorch import bindings
 from edgeexpo.silence import quiet
+from edgeexpo.spec import ModelSpec, SizeRange
 
 ALIGNMENT = 64
 """Alignment of tensors in the planned memory, in bytes."""
@@ -134,9 +135,9 @@ class ExecutorchTracer:
         "what XNNPACK fuses while it loads is then not fused"
     )
 
-    def __init__(self, names: tuple[str, ...], largest: tuple[int, int]) -> None:
-        self._names = names
-        self._largest = largest
+    def __init__(self, spec: ModelSpec, sizes: SizeRange) -> None:
+        self._names = tuple(t.name for t in spec.inputs)
+        self._largest = sizes.largest
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
         """Run the copy once; see :class:`edgeexpo.parity.localisation.trace.Tracer`."""

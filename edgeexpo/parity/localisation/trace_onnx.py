@@ -10,6 +10,7 @@ import numpy as np
 from edgeexpo.errors import EngineError
 from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
 from edgeexpo.runtime.engines.base import Arrays, first_line
+from edgeexpo.spec import ModelSpec, SizeRange
 
 _COPIES = frozenset(("Cast",))
 
@@ -19,7 +20,7 @@ class OnnxTracer:
 
     engine = "onnxruntime, graph optimisations off"
 
-    def __init__(self) -> None:
+    def __init__(self, spec: ModelSpec, sizes: SizeRange) -> None:
         self.caveat = "graph optimisations are off in the copy that is traced"
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:

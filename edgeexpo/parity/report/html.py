@@ -16,7 +16,7 @@ from edgeexpo.errors import MissingDependencyError
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE
 from edgeexpo.parity.provenance import Provenance, provenance
 from edgeexpo.parity.report.pictures import Shrink, picture_facts
-from edgeexpo.parity.report.words import ENGINE_WORDS, figure, heading, in_words, number_text
+from edgeexpo.parity.report.words import engine_words, figure, heading, in_words, number_text
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport
 from edgeexpo.writing import write_file
 
@@ -258,10 +258,7 @@ def _plain(first: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 def _engines(names: Sequence[str]) -> Iterator[dict[str, str]]:
     for name in names:
-        yield {
-            "name": name,
-            "words": ENGINE_WORDS.get(name, "This page does not describe this engine."),
-        }
+        yield {"name": name, "words": engine_words(name)}
 
 
 def _not_run(artifacts: Sequence[ArtifactParity]) -> Iterator[dict[str, str]]:

@@ -7,23 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeexpo.targets import runners
+
 if TYPE_CHECKING:
     from edgeexpo.parity.verdict import ParityReport
 
-ENGINE_WORDS: Mapping[str, str] = {
-    "mil-interpreter": "The saved Core ML package, weights read from disk, was executed operator "
-    "by operator, with fp16 rounding where the package asks for it. Not verified: Apple's CPU, GPU "
-    "or Neural Engine; run edgeexpo parity on a Mac for its runtime.",
-    "onnxruntime": "The file was run by ONNX Runtime's CPU provider on this host. "
-    "Not verified: other execution providers.",
-    "executorch": "The file was run by ExecuTorch with its XNNPACK kernels on this host's CPU. "
-    "Not verified: a phone's CPU, and other delegates.",
-    "litert": "The file was run by LiteRT with its XNNPACK kernels on this host's CPU. "
-    "Not verified: a phone's CPU, and its GPU and NPU delegates.",
-    "coreml": "The package was run by Apple's Core ML runtime on this Mac. "
-    "Not verified: a phone, whose compute units may round otherwise.",
-}
-"""Words for a run by each engine: what it proves, and what it does not prove."""
+UNKNOWN_ENGINE = "This page does not describe this engine."
+"""Words for an engine that no target's record has."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +64,11 @@ _LOWERING = "Lowering to this target damaged it: quantising alone does not expla
 _LINE = re.compile(
     r"^(?P<metric>\w+)(?P<sign>>=|<=)(?P<bound>\S+)(?P<where>.*), found (?P<value>\S+)(?P<more>.*)$"
 )
+
+
+def engine_words(name: str) -> str:
+    """What a run by the engine of this name proves, and what it does not."""
+    return next((r.words for r in runners() if r.name == name), UNKNOWN_ENGINE)
 
 
 def words_for(metric: str) -> Words:

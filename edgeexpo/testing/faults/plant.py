@@ -7,7 +7,6 @@ The rest of the artefact is unchanged. :func:`plant` damages one layer of a file
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,16 +14,12 @@ from typing import Protocol
 
 import numpy as np
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact
-
-PLANTERS: Mapping[str, str] = {
-    "onnx": "edgeexpo.testing.faults.plant_onnx:OnnxFile",
-    "coreml": "edgeexpo.testing.faults.plant_coreml:CoremlFile",
-    "executorch": "edgeexpo.testing.faults.plant_executorch:ExecutorchFile",
-}
-"""Classes that edit artefacts, by target, as ``module:class``; they are imported on use."""
+from edgeexpo.errors import UsageError
+from edgeexpo.targets import resolve, target_named
 
 
 class Layers(Protocol):
@@ -74,11 +69,17 @@ def open_layers(target: str, path: Path) -> Layers:
     """Open an artefact for planting.
 
     Args:
-        target: One of :data:`edgeexpo.spec.TARGETS` with an entry in :data:`PLANTERS`.
+        target: One of :data:`edgeexpo.targets.TARGETS`.
         path: The artefact; it is not changed.
+
+    Raises:
+        UsageError: Nobody plants faults in this target's artefacts.
     """
-    module, _, name = PLANTERS[target].partition(":")
-    layers: Layers = getattr(importlib.import_module(module), name)(path)
+    editor = target_named(target).fault_editor
+    if editor is None:
+        known = [name for name, record in targets.TARGETS.items() if record.fault_editor]
+        raise UsageError(f"faults are planted in {', '.join(known)} artefacts, not in {target}")
+    layers: Layers = resolve(editor)(path)
     return layers
 
 

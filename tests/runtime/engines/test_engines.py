@@ -15,10 +15,10 @@ from onnx import TensorProto, helper
 
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.runtime import FakeEngine, load
-from edgeexpo.runtime.engines.base import ENGINES, EngineOptions, open_engine
+from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.runtime.engines.executorch import ExecutorchEngine
 from edgeexpo.runtime.tiling import run_tiled
-from edgeexpo.spec import TARGETS, ModelSpec, SizeRange, TensorSpec
+from edgeexpo.spec import ModelSpec, SizeRange, TensorSpec
 from tests.support.tiny_bundle import write_bundle, write_network
 
 SPEC = ModelSpec("mean", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=1)
@@ -28,10 +28,6 @@ TASKS = "/proc/self/task"
 def mean(picture):
     """Return the zero-padded 3x3 mean of a HxWxC picture."""
     return cv2.blur(picture, (3, 3), borderType=cv2.BORDER_CONSTANT)
-
-
-def test_every_target_has_an_engine():
-    assert set(ENGINES) == set(TARGETS)
 
 
 @pytest.mark.parametrize("threads", [None, 1])

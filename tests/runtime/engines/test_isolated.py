@@ -27,6 +27,7 @@ from tests.support.tiny_bundle import write_bundle
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 SPEC = ModelSpec("net", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=1)
+ONNX = "edgeexpo.runtime.engines.onnx:OnnxEngine"
 ONE = {"frames": ("picture",), "front": None, "back": None}
 GOOD = {"y0": np.full((1, 3, 20, 24), 0.25, np.float32)}
 BAD = {"y0": np.full((1, 3, 20, 24), 0.75, np.float32)}
@@ -280,7 +281,7 @@ def test_a_damaged_artefact_and_a_missing_engine_keep_their_errors(bundle, tmp_p
     (bundle / "mean.fp32.onnx").write_bytes(b"no network")
     with pytest.raises(BundleError, match="changed after the export"):
         load(bundle, isolated=True)
-    engine = IsolatedEngine("onnx", SPEC)
+    engine = IsolatedEngine(ONNX, SPEC)
     with pytest.raises(EngineError, match="ONNX Runtime cannot load mean"):
         engine.load(bundle / "mean.fp32.onnx")
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('not here')")
@@ -289,11 +290,11 @@ def test_a_damaged_artefact_and_a_missing_engine_keep_their_errors(bundle, tmp_p
         engine.load(bundle / "mean.fp32.onnx")
 
 
-@pytest.mark.parametrize("target", ["onnx", "nothing but itself"])
+@pytest.mark.parametrize("target", [ONNX, "nothing but itself"])
 def test_the_process_stays_on_the_cpus_asked_for(bundle, target):
     """All its threads stay there with any engine, also after a restart."""
     cpu = max(os.sched_getaffinity(0))
-    opener = OPENER if target == "onnx" else "tests.support.faulty_engines:open_engine"
+    opener = OPENER if target == ONNX else "tests.support.faulty_engines:open_engine"
     engine = IsolatedEngine(target, SPEC, EngineOptions(2, (cpu,)), opener=opener)
     engine.load(bundle / "mean.fp32.onnx")
     for _ in range(2):
@@ -450,7 +451,7 @@ def test_a_process_that_does_not_start_is_an_engine_error(monkeypatch):
 def test_the_engine_in_the_process_is_the_one_of_the_runtime(bundle):
     here = open_engine("onnx", bundle / "mean.fp32.onnx", SPEC, EngineOptions(1))
     process = Worker()
-    name = process.load("onnx", bundle / "mean.fp32.onnx", SPEC, EngineOptions(1), 60)
+    name = process.load(ONNX, bundle / "mean.fp32.onnx", SPEC, EngineOptions(1), 60)
     assert name == here.name
     with pytest.raises(EngineError, match="ONNX Runtime failed"):
         process.run({"y0": np.zeros((1, 4, 20, 24), np.float32)}, 20)

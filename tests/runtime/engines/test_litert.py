@@ -13,6 +13,7 @@ from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.runtime.engines.isolated import IsolatedEngine
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import ModelSpec
+from edgeexpo.targets import target_named
 from tests.support.pictures import smooth_picture
 
 pytestmark = pytest.mark.slow
@@ -60,7 +61,7 @@ def test_a_process_of_its_own_gives_the_same(lowered):
     spec, file, _ = lowered
     given = tensor(smooth_picture(64, 48, 3))
     here = open_engine("litert", file, spec, EngineOptions(1)).run(given)["y_hat"]
-    engine = IsolatedEngine("litert", spec, EngineOptions(1, (0,)))
+    engine = IsolatedEngine(target_named("litert").runner.engine, spec, EngineOptions(1, (0,)))
     engine.load(file)
     assert engine.name == "litert"
     np.testing.assert_array_equal(engine.run(given)["y_hat"], here)

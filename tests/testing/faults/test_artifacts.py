@@ -8,15 +8,15 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.imaging.samples import samples
 from edgeexpo.parity.cases import accepted, program_cases
 from edgeexpo.parity.gates import default_gates
-from edgeexpo.parity.isolation import verification_engine
-from edgeexpo.spec import USUAL_TARGETS
+from edgeexpo.runtime.engines.base import open_for_verification
+from edgeexpo.targets import usual_targets
 from edgeexpo.testing.faults.catalogue import FAULTS
 from edgeexpo.testing.faults.judge import Remembering, judge
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("target", USUAL_TARGETS)
+@pytest.mark.parametrize("target", usual_targets())
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_every_fault_is_caught_and_nothing_else(exported, target, precision):
     bundle = Bundle.open(exported)
@@ -24,7 +24,7 @@ def test_every_fault_is_caught_and_nothing_else(exported, target, precision):
     photographs = samples(1, None, bundle.manifest.recipe.size)[:2]
     found, _ = program_cases(bundle, "cpu", None, photographs, integer=True)
     cases = accepted(artifact, found)
-    engine = verification_engine(target, bundle.file(artifact.file), spec)
+    engine = open_for_verification(target, bundle.file(artifact.file), spec)
     remembering = Remembering(engine)
     gates = default_gates(precision, residual=True)
     assert judge(bundle, artifact, remembering, cases, gates) == ()
