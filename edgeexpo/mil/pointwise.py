@@ -24,7 +24,11 @@ def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> MilOperator:
 
 
 def _binary(function: BinaryFunction) -> MilOperator:
-    """Whole numbers stay whole: sizes are computed with these operators too."""
+    """Return a MIL operator that applies ``function`` to ``x`` and ``y``.
+
+    Two integers give an integer, because programs compute tensor sizes with these operators too.
+    All other arguments are converted to float32.
+    """
 
     def run(a: Arguments) -> torch.Tensor:
         x, y = a["x"], a["y"]
