@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch._export.utils
+from filelock import FileLock
 
 from edgeexpo.spec import TensorSpec
 from tests.support.networks import NETWORK, Residual
@@ -15,6 +17,26 @@ from tests.support.pictures import smooth_picture
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # other tests run on the other cores
+
+
+def _materialise_operators_once() -> None:
+    """Spare torch 2.13 a search through all operators for every namespace at every decomposition.
+
+    The search finds new operators only after a library has registered some.
+    """
+    search = torch._export.utils._materialize_cpp_cia_ops
+    searched: set[int] = set()
+
+    def search_if_registered() -> None:
+        key = torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd")
+        if len(key) not in searched:
+            search()
+            searched.add(len(key))
+
+    torch._export.utils._materialize_cpp_cia_ops = search_if_registered
+
+
+_materialise_operators_once()
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +56,22 @@ def tensors() -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
 def pictures() -> list[dict[str, np.ndarray]]:
     """Return calibration inputs for the residual network."""
     return [{"y0": smooth_picture(64, 80, seed)} for seed in range(3)]
+
+
+@pytest.fixture(scope="session")
+def program(residual, tensors):
+    """The residual network captured at up to 96x96 pixels."""
+    from edgeexpo.program.capture import capture
+
+    return capture(residual, *tensors, (96, 96))
+
+
+@pytest.fixture(scope="session")
+def quantized(program, pictures):
+    """That program quantised to INT8 on the shared pictures."""
+    from edgeexpo.quantization.ptq import quantize_program
+
+    return quantize_program(program, pictures)
 
 
 @pytest.fixture(scope="session")
@@ -57,8 +95,27 @@ def picture_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, residual, tensors, picture_folder):
-    """Export a bundle of the residual network: every target, fp32 and INT8, verified."""
+def exported(shared_folder, residual, tensors, picture_folder):
+    """A bundle of the residual network: every target, fp32 and INT8, verified.
+
+    The workers of one run share the bundle; a test that changes a bundle copies it first.
+    """
+    folder = shared_folder / "exported" / "net"
+    with FileLock(shared_folder / "exported.lock"):
+        if not folder.is_dir():
+            _export(folder, residual, tensors, picture_folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """A folder that all workers of one run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def _export(folder, residual, tensors, picture_folder):
+    """Export the residual network through the pipeline that a named network takes."""
     from edgeexpo.spec import ModelSpec
     from edgeexpo.workflows import export
 
@@ -71,11 +128,9 @@ def exported(tmp_path_factory, residual, tensors, picture_folder):
         halo=3,
         residual="y0",
     )
-    patch = pytest.MonkeyPatch()
     network = export.Network(residual, spec, (96, 96), None)
-    patch.setattr(export, "open_network", lambda *_: network)
-    folder = tmp_path_factory.mktemp("dist") / "net"
-    with patch.context():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "open_network", lambda *_, **__: network)
         export.export_bundle(
             "net",
             targets=("all",),
@@ -84,8 +139,6 @@ def exported(tmp_path_factory, residual, tensors, picture_folder):
             images=picture_folder,
             output=folder,
         )
-    patch.undo()
-    return folder
 
 
 @pytest.fixture(scope="session")

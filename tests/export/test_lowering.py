@@ -18,7 +18,6 @@ from edgeexpo.export.onnx_export import export_onnx
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.program.capture import capture
 from edgeexpo.program.half import half
-from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.spec import TensorSpec
 
 SIZES = [(96, 96), (17, 43)]
@@ -31,9 +30,8 @@ network's correction, which the network halves.
 
 
 @pytest.fixture(scope="module")
-def programs(residual, tensors, pictures):
-    program = capture(residual, *tensors, (96, 96))
-    return {"fp32": program, "fp16": half(program), "int8": quantize_program(program, pictures)}
+def programs(program, quantized):
+    return {"fp32": program, "fp16": half(program), "int8": quantized}
 
 
 def picture(size):

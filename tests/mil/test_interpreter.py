@@ -31,12 +31,11 @@ def picture(height=64, width=64):
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-5), ("fp16", 2e-3), ("int8", 1e-2)])
-def test_the_residual_network(residual, tensors, pictures, precision, bound, tmp_path):
-    program = capture(residual, *tensors, (96, 96))
+def test_the_residual_network(program, quantized, precision, bound, tmp_path):
     lowered = {
         "fp32": lambda: program,
         "fp16": lambda: half(program),
-        "int8": lambda: quantize_program(program, pictures),
+        "int8": lambda: quantized,
     }[precision]()
     engine = interpret(lowered, tmp_path)
     run = lowered.exported.module()

@@ -24,11 +24,6 @@ from edgeexpo.runtime.engines.executorch import ExecutorchEngine
 from edgeexpo.spec import ModelSpec, TensorSpec
 
 
-@pytest.fixture(scope="module")
-def program(residual, tensors):
-    return capture(residual, *tensors, (96, 96))
-
-
 def test_the_tail_is_what_follows_the_last_convolution(program):
     module = program.exported.module()
     tail = exact_tail(module)
@@ -42,19 +37,15 @@ def test_the_tail_is_what_follows_the_last_convolution(program):
     assert is_weighted(border.pop())
 
 
-def test_int8_is_near_the_float_program_and_is_not_it(program, residual, pictures):
-    integer = quantize_program(program, pictures).exported.module()
+def test_int8_is_near_the_float_program_and_is_not_it(quantized, residual, pictures):
+    integer = quantized.exported.module()
     x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
     error = (integer(x) - residual(x)).abs()
     assert 0 < error.max() < 0.02
 
 
-def test_weights_are_per_channel_and_every_convolution_is_quantised(program, pictures):
-    targets = [
-        str(n.target)
-        for n in quantize_program(program, pictures).exported.graph.nodes
-        if n.op != "output"
-    ]
+def test_weights_are_per_channel_and_every_convolution_is_quantised(quantized):
+    targets = [str(n.target) for n in quantized.exported.graph.nodes if n.op != "output"]
     convolutions = sum("conv2d" in t for t in targets)
     assert sum("dequantize_per_channel" in t for t in targets) == convolutions == 3
 

@@ -51,8 +51,7 @@ def judge_of(module, inputs):
 
 
 @pytest.fixture(scope="module")
-def simulated(residual, tensors, pictures):
-    program = capture(residual, *tensors, (96, 96))
+def simulated(program, pictures):
     _, graph = ptq.calibrated(program, pictures)
     simulate(graph)
     return program, graph, ptq.tensors(program, pictures)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from edgeexpo.errors import WeightsError
-from edgeexpo.program.capture import capture
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.simulation import (
     PerPicture,
@@ -24,24 +23,25 @@ from edgeexpo.quantization.simulation import (
 
 
 @pytest.fixture(scope="module")
-def program(residual, tensors):
-    return capture(residual, *tensors, (96, 96))
+def prepared(program, pictures):
+    _, prepared = ptq.calibrated(program, pictures)
+    return prepared
 
 
 @pytest.fixture
-def graph(program, pictures):
-    _, prepared = ptq.calibrated(program, pictures)
-    simulate(prepared)
-    return prepared
+def graph(prepared):
+    graph = copy.deepcopy(prepared)
+    simulate(graph)
+    return graph
 
 
 def first(program, pictures):
     return ptq.tensors(program, pictures)[0]
 
 
-def test_it_shows_what_the_converted_program_shows(program, pictures, graph):
+def test_it_shows_what_the_converted_program_shows(program, quantized, pictures, graph):
     x = first(program, pictures)
-    converted = ptq.quantize_program(program, pictures).exported.module()
+    converted = quantized.exported.module()
     with torch.no_grad():
         assert torch.equal(graph(*x), converted(*x))
 

@@ -12,11 +12,6 @@ from edgeexpo.quantization.variants import RANGES, Calibration, Variant, adapted
 
 
 @pytest.fixture(scope="module")
-def program(residual, tensors):
-    return capture(residual, *tensors, (96, 96))
-
-
-@pytest.fixture(scope="module")
 def calibration(program, pictures):
     return Calibration(program, pictures)
 
