@@ -145,9 +145,11 @@ class _Writer:
         return self._rounded(result, self._grid) if self._grid else result
 
     def plain(self, operator: Any, *arguments: Any) -> Node:
+        """Write a node whose result is not quantised."""
         return self._module.graph.call_function(operator, arguments)
 
     def constant(self, value: Tensor) -> Node:
+        """Write a node that reads ``value`` as a new buffer."""
         name = f"_phase_{len(self._module._buffers)}"
         self._module.register_buffer(name, value)
         return self._module.graph.get_attr(name)

@@ -16,8 +16,9 @@ that belong together through skips, sums or shared weights are scaled together
 
 The migration strength is that of G. Xiao et al., "SmoothQuant", ICML 2023. It says how much of the
 difference between channels moves to the weights that read them. At 0 these weights get equal
-ranges. At 1 the channels get equal ranges. Values above 0.5 are mostly better here: few pixels
-reach the ends of a feature's range, and rounding a feature costs more than rounding a weight.
+ranges. At 1 the channels get equal ranges. Values above 0.5 are mostly better here. The reasons are
+that few pixels reach the ends of a feature's range, and that rounding a feature costs more than
+rounding a weight.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class _Largest(Interpreter):
         self._roots = {n: follower.roots(n) for n in module.graph.nodes if not _hidden(n)}
 
     def run_node(self, n: Node) -> Any:
+        """Return the node's result, after noting the largest magnitude of its channels."""
         result = super().run_node(n)
         if roots := self._roots.get(n):
             axes = [axis for axis in range(result.dim()) if axis != 1]

@@ -136,8 +136,10 @@ class _Watched(Interpreter):
     """An interpreter that names the first node whose result is not finite."""
 
     wrong: str | None = None
+    """Name of that node's layer and of the node, or ``None`` if all results were finite."""
 
     def run_node(self, n: Node) -> Any:
+        """Return the node's result, after a check that it is finite."""
         result = super().run_node(n)
         finite = not isinstance(result, torch.Tensor) or bool(torch.isfinite(result).all())
         if self.wrong is None and not finite:

@@ -86,6 +86,7 @@ class _Partly(Interpreter):
         self._off = {node for _, node in observers(simulated) if _rounds(node) not in rounded}
 
     def run_node(self, n: Node) -> Any:
+        """Return the node's result. A rounding that is off returns its input unchanged."""
         if n in self._off:
             return self.env[n.all_input_nodes[0]]
         return super().run_node(n)

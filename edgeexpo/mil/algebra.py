@@ -145,3 +145,4 @@ ALGEBRA: dict[str, MilOperator] = {
     "argsort": _argsort,
     "cumsum": _cumsum,
 }
+"""Operators of this module by MIL operator type."""

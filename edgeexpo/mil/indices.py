@@ -104,3 +104,4 @@ INDICES: dict[str, MilOperator] = {
     "scatter_nd": _scatter_nd,
     "scatter_along_axis": _scatter_along_axis,
 }
+"""Operators of this module by MIL operator type."""

@@ -30,6 +30,7 @@ INTEGERS: dict[str, MilOperator] = {
     "quantize": lambda a: _quantize(a, own=False),
     "dequantize": lambda a: _dequantize(a, own=False),
 }
+"""Operators of this module by MIL operator type."""
 
 INTEGERS_IN_PLACE: dict[str, MilOperator] = {
     "quantize": lambda a: _quantize(a, own=True),

@@ -37,6 +37,7 @@ OPERATORS: dict[str, MilOperator] = {
     **INTEGERS,
     **WEIGHT_OPERATORS,
 }
+"""All MIL operators that the interpreter knows, by operator type."""
 
 IN_PLACE: dict[str, MilOperator] = {
     "relu": lambda a: real_tensor(a["x"]).relu_(),

@@ -17,6 +17,7 @@ from edgeexpo.mil.values import (
 )
 
 BinaryFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""An elementwise function of two tensors, which are broadcast."""
 
 
 def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> MilOperator:
@@ -88,6 +89,7 @@ GELU: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "TANH_APPROXIMATION": lambda x: F.gelu(x, approximate="tanh"),
     "SIGMOID_APPROXIMATION": lambda x: x * torch.sigmoid(1.702 * x),
 }
+"""Forms of GELU by MIL's ``mode``."""
 
 _CASTS = {
     "fp16": torch.float32,
@@ -187,3 +189,4 @@ POINTWISE: dict[str, MilOperator] = {
     "fill": _fill,
     "fill_like": _fill_like,
 }
+"""Operators of this module by MIL operator type."""

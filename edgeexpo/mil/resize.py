@@ -41,6 +41,7 @@ SAMPLING: dict[str, SampleGrid] = {
     "UNALIGN_CORNERS": _half_pixel,
     "DEFAULT": _corner,
 }
+"""Sampling grids by MIL's ``sampling_mode``."""
 
 
 def bilinear(x: torch.Tensor, size: tuple[int, int], grid: SampleGrid) -> torch.Tensor:
@@ -147,3 +148,4 @@ RESIZES: dict[str, MilOperator] = {
     "resize": _resize,
     "resample": _resample,
 }
+"""Operators of this module by MIL operator type."""

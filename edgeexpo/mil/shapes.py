@@ -209,3 +209,4 @@ SHAPES: dict[str, MilOperator] = {
     "one_hot": _one_hot,
     "range_1d": _range,
 }
+"""Operators of this module by MIL operator type."""

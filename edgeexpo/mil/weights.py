@@ -104,3 +104,4 @@ WEIGHT_OPERATORS: dict[str, MilOperator] = {
     "constexpr_sparse_blockwise_shift_scale": _sparse_blockwise,
     "constexpr_cast": lambda a: real_tensor(a["source_val"]),
 }
+"""Operators of this module by MIL operator type."""

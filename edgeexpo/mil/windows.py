@@ -116,3 +116,4 @@ WINDOWS: dict[str, MilOperator] = {
     "avg_pool": lambda a: _pool(a, average=True),
     "l2_pool": _l2_pool,
 }
+"""Operators of this module by MIL operator type."""
