@@ -5,7 +5,6 @@ The memory has no name and no file: it is gone when both processes are, however 
 
 from __future__ import annotations
 
-import fcntl
 import math
 import mmap
 import os
@@ -102,6 +101,8 @@ def _padded(count: int) -> int:
 def _anonymous() -> int:
     """A descriptor of memory; where the system allows, nobody can take it away from a reader."""
     if hasattr(os, "memfd_create"):
+        import fcntl  # Windows has no such module
+
         descriptor = os.memfd_create("edgeexpo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         return descriptor

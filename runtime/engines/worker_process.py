@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import json
 import os
@@ -75,6 +74,8 @@ class _Server:
 
 def _end_with(lifeline: int) -> None:
     """Have this process end when the other end of a pipe is closed, whatever it is doing then."""
+    import fcntl  # Windows has no such module
+
     if hasattr(fcntl, "F_SETSIG"):  # Linux: the kernel does it, even where no thread could run
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
