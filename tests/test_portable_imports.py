@@ -41,9 +41,14 @@ def unix_needs(node: ast.AST) -> Iterator[str]:
         yield from unix_needs(child)
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.relative_to(ROOT).as_posix())
-def test_a_module_asks_for_nothing_that_windows_lacks(file: Path) -> None:
-    assert list(unix_needs(ast.parse(file.read_text("utf-8")))) == []
+def test_no_module_asks_for_what_windows_lacks() -> None:
+    assert len(SOURCES) > 150
+    found = {
+        file.relative_to(ROOT).as_posix(): needs
+        for file in SOURCES
+        if (needs := list(unix_needs(ast.parse(file.read_text("utf-8")))))
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize(
