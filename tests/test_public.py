@@ -56,3 +56,13 @@ def test_the_device_side_imports_no_framework(module: str) -> None:
     check = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_runtime_loads_neither_faults_nor_training() -> None:
+    check = (
+        "import sys, edgeexpo.runtime.session, edgeexpo.runtime.engines.isolated\n"
+        "print([m for m in sys.modules if m.startswith(('edgeexpo.testing', 'edgeexpo.training', "
+        "'edgeexpo.models', 'edgeexpo.parity'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -7,14 +7,13 @@ children then take turns, one run each a round, so that a slow minute of the mac
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_selection, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.workflows.host import host
+from edgeexpo.workflows.host import host, load_average
 from edgeexpo.workflows.latency import _contenders, measure_latency, rows
 
 
@@ -41,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     machine = host()
     threads = args.threads or machine["cores"]
     contenders = [c for path in args.bundle for c in _contenders(Bundle.open(path), args, threads)]
-    machine["load"] = round(os.getloadavg()[0], 2)
+    machine["load"] = load_average()
     measure_latency([c for c in contenders if c.note is None], args.runs)
     document = {"host": machine, "runs": args.runs, "rows": rows(contenders)}
     emit(args, document, _text(document))
@@ -71,7 +70,7 @@ def _text(document: dict[str, Any]) -> str:
     notes = [
         f"{row['file'] or 'torch eager'}: {row['note']}" for row in document["rows"] if row["note"]
     ]
-    busy = machine["load"] > 0.5 * machine["cores"]
+    busy = (machine["load"] or 0) > 0.5 * machine["cores"]
     if busy:
         notes.append(f"the machine was busy when this began (load {machine['load']})")
     head = f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}"

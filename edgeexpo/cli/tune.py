@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GateError: No candidate respects the bounds; no recipe was written.
     """
-    from edgeexpo.workflows.host import host
+    from edgeexpo.workflows.host import host, load_average
 
     try:
         from edgeexpo.parity.gates import parse_gate
@@ -124,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or machine["cores"]
     found = tune(plan, args.cache, timer(threads, args.runs), f"{machine['cpu']}, {threads}")
     document = _document(plan, found, threads, machine["cpu"])
-    document["busy"] = os.getloadavg()[0] > threads + 0.5 * machine["cores"]
+    document["busy"] = (load_average() or 0) > threads + 0.5 * machine["cores"]
     if args.plot is not None:
         draw_front(args.plot, f"{plan.model}, {plan.target}, {document['at']}", document["rows"])
     if found.winner is None:

@@ -215,7 +215,7 @@ class _Child:
             self.process.stdin.write(line)
             self.process.stdin.flush()
             text = self.process.stdout.readline()
-        except BrokenPipeError:
+        except OSError:  # a broken pipe; Windows calls it an invalid argument
             text = ""
         if not text:
             code = self.process.wait()
