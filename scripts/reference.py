@@ -409,7 +409,9 @@ def networks() -> str:
             )
         )
     head = ("name", "does", "frames", "parameters", f"GMACs at {side}", "weights", "trained on")
-    aliases = table(("short name", "stands for"), [(f"`{a}`", f"`{b}`") for a, b in ALIASES.items()])
+    aliases = table(
+        ("short name", "stands for"), [(f"`{a}`", f"`{b}`") for a, b in ALIASES.items()]
+    )
     return _page(
         "Networks",
         "`edgeexpo models` prints this table. Networks without weights can be trained with "
@@ -435,8 +437,7 @@ def stale_pages() -> list[str]:
     return [
         name
         for name, text in PAGES.items()
-        if not (PAGES_FOLDER / name).is_file()
-        or (PAGES_FOLDER / name).read_text("utf-8") != text()
+        if not (PAGES_FOLDER / name).is_file() or (PAGES_FOLDER / name).read_text("utf-8") != text()
     ]
 
 

@@ -28,19 +28,27 @@ MEANINGS: Mapping[str, Mapping[float, str]] = {
 
 @dataclass(frozen=True)
 class ArtifactParity:
-    """How one artefact compares with the reference; false when it did not pass.
+    """The comparison of one artefact with the reference; false unless it is verified.
 
     Attributes:
-        failed_gates: A line for every gate that does not hold; the first names the fault best.
+        file: The artefact's path relative to the bundle.
+        target: The artefact's target.
+        precision: The artefact's precision.
+        status: ``verified``, ``unverified`` or ``failed``.
+        verified_by: Name of the engine that ran the artefact.
+        error: The reason for a failure or a missing verification.
+        failed_gates: A line for every gate that does not hold; the first line names the fault best.
         worst: Worst value over photographs of every metric of
             :data:`edgeexpo.parity.metrics.pictures.ALL`; ``X_quantized`` is ``X`` against the
             quantised program.
-        worst_probe: The same over probes.
-        total: ``correction_snr`` over all photographs together, for residual networks.
+        worst_probe: Worst value over probes of the same metrics.
+        total: Values over all photographs together: ``correction_snr`` for residual networks, and
+            means for INT8.
         per_input: One row of metrics per picture.
         psnr_picture: PSNR in dB of the final pictures (front stage, network, back stage) for the
             first photograph.
-        outputs: The artefact's output per picture, for reports; not part of the record.
+        outputs: The artefact's output per picture, HxWxC float32, for reports; not part of the
+            record.
     """
 
     file: str
@@ -63,7 +71,16 @@ class ArtifactParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The verdict over a bundle; false in a boolean context when an artefact failed."""
+    """The verdict over a bundle; false in a boolean context when an artefact failed.
+
+    Attributes:
+        model: Name of the network.
+        reference: Where the float program ran.
+        artifacts: The verdict of each artefact.
+        noise_floor: Worst PSNR in dB between the quantised and the float program, in torch.
+        agreement: How far the artefacts of one precision lie from each other.
+        cases: The pictures that were judged; not part of the record.
+    """
 
     model: str
     reference: Device

@@ -72,6 +72,11 @@ def test_the_generated_reference_is_what_the_code_says(name: str) -> None:
     assert written == reference.PAGES[name](), "run: python scripts/reference.py"
 
 
+def test_every_key_of_the_bundle_has_a_meaning() -> None:
+    lines = (reference.PAGES_FOLDER / "bundle.md").read_text("utf-8").splitlines()
+    assert [line for line in lines if line.endswith("|  |")] == []
+
+
 def test_no_sentence_of_readme_guides_and_references_is_too_long() -> None:
     assert sentences.too_long(sentences.pages()) == []
 
