@@ -75,25 +75,25 @@ class Session:
         """Run the model on one set of frames.
 
         Args:
-            frames: Display-encoded, all of one size and kind, in the order of ``spec.frames``
-                (darkest first), in the session's format (:class:`edgeexpo.runtime.FrameFormat`): by
-                default HxWx3 RGB, uint8, uint16, or float16/float32 in [0,1].
+            frames: Display-encoded, all of one size and dtype, in the order of ``spec.frames``
+                (darkest first), in the session's format (:class:`edgeexpo.runtime.FrameFormat`). By
+                default that is HxWx3 RGB: uint8, uint16, or float16 and float32 in [0,1].
             ev: log2 of the exposure ratio of the last and the first frame; ``None`` if unknown.
             fuse: False gives the network's output without the back stage.
-            strength: How much of the correction is applied, 0 to 1: of what a residual network
-                adds, or of the way from the frame to a correcting network's picture.
-            named: Frames by name instead.
+            strength: Share of the correction that is applied, 0 to 1. It scales the addition of a
+                residual network, or blends the frame with the picture of a correcting network.
+            named: Frames by name, instead of ``frames``.
 
         Returns:
-            A picture in the session's output format, of the frames' size and bit depth. What is no
-            sRGB picture (radiance, or ``fuse=False``
-            for a network that gives Y or Lab) comes as the network's HxWxC float32; with
-            ``fuse=False`` the size is the network's own too, where
-            :func:`edgeexpo.runtime.network_size.network_size` scaled the frames down.
+            A picture in the session's output format, of the frames' size and bit depth. A result
+            that is not an sRGB picture (radiance, or ``fuse=False`` for a network that gives Y or
+            Lab) comes as the network's HxWxC float32. With ``fuse=False`` the size is the network's
+            own, too, where :func:`edgeexpo.runtime.network_size.network_size` scaled the frames
+            down.
 
         Raises:
-            UsageError: The number or the names of the frames are wrong, or ``strength`` is not
-                1 and the network corrects nothing.
+            UsageError: The number or the names of the frames are wrong, ``ev`` is invalid, or
+                ``strength`` is not 1 and the network corrects nothing.
             PictureError: A frame cannot be used, or is larger than the artefact and the network
                 looks at the whole picture.
             EngineError: The session is closed, or the engine failed.
@@ -214,25 +214,27 @@ def load(
         precision: ``int8``, ``fp16`` or ``fp32``; by default the first of them in the bundle.
         threads: Threads for one run; ``None`` leaves the choice to the engine.
         options: Threads, CPUs and memory of the engine, instead of ``threads``.
-        memory_mb: MiB that frames and stages may take beyond the engine's memory and the frames
-            that you hold, whatever their size: pictures are then computed window by window, and
-            what is larger waits in a temporary file. ``None`` takes pictures whole.
-        isolated: Run the engine in a process of its own, which is started again, and what it was
-            doing tried once more, when it dies or hangs.
+        memory_mb: MiB that frames and stages may take for pictures of any size. The engine's memory
+            and your own frames are not counted. Pictures are then computed window by window, and
+            large intermediate pictures lie in a temporary file. ``None`` takes pictures whole.
+        isolated: Run the engine in its own process. When the process dies or hangs, it is started
+            again and its run is tried once more.
         timeout_s: Seconds that one run of an isolated engine (of one tile) may take; 10 by default.
-        engine: An engine of your own (a fake one in an app's tests); it is loaded here.
-        frames: How frames are to be read; by default as the bundle's manifest says, which is HxWx3
-            RGB unless the export was told otherwise.
-        output: How pictures are to be written; as ``frames`` by default, else as the manifest says.
-        observe: Is told durations and counts (:mod:`edgeexpo.runtime.observation`).
+        engine: Your own engine, for example a fake one in an app's tests; it is loaded here.
+        frames: Format in which frames are read. The default is the manifest's format: HxWx3 RGB
+            unless the export was told otherwise.
+        output: Format in which pictures are written. The default is ``frames`` if given, else the
+            manifest's format.
+        observe: Observer of durations and counts (:mod:`edgeexpo.runtime.observation`).
 
     Raises:
-        BundleError: No bundle, no such artefact, or a file that differs from its digest.
-        UsageError: ``memory_mb`` is too small for anything, a transfer does not go with the model,
-            ``timeout_s`` is no time or has nothing to limit, an ``engine`` of your own is to be
-            isolated or to follow ``options``, or they come with ``threads`` besides.
+        BundleError: The folder is not a bundle, the artefact is missing, or a file differs from its
+            digest.
+        UsageError: ``memory_mb`` is too small, or a transfer does not go with the model.
+            ``timeout_s`` is invalid or comes without ``isolated``. Your own ``engine`` comes with
+            ``isolated`` or ``options``. Both ``options`` and ``threads`` are given.
         MissingDependencyError: The engine is not installed or does not run on this host.
-        EngineError: The engine refuses the artefact, or cannot do what ``options`` ask for.
+        EngineError: The engine refuses the artefact, or does not support ``options``.
     """
     if (isolated and engine is not None) or (timeout_s is not None and not isolated):
         raise UsageError("timeout_s needs isolated=True, and that an engine of the runtime's own")
