@@ -293,8 +293,9 @@ def _signature(thing: Any, name: str) -> str:
         return ""
     arguments = [_argument(p) for p in found.parameters.values() if p.name != "self"]
     arguments = _with_markers(found, arguments)
-    returns = "" if found.return_annotation is found.empty else f" -> {found.return_annotation}"
-    line = f"{name}({', '.join(arguments)}){'' if inspect.isclass(thing) else returns}"
+    untold = inspect.isclass(thing) or found.return_annotation is found.empty
+    returns = "" if untold else f" -> {found.return_annotation}"
+    line = f"{name}({', '.join(arguments)}){returns}"
     if len(line) > 88:
         line = f"{name}(\n    " + ",\n    ".join(arguments) + f",\n){returns}"
     return f"```python\n{line}\n```"
