@@ -3,7 +3,7 @@
     python benchmarks/before_after.py BUNDLE docs/before-after.jpg --data MAPS [--map sunset]
 
 The radiance map is photographed by the simulated camera of the trainings, at -EV/2 and +EV/2. Both
-frames stand above the fused picture. The maps that weights were never trained on are the default.
+frames stand above the fused picture. The default map is one that no weights were trained on.
 """
 
 from __future__ import annotations
@@ -69,11 +69,14 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of radiance maps")
     parser.add_argument("--map", default="sunset", help="name of the map, without its suffix")
-    parser.add_argument("--rows", type=float, nargs=2, default=(0.22, 0.66))
+    parser.add_argument(
+        "--rows", type=float, nargs=2, default=(0.22, 0.66), help="shares of the height"
+    )
     parser.add_argument("--turn", type=float, default=0.0)
     parser.add_argument("--ev", type=float, default=4.0)
     given = parser.parse_args()
-    radiance = panorama(read_radiance(given.data / f"{given.map}.hdr"), *given.rows, given.turn)
+    first, last = given.rows
+    radiance = panorama(read_radiance(given.data / f"{given.map}.hdr"), first, last, given.turn)
     rng = np.random.default_rng(0)
     camera = Camera.random(rng)
     under = camera.shoot(radiance, -given.ev / 2, rng)

@@ -302,8 +302,8 @@ def _signature(thing: Any, name: str) -> str:
 
 
 def _argument(parameter: inspect.Parameter) -> str:
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-    text = stars.get(parameter.kind, "") + parameter.name
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
+    text: str = stars.get(parameter.kind.name, "") + parameter.name
     annotated = parameter.annotation is not parameter.empty
     if annotated:
         text += f": {parameter.annotation}"
