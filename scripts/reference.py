@@ -308,7 +308,8 @@ def _argument(parameter: inspect.Parameter) -> str:
     if annotated:
         text += f": {parameter.annotation}"
     if parameter.default is not parameter.empty:
-        text += f"{' = ' if annotated else '='}{parameter.default!r}"
+        default = getattr(parameter.default, "__name__", repr(parameter.default))
+        text += f"{' = ' if annotated else '='}{default}"
     return text
 
 
