@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="A,B,C",
         help="ptq: ways to calibrate, of which the best is kept, as plain,bias,minmax+adaround "
-        "(parts: plain balanced unequalized mse minmax percentile headroom adaround bias nncf); "
-        "qat: the one that training starts from (plain)",
+        "(parts: plain balanced unequalized mse minmax percentile headroom adaround bias nncf). "
+        "For qat: the one that training starts from (plain)",
     )
     parser.add_argument("--data", type=Path, help="qat: radiance maps and photographs, as train's")
     parser.add_argument("--weights", type=Path, help="float weights; else the shipped")

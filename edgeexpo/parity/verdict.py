@@ -71,7 +71,16 @@ class ArtifactParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The verdict over a bundle; false in a boolean context when an artefact failed."""
+    """The verdict over a bundle; false in a boolean context when an artefact failed.
+
+    Attributes:
+        model: Name of the network.
+        reference: Where the float program ran.
+        artifacts: The verdict of each artefact.
+        noise_floor: Worst PSNR in dB between the quantised and the float program, in torch.
+        agreement: How far the artefacts of one precision lie from each other.
+        cases: The pictures that were judged; not part of the record.
+    """
 
     model: str
     reference: Device
