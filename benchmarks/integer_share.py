@@ -32,8 +32,9 @@ from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program, separate
 from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.spec import SUFFIXES, TARGETS, USUAL_TARGETS
-from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.networks import Network, open_network
 
 RUNS = 5

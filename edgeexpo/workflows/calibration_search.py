@@ -13,7 +13,6 @@ from torch.fx import GraphModule
 
 from edgeexpo.errors import ExportError
 from edgeexpo.imaging.samples import Sample
-from edgeexpo.parity.cases import seen
 from edgeexpo.parity.metrics.pictures import delta_e_p99, psnr
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import note, status
@@ -26,7 +25,8 @@ from edgeexpo.quantization.variants import (
     adapted,
     parse_variant,
 )
-from edgeexpo.workflows.calibration_pictures import network_inputs
+from edgeexpo.runtime.network_pictures import network_inputs
+from edgeexpo.workflows.network_tensors import displayed_output
 from edgeexpo.workflows.networks import Network
 
 
@@ -96,7 +96,7 @@ class PictureJudge:
         return Score(min(decibels), sum(decibels) / len(decibels), max(colours, default=None))
 
     def _seen(self, output: Tensor) -> np.ndarray:
-        return seen(self._spec, output[0].permute(1, 2, 0).float().contiguous().numpy())
+        return displayed_output(self._spec, output)
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,10 @@ from edgeexpo.quantization.headroom import widen
 from edgeexpo.quantization.ptq import tensors
 from edgeexpo.quantization.simulation import PerPicture
 from edgeexpo.quantization.variants import Calibration, Variant, parse_variant
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.training.recipes import TrainingRecipe, recipe
 from edgeexpo.training.run import Settings, imitate
-from edgeexpo.workflows.calibration_pictures import (
-    calibration_samples,
-    network_inputs,
-    picture_size,
-)
+from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
 from edgeexpo.workflows.calibration_search import Comparison, PictureJudge, compare
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import check_file

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from edgeexpo.errors import ExportError
 from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.imaging.samples import samples
-from edgeexpo.parity.cases import seen
 from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import status, track
@@ -30,12 +29,10 @@ from edgeexpo.quantization.sensitivity import (
     quantized_operators,
 )
 from edgeexpo.quantization.simulation import simulate
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.spec import ModelSpec
-from edgeexpo.workflows.calibration_pictures import (
-    calibration_samples,
-    network_inputs,
-    picture_size,
-)
+from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
+from edgeexpo.workflows.network_tensors import displayed_output
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.workflows.pruned_networks import examples
 
@@ -157,14 +154,10 @@ def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Mo
 
 def _judge(spec: ModelSpec, module: nn.Module, pictures: Sequence[_Inputs]) -> ScoreFunction:
     with torch.no_grad():
-        expected = [_picture(spec, module(*inputs)) for inputs in pictures]
+        expected = [displayed_output(spec, module(*inputs)) for inputs in pictures]
 
     def judge(index: int, output: Tensor) -> float:
-        candidate = _picture(spec, output)
+        candidate = displayed_output(spec, output)
         return psnr(expected[index], candidate) if np.isfinite(candidate).all() else -BEST_PSNR
 
     return judge
-
-
-def _picture(spec: ModelSpec, output: Tensor) -> np.ndarray:
-    return seen(spec, output[0].permute(1, 2, 0).float().contiguous().numpy())

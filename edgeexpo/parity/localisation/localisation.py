@@ -29,7 +29,7 @@ from edgeexpo.parity.localisation.trace_program import run_program
 from edgeexpo.parity.reference import load_program
 from edgeexpo.progress import track
 from edgeexpo.runtime.engines.base import Arrays
-from edgeexpo.runtime.stages import front
+from edgeexpo.runtime.network_pictures import network_inputs, planar
 from edgeexpo.spec import ModelSpec, SizeRange
 
 LOCALISATION_SIDE = 128
@@ -197,16 +197,9 @@ def tracer_of(artifact: Artifact, spec: ModelSpec) -> Tracer:
 
 
 def _inputs(spec: ModelSpec, samples: Sequence[Sample]) -> list[tuple[str, Arrays]]:
-    return [
-        (
-            sample.name,
-            {
-                name: np.ascontiguousarray(value.transpose(2, 0, 1)[None], np.float32)
-                for name, value in front(spec, sample.frames, sample.ev).items()
-            },
-        )
-        for sample in samples[:PICTURES]
-    ]
+    shown = samples[:PICTURES]
+    inputs = network_inputs(spec, shown)
+    return [(sample.name, planar(own)) for sample, own in zip(shown, inputs, strict=True)]
 
 
 def _values(
