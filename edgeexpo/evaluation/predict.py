@@ -157,7 +157,11 @@ def float_session(name: str, weights: Path | None) -> Session:
         )
     module = entry.build()
     load_checkpoint(module, file, entry.name)
-    spec = entry.spec
+    return torch_session(module, entry.spec)
+
+
+def torch_session(module: torch.nn.Module, spec: ModelSpec) -> Session:
+    """Open a session on a float network in torch, with its stages."""
     multiple = spec.multiple
     side = (WHOLE if spec.halo is None else TILE) // multiple * multiple
     smallest = -(-SMALLEST_PICTURE // multiple) * multiple

@@ -30,6 +30,7 @@ from edgeexpo.parity.reference import load_program
 from edgeexpo.progress import track
 from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.runtime.network_pictures import network_inputs, planar
+from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import ModelSpec, SizeRange
 
 LOCALISATION_SIDE = 128
@@ -52,6 +53,7 @@ class Localisation:
         size: Its height and width in pixels.
         coverage: Share of the artefact's values that were aligned with the program.
         layers: In the order of the program.
+        files: Pictures of errors that were written.
     """
 
     file: str
@@ -63,6 +65,7 @@ class Localisation:
     size: tuple[int, int]
     coverage: float
     layers: tuple[JudgedLayer, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def first(self) -> JudgedLayer | None:
@@ -71,6 +74,21 @@ class Localisation:
 
     def __bool__(self) -> bool:
         return self.first is None
+
+    def __repr__(self) -> str:
+        first = self.first
+        fault = "no layer leaves its share"
+        if first is not None:
+            where = f" ({first.source})" if first.source else ""
+            fault = f"first fault at {first.node}{where}: {first.fault}"
+        return short_repr(
+            f"Localisation of {self.file} in {self.engine}",
+            [
+                fault,
+                f"{len(self.layers)} layers compared on {self.picture}, "
+                f"{self.coverage:.0%} of the artefact's values",
+            ],
+        )
 
 
 def localise(
