@@ -44,6 +44,16 @@ def input_shapes(inputs: Inputs) -> list[tuple[str | None, Shape]]:
     return [parse_input(f"{name}={'x'.join(map(str, shape))}") for name, shape in inputs.items()]
 
 
+def input_texts(inputs: Inputs) -> tuple[str, ...]:
+    """Write the inputs that a user gives as texts of the form ``NAME=1x3xHxW``.
+
+    Raises:
+        UsageError: A shape is no batch of one picture.
+    """
+    named = [(f"{name}=" if name else "", shape) for name, shape in input_shapes(inputs)]
+    return tuple(f"{name}{'x'.join(map(str, shape))}" for name, shape in named)
+
+
 def parse_input(text: str) -> tuple[str | None, Shape]:
     """``NAME=1x3x512x512`` or ``1x3x512x512`` as (name, NCHW shape).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ class Comparison:
 
     rows: tuple[VariantScore, ...]
     best: VariantScore
-    graph: GraphModule
+    graph: GraphModule = field(repr=False)
     pictures: tuple[str, ...]
 
     def margin(self, variant: str | None = None) -> float | None:
@@ -169,7 +169,7 @@ class _Search:
             with status(f"Calibrating {variant.name}"):
                 row, graph = self._tried(variant)
             self.rows.append(row)
-            note(_told(row))
+            note(told(row))
             if row.score is not None and (self.best is None or _total(row) > _total(self.best)):
                 self.best, self.graph = row, graph
         if self.best is None:
@@ -190,7 +190,8 @@ def _total(row: VariantScore) -> float:
     return row.score.total
 
 
-def _told(row: VariantScore) -> str:
+def told(row: VariantScore) -> str:
+    """Say a variant's result in one line."""
     if row.score is None:
         return f"{row.variant}: skipped, {row.skipped}"
     score = row.score

@@ -16,7 +16,6 @@ from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
-from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.capture import Program, capture
 from edgeexpo.progress import note
@@ -164,7 +163,7 @@ def _foreign(
     shapes = foreign.input_shapes(inputs)
     module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
     if weights is not None:
-        load_weights(module, read_weights(weights), str(weights))
+        load_checkpoint(module, weights)
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
     spec, side = foreign.describe_module(module, stem, shapes)
     network = Network(module, spec, side, weights, int8=int8)

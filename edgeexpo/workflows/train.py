@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgeexpo.errors import UsageError
 from edgeexpo.progress import note
@@ -13,6 +12,7 @@ from edgeexpo.short_repr import short_repr
 from edgeexpo.training import recipes
 from edgeexpo.training.run import Settings, run
 from edgeexpo.workflows.arguments import AnyPath, optional_path
+from edgeexpo.workflows.imitation import given
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,3 @@ def train(
         training.seconds,
         training.validated[-1][1],
     )
-
-
-def given(**changes: Any) -> dict[str, Any]:
-    """Fields of a recipe that a user replaces: those that are not ``None``."""
-    return {name: value for name, value in changes.items() if value is not None}

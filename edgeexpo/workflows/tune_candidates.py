@@ -29,7 +29,7 @@ from edgeexpo.spec import ModelSpec, from_json, to_json
 from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.export import tool_versions
 from edgeexpo.workflows.network_tensors import displayed_output, sample_tensors
-from edgeexpo.workflows.networks import Network
+from edgeexpo.workflows.networks import Network, state_digest
 from edgeexpo.workflows.sensitivity import measure_layers as measure_layers
 from edgeexpo.writing import write_file, writing
 
@@ -88,7 +88,7 @@ class WeightSet:
     Args:
         label: What a person calls it.
         network: With its weights.
-        prune: As ``export --prune``.
+        prune: As for :func:`edgeexpo.export_bundle`.
     """
 
     def __init__(self, label: str, network: Network, prune: float | None = None) -> None:
@@ -104,11 +104,7 @@ class WeightSet:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the names and values of all weights."""
-        found = hashlib.sha256()
-        for name, value in sorted(self.network.module.state_dict().items()):
-            found.update(f"{name} {tuple(value.shape)}\n".encode())
-            found.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+        return state_digest(self.network.module)
 
 
 @dataclass(frozen=True)

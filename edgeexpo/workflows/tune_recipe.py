@@ -31,7 +31,7 @@ class TunedRecipe:
         size: (height, width) in pixels at which latency was measured.
         weights: Checkpoint; ``None`` for the shipped one.
         weights_sha256: Digest of the checkpoint that was used; ``None`` for a module without one.
-        prune: As ``export --prune``; ``None`` when the weights are used as they are.
+        prune: As for :func:`edgeexpo.export_bundle`; ``None`` when the weights are used as they are.
         keep_float: Operators that stay in float; ``None`` for the INT8 weights that ship.
         calibration: Folder that the ranges were taken from; ``None``: the embedded photographs.
         inputs: ``NAME=1x3xHxW`` of every input of a foreign module.

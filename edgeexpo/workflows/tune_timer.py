@@ -1,0 +1,36 @@
+"""Latency of candidates, as the verb bench measures that of artefacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Artifact, Manifest
+from edgeexpo.spec import ExportRecipe, ModelSpec
+from edgeexpo.workflows.latency import Contender, check_bench_size, measure_latency, rows
+from edgeexpo.workflows.tune_candidates import Timer, Timing
+
+
+def timer(threads: int, runs: int) -> Timer:
+    """Give a function that times artefacts in child processes that take turns.
+
+    Args:
+        threads: Threads of each engine.
+        runs: Timed runs each.
+    """
+
+    def time(
+        spec: ModelSpec, files: Sequence[tuple[Artifact, Path]], picture: tuple[int, int]
+    ) -> list[Timing]:
+        contenders = []
+        for artifact, path in files:
+            recipe = ExportRecipe(spec.name, (artifact.target,), ("int8",), picture, "", (), {})
+            bundle = Bundle(path.parent, Manifest(spec, recipe, (artifact,), {}, {}))
+            side = spec.fixed_size or picture
+            check_bench_size(artifact, side)
+            contenders.append(Contender(bundle, artifact, path, side, threads))
+        measure_latency(contenders, runs)
+        return [Timing(row["ms_p50"], row["ms_p90"]) for row in rows(contenders)]
+
+    return time
