@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -50,14 +50,14 @@ class Pruned:
         kept: Narrowed parameter or buffer -> for each axis the positions kept, in order.
     """
 
-    module: nn.Module
+    module: nn.Module = field(repr=False)
     macs_before: int
     macs_after: int
     parameters_before: int
     parameters_after: int
     widths: Mapping[str, tuple[int, int]]
     whole: Mapping[str, str]
-    kept: Kept
+    kept: Kept = field(repr=False)
 
     @property
     def ratio(self) -> float:

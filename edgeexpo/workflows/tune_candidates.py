@@ -103,8 +103,12 @@ class WeightSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the names and values of all weights."""
-        return state_digest(self.network.module)
+        """SHA-256 over the names and values of all weights, and the operators outside the zoo."""
+        state = state_digest(self.network.module)
+        if self.network.preset is not None:
+            return state
+        operators = str(self.program.exported.graph)
+        return hashlib.sha256(f"{state}\n{operators}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
