@@ -41,7 +41,7 @@ def check_converters(targets: Iterable[str]) -> None:
         module, extra = CONVERTERS[target]
         if importlib.util.find_spec(module) is None:
             raise MissingDependencyError(
-                f"--target {target} needs {module}, which is not installed; "
+                f"`target={target!r}` needs {module}, which is not installed; "
                 f"pip install 'edgeexpo[{extra}]'"
             )
 

@@ -110,7 +110,7 @@ def convert_program(program: Program, prepared: GraphModule) -> Program:
         module = convert_pt2e(prepared)
     if not is_quantized(module):
         raise ExportError(
-            "the network has no operator that can run in INT8; export it with --precision fp32"
+            "the network has no operator that can run in INT8; export it with `precision='fp32'`"
         )
     _give_scalars_an_axis(module)
     return recapture(program, module, "int8")

@@ -44,7 +44,9 @@ class Bundle:
         """
         folder = Path(path)
         if not folder.exists():
-            raise BundleError(f"no bundle at {folder}; make one with: edgeexpo export -o {folder}")
+            raise BundleError(
+                f"no bundle at {folder}; make one with: edgeexpo export, `output='{folder}'`"
+            )
         if not (folder / MANIFEST).is_file():
             raise BundleError(
                 f"{folder} is not a bundle: it has no {MANIFEST}; "

@@ -121,7 +121,7 @@ def candidates(
     with ExitStack() as stack:
         if (Path(model) / MANIFEST).is_file():
             if weights is not None:
-                raise UsageError(f"{model} is a bundle with weights of its own; drop --weights")
+                raise UsageError(f"{model} is a bundle with weights of its own; drop `weights`")
             yield [
                 Contestant(
                     Bundle.open(model).manifest.model.name,
@@ -134,7 +134,7 @@ def candidates(
         else:
             if target is not None or precision is not None:
                 raise UsageError(
-                    f"{model} is run in float; --target and --precision choose among the "
+                    f"{model} is run in float; `target` and `precision` choose among the "
                     "artefacts of a bundle: name one, made by edgeexpo export"
                 )
             session = stack.enter_context(float_session(model, weights))
@@ -153,7 +153,7 @@ def float_session(name: str, weights: Path | None) -> Session:
     if file is None:
         raise WeightsError(
             f"{entry.name} ships no weights; train it with edgeexpo train {entry.name}, or name a "
-            "checkpoint with --weights"
+            "checkpoint with `weights`"
         )
     module = entry.build()
     load_checkpoint(module, file, entry.name)

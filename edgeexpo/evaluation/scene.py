@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.progress import note
 
 EXPOSURE_TRUTHS = ("middle frame", "middle exposure")
 """Truths that an interpolation network predicts before its back stage."""
@@ -19,7 +19,7 @@ class Scene:
     """Frames and truth, all HxWx3 float32 of one size, sRGB-encoded, [0, 1].
 
     Attributes:
-        name: Folder, file or view, as in the rows of ``--per-scene``.
+        name: Folder, file or view, as in the rows of scenes.
         groups: Rows of the table that it counts in.
         frames: What the network is given, in the order of its ``spec.frames``.
         truth: What its picture is compared with; linear radiance when ``truth_kind`` is
@@ -76,4 +76,4 @@ class Skipped:
     def __call__(self, name: str, reason: str) -> None:
         """Record ``name`` and say why it is skipped."""
         self.names.append(name)
-        sys.stderr.write(f"edgeexpo: skipped: {reason}\n")
+        note(f"edgeexpo: skipped: {reason}")

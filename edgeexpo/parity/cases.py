@@ -111,7 +111,7 @@ def refuse_noise(samples: Sequence[Sample]) -> None:
     if samples and all(is_noise(frame) for s in samples for frame in s.frames):
         raise UsageError(
             f"all {len(samples)} pictures are random noise, on which a broken network looks like a "
-            "good one; expected photographs: name a folder of them with --images"
+            "good one; expected photographs: name a folder of them with `images`"
         )
 
 

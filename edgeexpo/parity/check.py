@@ -77,7 +77,7 @@ def check_parity(
     wanted = [a for a in opened.manifest.artifacts if a in chosen]
     if reference == "golden":
         if images is not None or samples is not None:
-            raise UsageError("--reference golden has its own pictures; leave --images out")
+            raise UsageError("`reference='golden'` has its own pictures; leave `images` out")
         cases, device = golden_cases(opened)
     else:
         from edgeexpo.parity.reference import choose_device  # brings torch

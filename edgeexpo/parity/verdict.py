@@ -103,7 +103,7 @@ class ParityReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that the manifest keeps and ``parity --json`` prints."""
+        """The record that the manifest keeps and the verb parity prints as JSON."""
         return {
             "passed": self.passed,
             "model": self.model,

@@ -104,7 +104,7 @@ def read_recipe(path: Path) -> TunedRecipe:
     Raises:
         UsageError: It is missing, or no recipe that this version reads.
     """
-    again = "make one with: edgeexpo tune NAME, with `target` and `output` FILE"
+    again = "make one with: edgeexpo tune NAME `target` ... `output` FILE"
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -251,7 +251,7 @@ def test_a_preset_without_weights_says_how_to_get_them(brackets):
 def test_a_bundle_has_its_own_weights(brackets, tmp_path):
     bundle = write_bundle(tmp_path / "bundle")
     with (
-        pytest.raises(UsageError, match="drop --weights"),
+        pytest.raises(UsageError, match="drop `weights`"),
         candidates(str(bundle), weights=tmp_path / "w.pth"),
     ):
         pass

@@ -195,7 +195,7 @@ def tracer_of(artifact: Artifact, spec: ModelSpec) -> Tracer:
     if artifact.target not in STEP_SHARE:
         raise UsageError(
             f"debug does not look into {artifact.target} files; expected one of "
-            f"{', '.join(STEP_SHARE)}: choose another --target of the same program"
+            f"{', '.join(STEP_SHARE)}: choose another `target` of the same program"
         )
     try:
         if artifact.target == "onnx":
