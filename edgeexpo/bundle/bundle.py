@@ -45,7 +45,7 @@ class Bundle:
         folder = Path(path)
         if not folder.exists():
             raise BundleError(
-                f"no bundle at {folder}; make one with: edgeexpo export, `output='{folder}'`"
+                f"no bundle at {folder}; make one with: edgeexpo export `output='{folder}'`"
             )
         if not (folder / MANIFEST).is_file():
             raise BundleError(

@@ -19,7 +19,7 @@ FLAGS: Mapping[str, str] = {
 }
 """Parameter -> flag, where the flag is not the name with dashes."""
 
-_PARAMETER = re.compile(r"`(?P<name>[a-z][a-z0-9_]*)(?:=(?P<value>[^`]*))?`")
+_PARAMETER = re.compile(r"(?<!`)`(?P<name>[a-z][a-z0-9_]*)(?:=(?P<value>[^`]*))?`(?!`)")
 
 
 def flag_of(parameter: str) -> str:
