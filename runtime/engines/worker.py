@@ -40,8 +40,8 @@ import json, os, sys
 sys.path[:] = json.loads(sys.argv[2])
 if affinity := json.loads(sys.argv[3]):
     os.sched_setaffinity(0, affinity)  # before any library starts a thread
-from edgeexpo.runtime.engines.worker_process import serve
-serve(*json.loads(sys.argv[1]))
+from edgeexpo.runtime.engines.worker_process import serve_engine
+serve_engine(*json.loads(sys.argv[1]))
 """
 
 
