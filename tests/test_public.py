@@ -9,7 +9,7 @@ import sys
 import pytest
 
 PUBLIC = {
-    "edgeexpo": ["__version__", "check_parity", "export_bundle"],
+    "edgeexpo": ["__version__", *VERBS],
     "edgeexpo.runtime": [
         "Engine",
         "EngineOptions",

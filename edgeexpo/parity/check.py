@@ -71,6 +71,14 @@ def check_parity(
         UsageError: The images cannot be used.
         MissingDependencyError: The reference's device, or the embedded photographs, are missing.
     """
+
+    Example:
+        >>> report = edgeexpo.check_parity(bundle, images=photographs, gates="psnr>=80")
+        >>> report.passed
+        True
+        >>> [artifact.file for artifact in report.artifacts]
+        ['Sequential.fp32.onnx']
+    """
     bounds = gates_of(gates)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     chosen = opened.by_preference(target, precision)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from edgeexpo.pruning.schedule import (
     with_block,
 )
 from edgeexpo.pruning.step_costs import step_changes
+from edgeexpo.short_repr import short_repr
 
 MULTIPLE = 8
 """Channels that layers keep are a multiple of this: what engines pack."""
@@ -50,14 +51,21 @@ class Pruned:
         kept: Narrowed parameter or buffer -> for each axis the positions kept, in order.
     """
 
-    module: nn.Module = field(repr=False)
+    module: nn.Module
     macs_before: int
     macs_after: int
     parameters_before: int
     parameters_after: int
     widths: Mapping[str, tuple[int, int]]
     whole: Mapping[str, str]
-    kept: Kept = field(repr=False)
+    kept: Kept
+
+    def __repr__(self) -> str:
+        return short_repr(
+            f"Pruned: {self.ratio:.1%} of the multiply-accumulates removed, "
+            f"{self.parameters_before} parameters became {self.parameters_after}",
+            [f"{name}: {old} channels, now {new}" for name, (old, new) in self.widths.items()],
+        )
 
     @property
     def ratio(self) -> float:

@@ -43,6 +43,12 @@ def debug(
         UsageError: The pictures cannot be used, or nobody here looks into the target's files.
         OutputError: The picture cannot be written.
     """
+
+    Example:
+        >>> found = edgeexpo.debug(bundle, images=photographs)
+        >>> bool(found), found.first
+        (True, None)
+    """
     if image is not None and images is not None:
         raise UsageError("`image` and `images` were both given; leave one of them out")
     with tempfile.TemporaryDirectory() as folder:

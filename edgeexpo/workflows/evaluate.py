@@ -72,6 +72,12 @@ def evaluate(
         MissingDependencyError: An engine or a metric's library is not installed.
         OutputError: A picture cannot be written.
     """
+
+    Example:
+        >>> found = edgeexpo.evaluate(network, photographs, inputs={"input": (1, 3, 64, 64)})
+        >>> sorted({row["model"] for row in found.rows})
+        ['Sequential', 'input']
+    """
     skipped, folder = Skipped(), Path(data)
     write = None if output is None else picture_writer(Path(output))
     if isinstance(model, nn.Module):

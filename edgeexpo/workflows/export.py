@@ -101,6 +101,23 @@ def export_bundle(
         MissingDependencyError: A target's converter is not installed; nothing was written.
         OutputError: The bundle cannot be written.
     """
+
+    Example:
+        With ``network`` a module of two convolutions, and two folders:
+
+        >>> bundle = edgeexpo.export_bundle(
+        ...     network,
+        ...     inputs={"input": (1, 3, 64, 64)},
+        ...     targets="onnx",
+        ...     precision="fp32",
+        ...     images=photographs,
+        ...     output=folder / "net",
+        ... )
+        >>> bundle.manifest.status
+        'verified'
+        >>> bundle.manifest.recipe.model
+        'Sequential'
+    """
     chosen = _known(_named(several(targets)), TARGETS, "target")
     check_converters(chosen)
     precisions = _known(several(precision), PRECISIONS, "precision")

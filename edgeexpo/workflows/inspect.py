@@ -65,6 +65,14 @@ def inspect(path: Bundle | AnyPath) -> Inspection:
         BundleError: The file or the manifest is damaged.
         MissingDependencyError: The library that reads the format is not installed.
     """
+
+    Example:
+        >>> found = edgeexpo.inspect(bundle.path / "Sequential.fp32.onnx")
+        >>> found.document["operators"]
+        {'Conv': 2, 'Relu': 1}
+        >>> bool(edgeexpo.inspect(bundle))  # every file is as it was written
+        True
+    """
     if isinstance(path, Bundle):
         return Inspection(path.path, bundle_contents(path))
     file = Path(path)

@@ -135,6 +135,11 @@ def bench(
         BundleError: A bundle is damaged or has no such artefact.
         EngineError: An engine failed while it was timed.
         MissingDependencyError: The engine of ``target`` is not installed.
+
+    Example:
+        >>> times = edgeexpo.bench(bundle, runs=2, threads=1)
+        >>> [row["engine"] for row in times.rows]
+        ['torch', 'onnxruntime']
     """
     given = [bundles] if isinstance(bundles, (str, os.PathLike, Bundle)) else list(bundles)
     machine = host()

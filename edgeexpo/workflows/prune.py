@@ -124,6 +124,12 @@ def prune(
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
     """
+
+    Example:
+        >>> made = edgeexpo.prune(network, inputs={"input": (1, 3, 64, 64)}, ratio=0.4)
+        >>> network[0].out_channels, made.module[0].out_channels
+        (16, 8)
+    """
     path = optional_path(output)
     if path is not None and path.suffix != ".safetensors":
         raise UsageError(f"{path} must be a .safetensors file: only they say what was pruned")

@@ -130,6 +130,18 @@ def quantize(
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
     """
+
+    Example:
+        >>> made = edgeexpo.quantize(
+        ...     network,
+        ...     folder / "net.int8.safetensors",
+        ...     inputs={"input": (1, 3, 64, 64)},
+        ...     calibration=photographs,
+        ...     variants="plain",
+        ... )
+        >>> made.facts["variant"]
+        'plain'
+    """
     names, path = several(variants), optional_path(output)
     chosen = _checked(method, data, names, start)
     if path is not None:

@@ -121,6 +121,14 @@ def sensitivity(
         MissingDependencyError: ``output`` needs matplotlib, which is not installed.
         OutputError: The drawing cannot be written.
     """
+
+    Example:
+        >>> table = edgeexpo.sensitivity(
+        ...     network, inputs={"input": (1, 3, 64, 64)}, calibration=photographs, images=photographs
+        ... )
+        >>> len(table.layers)
+        2
+    """
     drawing = optional_path(output)
     if drawing is not None:
         check_file(drawing, force)

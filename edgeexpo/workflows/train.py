@@ -94,6 +94,21 @@ def train(
         TrainingError: The loss is not finite.
         OutputError: A file cannot be written.
     """
+
+    Example:
+        >>> made = edgeexpo.train(
+        ...     "lrl-mobile",
+        ...     maps_and_photographs,
+        ...     output=folder / "run",
+        ...     steps=2,
+        ...     batch=2,
+        ...     crop=32,
+        ...     scenes=4,
+        ...     scene_size=64,
+        ... )
+        >>> made.path.name, made.steps
+        ('lrl-mobile.safetensors', 2)
+    """
     if not isinstance(model, str):
         raise UsageError(
             f"model is a {type(model).__name__}; train takes a name of the zoo, whose recipe it "

@@ -178,6 +178,22 @@ def tune(
         ExportError: Plain INT8 cannot be lowered.
         OutputError: A file cannot be written.
     """
+
+    Example:
+        >>> found = edgeexpo.tune(
+        ...     network,
+        ...     target="onnx",
+        ...     gates="psnr>=20",
+        ...     inputs={"input": (1, 3, 64, 64)},
+        ...     calibration=photographs,
+        ...     images=photographs,
+        ...     candidates=1,
+        ...     runs=2,
+        ...     cache=folder / "cache",
+        ... )
+        >>> found.recipe.model, len(found.rows)
+        ('Sequential', 1)
+    """
     destination, drawing = optional_path(output), optional_path(plot)
     for path in (destination, drawing):
         if path is not None:
