@@ -70,7 +70,6 @@ def check_parity(
         BundleError: A file is missing or was changed, or no artefact matches.
         UsageError: The images cannot be used.
         MissingDependencyError: The reference's device, or the embedded photographs, are missing.
-    """
 
     Example:
         >>> report = edgeexpo.check_parity(bundle, images=photographs, gates="psnr>=80")

@@ -42,7 +42,6 @@ def debug(
         MissingDependencyError: The engine is not installed.
         UsageError: The pictures cannot be used, or nobody here looks into the target's files.
         OutputError: The picture cannot be written.
-    """
 
     Example:
         >>> found = edgeexpo.debug(bundle, images=photographs)

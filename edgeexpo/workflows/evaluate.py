@@ -71,7 +71,6 @@ def evaluate(
         BundleError: The bundle is damaged or has no such artefact.
         MissingDependencyError: An engine or a metric's library is not installed.
         OutputError: A picture cannot be written.
-    """
 
     Example:
         >>> found = edgeexpo.evaluate(network, photographs, inputs={"input": (1, 3, 64, 64)})

@@ -100,7 +100,6 @@ def export_bundle(
         ExportError: A conversion failed; nothing was written.
         MissingDependencyError: A target's converter is not installed; nothing was written.
         OutputError: The bundle cannot be written.
-    """
 
     Example:
         With ``network`` a module of two convolutions, and two folders:

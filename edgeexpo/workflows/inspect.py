@@ -64,7 +64,6 @@ def inspect(path: Bundle | AnyPath) -> Inspection:
         UsageError: There is no such file, or nobody here reads its format.
         BundleError: The file or the manifest is damaged.
         MissingDependencyError: The library that reads the format is not installed.
-    """
 
     Example:
         >>> found = edgeexpo.inspect(bundle.path / "Sequential.fp32.onnx")

@@ -123,7 +123,6 @@ def prune(
         UsageError: Unknown model, bad module, weights, data or ratio.
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
-    """
 
     Example:
         >>> made = edgeexpo.prune(network, inputs={"input": (1, 3, 64, 64)}, ratio=0.4)

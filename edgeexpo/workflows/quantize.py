@@ -129,7 +129,6 @@ def quantize(
         ExportError: No variant could be made.
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
-    """
 
     Example:
         >>> made = edgeexpo.quantize(

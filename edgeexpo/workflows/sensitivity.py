@@ -120,7 +120,6 @@ def sensitivity(
         ExportError: Nothing of the network can be quantised.
         MissingDependencyError: ``output`` needs matplotlib, which is not installed.
         OutputError: The drawing cannot be written.
-    """
 
     Example:
         >>> table = edgeexpo.sensitivity(

@@ -93,7 +93,6 @@ def train(
         UsageError: An unknown name, a module, bad data or weights, or numbers that do not fit.
         TrainingError: The loss is not finite.
         OutputError: A file cannot be written.
-    """
 
     Example:
         >>> made = edgeexpo.train(

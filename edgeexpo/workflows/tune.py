@@ -177,7 +177,6 @@ def tune(
             matplotlib is not installed.
         ExportError: Plain INT8 cannot be lowered.
         OutputError: A file cannot be written.
-    """
 
     Example:
         >>> found = edgeexpo.tune(
