@@ -75,7 +75,7 @@ def evaluate(
     Example:
         >>> found = edgeexpo.evaluate(network, photographs, inputs={"input": (1, 3, 64, 64)})
         >>> sorted({row["model"] for row in found.rows})
-        ['Sequential', 'input']
+        ['Sequential', 'the input']
     """
     skipped, folder = Skipped(), Path(data)
     write = None if output is None else picture_writer(Path(output))

@@ -123,7 +123,10 @@ def sensitivity(
 
     Example:
         >>> table = edgeexpo.sensitivity(
-        ...     network, inputs={"input": (1, 3, 64, 64)}, calibration=photographs, images=photographs
+        ...     network,
+        ...     inputs={"input": (1, 3, 64, 64)},
+        ...     calibration=photographs,
+        ...     images=photographs,
         ... )
         >>> len(table.layers)
         2
