@@ -59,7 +59,12 @@ def parity() -> ParityReport:
 def table() -> SensitivityTable:
     quality = Quality(40.0, 42.0)
     row = LayerCost(
-        Sensitivity(QuantizedOperator("conv", "conv2d", LONG, LONG, frozenset([LONG]), frozenset()), quality, quality), quality
+        Sensitivity(
+            QuantizedOperator("conv", "conv2d", LONG, LONG, frozenset([LONG]), frozenset()),
+            quality,
+            quality,
+        ),
+        quality,
     )
     return SensitivityTable("net", (row,) * MANY, quality, (LONG,) * MANY, (64, 64))
 
