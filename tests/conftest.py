@@ -73,7 +73,7 @@ def exported(tmp_path_factory, residual, tensors, picture_folder):
     )
     patch = pytest.MonkeyPatch()
     network = export.Network(residual, spec, (96, 96), None)
-    patch.setattr(export, "open_network", lambda *_: network)
+    patch.setattr(export, "open_network", lambda *_, **__: network)
     folder = tmp_path_factory.mktemp("dist") / "net"
     with patch.context():
         export.export_bundle(
