@@ -33,8 +33,9 @@ from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program, separate
 from edgeexpo.quantization.quantizer import left_in_float
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.targets import TARGETS, target_named, usual_targets
-from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.networks import Network, open_network
 
 RUNS = 5

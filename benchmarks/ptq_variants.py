@@ -24,9 +24,9 @@ from edgeexpo.models import zoo
 from edgeexpo.progress import track
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.variants import Calibration, parse_variant
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.workflows.calibration_pictures import (
     calibration_samples,
-    network_inputs,
     picture_size,
 )
 from edgeexpo.workflows.calibration_search import PictureJudge, Score, compare

@@ -26,7 +26,7 @@ from edgeexpo.models import zoo
 from edgeexpo.quantization import ptq
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.quantizer import ImageQuantizer, left_in_float
-from edgeexpo.workflows.calibration_pictures import network_inputs
+from edgeexpo.runtime.network_pictures import network_inputs
 
 FLAT_SIDE = 128
 """Height and width of the flat pictures, in pixels."""

@@ -23,7 +23,8 @@ from tables import print_rows
 from edgeexpo.quantization.equalization import equalize
 from edgeexpo.quantization.nncf_calibration import quantized_by_nncf
 from edgeexpo.quantization.ptq import separate, tensors
-from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.runtime.network_pictures import network_inputs
+from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.calibration_search import PictureJudge
 from edgeexpo.workflows.networks import open_network
 from edgeexpo.workflows.quantize import judged

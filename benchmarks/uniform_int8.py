@@ -28,7 +28,8 @@ from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
 from edgeexpo.program.capture import Program
 from edgeexpo.quantization import int8_weights, ptq
-from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.runtime.network_pictures import network_inputs
+from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.networks import Network, open_network
 
 SIDE = 256

@@ -1,4 +1,8 @@
-"""edgeexpo: exposure networks from the training desk to phones and drones, proven on pictures."""
+"""edgeexpo: exposure networks from the training desk to phones and drones, proven on pictures.
+
+Every verb of the command line is a function here. A function is imported when it is first used, so
+that ``import edgeexpo`` costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,55 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeexpo.parity import check_parity
+    from edgeexpo.parity.check import check_parity
+    from edgeexpo.workflows.debug import debug
+    from edgeexpo.workflows.evaluate import evaluate
     from edgeexpo.workflows.export import export_bundle
+    from edgeexpo.workflows.inspect import inspect
+    from edgeexpo.workflows.latency import bench
+    from edgeexpo.workflows.prune import prune
+    from edgeexpo.workflows.quantize import quantize
+    from edgeexpo.workflows.sensitivity import sensitivity
+    from edgeexpo.workflows.train import train
+    from edgeexpo.workflows.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check_parity", "export_bundle"]
+__all__ = [
+    "__version__",
+    "bench",
+    "check_parity",
+    "debug",
+    "evaluate",
+    "export_bundle",
+    "inspect",
+    "prune",
+    "quantize",
+    "sensitivity",
+    "train",
+    "tune",
+]
 
-_HOMES = {"check_parity": "edgeexpo.parity", "export_bundle": "edgeexpo.workflows.export"}
+_HOMES = {
+    "bench": "edgeexpo.workflows.latency",
+    "check_parity": "edgeexpo.parity.check",
+    "debug": "edgeexpo.workflows.debug",
+    "evaluate": "edgeexpo.workflows.evaluate",
+    "export_bundle": "edgeexpo.workflows.export",
+    "inspect": "edgeexpo.workflows.inspect",
+    "prune": "edgeexpo.workflows.prune",
+    "quantize": "edgeexpo.workflows.quantize",
+    "sensitivity": "edgeexpo.workflows.sensitivity",
+    "train": "edgeexpo.workflows.train",
+    "tune": "edgeexpo.workflows.tune",
+}
+"""Public function -> the module that holds it."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

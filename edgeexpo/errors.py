@@ -14,7 +14,7 @@
     ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
     ├── GateError                 exit 3   a parity gate failed
     ├── MissingDependencyError    exit 4   an optional package or engine is missing; names the extra
-    └── UnverifiedError           exit 5   exported but not verified, under ``--strict``
+    └── UnverifiedError           exit 5   exported but not verified, where that was demanded
 
 A message is one line: what was found, what was expected, and the way out.
 """
@@ -87,6 +87,6 @@ class MissingDependencyError(EdgeexpoError):
 
 
 class UnverifiedError(EdgeexpoError):
-    """An artefact was exported but not verified, under ``--strict``."""
+    """An artefact was exported but not verified, where that was demanded."""
 
     exit_code = 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -53,8 +53,23 @@ def track(iterable: Iterable[_T], description: str, total: int | None = None) ->
     yield from rich_track(iterable, description, total=total, console=console, transient=True)
 
 
+_rewrites: list[Callable[[str], str]] = []
+
+
+@contextlib.contextmanager
+def rewritten_notes(rewrite: Callable[[str], str]) -> Iterator[None]:
+    """Pass the text of every note inside the block through ``rewrite``."""
+    _rewrites.append(rewrite)
+    try:
+        yield
+    finally:
+        _rewrites.pop()
+
+
 def note(text: str) -> None:
     """Print one line on stderr, terminal or not, for work that takes many minutes."""
+    for rewrite in _rewrites:
+        text = rewrite(text)
     if sys.stderr is not None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

@@ -72,8 +72,11 @@ class SizeRange:
 class StageSpec:
     """A stage in exact arithmetic before or after the network, as data.
 
-    The runtime looks ``kind`` up in its own table of numpy functions and hands them
-    ``parameters``; a bundle never carries code.
+    A bundle never carries code.
+
+    Attributes:
+        kind: Name of a function in the runtime's own table.
+        parameters: What the runtime hands to that function.
     """
 
     kind: str
@@ -165,7 +168,17 @@ class Gate:
 class ExportRecipe:
     """An export, resolved: what was asked for with every default filled in.
 
-    ``keep_float`` names the operators (nodes of the program) that INT8 leaves in float.
+    Attributes:
+        model: Name of the network.
+        targets: Targets that were exported.
+        precisions: Precisions that were exported.
+        size: Largest (height, width) in pixels.
+        calibration: What INT8 was calibrated on, or the INT8 weights that were taken.
+        calibration_pictures: Names of the calibration pictures.
+        gates: Bounds of each precision.
+        sparsity: Share of the multiply-accumulates that pruning removed.
+        weights: File name of the float weights; ``None`` for weights made in memory.
+        keep_float: Operators (nodes of the program) that INT8 leaves in float.
     """
 
     model: str

@@ -38,7 +38,7 @@ def check_file(path: Path, force: bool = False) -> None:
         OutputError: The file exists and ``force`` is not set, or its folder cannot be written.
     """
     if path.exists() and not force:
-        raise OutputError(f"{path} exists; use --force to replace it, or -o elsewhere")
+        raise OutputError(f"{path} exists; use `force` to replace it, or `output` elsewhere")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -50,11 +50,11 @@ def check_file(path: Path, force: bool = False) -> None:
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing ``path`` into :class:`OutputError`."""
     reasons = {
-        errno.ENOSPC: "the disk is full; free some space or choose another place with -o",
-        errno.EROFS: "the file system is read-only; choose another place with -o",
-        errno.EACCES: "permission denied; choose another place with -o",
-        errno.EPERM: "permission denied; choose another place with -o",
-        errno.ENOTDIR: "a part of the path is a file; choose another place with -o",
+        errno.ENOSPC: "the disk is full; free some space or choose another place with `output`",
+        errno.EROFS: "the file system is read-only; choose another place with `output`",
+        errno.EACCES: "permission denied; choose another place with `output`",
+        errno.EPERM: "permission denied; choose another place with `output`",
+        errno.ENOTDIR: "a part of the path is a file; choose another place with `output`",
     }
     try:
         yield

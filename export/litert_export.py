@@ -68,7 +68,8 @@ def export_litert(program: Program, path: Path) -> SizeRange:
     """
     if program.precision == "fp16":
         raise ExportError(
-            "LiteRT's CPU kernels compute fp16 networks in fp32; export --precision fp32 or int8"
+            "LiteRT's CPU kernels compute fp16 networks in fp32; export with "
+            "`precision='fp32'` or int8"
         )
     fixed = litert_form(program)
     with quiet(), muted():

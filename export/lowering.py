@@ -21,7 +21,7 @@ def check_converters(targets: Iterable[str]) -> None:
     for record in map(target_named, targets):
         if record.converter and importlib.util.find_spec(record.converter) is None:
             raise MissingDependencyError(
-                f"--target {record.name} needs {record.converter}, which is not installed; "
+                f"`target={record.name!r}` needs {record.converter}, which is not installed; "
                 f"pip install 'edgeexpo[{record.converter_extra}]'"
             )
 

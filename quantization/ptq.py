@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.program.capture import Program, recapture
 from edgeexpo.program.exact_tail import is_weighted, unshare
+from edgeexpo.program.tensors import picture_tensor
 from edgeexpo.quantization.equalization import STRENGTH, equalize
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import is_quantized
@@ -114,7 +115,7 @@ def convert_program(program: Program, prepared: GraphModule) -> Program:
         module = convert_pt2e(prepared)
     if not is_quantized(module):
         raise ExportError(
-            "the network has no operator that can run in INT8; export it with --precision fp32"
+            "the network has no operator that can run in INT8; export it with `precision='fp32'`"
         )
     _give_scalars_an_axis(module)
     return recapture(program, module, "int8")
@@ -165,7 +166,7 @@ def tensors(
 def _tensor(name: str, picture: np.ndarray) -> torch.Tensor:
     if not np.isfinite(picture).all():
         raise UsageError(f"calibration input {name!r} has NaN or infinite values")
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None]))
+    return picture_tensor(picture)
 
 
 def _give_scalars_an_axis(module: torch.nn.Module) -> None:

@@ -93,11 +93,11 @@ def check_whole(height: int, width: int, sizes: SizeRange) -> None:
     if sizes.enumerated:
         exact = ", ".join(f"{h}x{w}" for h, w in sizes.enumerated)
         raise PictureError(
-            f"{found}expected exactly {exact}: scale it to one of them, export at --size "
-            f"{height},{width}, or use another --target"
+            f"{found}expected exactly {exact}: scale it to one of them, export at `size` "
+            f"{height},{width}, or use another `target`"
         )
     raise PictureError(
-        f"{found}expected at most {largest}: scale it down or export a larger --size"
+        f"{found}expected at most {largest}: scale it down or export a larger `size`"
     )
 
 
@@ -270,5 +270,5 @@ def _equal(side: int, window: int, halo: int, multiple: int) -> list[Span]:
 def _too_small(window: int, halo: int) -> str:
     return (
         f"the artefact's tiles are {window} pixels and the network needs {halo} around each; "
-        f"export with a --size above {2 * halo}"
+        f"export with a `size` above {2 * halo}"
     )

@@ -10,6 +10,7 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import MANIFEST, SCHEMA_VERSION, Artifact, Manifest
 from edgeexpo.bundle.untrusted import check_inside, check_manifest, read_json
 from edgeexpo.errors import BundleError
+from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import PRECISIONS, from_json
 from edgeexpo.targets import target_names
 
@@ -21,6 +22,16 @@ class Bundle:
     path: Path
     manifest: Manifest
 
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return short_repr(
+            f"Bundle at {self.path}: {manifest.model.name}, {manifest.status}",
+            [
+                f"{a.file}: {a.status}, {a.bytes} bytes{f'; {a.error}' if a.error else ''}"
+                for a in manifest.artifacts
+            ],
+        )
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
         """Read the manifest of the bundle at ``path``; files are checked when they are used.
@@ -30,7 +41,9 @@ class Bundle:
         """
         folder = Path(path)
         if not folder.exists():
-            raise BundleError(f"no bundle at {folder}; make one with: edgeexpo export -o {folder}")
+            raise BundleError(
+                f"no bundle at {folder}; make one with: edgeexpo export `output='{folder}'`"
+            )
         if not (folder / MANIFEST).is_file():
             raise BundleError(
                 f"{folder} is not a bundle: it has no {MANIFEST}; "

@@ -51,9 +51,13 @@ def check_destination(destination: Path, force: bool) -> None:
     """
     if destination.exists():
         if not force:
-            raise OutputError(f"{destination} exists; use --force to replace it, or -o elsewhere")
+            raise OutputError(
+                f"{destination} exists; use `force` to replace it, or `output` elsewhere"
+            )
         if not (destination / MANIFEST).is_file():
-            raise OutputError(f"{destination} exists and is not a bundle; choose another with -o")
+            raise OutputError(
+                f"{destination} exists and is not a bundle; choose another with `output`"
+            )
     with writing(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
         probe = tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")

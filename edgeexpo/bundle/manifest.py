@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.frame_format import FrameFormat
+from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import (
     ExportRecipe,
     ModelSpec,
@@ -93,6 +94,12 @@ class Manifest:
     output: FrameFormat = field(default_factory=FrameFormat)
     parity: Any = None
     schema_version: int = SCHEMA_VERSION
+
+    def __repr__(self) -> str:
+        return short_repr(
+            f"Manifest of {self.model.name}: {self.status}",
+            [f"{a.file}: {a.status}, {a.bytes} bytes" for a in self.artifacts],
+        )
 
     @property
     def status(self) -> str:

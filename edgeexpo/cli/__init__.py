@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from edgeexpo import __version__
 from edgeexpo.cli.arguments import Parser, unknown_name
+from edgeexpo.cli.flags import with_flags
 from edgeexpo.errors import EdgeexpoError, OutputError, UsageError
+from edgeexpo.progress import rewritten_notes
 from edgeexpo.silence import protected_stdout, quiet_libraries
 
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -45,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = argparse.Namespace(json="--json" in arguments)
     try:
-        return _run(arguments, args)
+        with rewritten_notes(with_flags):
+            return _run(arguments, args)
     except EdgeexpoError as error:
         return _fail(args, error)
     except MemoryError:
@@ -99,7 +102,7 @@ def _description() -> str:
 
 def _fail(args: argparse.Namespace, error: EdgeexpoError) -> int:
     """Report ``error`` in one line, under ``--json`` also as the one document on stdout."""
-    message = " ".join(str(error).split())
+    message = with_flags(" ".join(str(error).split()))
     sys.stderr.write(f"edgeexpo: error: {message}\n")
     if args.json and not getattr(args, "emitted", False):
         document = {"error": {"type": type(error).__name__, "message": message}}

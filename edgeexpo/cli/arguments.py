@@ -8,14 +8,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.spec import PRECISIONS
 from edgeexpo.targets import target_names
-
-if TYPE_CHECKING:
-    from edgeexpo.training.run import Settings
 
 
 class Parser(argparse.ArgumentParser):
@@ -142,23 +139,3 @@ def add_imitation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
-
-
-def imitation_settings(args: argparse.Namespace, run: Path) -> Settings | None:
-    """What :func:`add_imitation` and ``--data`` say; ``None`` without ``--data``.
-
-    Args:
-        args: The parsed arguments.
-        run: The training's folder unless ``--run`` names one.
-    """
-    from edgeexpo.training.run import Settings
-
-    if args.data is None:
-        return None
-    return Settings(
-        data=args.data,
-        output=args.run or run,
-        scenes=args.scenes_dir,
-        device=args.device,
-        threads=args.threads,
-    )

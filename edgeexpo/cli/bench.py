@@ -7,15 +7,11 @@ children then take turns, one run each a round, so that a slow minute of the mac
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import Any
 
-from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_selection, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.workflows.host import host
-from edgeexpo.workflows.latency import _contenders, measure_latency, rows
+from edgeexpo.workflows.latency import BenchResult, bench
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,21 +34,23 @@ def run(args: argparse.Namespace) -> int:
         EngineError: An engine failed while it was timed.
         MissingDependencyError: The engine of a target asked for with ``--target`` is missing.
     """
-    machine = host()
-    threads = args.threads or machine["cores"]
-    contenders = [c for path in args.bundle for c in _contenders(Bundle.open(path), args, threads)]
-    machine["load"] = round(os.getloadavg()[0], 2)
-    measure_latency([c for c in contenders if c.note is None], args.runs)
-    document = {"host": machine, "runs": args.runs, "rows": rows(contenders)}
-    emit(args, document, _text(document))
+    found = bench(
+        args.bundle,
+        target=args.target,
+        precision=args.precision,
+        size=args.size,
+        threads=args.threads,
+        runs=args.runs,
+    )
+    emit(args, {"host": found.host, "runs": found.runs, "rows": found.rows}, _text(found))
     return 0
 
 
-def _text(document: dict[str, Any]) -> str:
-    machine = document["host"]
-    several = len({row["bundle"] for row in document["rows"]}) > 1
+def _text(found: BenchResult) -> str:
+    machine = found.host
+    several = len({row["bundle"] for row in found.rows}) > 1
     shown = []
-    for row in document["rows"]:
+    for row in found.rows:
         name = row["file"] or "torch eager"
         shown.append(
             {
@@ -68,11 +66,8 @@ def _text(document: dict[str, Any]) -> str:
                 "x own fp32": row["speedup_fp32"],
             }
         )
-    notes = [
-        f"{row['file'] or 'torch eager'}: {row['note']}" for row in document["rows"] if row["note"]
-    ]
-    busy = machine["load"] > 0.5 * machine["cores"]
-    if busy:
+    notes = [f"{row['file'] or 'torch eager'}: {row['note']}" for row in found.rows if row["note"]]
+    if found.busy:
         notes.append(f"the machine was busy when this began (load {machine['load']})")
     head = f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}"
     return "\n".join([head, "", table(shown, list(shown[0])), *notes])

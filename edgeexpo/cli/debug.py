@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.cli.arguments import add_selection
 from edgeexpo.cli.output import add_json_argument, emit, table
-from edgeexpo.errors import GateError, MissingDependencyError, UsageError
+from edgeexpo.errors import GateError, MissingDependencyError
 
 if TYPE_CHECKING:
     from edgeexpo.parity.localisation.judge import JudgedLayer
@@ -37,30 +35,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trace, print the layers around the first fault, and answer for it."""
     try:
-        from edgeexpo.parity.localisation.localisation import localise
+        from edgeexpo.workflows.debug import debug
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"debug needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
-    with tempfile.TemporaryDirectory() as folder:
-        found = localise(
-            args.bundle,
-            target=args.target,
-            precision=args.precision,
-            images=_folder_of(args.image, Path(folder)) if args.image else args.images,
-        )
-    files = []
-    if args.output and found.first is not None and found.first.error_map is not None:
-        from edgeexpo.parity.localisation.error_map import write_error_map
-
-        files = [str(write_error_map(found, Path(args.output)))]
-    emit(args, document(found, files), "\n".join([localisation_text(found), *files]))
+    found = debug(
+        args.bundle,
+        target=args.target,
+        precision=args.precision,
+        image=args.image,
+        images=args.images,
+        output=args.output,
+    )
+    emit(args, document(found), "\n".join([localisation_text(found), *found.files]))
     if found.first is not None:
         raise GateError(f"{found.file} leaves the program at {found.first.node}")
     return 0
 
 
-def document(found: Localisation, files: list[str]) -> dict[str, Any]:
+def document(found: Localisation) -> dict[str, Any]:
     """What ``--json`` prints: the artefact, the first fault or ``None``, every layer in order."""
     first = found.first
     return {
@@ -75,7 +69,7 @@ def document(found: Localisation, files: list[str]) -> dict[str, Any]:
         "coverage": found.coverage,
         "first": None if first is None else _row(first),
         "layers": [_row(layer) for layer in found.layers],
-        "files": files,
+        "files": list(found.files),
     }
 
 
@@ -162,12 +156,3 @@ def _row(layer: JudgedLayer) -> dict[str, Any]:
 
 def _ratio(layer: JudgedLayer) -> float:
     return layer.error / layer.share if layer.share else 0.0
-
-
-def _folder_of(image: str, folder: Path) -> str:
-    """A folder with nothing but ``image``."""
-    path = Path(image)
-    if not path.is_file():
-        raise UsageError(f"no picture at {path}; expected a photograph, or --images DIR")
-    (folder / path.name).symlink_to(path.resolve())
-    return str(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.metadata
 import importlib.util
 import re
@@ -14,6 +15,13 @@ from edgeexpo import targets
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.workflows.host import host
+from edgeexpo.workflows.platforms import (
+    VERB_PACKAGES,
+    VerbSupport,
+    marker_holds,
+    this_platform,
+    verb_support,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             "engines": engines(),
             "accelerators": accelerators(),
             "photographs": embedded_names(),
+            "verbs": verbs(),
         }
     missing = {p["extra"] for p in packages if p["status"] == "missing"}
     document["get"] = {extra: _command(extra) for extra in sorted(missing)}
@@ -51,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def requirements() -> list[Requirement]:
-    """The packages and versions of edgeexpo's own metadata, base first.
+    """The packages and versions that edgeexpo's own metadata asks for on this platform, base first.
 
     Raises:
         MissingDependencyError: edgeexpo runs from a folder without having been installed.
@@ -64,11 +73,11 @@ def requirements() -> list[Requirement]:
         ) from error
     found = []
     for line in declared:
-        match = re.match(
-            r"([\w.-]+)(\[[^]]*\])?\s*([^;]*)(?:;.*extra == ['\"]([\w-]+)['\"])?", line
-        )
-        if match and match[1] != "edgeexpo":
-            found.append(Requirement(match[1], match[3].strip(), match[4] or "base"))
+        specifier, _, marker = map(str.strip, line.partition(";"))
+        match = re.match(r"([\w.-]+)(\[[^]]*\])?\s*(.*)", specifier)
+        if match and match[1] != "edgeexpo" and marker_holds(marker):
+            extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+            found.append(Requirement(match[1], match[3], extra[1] if extra else "base"))
     return found
 
 
@@ -146,6 +155,11 @@ def accelerators() -> list[str]:
     return [*names, "mps"] if torch.backends.mps.is_available() else names
 
 
+def verbs() -> dict[str, dict[str, str]]:
+    """Verb -> what to expect of it on this platform: ``status`` and ``note``."""
+    return {verb: dataclasses.asdict(verb_support(verb, this_platform())) for verb in VERB_PACKAGES}
+
+
 def embedded_names() -> list[str]:
     """Embedded photographs that are present: they calibrate and verify by default."""
     found = importlib.util.find_spec("skimage")
@@ -173,6 +187,9 @@ def _text(document: dict[str, Any]) -> str:
         *(f"engine {name}: {state}" for name, state in document["engines"].items()),
         f"accelerators: {', '.join(document['accelerators']) or 'none'}",
         f"embedded photographs: {', '.join(document['photographs']) or 'none'}",
+        "",
+        f"Verbs on {this_platform().title}:",
+        *(f"  {verb:12} {VerbSupport(**facts)}" for verb, facts in document["verbs"].items()),
     ]
     for extra, command in document["get"].items():
         lines.append(f"missing from {extra}; in a clone of edgeexpo: {command}")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.cli.arguments import add_selection, positive
 from edgeexpo.cli.output import add_json_argument, emit, table
-from edgeexpo.errors import MissingDependencyError, UsageError
+from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from edgeexpo.evaluation.evaluate import Evaluation, Writer
-    from edgeexpo.evaluation.scene import Scene
+    from edgeexpo.evaluation.evaluate import Evaluation
 
 HEADINGS = {
     "psnr": "PSNR dB",
@@ -73,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         OutputError: A picture cannot be written.
     """
     try:
-        from edgeexpo.evaluation.evaluate import evaluate
+        from edgeexpo.workflows.evaluate import evaluate
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"evaluate needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
@@ -88,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         views=args.views,
         noise=args.noise,
         with_baselines=not args.no_baselines,
-        write=None if args.output is None else _writer(args.output),
+        output=args.output,
     )
     document = {
         "rows": result.rows,
@@ -110,26 +106,6 @@ def _noise(text: str) -> float:
     if not 0 <= value < 256:
         raise argparse.ArgumentTypeError(f"expected codes from 0 to 255, found {text!r}")
     return value
-
-
-def _writer(folder: Path) -> Writer:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; choose a folder with -o")
-
-    def write(scene: Scene, label: str, picture: np.ndarray) -> None:
-        from edgeexpo.evaluation.metrics import to_codes
-        from edgeexpo.imaging.color import linear_to_srgb
-        from edgeexpo.imaging.files import write_picture
-        from edgeexpo.writing import writing
-
-        if scene.truth_kind == "radiance":
-            picture = linear_to_srgb(picture / max(float(picture.max()), 1e-12))
-        name = re.sub(r"[^A-Za-z0-9._+-]+", "_", f"{scene.name}.{label}")
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_picture(folder / f"{name}.png", to_codes(picture))
-
-    return write
 
 
 def _text(result: Evaluation, per_scene: bool) -> str:

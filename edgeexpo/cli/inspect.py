@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo import targets
-from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.errors import BundleError, UsageError
-from edgeexpo.inspection.contents import read_contents, readers
-from edgeexpo.progress import status
-from edgeexpo.spec import to_json
+from edgeexpo.errors import BundleError
+from edgeexpo.inspection.contents import readers
+from edgeexpo.workflows.inspect import inspect
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,55 +28,10 @@ def run(args: argparse.Namespace) -> int:
         UsageError: There is no such file, or nobody here reads its format.
         BundleError: The file or the bundle is damaged.
     """
-    path: Path = args.file
-    if not path.exists():
-        raise UsageError(f"no file at {path}; expected a bundle's folder or {', '.join(readers())}")
-    if path.suffix not in readers():
-        if not path.is_dir():
-            raise UsageError(
-                f"{path} has the suffix {path.suffix!r}; expected a bundle's folder or "
-                f"one of {', '.join(readers())}"
-            )
-        document = bundle_contents(Bundle.open(path))
-        emit(args, document, _bundle_text(document))
-        return 0 if document["intact"] else BundleError.exit_code
-    with status(f"reading {path.name}"):
-        document = {
-            "file": str(path),
-            "bytes": size_in_bytes(path),
-            "sha256": digest(path),
-            **read_contents(path),
-        }
-    emit(args, document, _file_text(document))
-    return 0
-
-
-def bundle_contents(bundle: Bundle) -> dict[str, Any]:
-    """What a bundle says of itself, and whether each of its files still is what it says."""
-    manifest = bundle.manifest
-    damaged = {}
-    for relative in [*manifest.files, *(a.file for a in manifest.artifacts)]:
-        try:
-            bundle.file(relative)
-        except BundleError as error:
-            damaged[relative] = str(error)
-    parity = manifest.parity if isinstance(manifest.parity, dict) else {}
-    return {
-        "kind": "bundle",
-        "bundle": str(bundle.path),
-        "model": to_json(manifest.model),
-        "recipe": to_json(manifest.recipe),
-        "tools": to_json(manifest.tools),
-        "weights_sha256": manifest.weights_sha256,
-        "noise_floor": manifest.noise_floor,
-        "status": manifest.status,
-        "intact": not damaged,
-        "damaged": damaged,
-        "artifacts": [{**to_json(a), "intact": a.file not in damaged} for a in manifest.artifacts],
-        "parity": {"passed": parity.get("passed"), "reference": parity.get("reference")},
-        "frame_format": str(manifest.frames),
-        "output_format": str(manifest.output),
-    }
+    found = inspect(args.file)
+    document = dict(found.document)
+    emit(args, document, _bundle_text(document) if found.is_bundle else _file_text(document))
+    return 0 if found else BundleError.exit_code
 
 
 def _bundle_text(document: dict[str, Any]) -> str:

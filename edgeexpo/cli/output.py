@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from edgeexpo.cli.flags import with_flags
 from edgeexpo.spec import to_json
 
 TableRow = Mapping[str, Any] | Sequence[Any]
@@ -24,6 +25,8 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 def emit(args: argparse.Namespace, document: Any, text: str) -> None:
     """Print ``document`` as JSON under ``--json``, else ``text``; call it once.
 
+    Parameters that messages of the library name become flags in both.
+
     Args:
         args: The verb's arguments; ``args.stdout``, set by ``main``, is the caller's stdout even
             while whatever libraries print there goes to stderr.
@@ -35,7 +38,7 @@ def emit(args: argparse.Namespace, document: Any, text: str) -> None:
     if getattr(args, "json", False):
         shown = json.dumps(to_json(document), indent=2, allow_nan=False)
     args.emitted = True
-    stream.write(shown.rstrip("\n") + "\n")
+    stream.write(with_flags(shown).rstrip("\n") + "\n")
     stream.flush()
 
 

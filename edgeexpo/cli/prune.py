@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.cli.arguments import add_imitation, imitation_settings, one_of, positive, whole_number
+from edgeexpo.cli.arguments import add_imitation, one_of, positive, whole_number
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 
 _OWN = "instead of the recipe's"
@@ -81,17 +81,20 @@ def run(args: argparse.Namespace) -> int:
 def _structured(args: argparse.Namespace, preset: str, output: Path) -> int:
     from edgeexpo.workflows.prune import prune
 
-    changes = {n: v for n in PRUNING_OVERRIDES if (v := getattr(args, n)) is not None}
     made = prune(
         preset,
         output,
         ratio=args.ratio,
         importance=args.importance,
         scope=args.scope,
-        settings=imitation_settings(args, Path("runs") / f"{preset}.pruned"),
         weights=args.weights,
-        changes=changes,
+        data=args.data,
+        run=args.run,
+        scenes_dir=args.scenes_dir,
+        device=args.device,
+        threads=args.threads,
         force=args.force,
+        **{name: getattr(args, name) for name in PRUNING_OVERRIDES},
     )
     result = made.result
     document: dict[str, Any] = {

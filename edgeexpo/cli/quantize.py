@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import add_imitation, imitation_settings
+from edgeexpo.cli.arguments import add_imitation
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="A,B,C",
         help="ptq: ways to calibrate, of which the best is kept, as plain,bias,minmax+adaround "
-        "(parts: plain balanced unequalized mse minmax percentile headroom adaround bias nncf); "
-        "qat: the one that training starts from (plain)",
+        "(parts: plain balanced unequalized mse minmax percentile headroom adaround bias nncf). "
+        "For qat: the one that training starts from (plain)",
     )
     parser.add_argument("--data", type=Path, help="qat: radiance maps and photographs, as train's")
     parser.add_argument("--weights", type=Path, help="float weights; else the shipped")
@@ -71,13 +71,17 @@ def run(args: argparse.Namespace) -> int:
         args.model,
         args.output or Path(f"{preset}.int8.safetensors"),
         method=args.method,
-        settings=imitation_settings(args, Path("runs") / f"{preset}.int8"),
         weights=args.weights,
         calibration=args.calib,
-        changes={n: v for n in QAT_OVERRIDES if (v := getattr(args, n)) is not None},
         variants=args.variants,
+        data=args.data,
         start=args.start,
+        run=args.run,
+        scenes_dir=args.scenes_dir,
+        device=args.device,
+        threads=args.threads,
         force=args.force,
+        **{name: getattr(args, name) for name in QAT_OVERRIDES},
     )
     document = {"weights": str(done.path), **done.facts}
     text = f"{done.path}: {args.method} of {preset}; edgeexpo export --int8 takes it"

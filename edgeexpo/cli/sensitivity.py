@@ -42,17 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, draw; exit code 0."""
     try:
-        from edgeexpo.workflows.plots import draw_sensitivity
-        from edgeexpo.workflows.sensitivity import sensitivities
-        from edgeexpo.writing import check_file
+        from edgeexpo.workflows.sensitivity import sensitivity
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"sensitivity needs {error.name}, which is not installed; pip install "
             "'edgeexpo[export]'"
         ) from error
-    if args.output is not None:
-        check_file(args.output, args.force)
-    found = sensitivities(
+    found = sensitivity(
         args.model,
         size=args.size,
         weights=args.weights,
@@ -60,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
         calibration=args.calib,
         images=args.images,
         ratio=args.ratio,
+        output=args.output,
+        force=args.force,
     )
-    if args.output is not None:
-        draw_sensitivity(args.output, found)
     emit(args, _document(found, args.ratio), _text(found, args.ratio))
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from edgeexpo.cli.output import add_json_argument, emit
@@ -45,41 +44,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or go on; exit code 0."""
-    from edgeexpo.progress import note
-    from edgeexpo.training import recipes
-    from edgeexpo.training.run import Settings
-    from edgeexpo.training.run import run as train
+    from edgeexpo.workflows.train import train
 
-    changes = {n: v for n in TRAINING_OVERRIDES if (v := getattr(args, n)) is not None}
-    recipe = recipes.recipe(args.model)
-    recipe = dataclasses.replace(recipe, low_level=args.low_level, **changes)
-    folder = args.output or Path("runs") / recipe.preset
-    if args.vgg is None and recipe.objective in ("two-phase", "distilled"):
-        note("perceptual term: off (give a VGG19 state_dict with --vgg)")
-    settings = Settings(
-        data=args.data,
-        output=folder,
-        scenes=args.scenes_dir,
+    made = train(
+        args.model,
+        args.data,
+        output=args.output,
+        scenes_dir=args.scenes_dir,
         start=args.start,
         teacher=args.teacher,
+        low_level=args.low_level,
         vgg=args.vgg,
         device=args.device,
+        save_every=args.save_every,
         threads=args.threads,
-        save_seconds=args.save_every,
+        **{name: getattr(args, name) for name in TRAINING_OVERRIDES},
     )
-    training = train(recipe, settings)
-    weights = folder / f"{recipe.preset}.safetensors"
-    loss = training.validated[-1][1]
     document = {
-        "model": recipe.preset,
-        "weights": str(weights),
-        "steps": training.step,
-        "seconds": round(training.seconds, 1),
-        "validation_loss": loss,
+        "model": made.model,
+        "weights": str(made.path),
+        "steps": made.steps,
+        "seconds": round(made.seconds, 1),
+        "validation_loss": made.validation_loss,
     }
     text = (
-        f"{weights}: {training.step} steps in {training.seconds / 60:.1f} min, "
-        f"validation loss {loss:.5f}\nlearning curves: {folder / 'curve.png'}"
+        f"{made.path}: {made.steps} steps in {made.seconds / 60:.1f} min, "
+        f"validation loss {made.validation_loss:.5f}\nlearning curves: {made.curve}"
     )
     emit(args, document, text)
     return 0

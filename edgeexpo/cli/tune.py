@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.cli.arguments import add_inputs, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
-from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import DEFAULT_TUNE_TARGET, target_names
-from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:
-    from edgeexpo.workflows.tune import Plan, SearchResult
-    from edgeexpo.workflows.tune_candidates import Candidate, Timer, Timing
+    from edgeexpo.workflows.tune_result import TuneResult
 
 GATE = "psnr>=40"
 
@@ -90,130 +84,55 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GateError: No candidate respects the bounds; no recipe was written.
     """
-    from edgeexpo.workflows.host import host
-
     try:
-        from edgeexpo.parity.gates import parse_gate
-        from edgeexpo.workflows.plots import draw_front
-        from edgeexpo.workflows.tune import Plan, reachable, tune
-        from edgeexpo.workflows.tune_recipe import write_recipe
+        from edgeexpo.workflows.tune import tune
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"tune needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
     output = args.output or Path(f"{Path(args.model.partition('.py')[0]).name}.recipe.json")
-    for path in (output, args.plot):
-        if path is not None:
-            check_file(path, args.force)
-    plan = Plan(
-        model=args.model,
+    found = tune(
+        args.model,
         target=args.target,
-        gates=tuple(parse_gate(text) for text in args.gate or [GATE]),
+        gates=args.gate or [GATE],
         max_ms=args.max_ms,
         max_bytes=args.max_bytes,
         size=args.size,
         weights=args.weights,
-        inputs=tuple(args.input),
-        pruned=tuple(args.pruned),
-        ratios=tuple(args.prune),
+        inputs=args.input,
+        pruned=args.pruned,
+        prune=args.prune,
         calibration=args.calib,
         images=args.images,
-        most=args.candidates,
+        candidates=args.candidates,
+        threads=args.threads,
+        runs=args.runs,
+        cache=args.cache,
+        plot=args.plot,
+        output=output,
+        force=args.force,
     )
-    machine = host()
-    threads = args.threads or machine["cores"]
-    found = tune(plan, args.cache, timer(threads, args.runs), f"{machine['cpu']}, {threads}")
-    document = _document(plan, found, threads, machine["cpu"])
-    document["busy"] = os.getloadavg()[0] > threads + 0.5 * machine["cores"]
-    if args.plot is not None:
-        draw_front(args.plot, f"{plan.model}, {plan.target}, {document['at']}", document["rows"])
-    if found.winner is None:
-        failure = GateError(f"{reachable(plan, found)}; no recipe was written")
+    document = _document(found)
+    if not found:
+        failure = GateError(f"{found.nearest}; no recipe was written")
         told = {"error": {"type": "GateError", "message": str(failure)}}
         emit(args, document | told, _text(document))
         raise failure
-    write_recipe(output, _recipe(plan, found, found.winner, document, output.parent))
     emit(args, document | {"recipe": str(output)}, _text(document) + _advice(found, output))
     return 0
 
 
-def timer(threads: int, runs: int) -> Timer:
-    """Latency as ``edgeexpo bench`` measures it: child processes that take turns."""
-    from edgeexpo.workflows.latency import Contender, check_bench_size, measure_latency, rows
-    from edgeexpo.workflows.tune_candidates import Timing
-
-    def time(
-        spec: ModelSpec, files: Sequence[tuple[Artifact, Path]], picture: tuple[int, int]
-    ) -> list[Timing]:
-        contenders = []
-        for artifact, path in files:
-            side = spec.fixed_size or picture
-            check_bench_size(artifact, side)
-            contenders.append(Contender(spec, artifact, path, side, threads, path.parent))
-        measure_latency(contenders, runs)
-        return [Timing(row["ms_p50"], row["ms_p90"]) for row in rows(contenders)]
-
-    return time
-
-
-def _recipe(
-    plan: Plan, found: SearchResult, winner: Candidate, document: dict[str, Any], folder: Path
-) -> Any:
-    from edgeexpo.bundle.files import digest
-    from edgeexpo.workflows.export import tool_versions
-    from edgeexpo.workflows.tune_recipe import TunedRecipe, relative
-
-    variant = found.variants[winner.variant]
-    network = variant.network
-    own = [path for path in plan.pruned if path == network.weights]
-    weights = own[0] if own else plan.weights
-    row = next(row for row in document["rows"] if row["winner"])
-    return TunedRecipe(
-        model=network.preset or plan.model,
-        target=plan.target,
-        size=found.size,
-        weights=relative(weights, folder),
-        weights_sha256=None if network.weights is None else digest(network.weights),
-        prune=variant.prune,
-        keep_float=winner.keep_float,
-        calibration=relative(plan.calibration, folder),
-        inputs=plan.inputs,
-        measured={k: v for k, v in row.items() if k not in ("front", "winner")}
-        | {"worst": dict(winner.worst), "gates": [str(g) for g in plan.gates]}
-        | {k: document[k] for k in ("host", "threads", "at")},
-        tools=tool_versions(),
-    )
-
-
-def _document(plan: Plan, found: SearchResult, threads: int, cpu: str) -> dict[str, Any]:
-    height, width = found.size
+def _document(found: TuneResult) -> dict[str, Any]:
     return {
-        "model": plan.model,
-        "target": plan.target,
-        "at": f"{height}x{width}",
-        "host": cpu,
-        "threads": threads,
+        "model": found.model,
+        "target": found.target,
+        "at": found.at,
+        "host": found.host,
+        "threads": found.threads,
         "reused": found.reused,
         "failed": found.failed,
-        "rows": [_row(c, found) for c in sorted(found.candidates, key=lambda c: c.timing.p50)],
-    }
-
-
-def _row(c: Candidate, found: SearchResult) -> dict[str, Any]:
-    timing: Timing = c.timing
-    return {
-        "label": c.label,
-        "weights": c.variant,
-        "keep_float": c.keep_float,
-        "psnr": c.worst["psnr"],
-        "psnr_mean": c.psnr_mean,
-        "ms": timing.p50,
-        "ms_p90": timing.p90,
-        "bytes": c.artifact.bytes,
-        "finalist": c.key in found.finalists,
-        "front": c.key in found.front,
-        "plain": c.key == found.plain.key,
-        "winner": found.winner is not None and c.key == found.winner.key,
+        "rows": found.rows,
+        "busy": found.busy,
     }
 
 
@@ -246,7 +165,7 @@ def _text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _advice(found: SearchResult, output: Path) -> str:
+def _advice(found: TuneResult, output: Path) -> str:
     assert found.winner is not None
     plain, best = found.plain, found.winner
     if best.key == plain.key:

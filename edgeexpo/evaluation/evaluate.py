@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeexpo.errors import UsageError
 from edgeexpo.evaluation.baselines import Y0, baselines
-from edgeexpo.evaluation.datasets import folder_scenes
 from edgeexpo.evaluation.metrics import NAMES, Measure
-from edgeexpo.evaluation.predict import Contestant, candidates, spec_of
-from edgeexpo.evaluation.scene import EXPOSURE_TRUTHS, Scene, Skipped
+from edgeexpo.evaluation.predict import Contestant
+from edgeexpo.evaluation.scene import EXPOSURE_TRUTHS, Scene
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.progress import track
+from edgeexpo.short_repr import short_repr
 
 EvaluationRow = dict[str, Any]
 """One row of scores and labels by name."""
@@ -45,48 +43,54 @@ class Evaluation:
     spread: list[EvaluationRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return short_repr(
+            f"Evaluation: {len(self.scenes)} rows of scenes, {len(self.skipped)} files skipped",
+            [_in_short(row) for row in self.rows],
+        )
 
-def evaluate(
-    model: str,
-    source: Path,
+
+def _in_short(row: EvaluationRow) -> str:
+    what = row["model"] if row["target"] is None else f"{row['model']} {row['precision']}"
+    scores = [f"{name} {row[name]:.4g}" for name in NAMES if row[name] is not None]
+    return f"{row['dataset']}, {what} (n={row['n']}): {', '.join(scores[:4])}"
+
+
+def measure_scenes(
+    opened: Sequence[Contestant],
+    scenes: Iterable[Scene],
     *,
-    weights: Path | None = None,
-    target: str | None = None,
-    precision: str | None = None,
-    held_out: bool = False,
-    views: int = 40,
     noise: float = 0.0,
     with_baselines: bool = True,
     write: Writer | None = None,
-) -> Evaluation:
-    """Measure a network, and the baselines without a network, against the truth of a folder.
+) -> list[EvaluationRow]:
+    """Measure networks, and the baselines without a network, on scenes.
 
     Args:
-        model: Zoo name, or folder of a bundle.
-        source: Folder of brackets, radiance maps or photographs.
-        weights: Checkpoint for a zoo name. By default the shipped weights.
-        target: Target of a bundle, to measure no other target.
-        precision: Precision of a bundle, to measure no other precision.
-        held_out: True for only the photographs that our weights were not trained on.
-        views: Number of views of radiance maps.
+        opened: Networks to measure.
+        scenes: Frames and truths.
         noise: Standard deviation of Gaussian noise on the frames, in 8-bit codes.
         with_baselines: True to measure the baselines too.
         write: Function that is called with every picture: scene, label of the model, HxWx3 float.
 
-    Raises:
-        UsageError: The folder has nothing for this network, or nothing that can be read.
-        EdgeexpoError: The network cannot be opened, as for
-            :func:`edgeexpo.evaluation.predict.candidates`.
+    Returns:
+        One row for each network and scene.
     """
-    skipped, spec, rows = Skipped(), spec_of(model), []
-    found = folder_scenes(source, spec, skipped, held_out=held_out, views=views)
-    with candidates(model, weights, target, precision) as opened:
-        for clean in track(found, "Evaluating"):
-            scene = clean.with_noise(noise) if noise else clean
-            rows += _measured(scene, opened, with_baselines, write)
-    if not rows:
-        raise UsageError(f"{source} gave nothing to measure ({len(skipped.names)} files skipped)")
-    return Evaluation(summary(rows), rows, gains(rows), spread_of_rows(rows), skipped.names)
+    rows = []
+    for clean in track(scenes, "Evaluating"):
+        scene = clean.with_noise(noise) if noise else clean
+        rows += _measured(scene, opened, with_baselines, write)
+    return rows
+
+
+def evaluated(rows: list[EvaluationRow], skipped: Sequence[str]) -> Evaluation:
+    """Sum the rows of scenes up.
+
+    Args:
+        rows: Of :func:`measure_scenes`.
+        skipped: Files that could not be read.
+    """
+    return Evaluation(summary(rows), rows, gains(rows), spread_of_rows(rows), list(skipped))
 
 
 def _measured(

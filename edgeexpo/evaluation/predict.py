@@ -124,7 +124,7 @@ def candidates(
     with ExitStack() as stack:
         if (Path(model) / MANIFEST).is_file():
             if weights is not None:
-                raise UsageError(f"{model} is a bundle with weights of its own; drop --weights")
+                raise UsageError(f"{model} is a bundle with weights of its own; drop `weights`")
             bundle = Bundle.open(model)
             spec = bundle.manifest.model
             yield [
@@ -139,7 +139,7 @@ def candidates(
         else:
             if target is not None or precision is not None:
                 raise UsageError(
-                    f"{model} is run in float; --target and --precision choose among the "
+                    f"{model} is run in float; `target` and `precision` choose among the "
                     "artefacts of a bundle: name one, made by edgeexpo export"
                 )
             session = stack.enter_context(float_session(model, weights))
@@ -162,11 +162,15 @@ def float_session(name: str, weights: Path | None) -> Session:
     if file is None:
         raise WeightsError(
             f"{entry.name} ships no weights; train it with edgeexpo train {entry.name}, or name a "
-            "checkpoint with --weights"
+            "checkpoint with `weights`"
         )
     module = entry.build()
     load_checkpoint(module, file, entry.name)
-    spec = entry.spec
+    return torch_session(module, entry.spec)
+
+
+def torch_session(module: torch.nn.Module, spec: ModelSpec) -> Session:
+    """Open a session on a float network in torch, with its stages."""
     multiple = spec.multiple
     side = (WHOLE if spec.halo is None else TILE) // multiple * multiple
     smallest = -(-SMALLEST_PICTURE // multiple) * multiple

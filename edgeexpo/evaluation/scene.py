@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.progress import note
 
 EXPOSURE_TRUTHS = ("middle frame", "middle exposure")
 """Kinds of truth that an interpolation network predicts before its back stage."""
@@ -79,4 +79,4 @@ class Skipped:
     def __call__(self, name: str, reason: str) -> None:
         """Record the file ``name`` and write the reason on stderr."""
         self.names.append(name)
-        sys.stderr.write(f"edgeexpo: skipped: {reason}\n")
+        note(f"edgeexpo: skipped: {reason}")

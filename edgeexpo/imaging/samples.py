@@ -140,7 +140,7 @@ def embedded_photographs() -> Iterator[tuple[str, np.ndarray]]:
     except ImportError as error:
         raise MissingDependencyError(
             "the embedded photographs come with scikit-image, which is not installed; "
-            "pip install 'edgeexpo[export]', or name your own pictures with --images"
+            "pip install 'edgeexpo[export]', or name your own pictures with `images`"
         ) from error
     from edgeexpo.imaging.files import read_picture
 

@@ -1,12 +1,13 @@
-"""Networks of the user, named as ``path/to/net.py:factory``."""
+"""Networks of the user: ``path/to/net.py:factory``, or a module in memory."""
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +17,12 @@ from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.program.capture import check_forward
 from edgeexpo.spec import ModelSpec, TensorSpec
 
+Inputs = str | Sequence[str] | Mapping[str, Sequence[int]]
+"""Shapes of a module's inputs: by name, or as texts of the form ``NAME=1x3xHxW``."""
+
+Shape = tuple[int, int, int, int]
+"""Batch, channels, height and width."""
+
 _SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")
 
 
@@ -24,7 +31,30 @@ def is_foreign(model: str) -> bool:
     return ".py" in model
 
 
-def parse_input(text: str) -> tuple[str | None, tuple[int, int, int, int]]:
+def input_shapes(inputs: Inputs) -> list[tuple[str | None, Shape]]:
+    """Read the inputs that a user gives as (name, NCHW shape) each; texts may lack the name.
+
+    Raises:
+        UsageError: A shape is not a batch of one picture.
+    """
+    if isinstance(inputs, str):
+        return [parse_input(inputs)]
+    if not isinstance(inputs, Mapping):
+        return [parse_input(text) for text in inputs]
+    return [parse_input(f"{name}={'x'.join(map(str, shape))}") for name, shape in inputs.items()]
+
+
+def input_texts(inputs: Inputs) -> tuple[str, ...]:
+    """Write the inputs that a user gives as texts of the form ``NAME=1x3xHxW``.
+
+    Raises:
+        UsageError: A shape is not a batch of one picture.
+    """
+    named = [(f"{name}=" if name else "", shape) for name, shape in input_shapes(inputs)]
+    return tuple(f"{name}{'x'.join(map(str, shape))}" for name, shape in named)
+
+
+def parse_input(text: str) -> tuple[str | None, Shape]:
     """Parse ``NAME=1x3x512x512`` or ``1x3x512x512``.
 
     Returns:
@@ -83,15 +113,30 @@ def load_factory(model: str) -> torch.nn.Module:
     return module.eval()
 
 
+def own_copy(module: torch.nn.Module) -> torch.nn.Module:
+    """Copy a user's module, on the CPU and in eval mode; the user's own stays unchanged.
+
+    Raises:
+        ModuleError: The module cannot be copied.
+    """
+    try:
+        return copy.deepcopy(module).cpu().eval()
+    except Exception as error:  # a user's module may raise anything
+        raise ModuleError(
+            f"{type(module).__name__} cannot be copied ({type(error).__name__}: {error}); expected "
+            "a module that copy.deepcopy takes: detach the tensors that it keeps"
+        ) from error
+
+
 def describe_module(
-    module: torch.nn.Module, model: str, shapes: Sequence[tuple[str | None, tuple[int, ...]]]
+    module: torch.nn.Module, name: str, shapes: Sequence[tuple[str | None, tuple[int, ...]]]
 ) -> tuple[ModelSpec, tuple[int, int]]:
     """Return the spec of a foreign module, with its measured halo and grid.
 
     Args:
-        module: Network that takes NCHW tensors and returns one NCHW tensor.
-        model: Name of the network, ``path/to/net.py:factory``.
-        shapes: Name (or ``None``) and NCHW shape of each input.
+        module: Network in eval mode that takes NCHW tensors and returns one NCHW tensor.
+        name: Name of the network's files.
+        shapes: Name and NCHW shape of each input. ``None`` stands for the name in ``forward``.
 
     Returns:
         The spec, and the (height, width) to export at.
@@ -104,9 +149,11 @@ def describe_module(
     names = _parameter_names(module)
     if len(shapes) != len(names):
         raise UsageError(
-            f"forward takes {len(names)} input(s) ({', '.join(names)}), --input was given "
-            f"{len(shapes)} time(s); give one --input NAME=1x3xHxW for each"
+            f"forward takes {len(names)} input(s) ({', '.join(names)}), found {len(shapes)}; "
+            "give `inputs` NAME=1x3xHxW for each"
         )
+    if {given for given, _ in shapes} == set(names):
+        shapes = sorted(shapes, key=lambda entry: names.index(entry[0] or ""))
     sizes = {shape[2:] for _, shape in shapes}
     if len(sizes) != 1:
         raise UsageError(f"inputs have sizes {sorted(sizes)}; expected one height and width")
@@ -123,7 +170,7 @@ def describe_module(
     footprint = measure_footprint(module, inputs, (height, width))
     output = TensorSpec("output", channels=channels, color="RGB" if channels == 3 else "none")
     spec = ModelSpec(
-        name=Path(model.rpartition(":")[0]).stem,
+        name=name,
         task="image to image",
         frames=tuple(s.name for s in inputs),
         inputs=inputs,

@@ -13,15 +13,13 @@ import numpy as np
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import BundleError, UsageError
-from edgeexpo.imaging.color import linear_to_srgb
-from edgeexpo.imaging.guided import decode
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.golden import Device, read_golden
 from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.parity.probes import PROBE_SIDE, SWAPPED, bracket_probes, is_noise, larger, probes
 from edgeexpo.progress import track
-from edgeexpo.runtime.stages import front
+from edgeexpo.runtime.network_pictures import displayed, network_inputs
 from edgeexpo.spec import ModelSpec
 
 PHOTOGRAPH, PROBE, RELATION = "photograph", "probe", "relation"
@@ -43,7 +41,8 @@ class Case:
         name: Name of the photograph or probe.
         kind: ``photograph``, ``probe`` or ``relation``.
         inputs: HxWxC float32 by input name.
-        reference: Output of the float program as it is seen (:func:`seen`), HxWxC float32.
+        reference: Displayed output of the float program
+            (:func:`edgeexpo.runtime.network_pictures.displayed`), HxWxC float32.
         quantized: Output of the quantised program in torch, likewise; ``None`` without one.
         sample: The frames; ``None`` for golden cases, which keep the network's inputs only.
     """
@@ -91,9 +90,9 @@ def program_cases(
     taken = {s.name for s in generated}
     for kind, sample in track(work, "Reference pictures"):
         name = own_name(sample, taken) if kind == PHOTOGRAPH else sample.name
-        inputs = front(spec, sample.frames, sample.ev)
-        expected = seen(spec, run(inputs))
-        expected_integer = None if quantized is None else seen(spec, quantized(inputs))
+        (inputs,) = network_inputs(spec, [sample])
+        expected = displayed(spec, run(inputs))
+        expected_integer = None if quantized is None else displayed(spec, quantized(inputs))
         cases.append(Case(name, kind, inputs, expected, expected_integer, sample))
     check_ranges(spec, cases)
     return cases, describe_device(device)
@@ -112,7 +111,7 @@ def refuse_noise(samples: Sequence[Sample]) -> None:
     if samples and all(is_noise(frame) for s in samples for frame in s.frames):
         raise UsageError(
             f"all {len(samples)} pictures are random noise, on which a broken network looks like a "
-            "good one; expected photographs: name a folder of them with --images"
+            "good one; expected photographs: name a folder of them with `images`"
         )
 
 
@@ -181,7 +180,7 @@ def golden_cases(bundle: Bundle) -> tuple[list[Case], Device]:
             name,
             PROBE if name in golden.probes else PHOTOGRAPH,
             golden.inputs[name],
-            seen(spec, golden.outputs[name]),
+            displayed(spec, golden.outputs[name]),
         )
         for name in sorted(golden.outputs)
     ]
@@ -205,18 +204,6 @@ def check_ranges(spec: ModelSpec, cases: Sequence[Case]) -> None:
                 f"the manifest says that input {tensor.name!r} has values of {low:g} to {high:g}; "
                 f"the pictures have {found[0]:.4g} to {found[1]:.4g}: export the bundle again"
             )
-
-
-def seen(spec: ModelSpec, output: np.ndarray) -> np.ndarray:
-    """Lab and linear outputs as sRGB-encoded RGB, in which pictures are judged; others as they are.
-
-    Relative radiance is shown with its 1 at the display's white.
-    """
-    if spec.outputs[0].color == "Lab":
-        return decode(output, "lab")
-    if spec.outputs[0].transfer == "linear":
-        return linear_to_srgb(np.clip(output, 0, 1))
-    return output
 
 
 def noise_floor(cases: Sequence[Case]) -> float | None:

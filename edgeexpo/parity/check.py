@@ -24,9 +24,8 @@ from edgeexpo.parity.cases import (
     golden_cases,
     noise_floor,
     program_cases,
-    seen,
 )
-from edgeexpo.parity.gates import overridden
+from edgeexpo.parity.gates import Gates, gates_of, overridden
 from edgeexpo.parity.isolation import open_lab_engine
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
 from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure_pictures, psnr, tones
@@ -35,6 +34,7 @@ from edgeexpo.parity.probe_relations import relations
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.progress import track
 from edgeexpo.runtime.engines.base import Engine, promised
+from edgeexpo.runtime.network_pictures import displayed
 from edgeexpo.runtime.stages import back, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec
@@ -51,7 +51,7 @@ def check_parity(
     samples: Sequence[Sample] | None = None,
     target: str | None = None,
     precision: str | None = None,
-    gates: Sequence[Gate] = (),
+    gates: Gates = (),
 ) -> ParityReport:
     """Compare every artefact of ``bundle`` with the reference, on photographs and probes.
 
@@ -63,7 +63,8 @@ def check_parity(
         samples: Frames to use instead of ``images``.
         target: Only artefacts of this target.
         precision: Only artefacts of this precision.
-        gates: Bounds that replace those of the manifest on the same metric and kind of picture.
+        gates: Bounds that replace those of the manifest on the same metric and kind of picture,
+            such as ``"psnr>=45"``.
 
     Returns:
         The report; it is false when an artefact failed.
@@ -72,13 +73,21 @@ def check_parity(
         BundleError: A file is missing or was changed, or no artefact matches.
         UsageError: The images cannot be used, or the reference is unknown.
         MissingDependencyError: The reference's device, or the embedded photographs, are missing.
+
+    Example:
+        >>> report = edgeexpo.check_parity(bundle, images=photographs, gates="psnr>=80")
+        >>> report.passed
+        True
+        >>> [artifact.file for artifact in report.artifacts]
+        ['Sequential.fp32.onnx']
     """
+    bounds = gates_of(gates)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     chosen = opened.by_preference(target, precision)
     wanted = [a for a in opened.manifest.artifacts if a in chosen]
     if reference == "golden":
         if images is not None or samples is not None:
-            raise UsageError("--reference golden has its own pictures; leave --images out")
+            raise UsageError("`reference='golden'` has its own pictures; leave `images` out")
         cases, device = golden_cases(opened)
     else:
         from edgeexpo.parity.reference import choose_device  # imports torch
@@ -88,7 +97,7 @@ def check_parity(
     floor = noise_floor(cases)
     with ThreadPoolExecutor(1) as judge:  # one artefact is judged while the next one runs
         judged = [
-            judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), gates, floor)
+            judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), bounds, floor)
             for artifact in wanted
         ]
         results = tuple(future.result() for future in judged)
@@ -192,7 +201,7 @@ def _outputs(
             artifact.sizes,
             spec.fixed_inputs,
         )
-        yield case.name, seen(spec, output)
+        yield case.name, displayed(spec, output)
 
 
 def naming(
@@ -266,7 +275,7 @@ def _frame(spec: ModelSpec, case: Case) -> np.ndarray | None:
         output.transfer,
         output.channels,
     )
-    frame = seen(spec, case.inputs[tensor.name])
+    frame = displayed(spec, case.inputs[tensor.name])
     return frame if same and frame.shape == case.reference.shape else None
 
 

@@ -194,6 +194,20 @@ def parse_gate(text: str) -> Gate:
     return Gate(metric, float(match["bound"]), at_least, statistic)
 
 
+Gates = str | Gate | Iterable[str | Gate]
+"""Gates as a user gives them: one or several, each a text as for :func:`parse_gate` or a gate."""
+
+
+def gates_of(given: Gates) -> tuple[Gate, ...]:
+    """Turn the gates that a user gives into gates.
+
+    Raises:
+        UsageError: A text is no gate.
+    """
+    several = (given,) if isinstance(given, (str, Gate)) else given
+    return tuple(parse_gate(gate) if isinstance(gate, str) else gate for gate in several)
+
+
 def overridden(gates: Iterable[Gate], overrides: Sequence[Gate]) -> tuple[Gate, ...]:
     """Return ``gates``, with those replaced for which ``overrides`` has other bounds."""
 

@@ -118,7 +118,7 @@ def read_golden(bundle: Bundle) -> Golden:
         MissingDependencyError: safetensors is not installed.
     """
     if GOLDEN_OUTPUTS not in bundle.manifest.files:
-        raise BundleError(f"{bundle.path} has no golden outputs; use --reference cpu")
+        raise BundleError(f"{bundle.path} has no golden outputs; use `reference='cpu'`")
     outputs = _load(bundle, GOLDEN_OUTPUTS)
     inputs: dict[str, dict[str, np.ndarray]] = {}
     for key, value in _load(bundle, GOLDEN_INPUTS).items():
@@ -131,7 +131,7 @@ def read_golden(bundle: Bundle) -> Golden:
     except (ValueError, TypeError, AttributeError) as error:
         raise BundleError(
             f"{bundle.path / GOLDEN_DEVICE} does not describe a device ({error}); record it again "
-            "with: edgeexpo parity BUNDLE --record"
+            "with: edgeexpo parity BUNDLE `record`"
         ) from error
     golden = Golden(inputs, outputs, device, probes)
     _check_model(bundle, golden)
@@ -152,7 +152,7 @@ def _load(bundle: Bundle, file: str) -> dict[str, np.ndarray]:
     except (SafetensorError, OSError) as error:
         raise BundleError(
             f"{path} is not a safetensors file ({error}); record it again with: "
-            "edgeexpo parity BUNDLE --record"
+            "edgeexpo parity BUNDLE `record`"
         ) from error
     return arrays
 
@@ -171,5 +171,5 @@ def _check_model(bundle: Bundle, golden: Golden) -> None:
         raise BundleError(
             f"{bundle.path} has golden pictures of another model; expected inputs "
             f"{', '.join(f'{k} of {c} channels' for k, c in expected.items())}: record them again "
-            "with: edgeexpo parity BUNDLE --record"
+            "with: edgeexpo parity BUNDLE `record`"
         )

@@ -16,9 +16,10 @@ import numpy as np
 
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.errors import EngineError
+from edgeexpo.parity.in_process import InProcessWorker
 from edgeexpo.runtime.engines import base as engines
 from edgeexpo.runtime.engines.base import DEFAULTS, Arrays, Engine, EngineOptions
-from edgeexpo.runtime.engines.worker import Worker
+from edgeexpo.runtime.engines.worker import SUPPORTED, Worker
 from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import target_named
 
@@ -26,7 +27,7 @@ TIME_LIMIT = 300.0
 """Seconds that loading an artefact, or one run of it, may take before its process is ended."""
 
 _OPENER = "edgeexpo.parity.isolation:open_there"
-_idle: list[Worker] = []
+_idle: list[Worker | InProcessWorker] = []
 
 
 def open_lab_engine(
@@ -59,13 +60,13 @@ def open_lab_engine(
     return LabEngine(worker, name, limit)
 
 
-def _worker() -> Worker:
+def _worker() -> Worker | InProcessWorker:
     while _idle:
         worker = _idle.pop()
         if worker.alive:
             return worker
         worker.end()
-    return Worker()
+    return Worker() if SUPPORTED else InProcessWorker()
 
 
 def open_there(
@@ -79,9 +80,9 @@ def open_there(
 class LabEngine:
     """An engine that lives in a :class:`Worker` of the lab."""
 
-    def __init__(self, worker: Worker, name: str, limit: float) -> None:
+    def __init__(self, worker: Worker | InProcessWorker, name: str, limit: float) -> None:
         self.name = name
-        self._worker: Worker | None = worker
+        self._worker: Worker | InProcessWorker | None = worker
         self._limit = limit
 
     def load(self, path: Path) -> None:
@@ -109,7 +110,7 @@ class LabEngine:
 
 
 @contextlib.contextmanager
-def _ended_by_errors(worker: Worker) -> Iterator[None]:
+def _ended_by_errors(worker: Worker | InProcessWorker) -> Iterator[None]:
     try:
         yield
     except BaseException:  # an interrupt, too, leaves an engine that may hang
@@ -124,4 +125,5 @@ def end_idle() -> None:
         _idle.pop().end()
 
 
-os.register_at_fork(after_in_child=_idle.clear)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_idle.clear)

@@ -15,7 +15,7 @@ from edgeexpo.parity.probes import PROBE_SIDE, probes
 from edgeexpo.parity.referee import Ruling, referee
 from edgeexpo.parity.reference import ProgramReference, describe_device
 from edgeexpo.progress import track
-from edgeexpo.runtime.stages import front
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.runtime.tiling import fits_whole
 
 
@@ -40,8 +40,8 @@ def record(
     outputs = {}
     for sample in track([*generated, *photographs], "Recording"):
         name = own_name(sample, inputs)
-        frames = [_middle(frame, bundle) for frame in sample.frames]
-        inputs[name] = front(spec, frames, sample.ev)
+        frames = tuple(_middle(frame, bundle) for frame in sample.frames)
+        (inputs[name],) = network_inputs(spec, [dataclasses.replace(sample, frames=frames)])
         outputs[name] = run(inputs[name])
     return Golden(inputs, outputs, describe_device(device), tuple(s.name for s in generated))
 

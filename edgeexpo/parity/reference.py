@@ -166,7 +166,7 @@ def choose_device(reference: str) -> str:
         return found if found in DEVICES else "cpu"
     if reference not in ("cpu", found):
         raise MissingDependencyError(
-            f"no {reference} device was found; use --reference cpu, or golden for a recorded "
+            f"no {reference} device was found; use `reference='cpu'`, or golden for a recorded "
             "reference"
         )
     return reference

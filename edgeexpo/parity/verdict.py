@@ -14,6 +14,7 @@ from edgeexpo.parity.gates import gate_holds
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
 from edgeexpo.parity.metrics.pictures import ALL, SHIFT_METRICS, total, worst
+from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import Gate
 
 MEANINGS: Mapping[str, Mapping[float, str]] = {
@@ -68,10 +69,31 @@ class ArtifactParity:
     def __bool__(self) -> bool:
         return self.status == "verified"
 
+    def __repr__(self) -> str:
+        return short_repr(f"ArtifactParity: {self.in_short}", self.failed_gates)
+
+    @property
+    def in_short(self) -> str:
+        """The verdict in one line."""
+        scores = [
+            f"{k} {self.worst[k]:.4g}" for k in ("psnr", "ssim", "max_abs") if k in self.worst
+        ]
+        error = f"; {self.error}" if self.error and not self.failed_gates else ""
+        return f"{self.file}: {self.status}, {', '.join(scores) or 'not run'}{error}"
+
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The verdict over a bundle; false in a boolean context when an artefact failed."""
+    """The verdict over a bundle; false in a boolean context when an artefact failed.
+
+    Attributes:
+        model: Name of the network.
+        reference: Where the float program ran.
+        artifacts: The verdict of each artefact.
+        noise_floor: Worst PSNR in dB between the quantised and the float program, in torch.
+        agreement: How far the artefacts of one precision lie from each other.
+        cases: The pictures that were judged; not part of the record.
+    """
 
     model: str
     reference: Device
@@ -88,8 +110,17 @@ class ParityReport:
     def __bool__(self) -> bool:
         return self.passed
 
+    def __repr__(self) -> str:
+        lines = []
+        for artifact in self.artifacts:
+            lines += [artifact.in_short, *(f"  {gate}" for gate in artifact.failed_gates)]
+        verdict = "passed" if self.passed else "failed"
+        return short_repr(
+            f"ParityReport of {self.model}: {verdict}, reference on {self.reference.device}", lines
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the record that the manifest keeps and ``parity --json`` prints."""
+        """Return the record that the manifest keeps and the verb parity prints as JSON."""
         return {
             "passed": self.passed,
             "model": self.model,

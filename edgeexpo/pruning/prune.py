@@ -31,6 +31,7 @@ from edgeexpo.pruning.schedule import (
     with_block,
 )
 from edgeexpo.pruning.step_costs import step_changes
+from edgeexpo.short_repr import short_repr
 
 MULTIPLE = 8
 """Multiple of channels that layers keep by default, because engines pack 8 channels."""
@@ -60,6 +61,13 @@ class Pruned:
     widths: Mapping[str, tuple[int, int]]
     whole: Mapping[str, str]
     kept: Kept
+
+    def __repr__(self) -> str:
+        return short_repr(
+            f"Pruned: {self.ratio:.1%} of the multiply-accumulates removed, "
+            f"{self.parameters_before} parameters became {self.parameters_after}",
+            [f"{name}: {old} channels, now {new}" for name, (old, new) in self.widths.items()],
+        )
 
     @property
     def ratio(self) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class Sparse:
         bytes_after: Size of the sparse network's tensors after zlib (level 9), in bytes.
     """
 
-    module: nn.Module
+    module: nn.Module = field(repr=False)
     zeros: float
     bytes_before: int
     bytes_after: int

@@ -104,14 +104,14 @@ def training_of(
 def _check(recipe: TrainingRecipe, network: nn.Module) -> None:
     if recipe.crop > recipe.scene_size:
         raise UsageError(
-            f"crops of {recipe.crop} do not fit scenes of {recipe.scene_size}; lower --crop"
+            f"crops of {recipe.crop} do not fit scenes of {recipe.scene_size}; lower `crop`"
         )
     if recipe.low_level and recipe.teacher is None:
-        raise UsageError(f"{recipe.preset} has no teacher to follow; leave --low-level out")
+        raise UsageError(f"{recipe.preset} has no teacher to follow; leave `low_level` out")
     normalised = any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
     if min(recipe.batch, recipe.steps) < 1 or (normalised and recipe.batch < 2):
         raise UsageError(
-            f"--batch {recipe.batch} --steps {recipe.steps}: expected at least one step, and two "
+            f"`batch={recipe.batch}` `steps={recipe.steps}`: expected at least one step, and two "
             "crops where a network has batch normalisation"
         )
 
@@ -199,7 +199,7 @@ def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -
     if not math.isfinite(float(loss.detach())):
         raise TrainingError(
             f"the loss of {recipe.preset} is {float(loss.detach())} at step {training.step}; "
-            "the last good checkpoint is kept: resume with a lower --learning-rate"
+            "the last good checkpoint is kept: resume with a lower `learning_rate`"
         )
     training.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -275,7 +275,7 @@ def resume(training: Training, folder: Path) -> None:
     if state["preset"] != training.recipe.preset:
         raise UsageError(
             f"{path} is a checkpoint of {state['preset']}, not of {training.recipe.preset}; "
-            "name another folder with -o"
+            "name another folder with `output`"
         )
     training.network.load_state_dict(state["network"])
     training.mean.load_state_dict(state["mean"])

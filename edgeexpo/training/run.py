@@ -141,7 +141,7 @@ def training_device(name: str) -> torch.device:
 def _start(recipe: TrainingRecipe, settings: Settings) -> Mapping[str, Tensor]:
     if recipe.start is None and settings.start is None:
         return {}
-    state = _state(recipe.start, settings.start, "--start")
+    state = _state(recipe.start, settings.start, "start")
     return widened(recipe.preset, state)
 
 
@@ -150,7 +150,7 @@ def _helpers(recipe: TrainingRecipe, settings: Settings, device: torch.device) -
     if recipe.teacher is None:
         return Helpers(None, perceptual)
     teacher = zoo.get(recipe.teacher).build()
-    load_weights(teacher, _state(recipe.teacher, settings.teacher, "--teacher"), recipe.teacher)
+    load_weights(teacher, _state(recipe.teacher, settings.teacher, "teacher"), recipe.teacher)
     frozen = teacher.to(device).eval().requires_grad_(False)
     return Helpers(frozen, perceptual, recipe.low_level)
 
@@ -160,5 +160,7 @@ def _state(preset: str | None, given: Path | None, option: str) -> Mapping[str, 
         return read_weights(given)
     weights = zoo.get(preset or "").weights
     if weights is None:
-        raise UsageError(f"{preset} has no shipped weights; train it first and give {option} FILE")
+        raise UsageError(
+            f"{preset} has no shipped weights; train it first and give `{option}` FILE"
+        )
     return read_weights(weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,6 @@ from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.probes import extremes, grain, textures
 from edgeexpo.program.capture import Program
-from edgeexpo.runtime.stages import front
-from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.networks import Network
 
 CALIBRATION_SIDE = 256
@@ -98,10 +96,3 @@ def _histogram(sample: Sample) -> np.ndarray:
         for channel in range(frame.shape[2])
     ]
     return np.concatenate(counts)
-
-
-def network_inputs(
-    spec: ModelSpec, pictures: Sequence[Sample] | Iterator[Sample]
-) -> Iterator[dict[str, np.ndarray]]:
-    """The network's inputs of each sample, HxWxC float32 by name: what its front stage gives."""
-    return (front(spec, sample.frames, sample.ev) for sample in pictures)

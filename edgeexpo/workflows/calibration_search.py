@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from torch.fx import GraphModule
 
 from edgeexpo.errors import ExportError
 from edgeexpo.imaging.samples import Sample
-from edgeexpo.parity.cases import seen
 from edgeexpo.parity.metrics.pictures import delta_e_p99, psnr
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import note, status
@@ -26,7 +25,8 @@ from edgeexpo.quantization.variants import (
     adapted,
     parse_variant,
 )
-from edgeexpo.workflows.calibration_pictures import network_inputs
+from edgeexpo.runtime.network_pictures import network_inputs
+from edgeexpo.workflows.network_tensors import displayed_output
 from edgeexpo.workflows.networks import Network
 
 
@@ -96,7 +96,7 @@ class PictureJudge:
         return Score(min(decibels), sum(decibels) / len(decibels), max(colours, default=None))
 
     def _seen(self, output: Tensor) -> np.ndarray:
-        return seen(self._spec, output[0].permute(1, 2, 0).float().contiguous().numpy())
+        return displayed_output(self._spec, output)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Comparison:
 
     rows: tuple[VariantScore, ...]
     best: VariantScore
-    graph: GraphModule
+    graph: GraphModule = field(repr=False)
     pictures: tuple[str, ...]
 
     def margin(self, variant: str | None = None) -> float | None:
@@ -169,7 +169,7 @@ class _Search:
             with status(f"Calibrating {variant.name}"):
                 row, graph = self._tried(variant)
             self.rows.append(row)
-            note(_told(row))
+            note(told(row))
             if row.score is not None and (self.best is None or _total(row) > _total(self.best)):
                 self.best, self.graph = row, graph
         if self.best is None:
@@ -190,7 +190,8 @@ def _total(row: VariantScore) -> float:
     return row.score.total
 
 
-def _told(row: VariantScore) -> str:
+def told(row: VariantScore) -> str:
+    """Say a variant's result in one line."""
     if row.score is None:
         return f"{row.variant}: skipped, {row.skipped}"
     score = row.score

@@ -18,8 +18,9 @@ from edgeexpo.errors import UsageError
 from edgeexpo.export.lowering import check_converters, lower
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
+from edgeexpo.models.foreign import Inputs
 from edgeexpo.parity.check import check_parity
-from edgeexpo.parity.gates import default_gates, overridden
+from edgeexpo.parity.gates import Gates, default_gates, gates_of, overridden
 from edgeexpo.parity.golden import write_golden
 from edgeexpo.parity.recording import record
 from edgeexpo.parity.reference import choose_device
@@ -31,9 +32,11 @@ from edgeexpo.progress import status, track
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.job import Formats, check_transfers
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.spec import PRECISIONS, ExportRecipe, Gate, ModelSpec
 from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, target_names, usual_targets
-from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.arguments import several
+from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import writing
 
@@ -44,19 +47,19 @@ GOLDEN_PICTURES = 3
 
 
 def export_bundle(
-    model: str = "lrl",
+    model: str | torch.nn.Module = "lrl",
     *,
-    targets: Sequence[str] = (DEFAULT_EXPORT_TARGET,),
+    targets: str | Sequence[str] = (DEFAULT_EXPORT_TARGET,),
     precision: str | Sequence[str] = "int8",
     calibration: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
     size: tuple[int, int] | None = None,
     weights: str | os.PathLike[str] | None = None,
-    inputs: Sequence[str] = (),
+    inputs: Inputs = (),
     int8: str | os.PathLike[str] | None = None,
     prune: float | None = None,
-    keep_float: Sequence[str] | None = None,
-    gates: Sequence[Gate] = (),
+    keep_float: str | Sequence[str] | None = None,
+    gates: Gates = (),
     frame_format: FrameFormat | None = None,
     output_format: FrameFormat | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -65,7 +68,8 @@ def export_bundle(
     """Export a network, prove every artefact against the float reference, write a bundle.
 
     Args:
-        model: A name of the zoo, or ``path/to/net.py:factory``.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
+            unchanged; the manifest then has its class name as the recipe's ``model``.
         targets: Names of :data:`edgeexpo.targets.TARGETS`; ``all`` stands for the usual ones.
         precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
         calibration: Folder of photographs or brackets to calibrate INT8 on; by default the INT8
@@ -74,12 +78,13 @@ def export_bundle(
         size: Largest (height, width) of the artefacts in pixels; by default what the network was
             made for, or 512x512.
         weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
-        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
-        int8: INT8 weights of :func:`edgeexpo.workflows.quantize.quantize`.
+        inputs: The shape of every input of a module that is not of the zoo, such as
+            ``{"picture": (1, 3, 512, 512)}`` or ``"picture=1x3x512x512"``.
+        int8: INT8 weights of :func:`edgeexpo.quantize`.
         prune: Share of the multiply-accumulates to remove first, by structured pruning.
         keep_float: Operators (nodes of the program) that INT8 leaves in float; the others are
             calibrated, also where INT8 weights ship.
-        gates: Bounds that replace the default ones of the same metric.
+        gates: Bounds that replace the default ones of the same metric, such as ``"psnr>=45"``.
         frame_format: How the app's frames are to be read, for the manifest; HxWx3 RGB by default.
         output_format: How its pictures are to be written; as ``frame_format`` by default.
         output: The bundle's folder; ``dist/MODEL`` by default.
@@ -93,25 +98,30 @@ def export_bundle(
         ExportError: A conversion failed; nothing was written.
         MissingDependencyError: A target's converter is not installed; nothing was written.
         OutputError: The bundle cannot be written.
-    """
-    chosen = _known(_named(targets), target_names(), "target")
-    check_converters(chosen)
-    precisions = _known(
-        (precision,) if isinstance(precision, str) else precision, PRECISIONS, "precision"
-    )
-    _check_supported(chosen, precisions)
-    if int8 is not None and calibration is not None:
-        raise UsageError("--int8 weights have their ranges; leave out --calib, or --int8")
-    if keep_float is not None and int8 is not None:
-        raise UsageError("--int8 weights have no float operators; leave out --int8, or the recipe")
-    if prune is not None and int8 is not None:
-        raise UsageError("--int8 weights are of the whole network; leave out --prune, or --int8")
-    if prune is not None:
-        from edgeexpo.workflows.pruned_networks import open_pruned
 
-        network = open_pruned(model, prune, size, weights, inputs)
-    else:
-        network = open_network(model, size, weights, inputs, None if int8 is None else Path(int8))
+    Example:
+        With ``network`` a module of two convolutions, and two folders:
+
+        >>> bundle = edgeexpo.export_bundle(
+        ...     network,
+        ...     inputs={"input": (1, 3, 64, 64)},
+        ...     targets="onnx",
+        ...     precision="fp32",
+        ...     images=photographs,
+        ...     output=folder / "net",
+        ... )
+        >>> bundle.manifest.status
+        'verified'
+        >>> bundle.manifest.recipe.model
+        'Sequential'
+    """
+    chosen = _known(_named(several(targets)), target_names(), "target")
+    check_converters(chosen)
+    precisions = _known(several(precision), PRECISIONS, "precision")
+    _check_supported(chosen, precisions)
+    bounds = gates_of(gates)
+    _check_int8_arguments(int8, calibration, keep_float, prune)
+    network = open_network(model, size, weights, inputs, int8, prune)
     formats = Formats.of(frame_format, output_format)
     check_transfers(network.spec, formats)
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
@@ -120,7 +130,7 @@ def export_bundle(
     with status("Capturing the network"):
         program = network.capture()
     learnt = network.int8 if calibration is None and keep_float is None else None
-    kept = frozenset(keep_float or ())
+    kept = frozenset(several(keep_float or ()))
     pictures = (
         calibration_samples(network, program, None if calibration is None else Path(calibration))
         if "int8" in precisions and learnt is None
@@ -133,13 +143,13 @@ def export_bundle(
             for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
         ]
         recipe = ExportRecipe(
-            model=model,
+            model=model if isinstance(model, str) else network.spec.name,
             targets=tuple(chosen),
             precisions=tuple(precisions),
             size=network.size,
             calibration=_calibration_of(learnt, calibration),
             calibration_pictures=tuple(s.name for s in pictures),
-            gates=_gates(network.spec, precisions, gates),
+            gates=_gates(network.spec, precisions, bounds),
             sparsity=prune or 0.0,
             weights=None if network.weights is None else network.weights.name,
             keep_float=tuple(sorted(kept)),
@@ -157,6 +167,23 @@ def export_bundle(
         )
         _verify(staging, manifest, verification)
     return Bundle.open(destination)
+
+
+def _check_int8_arguments(
+    int8: object, calibration: object, keep_float: object, prune: object
+) -> None:
+    """Refuse what INT8 weights that a user gives leave no room for."""
+    if int8 is None:
+        return
+    if calibration is not None:
+        raise UsageError("`int8` weights have their ranges; leave out `calibration`, or `int8`")
+    if keep_float is not None:
+        raise UsageError(
+            "`int8` weights have no float operators; leave out `int8`, or the recipe or list that "
+            "keeps some in float"
+        )
+    if prune is not None:
+        raise UsageError("`int8` weights are of the whole network; leave out `prune`, or `int8`")
 
 
 def _calibration_of(learnt: Path | None, source: str | os.PathLike[str] | None) -> str:

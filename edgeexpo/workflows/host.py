@@ -30,6 +30,11 @@ def host() -> dict[str, Any]:
     }
 
 
+def load_average() -> float | None:
+    """Processes that wait for a CPU, averaged over one minute; ``None`` on Windows."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def _cpuinfo() -> Iterator[tuple[str, str]]:
     path = Path("/proc/cpuinfo")
     for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():

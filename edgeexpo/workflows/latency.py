@@ -6,13 +6,13 @@ children then take turns, one run each a round, so that a slow minute of the mac
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,11 @@ from edgeexpo.bundle.files import size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.progress import status, track
+from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import ModelSpec, SizeRange, to_json
 from edgeexpo.targets import target_named
+from edgeexpo.workflows.arguments import AnyPath
+from edgeexpo.workflows.host import host, load_average
 
 TORCH = "torch"
 """Engine of the reference program, in rows."""
@@ -88,21 +91,113 @@ class Contender:
         return self.artifact.file if self.artifact else "torch eager"
 
 
-def _contenders(bundle: Bundle, args: argparse.Namespace, threads: int) -> list[Contender]:
-    bundle.select(args.target, args.precision)
+@dataclass(frozen=True)
+class BenchResult:
+    """What :func:`bench` measured.
+
+    Attributes:
+        host: Facts about this machine, with its load when the timing began.
+        runs: Timed runs of each program.
+        rows: One for each program: medians in ms, peak memory in MB, bytes, speed-ups.
+    """
+
+    host: Mapping[str, Any]
+    runs: int
+    rows: tuple[Mapping[str, Any], ...]
+
+    @property
+    def busy(self) -> bool:
+        """True where other work ran on the machine when the timing began."""
+        return bool((self.host["load"] or 0) > 0.5 * self.host["cores"])
+
+    def __repr__(self) -> str:
+        return short_repr(
+            f"BenchResult: {self.host['cpu']}, {self.runs} runs each",
+            [_row_in_short(row) for row in self.rows],
+        )
+
+
+def _row_in_short(row: Mapping[str, Any]) -> str:
+    name = row["file"] or "torch eager"
+    if row["ms_p50"] is None:
+        return f"{name}: {row['note']}"
+    return f"{name}: {row['ms_p50']:g} ms (p90 {row['ms_p90']:g}), peak {row['peak_rss_mb']:g} MB"
+
+
+def bench(
+    bundles: Bundle | AnyPath | Iterable[Bundle | AnyPath],
+    *,
+    target: str | None = None,
+    precision: str | None = None,
+    size: tuple[int, int] | None = None,
+    threads: int | None = None,
+    runs: int = 10,
+) -> BenchResult:
+    """Time every artefact of one or several bundles next to torch.
+
+    Every program runs in a child process of its own. The children take turns, run by run.
+
+    Args:
+        bundles: A bundle or its folder, or several.
+        target: Only artefacts of this target.
+        precision: Only artefacts of this precision.
+        size: (height, width) of the picture in pixels; by default the exported size.
+        threads: Threads of each engine; one a core by default.
+        runs: Timed runs each, after :data:`WARMUP` to warm up.
+
+    Raises:
+        UsageError: An artefact does not accept the size.
+        BundleError: A bundle is damaged or has no such artefact.
+        EngineError: An engine failed while it was timed.
+        MissingDependencyError: The engine of ``target`` is not installed.
+
+    Example:
+        >>> times = edgeexpo.bench(bundle, runs=2, threads=1)
+        >>> [row["engine"] for row in times.rows]
+        ['torch', 'onnxruntime']
+    """
+    given = [bundles] if isinstance(bundles, (str, os.PathLike, Bundle)) else list(bundles)
+    machine = host()
+    chosen = Selection(target, precision, size, threads or machine["cores"])
+    opened = [b if isinstance(b, Bundle) else Bundle.open(b) for b in given]
+    found = [c for bundle in opened for c in contenders(bundle, chosen)]
+    machine["load"] = load_average()
+    measure_latency([c for c in found if c.note is None], runs)
+    return BenchResult(machine, runs, tuple(rows(found)))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which artefacts are timed, at which (height, width), by how many threads."""
+
+    target: str | None
+    precision: str | None
+    size: tuple[int, int] | None
+    threads: int
+
+
+def contenders(bundle: Bundle, chosen: Selection) -> list[Contender]:
+    """The reference program and the chosen artefacts of a bundle.
+
+    Raises:
+        BundleError: The bundle has no such artefact.
+        UsageError: An artefact does not accept the size.
+        MissingDependencyError: The engine of the chosen target is not installed.
+    """
+    bundle.select(chosen.target, chosen.precision)
     manifest = bundle.manifest
-    picture = args.size or manifest.model.fixed_size or manifest.recipe.size
-    found = [_reference(bundle, picture, threads)]
-    for artifact in bundle.manifest.artifacts:
-        if args.target not in (None, artifact.target):
+    picture = chosen.size or manifest.model.fixed_size or manifest.recipe.size
+    found = [_reference(bundle, picture, chosen.threads)]
+    for artifact in manifest.artifacts:
+        if chosen.target not in (None, artifact.target):
             continue
-        if args.precision not in (None, artifact.precision):
+        if chosen.precision not in (None, artifact.precision):
             continue
-        note = _unmeasurable(artifact, args.target)
+        note = _unmeasurable(artifact, chosen.target)
         if note is None:
             check_bench_size(artifact, picture)
         path = bundle.file(artifact.file)
-        row = Contender(manifest.model, artifact, path, picture, threads, bundle.path, note)
+        row = Contender(manifest.model, artifact, path, picture, chosen.threads, bundle.path, note)
         found.append(row)
     return found
 
@@ -155,7 +250,7 @@ def check_bench_size(artifact: Artifact, picture: tuple[int, int]) -> None:
     if not fits:
         raise UsageError(
             f"{artifact.file} does not accept {picture[0]}x{picture[1]}; "
-            f"give a --size of {accepted}"
+            f"give a `size` of {accepted}"
         )
 
 
@@ -215,13 +310,13 @@ class _Child:
             self.process.stdin.write(line)
             self.process.stdin.flush()
             text = self.process.stdout.readline()
-        except BrokenPipeError:
+        except OSError:  # a broken pipe; Windows calls it an invalid argument
             text = ""
         if not text:
             code = self.process.wait()
             raise EngineError(
                 f"timing {self.label} ended with exit code {code}; expected it to run to the end "
-                "(negative: killed by that signal, often for memory); try a smaller --size"
+                "(negative: killed by that signal, often for memory); try a smaller `size`"
             )
         answer: dict[str, Any] = json.loads(text)
         if "error" in answer:

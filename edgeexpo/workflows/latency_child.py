@@ -7,7 +7,6 @@ It is a process of its own so that its peak memory is its own. It reads one JSON
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -76,12 +75,18 @@ def pictures(spec: ModelSpec, height: int, width: int) -> dict[str, np.ndarray]:
 def peak_rss_mb() -> float:
     """Largest resident memory that this process has had, in MB (10^6 bytes).
 
-    Linux' ``ru_maxrss`` also counts the parent before ``exec``; ``VmHWM`` does not.
+    Linux' ``ru_maxrss`` also counts the parent before ``exec``. ``VmHWM`` does not.
     """
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(x for x in status.read_text("utf-8").splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset) / 1e6
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
+from edgeexpo.models.foreign import Inputs, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
-from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.capture import Program, capture
+from edgeexpo.progress import note
 from edgeexpo.quantization import int8_weights
 from edgeexpo.spec import ModelSpec
+from edgeexpo.workflows.pruned_networks import narrower, shipped_pruned
 
 DEFAULT_SIDE = 512
 """Default height and width of artefacts of a network that says none."""
@@ -53,54 +56,128 @@ class Network:
         spec = self.spec
         return capture(self.module, spec.inputs, spec.outputs, self.size, spec.multiple)
 
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of the weights' file, or of the values of a module without one."""
+        return state_digest(self.module) if self.weights is None else digest(self.weights)
+
+
+def state_digest(module: torch.nn.Module) -> str:
+    """The SHA-256 over the names and values of all weights of a module."""
+    found = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        found.update(f"{name} {tuple(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
 
 def open_network(
-    model: str,
-    size: tuple[int, int] | None,
-    weights: str | os.PathLike[str] | None,
-    inputs: Sequence[str],
-    int8: Path | None = None,
+    model: str | torch.nn.Module,
+    size: tuple[int, int] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    inputs: Inputs = (),
+    int8: str | os.PathLike[str] | None = None,
+    prune: float | None = None,
 ) -> Network:
-    """The network that a user means, with its weights.
+    """Open the network that a user means, with its weights, as it is or pruned.
+
+    A pruned network has the weights that ship for the ratio, and INT8 weights made of them, where
+    they do. Otherwise it is pruned now. A note says which, or that nothing was trained.
 
     Args:
-        model: A name of the zoo, or ``path/to/net.py:factory``.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module, which stays unchanged.
         size: Largest (height, width) in pixels, for networks of the zoo.
-        weights: A checkpoint; the shipped weights by default.
-        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        weights: A checkpoint; the shipped weights, or the module's own, by default.
+        inputs: The shape of every input of a module that is not of the zoo: a mapping such as
+            ``{"picture": (1, 3, 512, 512)}``, or texts such as ``picture=1x3x512x512``.
         int8: INT8 weights made from the float ones; those that ship with them by default.
+        prune: Share of the multiply-accumulates to remove, above 0 and below 1.
 
     Raises:
-        UsageError: Bad arguments, weights or module.
+        UsageError: Bad arguments, weights or module, or a ratio that cannot be reached.
         WeightsError: ``int8`` was made from other float weights.
     """
     given = None if weights is None else Path(weights)
-    if foreign.is_foreign(model):
-        if int8 is not None:
-            raise UsageError("--int8 is for models of the zoo; a foreign module is calibrated")
-        if not inputs:
-            raise UsageError(f"{model} needs its inputs; give --input NAME=1x3xHxW for each")
-        if size is not None:
-            raise UsageError("--size is for models of the zoo; a foreign module takes --input")
-        module = foreign.load_factory(model)
-        if given is not None:
-            load_weights(module, read_weights(given), str(given))
-        spec, side = foreign.describe_module(
-            module, model, [foreign.parse_input(i) for i in inputs]
+    made = None if int8 is None else Path(int8)
+    if prune is not None and given is None and isinstance(model, str) and not is_foreign(model):
+        shipped = shipped_pruned(zoo.get(model).name, prune)
+        if shipped is not None:
+            note(f"pruned weights that ship: {shipped.name}")
+            own = shipped.with_name(shipped.stem + zoo.INT8_SUFFIX)
+            return _of_zoo(model, size, shipped, inputs, own if own.is_file() else None)
+    opened = _whole(model, size, given, inputs, made)
+    return opened if prune is None else _pruned(opened, prune)
+
+
+def _whole(
+    model: str | torch.nn.Module,
+    size: tuple[int, int] | None,
+    weights: Path | None,
+    inputs: Inputs,
+    int8: Path | None,
+) -> Network:
+    if not isinstance(model, (str, torch.nn.Module)):
+        raise UsageError(
+            f"model is a {type(model).__name__}; expected a name of the zoo, "
+            "path/to/net.py:factory or a torch nn.Module"
         )
-        return Network(module, spec, side, given)
+    if isinstance(model, str) and not is_foreign(model):
+        return _of_zoo(model, size, weights, inputs, int8)
+    return _foreign(model, size, weights, inputs, int8)
+
+
+def _of_zoo(
+    name: str,
+    size: tuple[int, int] | None,
+    weights: Path | None,
+    inputs: Inputs,
+    int8: Path | None,
+) -> Network:
     if inputs:
-        raise UsageError(f"--input is for foreign modules; {model} takes --size H,W")
-    entry, module, path = loaded(model, given)
+        raise UsageError(f"`inputs` is for foreign modules; {name} takes `size` H,W")
+    entry, module, path = loaded(name, weights)
     longest = entry.spec.longest or DEFAULT_SIDE
-    return Network(
-        deployable(module),
-        entry.spec,
-        size or (longest, longest),
-        path,
-        entry.name,
-        entry.int8 if given is None and int8 is None else _made_from(int8, path),
+    network = Network(
+        deployable(module), entry.spec, size or (longest, longest), path, entry.name, int8
     )
+    if weights is None and int8 is None:
+        return dataclasses.replace(network, int8=entry.int8)
+    _check_int8(network)
+    return network
+
+
+def _foreign(
+    model: str | torch.nn.Module,
+    size: tuple[int, int] | None,
+    weights: Path | None,
+    inputs: Inputs,
+    int8: Path | None,
+) -> Network:
+    name = model if isinstance(model, str) else type(model).__name__
+    if int8 is not None and isinstance(model, str):
+        raise UsageError("`int8` is for models of the zoo; a foreign module is calibrated")
+    if not inputs:
+        raise UsageError(f"{name} needs its inputs; give `inputs` NAME=1x3xHxW for each")
+    if size is not None:
+        raise UsageError("`size` is for models of the zoo; a foreign module takes `inputs`")
+    shapes = foreign.input_shapes(inputs)
+    module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
+    if weights is not None:
+        load_checkpoint(module, weights)
+    stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
+    spec, side = foreign.describe_module(module, stem, shapes)
+    network = Network(module, spec, side, weights, int8=int8)
+    _check_int8(network)
+    return network
+
+
+def _pruned(network: Network, ratio: float) -> Network:
+    result = narrower(network.module, network.spec, ratio)
+    note(
+        f"pruned {result.ratio:.1%} of the multiply-accumulates without training after that; "
+        "edgeexpo prune with `data` DIR trains, and export takes what it writes with `weights`"
+    )
+    return dataclasses.replace(network, module=result.module, int8=None)
 
 
 def loaded(name: str, weights: Path | None) -> tuple[ModelEntry, torch.nn.Module, Path]:
@@ -117,16 +194,19 @@ def loaded(name: str, weights: Path | None) -> tuple[ModelEntry, torch.nn.Module
     entry = zoo.get(name)
     path = weights or entry.weights
     if path is None:
-        raise UsageError(f"{entry.name} ships without weights; give --weights, or train it first")
+        raise UsageError(f"{entry.name} ships without weights; give `weights`, or train it first")
     module = entry.build()
     load_checkpoint(module, path, entry.name)
     return entry, module, path
 
 
-def _made_from(int8: Path | None, weights: Path) -> Path | None:
-    if int8 is not None and int8_weights.read_facts(int8).get("float_sha256") != digest(weights):
+def _check_int8(network: Network) -> None:
+    """Refuse INT8 weights that were made from other float weights."""
+    path = network.int8
+    if path is None:
+        return
+    if int8_weights.read_facts(path).get("float_sha256") != network.weights_sha256:
         raise WeightsError(
-            f"{int8} was made from other float weights than {weights}; "
-            "quantize those, or give the matching --weights"
+            f"{path} was made from other float weights than {network.weights or network.spec.name};"
+            " quantize those, or give the matching `weights`"
         )
-    return int8

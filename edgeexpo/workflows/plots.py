@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def draw_sensitivity(path: Path, found: SensitivityTable) -> None:
         figure.savefig(path, dpi=110)
 
 
-def draw_front(path: Path, title: str, rows: Iterable[dict[str, Any]]) -> None:
+def draw_front(path: Path, title: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Quality against latency, area by bytes; the front is joined, the winner ringed.
 
     Args:

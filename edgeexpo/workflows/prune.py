@@ -1,4 +1,4 @@
-"""Pruned weights of a network of the zoo, trained to show what the whole one shows."""
+"""Pruned weights of a network, trained to show what the whole one shows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import copy
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
+from edgeexpo.models.foreign import Inputs, is_foreign
 from edgeexpo.models.pruned_weights import save_pruned
 from edgeexpo.progress import status
 from edgeexpo.pruning.importance import Importance
@@ -18,11 +18,15 @@ from edgeexpo.pruning.prune import Pruned
 from edgeexpo.pruning.reconstruction import NetworkInputs
 from edgeexpo.pruning.schedule import Scope
 from edgeexpo.pruning.sparsity import Sparse, sparsify
+from edgeexpo.short_repr import short_repr
+from edgeexpo.spec import ModelSpec
 from edgeexpo.training import loop
 from edgeexpo.training.objectives import OBJECTIVES
 from edgeexpo.training.recipes import TrainingRecipe, recipe
 from edgeexpo.training.run import Settings, imitate, training_scenes
-from edgeexpo.workflows.networks import loaded
+from edgeexpo.workflows.arguments import AnyPath, optional_path
+from edgeexpo.workflows.imitation import given, imitation_settings
+from edgeexpo.workflows.networks import loaded, open_network
 from edgeexpo.workflows.pruned_networks import examples, narrower
 from edgeexpo.writing import check_file, write_file
 
@@ -34,95 +38,163 @@ TAYLOR_BATCHES = 8
 
 @dataclasses.dataclass(frozen=True)
 class PrunedWeights:
-    """What :func:`prune` made: the file, the pruning, and how it was trained afterwards.
+    """What :func:`prune` made.
 
-    ``steps`` is 0 and ``validation_loss`` ``None`` for weights that were not trained.
+    Attributes:
+        model: The network's name.
+        module: The narrower network, in eval mode, trained where it was.
+        path: The weights' file; ``None`` where none was asked for.
+        result: The pruning.
+        steps: Steps of the training after it; 0 for weights that were not trained.
+        validation_loss: Its loss in the end; ``None`` without a training.
     """
 
-    path: Path
+    model: str
+    module: nn.Module
+    path: Path | None
     result: Pruned
     steps: int
     validation_loss: float | None
 
+    def __repr__(self) -> str:
+        made = self.result
+        after = f"trained {self.steps} steps" if self.steps else "not trained after pruning"
+        return short_repr(
+            f"PrunedWeights of {self.model}: {self.path or 'in memory'}",
+            [
+                f"{made.ratio:.1%} of the multiply-accumulates removed, {after}",
+                f"{made.parameters_before} parameters became {made.parameters_after}",
+                *(f"{name}: {old} channels, now {new}" for name, (old, new) in made.widths.items()),
+            ],
+        )
+
 
 def prune(
-    model: str,
-    output: Path,
+    model: str | nn.Module,
+    output: AnyPath | None = None,
     *,
-    ratio: float,
+    ratio: float = 0.5,
+    inputs: Inputs = (),
     importance: Importance = "magnitude",
     scope: Scope = "sensitivity",
-    settings: Settings | None = None,
-    weights: Path | None = None,
-    changes: dict[str, Any] | None = None,
+    weights: AnyPath | None = None,
+    data: AnyPath | None = None,
+    run: AnyPath | None = None,
+    scenes_dir: AnyPath | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    crop: int | None = None,
+    scenes: int | None = None,
+    scene_size: int | None = None,
     force: bool = False,
 ) -> PrunedWeights:
-    """Pruned weights of a network of the zoo.
+    """Remove channels of a network, and train what is left of a network of the zoo.
 
-    With ``settings`` layers are reconstructed on its pictures too, and then trained on them, by the
+    With ``data`` layers are reconstructed on its pictures too, and then trained on them, by the
     system's own error and the unpruned network's output
     (:func:`edgeexpo.training.objectives.imitation`).
 
     Args:
-        model: A name of the zoo.
-        output: ``.safetensors`` file to write.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
+            unchanged.
+        output: ``.safetensors`` file to write; by default nothing is written.
         ratio: Share of the multiply-accumulates to remove.
-        importance: ``"magnitude"``, or ``"taylor"``, which needs ``settings``.
+        inputs: The shape of every input of a module that is not of the zoo, as for
+            :func:`edgeexpo.export_bundle`.
+        importance: ``"magnitude"``, or ``"taylor"``, which needs ``data``.
         scope: ``"uniform"``, ``"global"`` or ``"sensitivity"``, which is measured on the embedded
             photographs.
-        settings: Data and folders of the training.
-        weights: Weights to prune; the shipped ones by default.
-        changes: Fields of the recipe to replace, such as ``{"steps": 100}``; 0 steps: reconstruct
-            alone.
+        weights: Weights to prune; the shipped ones, or the module's own, by default.
+        data: Folder of radiance maps and photographs to train a network of the zoo on.
+        run: The training's folder, resumable; ``runs/NAME.pruned`` by default.
+        scenes_dir: Folder of made scenes, shared by runs; in the training's folder by default.
+        device: Where it trains: ``"auto"``, ``"cpu"``, ``"cuda"``...
+        threads: CPU threads of the training; torch's choice by default.
+        steps: Steps, instead of the recipe's; 0: reconstruct alone.
+        batch: Scenes in a batch, instead of the recipe's.
+        crop: Side of the crops in pixels, instead of the recipe's.
+        scenes: Number of scenes, instead of the recipe's.
+        scene_size: Side of the scenes in pixels, instead of the recipe's.
         force: Replace an existing file.
 
     Raises:
-        UsageError: Unknown model, bad weights, data or ratio.
+        UsageError: Unknown model, bad module, weights, data or ratio.
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
+
+    Example:
+        >>> made = edgeexpo.prune(network, inputs={"input": (1, 3, 64, 64)}, ratio=0.4)
+        >>> network[0].out_channels, made.module[0].out_channels
+        (16, 8)
     """
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output} must be a .safetensors file: only they say what was pruned")
-    check_file(output, force)
-    entry, network, _ = loaded(model, weights)
-    preset = entry.name
-    plan = dataclasses.replace(pruning_recipe(preset), **(changes or {})) if settings else None
+    path = optional_path(output)
+    if path is not None and path.suffix != ".safetensors":
+        raise UsageError(f"{path} must be a .safetensors file: only they say what was pruned")
+    if path is not None:
+        check_file(path, force)
+    name, network, spec = _to_prune(model, weights, inputs)
+    changes = given(steps=steps, batch=batch, crop=crop, scenes=scenes, scene_size=scene_size)
+    settings = imitation_settings(model, data, run, f"{name}.pruned", scenes_dir, device, threads)
+    plan = dataclasses.replace(pruning_recipe(name), **changes) if settings else None
     if plan is not None and plan.crop > plan.scene_size:
         raise UsageError(
-            f"crops of {plan.crop} do not fit scenes of {plan.scene_size}; lower --crop"
+            f"crops of {plan.crop} do not fit scenes of {plan.scene_size}; lower `crop`"
         )
     if importance == "taylor" and plan is None:
-        raise UsageError("Taylor importance needs pictures to learn from; give --data DIR")
+        raise UsageError("Taylor importance needs pictures to learn from; give `data` DIR")
 
     batches = [] if plan is None or settings is None else _batches(plan, settings)
 
     def losses(module: nn.Module) -> Iterator[Tensor]:
         assert plan is not None
-        for inputs, truth in batches:
-            yield OBJECTIVES[plan.objective].error(module(*inputs), truth)
+        for pictures, truth in batches:
+            yield OBJECTIVES[plan.objective].error(module(*pictures), truth)
 
     result = narrower(
-        network.eval(),
-        entry.spec,
+        network,
+        spec,
         ratio,
         importance=importance,
         scope=scope,
         gradients=losses if importance == "taylor" else None,
-        pictures=[inputs for inputs, _ in batches],
+        pictures=[pictures for pictures, _ in batches],
     )
-    trained, steps, loss = result.module, 0, None
+    trained, done, loss = result.module, 0, None
     if plan is not None and settings is not None and plan.steps:
         training = imitate(network, copy.deepcopy(result.module), plan, settings)
-        trained, steps = training.mean, training.step
+        trained, done = training.mean, training.step
         loss = training.validated[-1][1]
-    save_pruned(trained.cpu(), output, preset, result.ratio)
-    return PrunedWeights(output, result, steps, loss)
+    trained = trained.cpu()
+    if path is not None:
+        save_pruned(trained, path, name, result.ratio)
+    return PrunedWeights(name, trained, path, result, done, loss)
+
+
+def _to_prune(
+    model: str | nn.Module, weights: AnyPath | None, inputs: Inputs
+) -> tuple[str, nn.Module, ModelSpec]:
+    """Name, module and spec of what is pruned: of the zoo, as it is trained."""
+    if isinstance(model, str) and not is_foreign(model):
+        if inputs:
+            raise UsageError(f"`inputs` is for foreign modules; {model} is of the zoo")
+        entry, module, _ = loaded(model, optional_path(weights))
+        return entry.name, module.eval(), entry.spec
+    network = open_network(model, None, weights, inputs)
+    return network.spec.name, network.module, network.spec
 
 
 def sparsify_weights(
-    model: str, output: Path, *, ratio: float, weights: Path | None = None, force: bool = False
+    model: str | nn.Module,
+    output: AnyPath,
+    *,
+    ratio: float,
+    inputs: Inputs = (),
+    weights: AnyPath | None = None,
+    force: bool = False,
 ) -> Sparse:
-    """Weights of a network of the zoo, the smallest of which are zero; nothing gets faster.
+    """Weights of a network, the smallest of which are zero; nothing gets faster.
 
     Args: as for :func:`prune`; ``ratio`` is the share of the weights.
 
@@ -132,11 +204,11 @@ def sparsify_weights(
     """
     from safetensors.torch import save
 
-    check_file(output, force)
-    entry, network, _ = loaded(model, weights)
+    check_file(Path(output), force)
+    _, network, spec = _to_prune(model, weights, inputs)
     with status("Pruning"):
-        made = sparsify(network.eval(), examples(entry.spec), ratio)
-    write_file(output, save(made.module.state_dict()))
+        made = sparsify(network, examples(spec), ratio)
+    write_file(Path(output), save(made.module.state_dict()))
     return made
 
 

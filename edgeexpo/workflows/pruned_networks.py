@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,16 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.imaging.samples import samples
-from edgeexpo.models import foreign, zoo
+from edgeexpo.models import zoo
 from edgeexpo.models.pruned_weights import PRUNED, read_metadata
-from edgeexpo.progress import note, status
+from edgeexpo.progress import status
 from edgeexpo.pruning.importance import Importance, Losses
 from edgeexpo.pruning.prune import Pruned, prune_module
 from edgeexpo.pruning.reconstruction import NetworkInputs, reconstruct
 from edgeexpo.pruning.schedule import Scope
 from edgeexpo.spec import ModelSpec
-from edgeexpo.workflows.calibration_pictures import network_inputs
-from edgeexpo.workflows.networks import Network, open_network
+from edgeexpo.workflows.network_tensors import sample_tensors
 
 PRUNING_SIDE = 64
 
@@ -43,38 +40,6 @@ FEWEST_PICTURES = 4
 
 NEAR = 0.1
 """A shipped pruned checkpoint stands for ratios up to this much below its own."""
-
-
-def open_pruned(
-    model: str,
-    ratio: float,
-    size: tuple[int, int] | None,
-    weights: str | os.PathLike[str] | None,
-    inputs: Sequence[str],
-) -> Network:
-    """The network that a user means, pruned: with weights that ship, and INT8 weights made of
-    them, where they do; a note says which, or that nothing was trained.
-
-    Args: ``ratio`` as for :func:`pruned`, the others as for
-    :func:`edgeexpo.workflows.networks.open_network`.
-
-    Raises:
-        UsageError: Bad arguments, weights or module, or a ratio that cannot be reached.
-    """
-    if weights is None and not foreign.is_foreign(model):
-        shipped = shipped_pruned(zoo.get(model).name, ratio)
-        if shipped is not None:
-            int8 = shipped.with_name(shipped.stem + zoo.INT8_SUFFIX)
-            made = int8 if int8.is_file() else None
-            note(f"pruned weights that ship: {shipped.name}")
-            return open_network(model, size, shipped, inputs, made)
-    network = open_network(model, size, weights, inputs)
-    result = narrower(network.module, network.spec, ratio)
-    note(
-        f"pruned {result.ratio:.1%} of the multiply-accumulates without training after that; "
-        "edgeexpo prune --data DIR trains, and export takes what it writes with --weights"
-    )
-    return dataclasses.replace(network, module=result.module, int8=None)
 
 
 def narrower(
@@ -158,11 +123,7 @@ def photograph_inputs(
         size: Height and width; by default those at which pruning looks at them.
         seed: Of the frames' exposures.
     """
-    made = network_inputs(spec, samples(len(spec.frames), None, size or _size(spec), seed=seed))
-    return [
-        tuple(torch.from_numpy(named[t.name].transpose(2, 0, 1)[None].copy()) for t in spec.inputs)
-        for named in made
-    ]
+    return sample_tensors(spec, samples(len(spec.frames), None, size or _size(spec), seed=seed))
 
 
 def _size(spec: ModelSpec) -> tuple[int, int]:

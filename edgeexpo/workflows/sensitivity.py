@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from edgeexpo.errors import ExportError
 from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.imaging.samples import samples
-from edgeexpo.parity.cases import seen
+from edgeexpo.models.foreign import Inputs
 from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import status, track
@@ -30,14 +29,15 @@ from edgeexpo.quantization.sensitivity import (
     quantized_operators,
 )
 from edgeexpo.quantization.simulation import simulate
+from edgeexpo.runtime.network_pictures import network_inputs
+from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import ModelSpec
-from edgeexpo.workflows.calibration_pictures import (
-    calibration_samples,
-    network_inputs,
-    picture_size,
-)
+from edgeexpo.workflows.arguments import AnyPath, optional_path
+from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
+from edgeexpo.workflows.network_tensors import displayed_output
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.workflows.pruned_networks import examples
+from edgeexpo.writing import check_file
 
 
 @dataclass(frozen=True)
@@ -73,42 +73,82 @@ class SensitivityTable:
     pictures: tuple[str, ...]
     size: tuple[int, int]
 
+    def __repr__(self) -> str:
+        height, width = self.size
+        return short_repr(
+            f"SensitivityTable of {self.model}: all in INT8 {self.everything.worst:.2f} dB at "
+            f"worst, on {len(self.pictures)} pictures of {height}x{width}; each alone:",
+            [_in_short(row) for row in self.layers],
+        )
 
-def sensitivities(
-    model: str,
+
+def _in_short(row: LayerCost) -> str:
+    operator, alone = row.sensitivity.operator, row.sensitivity.alone
+    pruned = "" if row.pruned is None else f"; pruned {row.pruned.worst:.2f}"
+    return f"{operator.name} {operator.module}: {alone.worst:.2f} dB{pruned}"
+
+
+def sensitivity(
+    model: str | nn.Module,
     *,
     size: tuple[int, int] | None = None,
-    weights: str | os.PathLike[str] | None = None,
-    inputs: Sequence[str] = (),
-    calibration: str | os.PathLike[str] | None = None,
-    images: str | os.PathLike[str] | None = None,
+    weights: AnyPath | None = None,
+    inputs: Inputs = (),
+    calibration: AnyPath | None = None,
+    images: AnyPath | None = None,
     ratio: float | None = None,
+    output: AnyPath | None = None,
+    force: bool = False,
 ) -> SensitivityTable:
     """Measure every weighted operator of a network, in torch, against its float output.
 
     Args:
-        model: A name of the zoo, or ``path/to/net.py:factory``.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
+            unchanged.
         size: (height, width) of the network; pictures are at most 256 pixels high and wide.
         weights: A checkpoint; the shipped weights by default.
-        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        inputs: The shape of every input of a module that is not of the zoo, as for
+            :func:`edgeexpo.export_bundle`.
         calibration: Folder that the ranges are taken from; the embedded photographs by default.
         images: Folder of pictures to measure on; the embedded photographs by default.
         ratio: Also prune each layer alone by this share of its output channels.
+        output: PNG to draw the table in.
+        force: Replace an existing drawing.
 
     Raises:
         UsageError: Bad arguments, pictures, weights, module or ratio.
         ExportError: Nothing of the network can be quantised.
+        MissingDependencyError: ``output`` needs matplotlib, which is not installed.
+        OutputError: The drawing cannot be written.
+
+    Example:
+        >>> table = edgeexpo.sensitivity(
+        ...     network,
+        ...     inputs={"input": (1, 3, 64, 64)},
+        ...     calibration=photographs,
+        ...     images=photographs,
+        ... )
+        >>> len(table.layers)
+        2
     """
-    return measure_layers(open_network(model, size, weights, inputs), calibration, images, ratio)
+    drawing = optional_path(output)
+    if drawing is not None:
+        check_file(drawing, force)
+    found = measure_layers(open_network(model, size, weights, inputs), calibration, images, ratio)
+    if drawing is not None:
+        from edgeexpo.workflows.plots import draw_sensitivity
+
+        draw_sensitivity(drawing, found)
+    return found
 
 
 def measure_layers(
     network: Network,
-    calibration: str | os.PathLike[str] | None = None,
-    images: str | os.PathLike[str] | None = None,
+    calibration: AnyPath | None = None,
+    images: AnyPath | None = None,
     ratio: float | None = None,
 ) -> SensitivityTable:
-    """:func:`sensitivities` of an opened network."""
+    """Measure an opened network; arguments and errors are those of :func:`sensitivity`."""
     spec = network.spec
     with status("Capturing the network"):
         program = network.capture()
@@ -157,14 +197,10 @@ def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Mo
 
 def _judge(spec: ModelSpec, module: nn.Module, pictures: Sequence[_Inputs]) -> ScoreFunction:
     with torch.no_grad():
-        expected = [_picture(spec, module(*inputs)) for inputs in pictures]
+        expected = [displayed_output(spec, module(*inputs)) for inputs in pictures]
 
     def judge(index: int, output: Tensor) -> float:
-        candidate = _picture(spec, output)
+        candidate = displayed_output(spec, output)
         return psnr(expected[index], candidate) if np.isfinite(candidate).all() else -BEST_PSNR
 
     return judge
-
-
-def _picture(spec: ModelSpec, output: Tensor) -> np.ndarray:
-    return seen(spec, output[0].permute(1, 2, 0).float().contiguous().numpy())

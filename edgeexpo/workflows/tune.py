@@ -8,17 +8,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from edgeexpo.errors import EngineError, ExportError, MissingDependencyError, UsageError
 from edgeexpo.export.lowering import check_converters
 from edgeexpo.imaging.samples import samples
-from edgeexpo.models import foreign, zoo
+from edgeexpo.models import zoo
+from edgeexpo.models.foreign import Inputs, input_texts, is_foreign
 from edgeexpo.models.pruned_weights import PRUNED, read_metadata
+from edgeexpo.parity.gates import Gates, gates_of
 from edgeexpo.parity.gates import gate_holds as within
 from edgeexpo.progress import note
 from edgeexpo.spec import Gate, ModelSpec
-from edgeexpo.targets import target_named
+from edgeexpo.targets import DEFAULT_TUNE_TARGET, target_named
+from edgeexpo.workflows.arguments import AnyPath, optional_path, paths
+from edgeexpo.workflows.host import host, load_average
 from edgeexpo.workflows.networks import Network, open_network
-from edgeexpo.workflows.pruned_networks import open_pruned
+from edgeexpo.workflows.plots import draw_front
 from edgeexpo.workflows.tune_candidates import (
     Bench,
     Candidate,
@@ -29,6 +35,16 @@ from edgeexpo.workflows.tune_candidates import (
     layers,
     path_of,
 )
+from edgeexpo.workflows.tune_recipe import write_recipe
+from edgeexpo.workflows.tune_result import TuneResult, tune_result
+from edgeexpo.workflows.tune_timer import timer
+from edgeexpo.writing import check_file
+
+TUNING_GATE = "psnr>=40"
+"""Bound on the worst photograph that a candidate has to respect, unless others are given."""
+
+CACHE = ".edgeexpo/tune"
+"""Folder of finished candidates, unless another is given."""
 
 SLACK = 1.25
 """Operators are moved to float until a candidate takes this much longer than the budget."""
@@ -39,7 +55,7 @@ class Plan:
     """What is searched, and under which bounds.
 
     Attributes:
-        model: A name of the zoo, or ``path/to/net.py:factory``.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module.
         target: Of :data:`edgeexpo.targets.TARGETS`.
         gates: Bounds on the artefact's photographs against the unpruned float network.
         max_ms: Largest median latency, ms.
@@ -54,7 +70,7 @@ class Plan:
         most: Sets of operators to try for each set of weights.
     """
 
-    model: str
+    model: str | nn.Module
     target: str
     gates: tuple[Gate, ...]
     max_ms: float | None = None
@@ -67,6 +83,11 @@ class Plan:
     calibration: Path | None = None
     images: Path | None = None
     most: int = 5
+
+    @property
+    def name(self) -> str:
+        """What a person calls the network."""
+        return self.model if isinstance(self.model, str) else type(self.model).__name__
 
 
 @dataclass(frozen=True)
@@ -97,7 +118,116 @@ class SearchResult:
     size: tuple[int, int]
 
 
-def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
+def tune(
+    model: str | nn.Module,
+    *,
+    target: str = DEFAULT_TUNE_TARGET,
+    gates: Gates = TUNING_GATE,
+    max_ms: float | None = None,
+    max_bytes: int | None = None,
+    size: tuple[int, int] | None = None,
+    weights: AnyPath | None = None,
+    inputs: Inputs = (),
+    pruned: AnyPath | Sequence[AnyPath] = (),
+    prune: float | Sequence[float] = (),
+    calibration: AnyPath | None = None,
+    images: AnyPath | None = None,
+    candidates: int = 5,
+    threads: int | None = None,
+    runs: int = 10,
+    cache: AnyPath = CACHE,
+    plot: AnyPath | None = None,
+    output: AnyPath | None = None,
+    force: bool = False,
+) -> TuneResult:
+    """Search pruning and operators in float, each candidate measured on its engine.
+
+    Args:
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
+            unchanged; the recipe then has its class name as ``model``.
+        target: Of :data:`edgeexpo.spec.TARGETS`.
+        gates: Bounds on the worst photograph against the unpruned float network.
+        max_ms: Largest median latency, ms.
+        max_bytes: Largest artefact.
+        size: (height, width) of the network and of the pictures that are timed.
+        weights: Unpruned checkpoint; the shipped one, or the module's own weights, by default.
+        inputs: The shape of every input of a module that is not of the zoo, as for
+            :func:`edgeexpo.export_bundle`.
+        pruned: Pruned checkpoints of a network of the zoo to try besides; a shipped one is tried
+            anyway.
+        prune: Ratios to prune by now, without training.
+        calibration: Folder that ranges are taken from; the embedded photographs by default.
+        images: Folder of photographs to judge on; the embedded ones by default.
+        candidates: Sets of operators to try for each set of weights.
+        threads: Threads of the engine; one a core by default.
+        runs: Timed runs of each candidate.
+        cache: Folder of finished candidates; a search that was ended goes on from here.
+        plot: PNG to draw the Pareto front in.
+        output: File for the recipe; by default nothing is written.
+        force: Replace existing files.
+
+    Returns:
+        All candidates, and the recipe of the best within the bounds; false where nothing respects
+        them, and then no recipe is written.
+
+    Raises:
+        UsageError: Bad arguments, pictures or weights.
+        MissingDependencyError: The target's engine does not run on this host, or its converter or
+            matplotlib is not installed.
+        ExportError: Plain INT8 cannot be lowered.
+        OutputError: A file cannot be written.
+
+    Example:
+        >>> found = edgeexpo.tune(
+        ...     network,
+        ...     target="onnx",
+        ...     gates="psnr>=20",
+        ...     inputs={"input": (1, 3, 64, 64)},
+        ...     calibration=photographs,
+        ...     images=photographs,
+        ...     candidates=1,
+        ...     runs=2,
+        ...     cache=folder / "cache",
+        ... )
+        >>> found.recipe.model, len(found.rows)
+        ('Sequential', 1)
+    """
+    destination, drawing = optional_path(output), optional_path(plot)
+    for path in (destination, drawing):
+        if path is not None:
+            check_file(path, force)
+    plan = Plan(
+        model=model,
+        target=target,
+        gates=gates_of(gates),
+        max_ms=max_ms,
+        max_bytes=max_bytes,
+        size=size,
+        weights=optional_path(weights),
+        inputs=input_texts(inputs),
+        pruned=paths(pruned),
+        ratios=(prune,) if isinstance(prune, (int, float)) else tuple(prune),
+        calibration=optional_path(calibration),
+        images=optional_path(images),
+        most=candidates,
+    )
+    machine = host()
+    count = threads or machine["cores"]
+    found = search(plan, Path(cache), timer(count, runs), f"{machine['cpu']}, {count}")
+    busy = (load_average() or 0) > count + 0.5 * machine["cores"]
+    folder = Path() if destination is None else destination.parent
+    result = tune_result(plan, found, machine["cpu"], count, busy, folder)
+    if not result:
+        result = dataclasses.replace(result, nearest=reachable(plan, found))
+    if drawing is not None:
+        draw_front(drawing, f"{plan.name}, {target}, {result.at}", result.rows)
+    if destination is not None and result.recipe is not None:
+        write_recipe(destination, result.recipe)
+        result = dataclasses.replace(result, path=destination)
+    return result
+
+
+def search(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
     """Measure candidates until their list ends; finished ones are taken from ``cache``.
 
     For each set of weights operators move to float one by one, first the one whose picture gains
@@ -119,7 +249,7 @@ def tune(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
     if not target.runs_here:
         raise MissingDependencyError(
             f"{target.title} runs on {target.platform_title}, and tune measures on the engine; "
-            "tune there, or for another --target"
+            "tune there, or for another `target`"
         )
     check_converters([plan.target])
     more = iter(_variants(plan))
@@ -285,19 +415,19 @@ def _shipped(plan: Plan, whole: Network) -> Iterator[WeightSet]:
     path = zoo.WEIGHTS / f"{whole.preset}.pruned.safetensors"
     if path.is_file():
         ratio = float(read_metadata(path)[PRUNED])
-        network = open_pruned(plan.model, ratio, plan.size, None, plan.inputs)
+        network = open_network(plan.model, plan.size, None, plan.inputs, prune=ratio)
         yield WeightSet(f"pruned {ratio:.2f} (ships)", network, ratio)
 
 
 def _given(plan: Plan) -> Iterator[WeightSet]:
-    if plan.pruned and foreign.is_foreign(plan.model):
-        raise UsageError("--pruned takes checkpoints of the zoo; for a foreign module give --prune")
+    if plan.pruned and (not isinstance(plan.model, str) or is_foreign(plan.model)):
+        raise UsageError("`pruned` takes checkpoints of the zoo; for a foreign module give `prune`")
     for path in plan.pruned:
         network = open_network(plan.model, plan.size, path, plan.inputs)
         alone = [p.name for p in plan.pruned].count(path.name) == 1
         yield WeightSet(path.name if alone else str(path), network)
     for ratio in plan.ratios:
-        network = open_pruned(plan.model, ratio, plan.size, plan.weights, plan.inputs)
+        network = open_network(plan.model, plan.size, plan.weights, plan.inputs, prune=ratio)
         yield WeightSet(f"pruned {ratio:g}", network, ratio)
 
 

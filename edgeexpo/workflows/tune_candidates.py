@@ -18,18 +18,18 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.export.lowering import lower
 from edgeexpo.imaging.samples import Sample
-from edgeexpo.parity.cases import seen
 from edgeexpo.parity.metrics.pictures import measure_pictures, worst
 from edgeexpo.program.capture import Program
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.engines.base import open_engine
-from edgeexpo.runtime.stages import front
+from edgeexpo.runtime.network_pictures import displayed, network_inputs
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import ModelSpec, from_json, to_json
-from edgeexpo.workflows.calibration_pictures import calibration_samples, network_inputs
+from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.export import tool_versions
-from edgeexpo.workflows.networks import Network
+from edgeexpo.workflows.network_tensors import displayed_output, sample_tensors
+from edgeexpo.workflows.networks import Network, state_digest
 from edgeexpo.workflows.sensitivity import measure_layers as measure_layers
 from edgeexpo.writing import write_file, writing
 
@@ -88,7 +88,7 @@ class WeightSet:
     Args:
         label: What a person calls it.
         network: With its weights.
-        prune: As ``export --prune``.
+        prune: As for :func:`edgeexpo.export_bundle`.
     """
 
     def __init__(self, label: str, network: Network, prune: float | None = None) -> None:
@@ -103,12 +103,12 @@ class WeightSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the names and values of all weights."""
-        found = hashlib.sha256()
-        for name, value in sorted(self.network.module.state_dict().items()):
-            found.update(f"{name} {tuple(value.shape)}\n".encode())
-            found.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+        """SHA-256 over the names and values of all weights, and the operators outside the zoo."""
+        state = state_digest(self.network.module)
+        if self.network.preset is not None:
+            return state
+        operators = str(self.program.exported.graph)
+        return hashlib.sha256(f"{state}\n{operators}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,9 @@ class Bench:
         """The unpruned float network's pictures."""
         network = self.reference.network
         spec, found = network.spec, []
-        for inputs in network_inputs(spec, self.shown):
-            arrays = [np.ascontiguousarray(inputs[t.name].transpose(2, 0, 1)) for t in spec.inputs]
+        for inputs in sample_tensors(spec, self.shown):
             with torch.no_grad():
-                output = network.module(*(torch.from_numpy(a)[None] for a in arrays))
-            found.append(seen(spec, output[0].permute(1, 2, 0).contiguous().numpy()))
+                found.append(displayed_output(spec, network.module(*inputs)))
         return found
 
     def key(self, variant: WeightSet, **facts: Any) -> str:
@@ -257,11 +255,11 @@ def _rows(bench: Bench, artifact: Artifact, path: Path) -> list[dict[str, float]
 
     rows = []
     try:
-        for sample, expected in zip(bench.shown, bench.expected, strict=True):
-            inputs = front(spec, sample.frames, sample.ev)
+        shown = network_inputs(spec, bench.shown)
+        for inputs, expected in zip(shown, bench.expected, strict=True):
             output = run_tiled(run, inputs, spec.halo, artifact.sizes, spec.fixed_inputs)
             identity = inputs[spec.residual] if spec.residual is not None else None
-            rows.append(measure_pictures(expected, seen(spec, output), identity))
+            rows.append(measure_pictures(expected, displayed(spec, output), identity))
     finally:
         engine.close()
     return rows

@@ -1,4 +1,4 @@
-"""The recipe that ``tune`` writes and ``export --recipe`` takes: JSON, checked when it is read."""
+"""The recipe that ``tune`` writes and ``export`` takes: JSON, checked when it is read."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class TunedRecipe:
     Paths are relative to the recipe's folder; a foreign model's file, to the working directory.
 
     Attributes:
-        model: A name of the zoo, or ``path/to/net.py:factory``.
+        model: A name of the zoo, ``path/to/net.py:factory``, or the class of a module in memory.
         target: The engine's target that it was measured on.
         size: (height, width) in pixels at which latency was measured.
         weights: Checkpoint; ``None`` for the shipped one.
         weights_sha256: Digest of the checkpoint that was used; ``None`` for a module without one.
-        prune: As ``export --prune``; ``None`` when the weights are used as they are.
+        prune: As for :func:`edgeexpo.export_bundle`; ``None``: the weights are used as they are.
         keep_float: Operators that stay in float; ``None`` for the INT8 weights that ship.
         calibration: Folder that the ranges were taken from; ``None``: the embedded photographs.
         inputs: ``NAME=1x3xHxW`` of every input of a foreign module.
@@ -105,7 +105,7 @@ def read_recipe(path: Path) -> TunedRecipe:
     Raises:
         UsageError: It is missing, or no recipe that this version reads.
     """
-    again = "make one with: edgeexpo tune NAME --target ... -o FILE"
+    again = "make one with: edgeexpo tune NAME `target` ... `output` FILE"
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -234,7 +234,7 @@ def in_memory(path: Path) -> bytes:
 def missing(package: str, extra: str) -> MissingDependencyError:
     """The error for an engine whose package is not installed."""
     return MissingDependencyError(
-        f"{package} is not installed; pip install 'edgeexpo{extra}', or choose another --target"
+        f"{package} is not installed; pip install 'edgeexpo{extra}', or choose another `target`"
     )
 
 

@@ -40,7 +40,7 @@ class CoremlEngine:
         if sys.platform != "darwin":
             raise MissingDependencyError(
                 "Core ML runs on macOS only; on this host 'edgeexpo run' and 'edgeexpo parity' "
-                "interpret the package, or choose --target onnx"
+                "interpret the package, or choose `target='onnx'`"
             )
         if self._options.affinity is not None or not self._options.arena:
             raise EngineError("Core ML chooses CPUs and memory itself; leave the options out")

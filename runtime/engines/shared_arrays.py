@@ -5,7 +5,6 @@ The memory has no name and no file. It is freed when both processes have ended, 
 
 from __future__ import annotations
 
-import fcntl
 import math
 import mmap
 import os
@@ -107,6 +106,8 @@ def _anonymous() -> int:
     Where the system allows it, the memory is sealed against shrinking under a reader.
     """
     if hasattr(os, "memfd_create"):
+        import fcntl  # Windows has no such module
+
         descriptor = os.memfd_create("edgeexpo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         return descriptor

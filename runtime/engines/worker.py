@@ -50,6 +50,10 @@ serve_engine(*json.loads(sys.argv[1]))
 """
 
 
+SUPPORTED = sys.platform != "win32"
+"""Whether this system hands sockets and memory to another process as a :class:`Worker` needs."""
+
+
 class LostError(EngineError):
     """The process cannot be used any more; ``reason`` is ``crash`` or ``hang``."""
 
@@ -69,6 +73,11 @@ class Worker:
     """
 
     def __init__(self, affinity: tuple[int, ...] | None = None) -> None:
+        if not SUPPORTED:
+            raise EngineError(
+                "an engine in a process of its own needs Linux or macOS; "
+                "open the bundle without isolated=True"
+            )
         self._owner, self._file = os.getpid(), ""
         self._ours = contextlib.ExitStack()
         try:
@@ -259,4 +268,5 @@ def _let_go() -> None:
     _workers.clear()
 
 
-os.register_at_fork(after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_let_go)

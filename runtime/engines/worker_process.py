@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
@@ -75,7 +74,9 @@ class _Server:
 
 def _end_with(lifeline: int) -> None:
     """Make this process end when the other end of a pipe is closed, whatever it is doing then."""
-    if hasattr(fcntl, "F_SETSIG"):  # Linux: the kernel ends it, even when no thread can run
+    import fcntl  # Windows has no such module
+
+    if hasattr(fcntl, "F_SETSIG"):  # Linux: the kernel does it, even where no thread could run
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)

@@ -178,7 +178,7 @@ def test_select_prefers_int8_then_onnx(tmp_path: Path) -> None:
 def test_an_existing_bundle_is_kept_unless_forced(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "lrl")
     before = snapshot(tmp_path)
-    with pytest.raises(OutputError, match="--force"), staged(bundle.path):
+    with pytest.raises(OutputError, match="use `force`"), staged(bundle.path):
         pytest.fail("the block must not run")
     assert snapshot(tmp_path) == before
     with staged(bundle.path, force=True) as staging:

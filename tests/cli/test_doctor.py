@@ -86,9 +86,9 @@ def test_another_version_is_untested(
 
 
 def test_the_mil_interpreter_is_not_called_core_ml(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     assert doctor.engines()["coreml"] == "needs macOS"
-    monkeypatch.setattr(doctor.sys, "platform", "darwin")
+    monkeypatch.setattr("sys.platform", "darwin")
     assert doctor.engines()["coreml"] == "usable"
 
 

@@ -15,6 +15,7 @@ from edgeexpo.evaluation.predict import float_session
 from edgeexpo.models import zoo
 from edgeexpo.models.pruned_weights import load_checkpoint, read_metadata
 from edgeexpo.workflows import pruned_networks
+from edgeexpo.workflows.networks import open_network
 
 SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "4", "--scene-size", "64"]
 
@@ -172,7 +173,7 @@ def test_export_prunes_and_says_whether_it_is_trained(
 
 
 def test_export_prunes_what_has_no_pruned_weights(capsys):
-    network = pruned_networks.open_pruned("exponet", 0.3, None, None, ())
+    network = open_network("exponet", prune=0.3)
     assert "without training after that" in capsys.readouterr().err
     whole = zoo.get("exponet").build()
     assert _parameters(network.module) < 0.9 * _parameters(whole)
@@ -198,7 +199,7 @@ def test_export_takes_pruned_weights_that_ship(narrow, monkeypatch, capsys, tmp_
     assert pruned_networks.shipped_pruned("lrl-mobile", 0.3) is None
     assert pruned_networks.shipped_pruned("lrl-mobile", 0.6) is None
     assert pruned_networks.shipped_pruned("lrl-8", 0.5) is None
-    network = pruned_networks.open_pruned("lrl-mobile", 0.5, None, None, ())
+    network = open_network("lrl-mobile", prune=0.5)
     assert "weights that ship: lrl-mobile.pruned.safetensors" in capsys.readouterr().err
     assert network.weights == shipped
     assert network.int8 is None
@@ -206,4 +207,4 @@ def test_export_takes_pruned_weights_that_ship(narrow, monkeypatch, capsys, tmp_
     int8 = tmp_path / "lrl-mobile.pruned.int8.safetensors"
     arguments = ["--weights", str(shipped), "--method", "ptq", "--variants", "plain"]
     assert main(["quantize", "lrl-mobile", *arguments, "-o", str(int8)]) == 0
-    assert pruned_networks.open_pruned("lrl-mobile", 0.5, None, None, ()).int8 == int8
+    assert open_network("lrl-mobile", prune=0.5).int8 == int8

@@ -13,13 +13,14 @@ from PIL import Image
 from edgeexpo.cli import main
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.evaluation.baselines import baselines
-from edgeexpo.evaluation.evaluate import evaluate, gains, spread_of_rows, summary
+from edgeexpo.evaluation.evaluate import gains, spread_of_rows, summary
 from edgeexpo.evaluation.metrics import NAMES, psnr_codes, to_codes
 from edgeexpo.evaluation.predict import candidates, float_session, spec_of
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.interpolation import intermediate
 from edgeexpo.models import zoo
 from edgeexpo.runtime import load
+from edgeexpo.workflows.evaluate import evaluate
 from tests.support.bracket_folders import scene, shot, write_bracket, write_exposures, write_hdr
 from tests.support.tiny_bundle import write_bundle
 
@@ -250,7 +251,7 @@ def test_a_preset_without_weights_says_how_to_get_them(brackets):
 def test_a_bundle_has_its_own_weights(brackets, tmp_path):
     bundle = write_bundle(tmp_path / "bundle")
     with (
-        pytest.raises(UsageError, match="drop --weights"),
+        pytest.raises(UsageError, match="drop `weights`"),
         candidates(str(bundle), weights=tmp_path / "w.pth"),
     ):
         pass

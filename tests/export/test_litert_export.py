@@ -117,7 +117,7 @@ def test_other_transposed_convolutions_stay(tensors, change):
 
 
 def test_fp16_is_refused(programs, tmp_path):
-    with pytest.raises(ExportError, match="--precision fp32 or int8"):
+    with pytest.raises(ExportError, match="`precision='fp32'` or int8"):
         export_litert(half(programs["fp32"]), tmp_path / "net.tflite")
     assert not list(tmp_path.iterdir())
 

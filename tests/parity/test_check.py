@@ -152,7 +152,7 @@ def test_recorded_references_need_no_program(exported):
     report = check_parity(exported, reference="golden", target="onnx", precision="fp32")
     assert report
     assert report.reference.device in ("cpu", "cuda")
-    with pytest.raises(UsageError, match="leave --images out"):
+    with pytest.raises(UsageError, match="leave `images` out"):
         check_parity(exported, reference="golden", images="anywhere")
 
 

@@ -119,7 +119,7 @@ def search(bench, fake, monkeypatch):
         return [Timing(11.0, 12.0)] * len(files)
 
     def run(**changes):
-        return tune.tune(dataclasses.replace(PLAN, **changes), bench.cache, timer, "cpu, 1")
+        return tune.search(dataclasses.replace(PLAN, **changes), bench.cache, timer, "cpu, 1")
 
     run.timed = timed
     return run

@@ -32,7 +32,8 @@ from edgeexpo.parity.localisation.trace_program import run_program
 from edgeexpo.parity.reference import load_program
 from edgeexpo.progress import track
 from edgeexpo.runtime.engines.base import Arrays
-from edgeexpo.runtime.stages import front
+from edgeexpo.runtime.network_pictures import network_inputs, planar
+from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import ModelSpec, SizeRange
 from edgeexpo.targets import Tracing, resolve, target_named
 
@@ -57,6 +58,7 @@ class Localisation:
         size: Height and width of that picture in pixels.
         coverage: Share of the artefact's values that were aligned with the program.
         layers: The layers, in the order of the program.
+        files: Pictures of errors that were written.
     """
 
     file: str
@@ -68,6 +70,7 @@ class Localisation:
     size: tuple[int, int]
     coverage: float
     layers: tuple[JudgedLayer, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def first(self) -> JudgedLayer | None:
@@ -76,6 +79,21 @@ class Localisation:
 
     def __bool__(self) -> bool:
         return self.first is None
+
+    def __repr__(self) -> str:
+        first = self.first
+        fault = "no layer leaves its share"
+        if first is not None:
+            where = f" ({first.source})" if first.source else ""
+            fault = f"first fault at {first.node}{where}: {first.fault}"
+        return short_repr(
+            f"Localisation of {self.file} in {self.engine}",
+            [
+                fault,
+                f"{len(self.layers)} layers compared on {self.picture}, "
+                f"{self.coverage:.0%} of the artefact's values",
+            ],
+        )
 
 
 def localise(
@@ -210,16 +228,9 @@ def tracing(artifact: Artifact) -> Tracing:
 
 
 def _inputs(spec: ModelSpec, samples: Sequence[Sample]) -> list[tuple[str, Arrays]]:
-    return [
-        (
-            sample.name,
-            {
-                name: np.ascontiguousarray(value.transpose(2, 0, 1)[None], np.float32)
-                for name, value in front(spec, sample.frames, sample.ev).items()
-            },
-        )
-        for sample in samples[:PICTURES]
-    ]
+    shown = samples[:PICTURES]
+    inputs = network_inputs(spec, shown)
+    return [(sample.name, planar(own)) for sample, own in zip(shown, inputs, strict=True)]
 
 
 def _values(

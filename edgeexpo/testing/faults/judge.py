@@ -11,11 +11,12 @@ import numpy as np
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import EngineError
-from edgeexpo.parity.cases import Case, noise_floor, seen
+from edgeexpo.parity.cases import Case, noise_floor
 from edgeexpo.parity.check import naming, rows_of
 from edgeexpo.parity.metrics.relations import tile_borders
 from edgeexpo.parity.verdict import failed_gates, statistics
 from edgeexpo.runtime.engines.base import Engine, promised
+from edgeexpo.runtime.network_pictures import displayed
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate
 from edgeexpo.testing.faults.catalogue import Fault
@@ -107,4 +108,4 @@ def _outputs(
         picture = run_tiled(run, case.inputs, halo, artifact.sizes, spec.fixed_inputs)
         if fault is not None and fault.tiled is not None:
             picture = fault.tiled(picture, *tile_borders(picture.shape, spec, artifact.sizes))
-        yield case.name, seen(spec, picture)
+        yield case.name, displayed(spec, picture)

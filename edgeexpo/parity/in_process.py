@@ -1,0 +1,83 @@
+"""The worker of systems that cannot share memory with another process, such as Windows."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from edgeexpo.errors import EngineError, MissingDependencyError
+from edgeexpo.runtime.engines.base import Arrays, Engine, EngineOptions, first_line, promised
+from edgeexpo.spec import ModelSpec
+
+
+class InProcessWorker:
+    """An engine in this process, asked as :class:`edgeexpo.runtime.engines.worker.Worker` is.
+
+    It judges an engine exactly as a worker does. What it cannot do is to survive a native crash of
+    the engine, or to end one that hangs: time limits are accepted and unused.
+    """
+
+    alive = True
+    """Whether it can be asked: always, since it ends with this process alone."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._spec: ModelSpec | None = None
+        self._file = ""
+
+    def load(
+        self,
+        target: str,
+        path: Path,
+        spec: ModelSpec,
+        options: EngineOptions,
+        limit: float,
+        opener: str,
+    ) -> str:
+        """Open an engine by ``opener(target, path, spec, options)`` and return its name.
+
+        Raises:
+            EngineError: The engine refuses the artefact, or fails as it does not declare.
+            MissingDependencyError: The engine is not installed.
+        """
+        self._file = path.name
+        module, _, name = opener.partition(":")
+        with self._crashes_told():
+            open_engine = getattr(importlib.import_module(module), name)
+            engine: Engine = open_engine(target, path, spec, options)
+        self._engine, self._spec = engine, spec
+        return engine.name
+
+    def run(self, inputs: Arrays, limit: float) -> dict[str, np.ndarray]:
+        """Run the engine once; raises as :meth:`load`."""
+        if self._engine is None or self._spec is None:
+            raise EngineError("no engine is open; load an artefact first")
+        with self._crashes_told():
+            outputs = promised(self._engine.run(inputs), self._spec, inputs)
+        return {name: np.array(output, np.float32) for name, output in outputs.items()}
+
+    def close(self, limit: float) -> None:
+        """Free the engine and wait for the next one; raises as :meth:`load`."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with self._crashes_told():
+                engine.close()
+
+    def end(self) -> None:
+        """Forget the engine; its memory goes with the last reference."""
+        self._engine = None
+
+    @contextlib.contextmanager
+    def _crashes_told(self) -> Iterator[None]:
+        try:
+            yield
+        except (EngineError, MissingDependencyError):
+            raise
+        except Exception as error:  # what would end a worker's process
+            raise EngineError(
+                f"{self._file} crashes its engine: {type(error).__name__}: {first_line(error)}"
+            ) from error

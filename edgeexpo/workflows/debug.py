@@ -1,0 +1,70 @@
+"""The first layer where an artefact leaves the reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.errors import UsageError
+from edgeexpo.parity.localisation.error_map import write_error_map
+from edgeexpo.parity.localisation.localisation import Localisation, localise
+from edgeexpo.workflows.arguments import AnyPath
+
+
+def debug(
+    bundle: Bundle | AnyPath,
+    *,
+    target: str | None = None,
+    precision: str | None = None,
+    image: AnyPath | None = None,
+    images: AnyPath | None = None,
+    output: AnyPath | None = None,
+) -> Localisation:
+    """Find the first layer where an artefact of a bundle leaves its program.
+
+    Args:
+        bundle: A bundle or its folder.
+        target: Target of the artefact; by default the one that would be run.
+        precision: Precision of the artefact, likewise.
+        image: One photograph to trace.
+        images: Folder of photographs or brackets, of which two are traced, instead of ``image``;
+            embedded photographs by default.
+        output: Folder for a picture of the first faulty layer's error.
+
+    Returns:
+        The layers in order; the result is true where none is at fault.
+
+    Raises:
+        BundleError: A file is missing or was changed, or no artefact matches.
+        EngineError: The artefact cannot be traced.
+        MissingDependencyError: The engine is not installed.
+        UsageError: The pictures cannot be used, or nobody here looks into the target's files.
+        OutputError: The picture cannot be written.
+
+    Example:
+        >>> found = edgeexpo.debug(bundle, images=photographs)
+        >>> bool(found), found.first
+        (True, None)
+    """
+    if image is not None and images is not None:
+        raise UsageError("`image` and `images` were both given; leave one of them out")
+    with tempfile.TemporaryDirectory() as folder:
+        found = localise(
+            bundle,
+            target=target,
+            precision=precision,
+            images=images if image is None else _folder_of(Path(image), Path(folder)),
+        )
+    if output is None or found.first is None or found.first.error_map is None:
+        return found
+    return dataclasses.replace(found, files=(str(write_error_map(found, Path(output))),))
+
+
+def _folder_of(image: Path, folder: Path) -> Path:
+    """A folder with nothing but ``image``."""
+    if not image.is_file():
+        raise UsageError(f"no picture at {image}; expected a photograph, or `images` DIR")
+    (folder / image.name).symlink_to(image.resolve())
+    return folder

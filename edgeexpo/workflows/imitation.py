@@ -1,0 +1,57 @@
+"""Where the training of a compressed network reads, writes and runs, as users say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgeexpo.errors import UsageError
+from edgeexpo.models.foreign import is_foreign
+from edgeexpo.training.run import Settings
+from edgeexpo.workflows.arguments import AnyPath, optional_path
+
+
+def imitation_settings(
+    model: str | nn.Module,
+    data: AnyPath | None,
+    run: AnyPath | None,
+    name: str,
+    scenes_dir: AnyPath | None,
+    device: str,
+    threads: int | None,
+) -> Settings | None:
+    """Turn what a user says of a training into settings; ``None`` without ``data``.
+
+    Args:
+        model: What is trained; only networks of the zoo have a recipe.
+        data: Folder of radiance maps and photographs.
+        run: The training's folder; ``runs/NAME`` by default.
+        name: Of that folder.
+        scenes_dir: Folder of made scenes, shared by runs.
+        device: Where it trains.
+        threads: CPU threads.
+
+    Raises:
+        UsageError: ``data`` is given for a module that is not of the zoo.
+    """
+    if data is None:
+        return None
+    if isinstance(model, nn.Module) or is_foreign(model):
+        raise UsageError(
+            "only networks of the zoo have a recipe to train by; leave `data` out, and train the "
+            "module by your own loop"
+        )
+    return Settings(
+        data=Path(data),
+        output=Path("runs") / name if run is None else Path(run),
+        scenes=optional_path(scenes_dir),
+        device=device,
+        threads=threads,
+    )
+
+
+def given(**changes: Any) -> dict[str, Any]:
+    """Fields of a recipe that a user replaces: those that are not ``None``."""
+    return {name: value for name, value in changes.items() if value is not None}

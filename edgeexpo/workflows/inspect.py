@@ -1,0 +1,126 @@
+"""What is in an artefact or in a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest, size_in_bytes
+from edgeexpo.errors import BundleError, UsageError
+from edgeexpo.inspection.contents import read_contents, readers
+from edgeexpo.progress import status
+from edgeexpo.short_repr import short_repr
+from edgeexpo.spec import to_json
+from edgeexpo.workflows.arguments import AnyPath
+
+HIDDEN = ("sources", "parity", "recipe", "model", "tools")
+"""Keys of a document that are too long for its representation."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What :func:`inspect` found; false for a bundle with a changed or missing file.
+
+    Attributes:
+        path: The artefact or the bundle's folder.
+        document: The facts as JSON values; ``kind`` says of what.
+    """
+
+    path: Path
+    document: Mapping[str, Any]
+
+    @property
+    def is_bundle(self) -> bool:
+        """True for a bundle, false for a single artefact."""
+        return bool(self.document["kind"] == "bundle")
+
+    def __bool__(self) -> bool:
+        return bool(self.document.get("intact", True))
+
+    def __repr__(self) -> str:
+        shown = [f"{k}: {_inline(v)}" for k, v in self.document.items() if k not in HIDDEN]
+        return short_repr(f"Inspection of {self.path}", shown)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_inline(entry) for entry in value)
+    if isinstance(value, Mapping):
+        named = value.get("file") or value.get("name")
+        return str(named or ", ".join(f"{k} {v}" for k, v in value.items()))
+    return str(value)
+
+
+def inspect(path: Bundle | AnyPath) -> Inspection:
+    """Look into an artefact or a bundle, without running it.
+
+    Args:
+        path: An artefact's file, a bundle's folder, or a bundle.
+
+    Raises:
+        UsageError: There is no such file, or nobody here reads its format.
+        BundleError: The file or the manifest is damaged.
+        MissingDependencyError: The library that reads the format is not installed.
+
+    Example:
+        >>> found = edgeexpo.inspect(bundle.path / "Sequential.fp32.onnx")
+        >>> found.document["operators"]
+        {'Conv': 2, 'Relu': 1}
+        >>> bool(edgeexpo.inspect(bundle))  # every file is as it was written
+        True
+    """
+    if isinstance(path, Bundle):
+        return Inspection(path.path, bundle_contents(path))
+    file = Path(path)
+    if not file.exists():
+        raise UsageError(f"no file at {file}; expected a bundle's folder or {', '.join(readers())}")
+    if file.suffix in readers():
+        return Inspection(file, file_contents(file))
+    if not file.is_dir():
+        raise UsageError(
+            f"{file} has the suffix {file.suffix!r}; expected a bundle's folder or "
+            f"one of {', '.join(readers())}"
+        )
+    return Inspection(file, bundle_contents(Bundle.open(file)))
+
+
+def file_contents(file: Path) -> dict[str, Any]:
+    """What an artefact's file holds: its size, its digest, and what its format's reader says."""
+    with status(f"reading {file.name}"):
+        return {
+            "file": str(file),
+            "bytes": size_in_bytes(file),
+            "sha256": digest(file),
+            **read_contents(file),
+        }
+
+
+def bundle_contents(bundle: Bundle) -> dict[str, Any]:
+    """What a bundle says of itself, and whether each of its files still is what it says."""
+    manifest = bundle.manifest
+    damaged = {}
+    for relative in [*manifest.files, *(a.file for a in manifest.artifacts)]:
+        try:
+            bundle.file(relative)
+        except BundleError as error:
+            damaged[relative] = str(error)
+    parity = manifest.parity if isinstance(manifest.parity, dict) else {}
+    return {
+        "kind": "bundle",
+        "bundle": str(bundle.path),
+        "model": to_json(manifest.model),
+        "recipe": to_json(manifest.recipe),
+        "tools": to_json(manifest.tools),
+        "weights_sha256": manifest.weights_sha256,
+        "noise_floor": manifest.noise_floor,
+        "status": manifest.status,
+        "intact": not damaged,
+        "damaged": damaged,
+        "artifacts": [{**to_json(a), "intact": a.file not in damaged} for a in manifest.artifacts],
+        "parity": {"passed": parity.get("passed"), "reference": parity.get("reference")},
+        "frame_format": str(manifest.frames),
+        "output_format": str(manifest.output),
+    }

@@ -1,0 +1,56 @@
+"""The examples of the public functions run as they stand."""
+
+from __future__ import annotations
+
+import doctest
+from typing import Any
+
+import pytest
+import torch
+
+import edgeexpo
+
+FUNCTIONS = [name for name in edgeexpo.__all__ if name != "__version__"]
+SLOW = {"bench", "tune"}
+"""Functions whose examples start processes that load every engine."""
+
+
+@pytest.fixture(scope="module")
+def names(picture_folder, data_folder, tmp_path_factory) -> dict[str, Any]:
+    """What the examples speak of; the bundle is that of the first one."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 3, 3, padding=1),
+    )
+    found = {
+        "edgeexpo": edgeexpo,
+        "network": network,
+        "photographs": picture_folder,
+        "maps_and_photographs": data_folder,
+        "folder": tmp_path_factory.mktemp("examples"),
+    }
+    assert run("export_bundle", found) == ""
+    return found
+
+
+def run(name: str, names: dict[str, Any]) -> str:
+    """What differs when the example of a function runs."""
+    text = getattr(edgeexpo, name).__doc__
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
+    assert example.examples
+    said: list[str] = []
+    doctest.DocTestRunner(verbose=False).run(example, out=said.append, clear_globs=False)
+    names.update({k: v for k, v in example.globs.items() if k == "bundle"})
+    return "".join(said)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in FUNCTIONS]
+)
+def test_the_example_of_every_function_runs(name, names):
+    if name == "export_bundle":
+        assert names["bundle"].manifest.status == "verified"  # it ran for the others
+        return
+    assert run(name, names) == ""
