@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli import main
 from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.runtime import load
 from tests.support.pictures import smooth_picture
+
+pytestmark = pytest.mark.processor
 
 
 def test_export_verify_run(exported, capsys):

@@ -11,6 +11,8 @@ from PIL import Image
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.resize import RESIZE_METHODS, bilinear_taps, resize
 
+pytestmark = pytest.mark.processor
+
 sides = st.integers(1, 70)
 
 

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.silence import quiet
 
+pytestmark = pytest.mark.processor
+
 HEIGHT, WIDTH = 13, 10
 RANDOM = np.random.default_rng(0)
 
