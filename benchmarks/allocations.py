@@ -1,13 +1,17 @@
-"""What one frame allocates after warm-up, by source line.
+"""Print the allocations of one frame after warm-up, by source line.
 
     python benchmarks/allocations.py BUNDLE [--layout rgb] [--size 512,512] [--least 1024]
 
-The bundle's ONNX artefact, frames of noise, `run_into` a frame of the caller's, three frames to
-warm up. tracemalloc, which NumPy reports its arrays to, gives three figures: the peak inside one
-frame; what is left of it afterwards; and, on one thread, each line during which Python held more
-than `--least` bytes beyond what it held when the line began, so that arrays that are freed again
-count, too. A line adds up the small objects of its expression (views, iterators), which is why
-lines of little over 1 KiB are no arrays of that size.
+The bundle's ONNX artefact runs on frames of noise. `run_into` writes into the caller's frame. Three
+frames warm the session up. tracemalloc, to which NumPy reports its arrays, gives three figures:
+
+- the peak inside one frame
+- the memory that remains afterwards
+- on one thread, each line during which Python held more than `--least` bytes beyond the memory at
+  the line's start
+
+Arrays that are freed again therefore count, too. A line adds up the small objects of its expression
+(views, iterators). Lines of little over 1 KiB are therefore not arrays of that size.
 """
 
 from __future__ import annotations
@@ -27,10 +31,11 @@ from edgeexpo import runtime
 from edgeexpo.runtime.frames import empty_frame
 
 Line = tuple[str, int]
+"""A source line: file and number."""
 
 
 def allocating_lines(call: Callable[[], object], least: int) -> dict[Line, tuple[int, int]]:
-    """Lines that took more than ``least`` bytes at a time: how often, and the most, by place."""
+    """Return the lines that took more than ``least`` bytes at a time, with count and maximum."""
     found: dict[Line, tuple[int, int]] = {}
     line: Line | None = None
     before = 0
@@ -62,7 +67,7 @@ def allocating_lines(call: Callable[[], object], least: int) -> dict[Line, tuple
 
 
 def peak_and_rest(call: Callable[[], object]) -> tuple[int, int]:
-    """Bytes that Python takes at most during a call, and those that it keeps."""
+    """Return the largest number of bytes that Python takes during a call, and the rest after."""
     tracemalloc.start()
     try:
         call()
@@ -73,7 +78,7 @@ def peak_and_rest(call: Callable[[], object]) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Print both."""
+    """Print the peak, the rest and the lines."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,11 @@
-"""What `pip install edgeexpo` brings, without extras: distributions and MiB.
+"""Print the distributions that `pip install edgeexpo` installs without extras, with their sizes.
 
     python benchmarks/base_install.py [BUNDLE]
 
-Makes a virtual environment in a temporary folder, installs this checkout there, counts the bytes of
-every distribution's files (compiled ones included, pip's own left out), and asks that Python to
-import `edgeexpo.runtime` and, where a bundle is named, to run its ONNX artefact on noise.
+The script makes a virtual environment in a temporary folder and installs this checkout there. It
+counts the bytes of every distribution's files, compiled files included and pip's own left out. It
+then lets that Python import `edgeexpo.runtime` and, if a bundle is named, run its ONNX artefact on
+noise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import venv
 from pathlib import Path
 
 BUDGET_MB = 200
+"""Largest accepted size of the installation, in MB."""
+
 FRAMEWORKS = ("torch", "tensorflow", "jax", "coremltools", "executorch", "onnx")
+"""Packages that an installation without extras must not contain."""
 
 COUNT = """
 import importlib.metadata, importlib.util, json, sys
@@ -30,6 +34,7 @@ for found in importlib.metadata.distributions():
 there = [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
 print(json.dumps([sizes, there]))
 """
+"""Program that prints each distribution's size in bytes, and the frameworks that it can import."""
 
 RUN = """
 import sys
@@ -41,10 +46,11 @@ if len(sys.argv) > 1:
         picture = session(*[noise] * len(session.spec.frames))
         print(f"{session.artifact.file} in {session.engine_name}: {picture.shape} {picture.dtype}")
 """
+"""Program that imports the runtime and runs a bundle on noise."""
 
 
 def main() -> int:
-    """Print the table; exit code 1 when the budget is not kept."""
+    """Print the table; the exit code is 1 when the installation is too large or has a framework."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,13 +59,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        source = Path(folder) / "source"  # what is built leaves its traces there
+        source = Path(folder) / "source"  # the build leaves files in its folder
         ignored = shutil.ignore_patterns(".*", "build", "*.egg-info")
         shutil.copytree(Path(__file__).resolve().parents[1], source, symlinks=True, ignore=ignored)
         subprocess.run([python, "-m", "pip", "install", "--quiet", source], check=True)
 
         def ask(*arguments: str | Path) -> str:
-            # Not from the checkout, which Python would import instead of what was installed.
+            # The working folder is not the checkout, which Python would import instead of the
+            # installed package.
             done = subprocess.run(
                 [python, "-c", *arguments], check=True, capture_output=True, text=True, cwd=folder
             )

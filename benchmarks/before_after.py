@@ -1,4 +1,4 @@
-"""The README's picture: two exposures of an embedded photograph, and what a bundle makes of them.
+"""Make the README's picture: two exposures of an embedded photograph and a bundle's results.
 
 python benchmarks/before_after.py BUNDLE docs/before-after.jpg [--photograph coffee]
 """
@@ -18,6 +18,7 @@ from edgeexpo.runtime import load
 
 
 def main() -> None:
+    """Write the picture."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

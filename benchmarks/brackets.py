@@ -1,9 +1,9 @@
-"""Real brackets through every artefact: size, and how far INT8 is from fp32.
+"""Run real brackets through every artefact: print their sizes, and INT8's PSNR against fp32.
 
     python benchmarks/brackets.py BUNDLE DATA
 
-DATA holds one folder a bracket; its darkest and brightest frame are fused (``reference.*`` is left
-out). Core ML artefacts run in the MIL interpreter off macOS.
+DATA holds one folder per bracket. The darkest and the brightest frame of a bracket are fused
+(``reference.*`` is left out). Off macOS the MIL interpreter runs Core ML artefacts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgeexpo.runtime.engines.base import interpreter
 
 
 def extremes(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The darkest and the brightest frame of a bracket, HxWx3 uint8."""
+    """Return the darkest and the brightest frame of a bracket, HxWx3 uint8."""
     files = [
         f
         for f in sorted(folder.iterdir())
@@ -43,6 +43,7 @@ def fuse(bundle: Bundle, artifact: Artifact, frames: tuple[np.ndarray, np.ndarra
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

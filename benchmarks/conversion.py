@@ -1,11 +1,13 @@
-"""Share of a frame's time that reading and writing it as YUV takes.
+"""Print the share of a frame's time that reading and writing it as YUV takes.
 
     python benchmarks/conversion.py BUNDLE [--layout nv12] [--size 1080,1920] [--runs 20]
 
-The bundle's ONNX artefact in a session that takes and gives frames of ``--layout``; the same frames
-read into RGB and written from RGB alone, as the session does it, taking turns. Processor time, the
-least of the runs: others' work on the machine adds little to it; with several threads those of the
-engine that wait for work count, too.
+A session runs the bundle's ONNX artefact on frames of ``--layout`` and writes that layout. The same
+frames are also only read into RGB, and only written from RGB, as the session does. The three calls
+take turns.
+
+The figure is the least processor time of the runs, to which other work on the machine adds little.
+With several threads the time of the engine's waiting threads counts, too.
 """
 
 from __future__ import annotations

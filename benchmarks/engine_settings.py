@@ -1,10 +1,11 @@
-"""Whether I/O binding and the arena of ONNX Runtime are worth their while.
+"""Measure whether I/O binding and the memory arena of ONNX Runtime are worth using.
 
     python benchmarks/engine_settings.py BUNDLE [--side 512] [--runs 40] [--threads 2]
 
-The bundle's ONNX artefact. Binding: `run` against `run_with_iobinding` into buffers of ours, with
-inputs bound anew for every run and once for all; the calls take turns. Arena: runs with and without
-it, each in a process of its own; RSS after the first run and after the last.
+The bundle's ONNX artefact runs. Binding: `run` is compared with `run_with_iobinding` into fixed
+buffers, with inputs bound for every run and bound once. The calls take turns. Arena: runs with and
+without the arena each have their own process. RSS is read after the first run and after the last
+run.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.workflows.latency_child import peak_rss_mb, pictures
 
 MIB = 1 << 20
+"""Bytes of a MiB."""
 
 
 def opened(path: Path, threads: int, arena: bool = True) -> Any:
-    """A bare session."""
+    """Return a bare ONNX Runtime session."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -74,7 +76,7 @@ def binding(path: Path, threads: int, inputs: Mapping[str, np.ndarray], runs: in
 def memory(
     path: Path, threads: int, inputs: Mapping[str, np.ndarray], runs: int, arena: bool
 ) -> None:
-    """Print what runs take in this process."""
+    """Print time, page faults and memory of runs in this process."""
     session = opened(path, threads, arena)
     spent, resident, faults = [], [], []
     for _ in range(runs):

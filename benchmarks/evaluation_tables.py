@@ -1,10 +1,10 @@
-"""Markdown tables from what ``edgeexpo evaluate --json`` printed.
+"""Print Markdown tables from the output of ``edgeexpo evaluate --json``.
 
     edgeexpo evaluate kdfusion --data BRACKETS --per-scene --json > kdfusion.json
     python benchmarks/evaluation_tables.py kdfusion.json [MORE.json ...] [--scenes psnr]
 
-One table for each dataset, rows of all files together; with ``--scenes METRIC`` one table of that
-metric, a row for each scene and a column for each model.
+There is one table for each dataset, with the rows of all files together. With ``--scenes METRIC``
+there is one table of that metric, with a row for each scene and a column for each model.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ METRICS = (
     "pu21_psnr",
     "clipped_log_error",
 )
+"""Metrics that are columns of the tables, in this order."""
 
 Row = dict[str, Any]
+"""One row of ``edgeexpo evaluate --json``."""
 
 
 def tables(rows: list[Row]) -> list[str]:
-    """One table for each dataset, in the order of the rows."""
+    """Return the lines of one table for each dataset, in the order of the rows."""
     lines = []
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         members = [row for row in rows if row["dataset"] == dataset]
@@ -44,7 +46,7 @@ def tables(rows: list[Row]) -> list[str]:
 
 
 def scenes(rows: list[Row], metric: str) -> list[str]:
-    """A row for each scene, a column for each model."""
+    """Return the lines of a table with a row for each scene and a column for each model."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     values = {(row["scene"], row["model"]): row.get(metric) for row in rows}
     lines = [f"| {metric} | {' | '.join(models)} |", f"|---|{'---|' * len(models)}"]
@@ -55,7 +57,7 @@ def scenes(rows: list[Row], metric: str) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Two decimals from 10 on, three below; ``-`` for none."""
+    """Format a number with two decimals from 10 on and three below; ``-`` for a missing number."""
     if value is None:
         return "-"
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"

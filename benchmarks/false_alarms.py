@@ -1,14 +1,16 @@
-"""Which gates fail on artefacts that nobody broke, and how near they are to the float network:
-every real picture at hand, and every probe.
+"""Print the gates that fail on undamaged artefacts, and the artefacts' PSNR to the float network.
 
     edgeexpo export lrl --target all --precision fp32,fp16,int8 --size 256,256 -o dist/lrl
     python benchmarks/false_alarms.py --data DATA dist/lrl ...
 
-``--data`` is a folder of folders, each with photographs or with brackets in sub-folders. Prints a
-row per artefact: failed gates, PSNR in dB of the worst photograph, its name, the mean PSNR, the
-worst dE2000 p99; below the table a line per gate that failed with the picture and the value.
-What was judged is kept in ``--cache`` by the digests of artefact and pictures and by the gates, so
-an interrupted run goes on where it was; remove the folder after changing a metric.
+The pictures are every real picture at hand and every probe. ``--data`` is a folder of folders, each
+with photographs or with brackets in sub-folders.
+
+Each artefact has a row: failed gates, PSNR in dB of the worst photograph, its name, the mean PSNR,
+the worst dE2000 p99. Below the table each failed gate has a line with the picture and the value.
+
+Results are kept in ``--cache`` by the digests of artefact and pictures and by the gates. An
+interrupted run therefore continues. Remove the folder after changing a metric.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ from edgeexpo.parity.check import check_artifact
 from edgeexpo.spec import to_json
 
 Judged = dict[str, Any]
+"""Result of one artefact, as the cache holds it."""
 
 
 def main() -> None:
-    """Parse the arguments, judge what is not yet, print."""
+    """Parse the arguments, judge the artefacts without a cached result, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundles", nargs="+", help="folders made by edgeexpo export")
     parser.add_argument("--data", type=Path, required=True, help="folder of folders of pictures")
@@ -61,7 +64,10 @@ def main() -> None:
 
 
 def nearness(found: Judged) -> str:
-    """Worst PSNR, where, mean PSNR and worst dE2000 p99 of the photographs, as cells of a table."""
+    """Return cells of a table: worst PSNR and its picture, mean PSNR and worst dE2000 p99.
+
+    All are over the photographs.
+    """
     rows = [row for row in found["per_input"] if row["kind"] == PHOTOGRAPH and "psnr" in row]
     if not rows:
         return "- | - | - | -"
@@ -73,13 +79,13 @@ def nearness(found: Judged) -> str:
 
 
 def lines(found: Judged) -> list[str]:
-    """A line per gate that failed; one of the engine's words where it did not come to gates."""
+    """Return a line per failed gate, or the engine's error if there was nothing to judge."""
     engine = [found["error"]] if found["status"] != "verified" else []
     return list(found["failed_gates"]) or engine
 
 
 def judged(bundle: Bundle, folders: Sequence[Path], key: str, cache: Path) -> Iterator[Judged]:
-    """What was found of every artefact of a bundle, from the cache where it is there."""
+    """Yield the result of every artefact of a bundle, from the cache if possible."""
     cases: list[Case] | None = None
     for artifact in bundle.manifest.artifacts:
         file = cache / f"{cache_name(bundle, artifact, key)}.json"
@@ -92,7 +98,7 @@ def judged(bundle: Bundle, folders: Sequence[Path], key: str, cache: Path) -> It
 
 
 def judge(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> Judged:
-    """What the check finds of one artefact."""
+    """Return the result of the parity check of one artefact."""
     result = check_artifact(bundle, artifact, cases, (), noise_floor(cases))
     kinds = [row["kind"] for row in result.per_input]
     return {
@@ -109,7 +115,7 @@ def judge(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> Judged:
 
 
 def reference_cases(bundle: Bundle, folders: Sequence[Path]) -> list[Case]:
-    """All pictures and probes through the bundle's programs."""
+    """Run all pictures and probes through the bundle's programs."""
     frames, size = len(bundle.manifest.model.frames), bundle.manifest.recipe.size
     pictures: list[Sample] = [s for folder in folders for s in samples(frames, folder, size)]
     integer = any(a.precision == "int8" for a in bundle.manifest.artifacts)
@@ -118,7 +124,7 @@ def reference_cases(bundle: Bundle, folders: Sequence[Path]) -> list[Case]:
 
 
 def picture_folders(data: Path) -> list[Path]:
-    """The folders of ``data`` that hold pictures, or folders of pictures."""
+    """Return the folders of ``data`` that hold pictures, or folders of pictures."""
 
     def pictures(folder: Path) -> bool:
         return any(
@@ -129,7 +135,7 @@ def picture_folders(data: Path) -> list[Path]:
 
 
 def cache_name(bundle: Bundle, artifact: Artifact, key: str) -> str:
-    """Digest of all that the verdict on an artefact depends on, but for the lab itself."""
+    """Return a digest of everything that decides a verdict, except the parity check's code."""
     manifest = bundle.manifest
     gates = to_json(manifest.recipe.gates.get(artifact.precision, ()))
     parts = [artifact.sha256, key, json.dumps(gates), json.dumps(dict(manifest.files))]

@@ -1,10 +1,10 @@
-"""Faults in real artefacts, and the gates that name them: the table of docs/gates.md.
+"""Put faults into real artefacts and print the gates that name them: the table of docs/gates.md.
 
     python benchmarks/faults.py dist/kdfusion dist/expandnet
 
 Every fault of `edgeexpo.testing.faults.catalogue` is put into every artefact of the bundles, as it
-runs in its engine. `edgeexpo export NAME --target all --precision fp32,int8` makes the bundles.
-The default gates judge what comes out, on embedded photographs and probes of --size pixels.
+runs in its engine. `edgeexpo export NAME --target all --precision fp32,int8` makes the bundles. The
+default gates judge the results, on embedded photographs and probes of --size pixels.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ from edgeexpo.testing.faults.catalogue import FAULTS, Fault
 from edgeexpo.testing.faults.judge import Remembering, judge, named
 
 PHOTOGRAPHS = 2
+"""Number of embedded photographs."""
+
 PROBES = ("ramps", "saturated-primaries", PAN, MOVING, SWAPPED, EQUAL, LARGER)
+"""Prefixes of the names of the probes on which faults show."""
 
 
 def reduced(bundle: Bundle, side: int) -> Bundle:
-    """The bundle with its artefacts restricted to pictures of ``side``, so that tiles take part."""
+    """Return the bundle with artefacts restricted to pictures of ``side``, so that tiles occur."""
     manifest = bundle.manifest
     artifacts = tuple(
         dataclasses.replace(
@@ -55,7 +58,7 @@ def reduced(bundle: Bundle, side: int) -> Bundle:
 
 
 def pictures(bundle: Bundle) -> list[Case]:
-    """Photographs, and the probes on which faults show."""
+    """Return photographs, and the probes on which faults show, with their references."""
     spec, size = bundle.manifest.model, bundle.manifest.recipe.size
     chosen = samples(len(spec.frames), None, size)[:PHOTOGRAPHS]
     cases, _ = program_cases(bundle, "cpu", None, chosen, integer=True)
@@ -65,7 +68,7 @@ def pictures(bundle: Bundle) -> list[Case]:
 def tested(
     bundle: Bundle, artifact: Artifact, cases: Sequence[Case], faults: Sequence[Fault | None]
 ) -> list[dict[str, object]]:
-    """One row a fault: the failed gates, the first one first."""
+    """Return one row per fault with its failed gates in order."""
     spec = bundle.manifest.model
     engine = open_for_verification(artifact.target, bundle.file(artifact.file), spec)
     gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
@@ -91,7 +94,7 @@ def tested(
 
 
 def planted(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> list[dict[str, object]]:
-    """One row a fault in the saved file's middle convolution; any gate may name it."""
+    """Return one row per fault in the saved file's middle convolution; any gate may name it."""
     spec = bundle.manifest.model
     gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
     left_out = plant.FLOAT_ONLY if artifact.precision == "int8" else plant.INTEGER_ONLY
@@ -142,7 +145,7 @@ def main() -> None:
 
 
 def print_table(rows: Sequence[dict[str, object]]) -> None:
-    """Per fault, over the artefacts: how often caught, how often named, and by what."""
+    """Print for each fault how often it was caught and named, and by which gate."""
     faulty = [r for r in rows if r["fault"] is not None]
     clean = [r for r in rows if r["fault"] is None]
     print(

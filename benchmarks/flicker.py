@@ -1,16 +1,16 @@
-"""How steady the radiance of one and the same scene is while a camera pans over it.
+"""Measure how steady a network's radiance of one scene is while a camera pans over it.
 
     python benchmarks/flicker.py --data MAPS [--model expandnet] [--weights FILE] [--frames 16]
 
-The held-out maps; from each a view of 640x256 pixels, 90 degrees wide, taken once by a camera of
-fixed exposure (sRGB response, no noise, 8 bits, the geometric mean at 0.18 of saturation), over
-which a window of 256x256 moves 16 pixels a frame. What two neighbouring frames both show is the
-same in every pixel, so that a steady network gives the same radiance there.
+The scenes are the held-out radiance maps. A camera of fixed exposure takes one view of each:
+640x256 pixels, 90 degrees wide, sRGB response, no noise, 8 bits. The geometric mean is at 0.18 of
+saturation. A window of 256x256 moves over the view by 16 pixels a frame. The overlap of two
+neighbouring frames is the same in every pixel, so a steady network gives the same radiance there.
 
-Rows: the picture as it is (a fixed range, what edgeexpo does), and each picture stretched to [0, 1]
-by its own smallest and largest value before, as the authors' released code does. ``flicker`` is the
-mean, over neighbouring frames, of the absolute change of mean log2 radiance in the overlap;
-``worst`` the largest. In stops.
+There are two rows. The first is for pictures with a fixed range, as edgeexpo takes them. The second
+is for pictures stretched to [0, 1] by their own smallest and largest value, as in the authors'
+released code. ``flicker`` is the mean, over neighbouring frames, of the absolute change of mean
+log2 radiance in the overlap. ``worst`` is the largest change. Both are in stops.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from edgeexpo.runtime import Session
 from edgeexpo.training.synthesis import perspective, radiance_maps
 
 SIDE, WIDE, STEP = 256, 640, 16
+"""Sides of the window and the width of the view, and the step of a frame, in pixels."""
+
 SMALLEST = 2.0**-12
-"""Radiance below this, of the largest, is taken for it: logarithms of noise say nothing."""
+"""Smallest radiance, relative to the largest; a logarithm of noise below it has no meaning."""
 
 
 def pan(radiance: Picture, frames: int) -> list[Picture]:
-    """Windows of one picture of a map, SIDE x SIDE x 3, each STEP pixels right of the last."""
+    """Return windows of one picture of a map, SIDE x SIDE x 3, each STEP pixels to the right."""
     view = perspective(radiance, WIDE, yaw=0.0, pitch=0.0, field_of_view=np.deg2rad(90))
     view = view[(WIDE - SIDE) // 2 :][:SIDE]
     view = view * np.float32(0.18 / np.exp(np.log(view.mean(axis=2) + 1e-6).mean()))
@@ -44,13 +46,13 @@ def pan(radiance: Picture, frames: int) -> list[Picture]:
 
 
 def stretched(picture: Picture) -> Picture:
-    """A picture with its smallest value at 0 and its largest at 1."""
+    """Return a picture with its smallest value at 0 and its largest at 1."""
     low, high = picture.min(), picture.max()
     return np.asarray((picture - low) / max(high - low, np.float32(1e-6)), np.float32)
 
 
 def changes(session: Session, pictures: list[Picture]) -> list[float]:
-    """Change of mean log2 radiance between neighbouring frames, in stops."""
+    """Return the changes of mean log2 radiance between neighbouring frames, in stops."""
     logs = [np.log2(np.maximum(session(picture), SMALLEST)) for picture in pictures]
     return [
         float(abs((after[:, :-STEP] - before[:, STEP:]).mean()))
@@ -59,7 +61,7 @@ def changes(session: Session, pictures: list[Picture]) -> list[float]:
 
 
 def main() -> None:
-    """Print one line a row."""
+    """Print one line per row."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

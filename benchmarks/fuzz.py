@@ -1,12 +1,12 @@
-"""Damaged model files: what becomes of the engine that loads them, and of its caller.
+"""Damage model files and observe the engine that loads them, and its caller.
 
     python benchmarks/fuzz.py [--count 10000]                 # ONNX, a network of two convolutions
     python benchmarks/fuzz.py --target executorch --count 500
     python benchmarks/fuzz.py --bundle BUNDLE [--target onnx] # the artefact of a bundle; litert too
 
-Each file is an artefact with one mutation, given to the engine in a process of its own with a limit
-on time and memory. In an app the manifest's digest refuses every such file before any engine sees
-it; this is about what happens when the digest was made by whoever made the file.
+Each file is an artefact with one mutation. An engine in its own process loads it, with a limit on
+time and memory. In an app the manifest's digest refuses every such file before any engine sees it.
+This script shows what happens if the author of the file also made the digest.
 """
 
 from __future__ import annotations
@@ -32,12 +32,20 @@ from edgeexpo.spec import ModelSpec, TensorSpec
 from edgeexpo.targets import target_named
 
 SPEC = ModelSpec("two", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=2)
+"""Specification of the default network."""
+
 SIDE = 16
+"""Height and width of the network's input, in pixels."""
+
 OUTCOMES = ("refused", "failed", "ran", "died", "hung")
-"""Refused when loaded, failed when run, ran; the process died, or was ended at the limit."""
+"""Outcomes of a file.
+
+The engine refused to load it, failed to run it, or ran it; or its process died, or was ended at the
+time limit.
+"""
 
 MEMORY = 2 << 30
-"""Bytes that a process may take beyond those that it starts with."""
+"""Bytes that a process may take beyond those at its start."""
 
 START_LIMIT = 300.0
 """Seconds that a process may take to start."""
@@ -47,37 +55,37 @@ Random = np.random.Generator
 
 
 def flip(data: bytearray, random: Random) -> None:
-    """One to eight bits somewhere."""
+    """Flip one to eight bits anywhere."""
     for at in random.integers(0, len(data), random.integers(1, 9)):
         data[at] ^= 1 << int(random.integers(0, 8))
 
 
 def truncate(data: bytearray, random: Random) -> None:
-    """The end is missing."""
+    """Remove the end."""
     del data[int(random.integers(0, len(data))) :]
 
 
 def splice(data: bytearray, random: Random) -> None:
-    """A stretch is written over another."""
+    """Write one stretch of bytes over another."""
     length = int(random.integers(1, max(2, len(data) // 8)))
     source, target = (int(random.integers(0, len(data) - length)) for _ in range(2))
     data[target : target + length] = data[source : source + length]
 
 
 def remove(data: bytearray, random: Random) -> None:
-    """A stretch is missing."""
+    """Remove a stretch of bytes."""
     at = int(random.integers(0, len(data)))
     del data[at : at + int(random.integers(1, 65))]
 
 
 def insert(data: bytearray, random: Random) -> None:
-    """Some bytes too many."""
+    """Insert some bytes."""
     at = int(random.integers(0, len(data)))
     data[at:at] = random.bytes(int(random.integers(1, 65)))
 
 
 def number(data: bytearray, random: Random) -> None:
-    """A number in place of another, as lengths, sizes and offsets are: small, negative or huge."""
+    """Replace a number, such as a length, size or offset, by a small, negative or huge one."""
     choices = (b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\xff" * 4, b"\0" * 4, b"\x80" * 10)
     chosen = choices[int(random.integers(0, len(choices)))]
     at = int(random.integers(0, len(data)))
@@ -92,11 +100,12 @@ MUTATIONS: tuple[Callable[[bytearray, Random], None], ...] = (
     insert,
     number,
 )
+"""Mutations, of which one is chosen at random for each file."""
 
 
 @dataclass
 class Tally:
-    """Outcomes by mutation, and what processes said when they died."""
+    """Counts of outcomes by mutation, and the last words of processes that died."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
@@ -104,7 +113,7 @@ class Tally:
     slowest: float = 0.0
 
     def total(self, outcome: str) -> int:
-        """Files with an outcome."""
+        """Return the number of files with an outcome."""
         return sum(n for (_, found), n in self.counts.items() if found == outcome)
 
 
@@ -124,10 +133,10 @@ class Fuzz:
     """Mutated files through one engine.
 
     Args:
-        target: ``onnx`` or ``executorch``.
+        target: ``onnx``, ``executorch`` or ``litert``.
         data: The artefact.
         spec: Its model.
-        inputs: What it is run on.
+        inputs: The inputs of a run, NCHW float32 by name.
         limit: Seconds for a load or a run.
     """
 
@@ -145,7 +154,7 @@ class Fuzz:
         self._whole = Path()
 
     def run(self, count: int, seed: int) -> Tally:
-        """Mutate ``count`` times and tell what happened."""
+        """Mutate the artefact ``count`` times and return the outcomes."""
         tally = Tally()
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"damaged{self._target.suffix}"
@@ -194,7 +203,7 @@ class Fuzz:
 
 
 def onnx_network() -> bytes:
-    """Two 3x3 convolutions with a ReLU between, any size."""
+    """Return an ONNX file of two 3x3 convolutions with a ReLU between, for any size."""
     from onnx import TensorProto, helper, numpy_helper
 
     random = np.random.default_rng(0)
@@ -216,7 +225,7 @@ def onnx_network() -> bytes:
 
 
 def executorch_network() -> bytes:
-    """The same with fixed size, lowered to XNNPACK."""
+    """Return a ``.pte`` file of the same network with a fixed size, lowered to XNNPACK."""
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
@@ -231,10 +240,11 @@ def executorch_network() -> bytes:
 
 
 NETWORKS = {"onnx": onnx_network, "executorch": executorch_network}
+"""Functions that make the default network, by target."""
 
 
 def subject(target: str, bundle: Path | None) -> tuple[bytes, ModelSpec, dict[str, np.ndarray]]:
-    """The artefact to damage, its model, and inputs for it."""
+    """Return the artefact to damage, its model, and inputs for it."""
     random = np.random.default_rng(1)
     if bundle is None:
         picture = random.random((1, 3, SIDE, SIDE), np.float32)
@@ -249,7 +259,7 @@ def subject(target: str, bundle: Path | None) -> tuple[bytes, ModelSpec, dict[st
 
 
 def print_table(tally: Tally) -> None:
-    """Outcomes by mutation, then what processes died of."""
+    """Print the outcomes by mutation, then the causes of death of processes."""
     print(f"{'':10}" + "".join(f"{outcome:>9}" for outcome in OUTCOMES))
     for name in (mutate.__name__ for mutate in MUTATIONS):
         print(f"{name:10}" + "".join(f"{tally.counts[name, o]:9}" for o in OUTCOMES))
@@ -260,7 +270,7 @@ def print_table(tally: Tally) -> None:
 
 
 def main() -> None:
-    """Print what became of the files."""
+    """Print the outcomes of the files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

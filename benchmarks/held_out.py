@@ -1,12 +1,17 @@
-"""Interpolated exposure on radiance maps that no weights were trained on.
+"""Predict the middle exposure on radiance maps that no weights were trained on.
 
     python benchmarks/held_out.py --data MAPS [--preset lrl-8] [--weights FILE.safetensors]
 
-Protocol: maps lab, hall, bridge, blender_city, sunset (those present and readable); seed 0; 40
-perspective views of 512x512 in turn over the maps, 50 to 95 degrees wide, geometric mean at 0.18 of
-saturation within 1 EV; a random camera each (EMoR response, full well 1500 to 6000 electrons, read
-noise 2 to 4 electrons); frames at -2 and +2 EV, 8 bits, no JPEG; truth is the noiseless exposure at
-0 EV. Figures are means over the views of PSNR in dB on RGB rounded to 8 bits.
+Protocol:
+
+- Maps: lab, hall, bridge, blender_city, sunset (those present and readable); seed 0.
+- Views: 40 perspective views of 512x512 in turn over the maps, 50 to 95 degrees wide. The geometric
+  mean is at 0.18 of saturation within 1 EV.
+- Camera: random for each view (EMoR response, full well 1500 to 6000 electrons, read noise 2 to 4
+  electrons).
+- Frames: -2 and +2 EV, 8 bits, no JPEG. The truth is the noiseless exposure at 0 EV.
+
+Figures are means over the views of PSNR in dB on RGB rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -27,14 +32,14 @@ from edgeexpo.training.synthesis import ShotBracket, radiance_maps, random_view,
 
 
 def psnr(picture: Picture, truth: Picture) -> float:
-    """PSNR in dB of two pictures in [0, 1], rounded to 8 bits; 120 when equal."""
+    """Return the PSNR in dB of two pictures in [0, 1], rounded to 8 bits; 120 when equal."""
     codes = [np.rint(np.clip(p, 0, 1) * 255.0) for p in (picture, truth)]
     error = float(np.mean((codes[0] - codes[1]) ** 2))
     return 120.0 if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
 def candidates(bracket: ShotBracket, network: lrl.LRLNet) -> dict[str, Picture]:
-    """Every way to predict the middle exposure, by name."""
+    """Return the predictions of the middle exposure by every method, by name."""
     under, over, ev = bracket.under, bracket.over, bracket.ev
     fitted = intermediate(under, over, ev=ev, levels=255)
     unknown = intermediate(under, over, ev=None, levels=255)
@@ -56,6 +61,7 @@ def repair(network: lrl.LRLNet, y0: Picture) -> Picture:
 
 
 def main() -> None:
+    """Parse the arguments, predict, print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -90,6 +96,7 @@ def report(
     *,
     as_json: bool,
 ) -> None:
+    """Print the means and the scores of each view, as text or as JSON."""
     before = np.asarray(scores["y0, fitted response"])
     gains = np.asarray(scores["network on it"]) - before
     hardest = np.argsort(before)[: max(1, round(len(before) / 10))]

@@ -1,11 +1,11 @@
-"""What INT8 costs against ground truth: the same scenes through the fp32 and the INT8 artefact.
+"""Print the cost of INT8 against ground truth, on the same scenes as the fp32 artefact.
 
     edgeexpo export NAME --target onnx --precision fp32,int8 -o BUNDLE
     edgeexpo evaluate BUNDLE --data DIR --no-baselines --per-scene --json > NAME.json
     python benchmarks/int8_loss.py NAME.json [MORE.json ...]
 
-For each network: scenes with a truth, PSNR in dB of fp32, the mean drop to INT8, the largest drop
-on one scene and which it is. PU21-PSNR where the truth is radiance.
+Each network has a row: scenes with a truth, PSNR in dB of fp32, the mean drop to INT8, the largest
+drop on one scene, and that scene. If the truth is radiance, the metric is PU21-PSNR.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def drops(document: dict[str, Any]) -> tuple[str, list[tuple[str, float, float]]]:
-    """The metric, and (scene, fp32, drop) for every scene that both precisions have."""
+    """Return the metric, and (scene, fp32, drop) for every scene that both precisions have."""
     by_precision: dict[str, dict[str, float]] = {"fp32": {}, "int8": {}}
     metric = "psnr" if any(s["psnr"] is not None for s in document["scenes"]) else "pu21_psnr"
     for scene in document["scenes"]:
@@ -28,6 +28,7 @@ def drops(document: dict[str, Any]) -> tuple[str, list[tuple[str, float, float]]
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

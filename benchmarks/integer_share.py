@@ -1,13 +1,14 @@
-"""What each engine computes on integers in the INT8 artefacts, counted in the engine's own graph.
+"""Print what each engine computes on integers in INT8 artefacts, counted in its own graph.
 
     python benchmarks/integer_share.py [--target TARGET] [NAME ...]
     python benchmarks/integer_share.py --time [--size H,W] [--runs N] [NAME ...]
 
-For each network with weights: its convolutions and matrix products on integers and in float, the
-rule that leaves the latter in float, the other operators in float, the conversions between the two,
-and of a ``.pte`` the portable kernels. With ``--time``: CPU milliseconds of one run on one thread,
-fp32 and INT8 taking turns, the least of the runs, so that a busy machine changes little; Core ML is
-left out.
+Each network with weights has a row. It counts convolutions and matrix products on integers and in
+float, and names the rules that leave the latter in float. It also counts the other float operators,
+the conversions between both, and the portable kernels of a ``.pte``.
+
+With ``--time`` a row gives CPU milliseconds of one run on one thread. fp32 and INT8 take turns. The
+least of the runs counts, which a busy machine changes little. Core ML is left out.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ from edgeexpo.workflows.calibration_pictures import calibration_samples, network
 from edgeexpo.workflows.networks import Network, open_network
 
 RUNS = 5
+"""Number of timed runs by default."""
 
 
 def programs(network: Network) -> dict[str, Program]:
-    """The network's float program and the INT8 one that ``export`` makes."""
+    """Return the network's float program and the INT8 program that ``export`` makes."""
     program = network.capture()
     if network.int8 is not None:
         return {
@@ -54,7 +56,7 @@ def programs(network: Network) -> dict[str, Program]:
 
 
 def rules(program: Program) -> str:
-    """The rules that leave operators with weights in float, with how many each."""
+    """Return the rules that leave operators with weights in float, with the number of each."""
     reasons = left_in_float(separate(program).exported.module())
     counts = collections.Counter(why for node, why in reasons.items() if is_weighted(node))
     return ", ".join(f"{n} {why}" for why, n in counts.items()) or "-"
@@ -106,6 +108,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def main() -> None:
+    """Print the table of counts or of times."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,13 @@
-"""Large pictures within a memory budget: time against that of the tiles, and peak memory.
+"""Measure time and peak memory of large pictures within a memory budget.
 
     python benchmarks/large_pictures.py BUNDLE [--memory-mb 256] [--megapixels 12 48]
 
-Each line is a process of its own. The first runs tiles of the size that the budget chooses: its
-peak RSS is the engine's own, its best time the cost of a tile. The others run a pair (or a picture)
-of 4:3 through `run_into`: the time is compared with that tile's, by pixels, the halo counted; the
-peak RSS with the engine's, the frames, the output and the budget together.
+Each line comes from its own process. The first process runs tiles of the size that the budget
+chooses. Its peak RSS is the engine's own, and its best time is the cost of a tile.
+
+The other processes run a pair (or a picture) of 4:3 through `run_into`. Their time is compared with
+the tile's by pixels, halo included. Their peak RSS is compared with the sum of the engine's RSS,
+the frames, the output and the budget.
 """
 
 from __future__ import annotations
@@ -28,15 +30,16 @@ from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
 
 MIB = 1 << 20
+"""Bytes of a MiB."""
 
 
 def peak_mib() -> float:
-    """Largest resident memory of this process so far, MiB."""
+    """Return the largest resident memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def one_tile(path: Path, memory_mb: float, threads: int) -> dict[str, float]:
-    """Seconds and peak MiB of the engine on one tile."""
+    """Return seconds and peak MiB of the engine on one tile."""
     bundle = Bundle.open(path)
     spec, artifact = bundle.manifest.model, bundle.by_preference("onnx", None)[0]
     height, width = Budget(memory_mb).tiles(spec, artifact.sizes).largest
@@ -55,7 +58,7 @@ def one_tile(path: Path, memory_mb: float, threads: int) -> dict[str, float]:
 
 
 def one_picture(path: Path, memory_mb: float, threads: int, megapixels: float) -> dict[str, float]:
-    """Seconds and peak MiB of a whole picture, and the pixels of its tiles."""
+    """Return seconds and peak MiB of a whole picture, and the pixels of its tiles."""
     unit = round(math.sqrt(megapixels * 1e6 / 12) / 8) * 8
     shape = (3 * unit, 4 * unit, 3)
     rng = np.random.default_rng(0)
@@ -86,7 +89,7 @@ def one_picture(path: Path, memory_mb: float, threads: int, megapixels: float) -
 
 
 def main() -> None:
-    """Print the table, or, in a child, one line of it as JSON."""
+    """Print the table, or, in a child process, one line of it as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -116,7 +119,7 @@ def main() -> None:
 
 
 def child(given: argparse.Namespace, megapixels: float) -> dict[str, float]:
-    """Run this file again for one line."""
+    """Run this file again for one line and return its figures."""
     command = [sys.executable, __file__, str(given.bundle), "--child", str(megapixels)]
     command += ["--memory-mb", str(given.memory_mb), "--threads", str(given.threads)]
     found: dict[str, float] = json.loads(

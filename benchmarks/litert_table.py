@@ -1,11 +1,12 @@
-"""LiteRT beside ONNX Runtime: the networks that ship, in fp32 and INT8, judged and timed.
+"""Compare LiteRT with ONNX Runtime on the shipped networks, in fp32 and INT8.
 
     python benchmarks/litert_table.py [--size H,W] [--runs N] [NAME ...]
 
-A row a network and precision, exported at its default size or another: worst photograph against the
-float network, bytes, and CPU milliseconds of one run on one thread (the engines taking turns, the
-least of 10, so that a busy machine changes little), each for the ONNX and the LiteRT artefact; the
-sizes that the LiteRT one takes and its status.
+Each network and precision has a row, exported at its default size or another. Three figures stand
+for both the ONNX and the LiteRT artefact: the PSNR of the worst photograph against the float
+network, the bytes, and CPU milliseconds of one run on one thread. The engines take turns. The least
+of 10 runs counts, which a busy machine changes little. The last cells are the sizes that the LiteRT
+artefact takes and its status.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ from edgeexpo.workflows.export import export_bundle
 from edgeexpo.workflows.latency_child import pictures
 
 TARGETS = ("onnx", "litert")
+"""Targets that are compared."""
+
 PRECISIONS = ("fp32", "int8")
+"""Precisions that are compared."""
 
 
 def row(bundle: Bundle, precision: str, runs: int) -> str:
-    """The table's row of one precision of a bundle."""
+    """Return the table's row of one precision of a bundle."""
     spec, judged = bundle.manifest.model, bundle.manifest.parity["artifacts"]
     pair = [bundle.select(target, precision) for target in TARGETS]
     found = {r["file"]: r["worst"] for r in judged}
@@ -57,6 +61,7 @@ def _sizes(artifact: Artifact) -> str:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Plants faults in single layers of a bundle's artefacts and asks ``debug`` for the layer.
+"""Plant faults in single layers of a bundle's artefacts and ask ``debug`` for the layer.
 
 edgeexpo export lrl-mobile --target all --precision fp32,int8 --size 128,128 -o dist/lrl-mobile
 python benchmarks/localisation.py dist/lrl-mobile
@@ -34,7 +34,7 @@ from edgeexpo.testing.faults.plant import (
 
 
 def main() -> None:
-    """Print a row per planted fault and the share that was found, per target."""
+    """Print a row per planted fault, and the share of faults that was found, per target."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle")
     parser.add_argument("--target", choices=("onnx", "coreml", "executorch"))
@@ -56,7 +56,7 @@ def main() -> None:
 def _planted(
     bundle: Bundle, faults: Iterable[tuple[Artifact, str, int]]
 ) -> Iterator[dict[str, object]]:
-    """A row for each fault that the artefact has a place for."""
+    """Yield a row for each fault that can be planted in its artefact."""
     for artifact, fault, layer in faults:
         try:
             row = _row(bundle, artifact, fault, layer)
@@ -67,7 +67,7 @@ def _planted(
 
 
 def _faults(bundle: Bundle, artifacts: list[Artifact]) -> Iterator[tuple[Artifact, str, int]]:
-    """Every fault in every precision, going round the layers."""
+    """Yield every fault in every precision, on each layer in turn."""
     layers = {a.file: open_layers(a.target, bundle.file(a.file)).count for a in artifacts}
     turn = 0
     while True:
@@ -105,7 +105,10 @@ def _row(bundle: Bundle, artifact: Artifact, fault: str, layer: int) -> dict[str
 
 
 def _belongs(module: GraphModule, node: Node) -> set[str]:
-    """``node`` and what only follows it, up to the next convolution: one layer to a person."""
+    """Return ``node`` and the nodes that only follow it, up to the next convolution.
+
+    A person sees them as one layer.
+    """
     names = {node.name}
     inside = computed(module)
     while len(node.users) == 1:

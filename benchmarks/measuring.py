@@ -1,4 +1,4 @@
-"""What several benchmarks measure: calls that take turns, and this process's memory."""
+"""Measurements that several benchmarks share: calls that take turns, and this process's memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ def turns(
     pause: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Milliseconds of every run of each call; the calls take turns, ``pause`` seconds apart."""
+    """Return the milliseconds of every run of each call.
+
+    Args:
+        calls: The calls by name; they take turns.
+        runs: Number of runs of each call.
+        pause: Seconds before each run.
+        clock: Clock in seconds.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(runs):
         for name, call in calls.items():
@@ -26,6 +33,6 @@ def turns(
 
 
 def resident_mib() -> float:
-    """Resident memory of this process, MiB. Linux only."""
+    """Return the resident memory of this process in MiB; Linux only."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,11 +1,11 @@
-"""Time of the MIL interpreter over torch eager, at 256x256 on one thread.
+"""Compare the time of the MIL interpreter with torch eager, at 256x256 on one thread.
 
     python benchmarks/mil_speed.py dist/lrl [BUNDLE ...] [--profile]
 
-For each Core ML package of the bundles: milliseconds of a run, of the float program in torch in the
-same round (medians over the rounds), and their ratio. Bundles come from ``edgeexpo export NAME
---target coreml --precision fp32,fp16,int8``; sizes that a package does not accept give way to its
-largest. ``--profile`` adds the operator types that take most of the time.
+Each Core ML package has a line: milliseconds of a run, milliseconds of the float program in torch
+in the same round (medians over the rounds), and their ratio. ``edgeexpo export NAME --target coreml
+--precision fp32,fp16,int8`` makes the bundles. A package that does not accept the size runs at its
+largest size. ``--profile`` adds the operator types that take most of the time.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.parity.reference import load_program
 
 SIDE = 256
+"""Height and width of the pictures, in pixels."""
+
 ROUNDS = 7
+"""Number of timed rounds."""
 
 
 def pictures(bundle: Bundle, artifact: Artifact) -> dict[str, np.ndarray]:
-    """Random pictures for one run, NCHW float32 by input name."""
+    """Return random pictures for one run, NCHW float32 in [0,1] by input name."""
     sizes = artifact.sizes
     size = (SIDE, SIDE) if (SIDE, SIDE) in sizes.enumerated else sizes.largest
     random = np.random.default_rng(0)
@@ -43,7 +46,7 @@ def pictures(bundle: Bundle, artifact: Artifact) -> dict[str, np.ndarray]:
 
 
 def milliseconds(bundle: Bundle, artifact: Artifact) -> tuple[float, float]:
-    """Medians over the rounds: the interpreter, and torch."""
+    """Return the medians over the rounds of the interpreter and of torch."""
     inputs = pictures(bundle, artifact)
     engine = MilEngine(bundle.manifest.model)
     engine.load(bundle.file(artifact.file))
@@ -64,7 +67,7 @@ def milliseconds(bundle: Bundle, artifact: Artifact) -> tuple[float, float]:
 
 
 def profile(bundle: Bundle, artifact: Artifact) -> dict[str, float]:
-    """Milliseconds of one run by operator type."""
+    """Return the milliseconds of one run by operator type."""
     engine = MilEngine(bundle.manifest.model)
     engine.load(bundle.file(artifact.file))
     inputs = pictures(bundle, artifact)
@@ -83,7 +86,7 @@ def profile(bundle: Bundle, artifact: Artifact) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print one line a package."""
+    """Print one line per package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundles", nargs="+", type=Path)
     parser.add_argument("--profile", action="store_true")

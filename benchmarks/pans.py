@@ -1,10 +1,11 @@
-"""Flicker of a bundle's INT8 ONNX artefact over several pans, of which the gate sees the first.
+"""Measure the flicker of a bundle's INT8 ONNX artefact over several pans.
 
     python benchmarks/pans.py BUNDLE [--pans 8]
 
-The probes' pan over scenes of other seeds, 8-bit codes, at the bundle's size: change of the error's
-mean in blocks of 16 pixels from picture to picture (:mod:`edgeexpo.parity.metrics.relations`), in
-8-bit steps, against the bundle's fp32 ONNX artefact.
+The parity gate sees only the first pan. The pans are the probes' pan over scenes of other seeds, in
+8-bit codes, at the bundle's size. Flicker is the change from picture to picture of the error's mean
+in blocks of 16 pixels (:mod:`edgeexpo.parity.metrics.relations`), in 8-bit steps. The reference is
+the bundle's fp32 ONNX artefact.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Time of a full parity check of one bundle: every artefact, 24 photographs, all probes.
+"""Time a full parity check of one bundle: every artefact, 24 photographs, all probes.
 
     edgeexpo export lrl-mobile --target all --precision fp32,int8 -o dist/lrl-mobile
     python benchmarks/parity_time.py dist/lrl-mobile
 
 The photographs are the embedded ones and mirrored and rotated copies of them, scaled to the
-bundle's size. Prints one line: time on the clock, CPU time of this process and of those that ran
-the engines (on a busy machine the honest figure), and the load before the run.
+bundle's size. The script prints one line: wall-clock time, CPU time of this process and of the
+engines' processes (the reliable figure on a busy machine), and the load before the run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     start, used = time.perf_counter(), cpu_seconds()
     report = check_parity(bundle, reference="cpu", samples=pictures)
     wall = time.perf_counter() - start
-    end_idle()  # the system counts children that have ended
+    end_idle()  # the system counts the CPU time of ended children only
     probes = len(report.cases) - len(pictures)
     height, width = bundle.manifest.recipe.size
     print(
@@ -49,13 +49,13 @@ def main() -> None:
 
 
 def cpu_seconds() -> float:
-    """CPU time in s of this process and its ended children."""
+    """Return the CPU time in s of this process and its ended children."""
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, kinds))
 
 
 def photographs(bundle: Bundle, number: int) -> list[Sample]:
-    """``number`` samples at the bundle's size: the embedded ones, then turned copies of them."""
+    """Return ``number`` samples at the bundle's size: embedded ones, then turned copies."""
     manifest = bundle.manifest
     embedded = samples(len(manifest.model.frames), None, manifest.recipe.size)
     square = manifest.recipe.size[0] == manifest.recipe.size[1]

@@ -1,9 +1,10 @@
-"""What structured pruning removes from the networks that ship, and what it costs untrained.
+"""Print what structured pruning removes from the shipped networks, and its cost without training.
 
     python benchmarks/pruning.py [--ratio 0.5] [NAME...]
 
-PSNR is of the pruned network's output against the unpruned one's, over the embedded photographs, as
-pruned and with its layers reconstructed; nothing is trained in between.
+PSNR compares the pruned network's output with the unpruned network's, over the embedded
+photographs. It is measured directly after pruning and with reconstructed layers, in both cases
+without training.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edgeexpo.workflows.networks import loaded
 from edgeexpo.workflows.pruned_networks import examples, photograph_inputs, take_over
 
 SIDE = 256
+"""Height and width of the photographs, in pixels."""
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
 
 
 def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
-    """Two rows for each scope: as pruned, and with layers reconstructed."""
+    """Yield two rows for each scope: after pruning, and with layers reconstructed."""
     entry, network, _ = loaded(name, None)
     network.eval()
     pictures = photograph_inputs(entry.spec, (SIDE, SIDE), seed=0)
@@ -69,7 +71,7 @@ def measure(name: str, ratio: float) -> Iterator[dict[str, object]]:
 
 
 def psnr(output: Tensor, wanted: Tensor) -> float:
-    """In dB, for a range of 1."""
+    """Return the PSNR in dB for a range of 1."""
     return float(-10 * torch.log10((output - wanted).square().mean().clamp_min(1e-12)))
 
 

@@ -1,12 +1,14 @@
-"""Every variant of calibration, judged by its pictures: the table of docs/int8.md.
+"""Judge every calibration variant by its pictures: the table of docs/int8.md.
 
     python benchmarks/ptq_variants.py [NAME ...] [--variants A,B] [--keep DIR]
 
-For each network with weights, INT8 in torch against the float network: worst photograph, mean and
-largest 99th percentile of CIEDE2000, on photographs that calibration has not seen, by which the
-best is chosen. Of the best and of what ships today also the worst of the embedded photographs, at
-other exposures than calibration had: those that bundles are judged by. ``--keep`` writes the best
-as ``DIR/ptq-NAME.int8.safetensors``.
+Each network with weights is calibrated in torch and compared with the float network. A row gives
+the PSNR of the worst photograph, the mean PSNR and the largest 99th percentile of CIEDE2000. The
+photographs were not used for calibration, and the best variant is chosen by them.
+
+For the best variant and for the shipped state there is also the worst of the embedded photographs,
+at other exposures than in calibration: the photographs that bundles are judged by. ``--keep``
+writes the best variant as ``DIR/ptq-NAME.int8.safetensors``.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from edgeexpo.workflows.quantize import judged
 
 
 def rows(name: str, variants: Sequence[str], keep: Path | None) -> list[str]:
-    """The lines of one network, the best variant's and the shipped state's last."""
+    """Return the lines of one network; the best variant and the shipped state come last."""
     network = open_network(name, None, None, ())
     program = network.capture()
     pictures = network_inputs(network.spec, calibration_samples(network, program, None))
@@ -64,7 +66,7 @@ def rows(name: str, variants: Sequence[str], keep: Path | None) -> list[str]:
 def line(
     name: str, what: str, score: Score | None, embedded: Score | None, skipped: str | None = None
 ) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     if score is None:
         return f"| `{name}` | {what} | {skipped} | | | |"
     worst = "" if embedded is None else f"{embedded.worst:.1f}"
@@ -74,6 +76,7 @@ def line(
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,13 +1,14 @@
-"""What each rule of the quantiser is worth: all of them, then each lifted on its own.
+"""Measure the worth of each rule of the quantiser: all rules, then each rule lifted alone.
 
     python benchmarks/rule_ablations.py [NAME ...]
 
-For each network with weights: the embedded photographs at 256 pixels through the INT8 program that
-calibration makes, and through the one that it makes when a rule of
-:func:`edgeexpo.quantization.quantizer.left_in_float` does not hold; PSNR in dB against the float
-network, worst photograph and mean, and by how much the rule raises them; and the largest change of
-a channel's mean over flat greys, in codes of 8 bits. A rule that leaves nothing in float in a
-network has no row for it.
+Each network with weights is calibrated with all rules, and without one rule of
+:func:`edgeexpo.quantization.quantizer.left_in_float`. The embedded photographs at 256 pixels run
+through both INT8 programs.
+
+A row gives PSNR in dB against the float network (worst photograph and mean) and the gain by the
+rule. It also gives the largest change of a channel's mean over flat greys, in 8-bit codes. A rule
+that leaves nothing in float in a network has no row there.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from edgeexpo.quantization.quantizer import ImageQuantizer, left_in_float
 from edgeexpo.workflows.calibration_pictures import network_inputs
 
 FLAT_SIDE = 128
+"""Height and width of the flat pictures, in pixels."""
 
 
 def rows(name: str) -> Iterator[str]:
-    """The table's rows of a network."""
+    """Yield the table's rows of a network."""
     network, program, calibration, judged = opened(name)
     spec, pictures = network.spec, ptq.tensors(program, calibration)
     equal = equalize(ptq.separate(program), pictures)
@@ -62,7 +64,7 @@ def rows(name: str) -> Iterator[str]:
 
 
 def greys(frames: int) -> list[Sample]:
-    """Flat pictures from black to white, the same in every frame."""
+    """Return flat pictures from black to white, equal in every frame."""
     flat = np.ones((FLAT_SIDE, FLAT_SIDE, 3), np.float32)
     return [
         Sample(f"grey {level}", (flat * np.float32(level / 255),) * frames, None)

@@ -1,14 +1,16 @@
-"""What NNCF's SmoothQuant gains, in its own graph, beside channels equalised by folding.
+"""Compare NNCF's SmoothQuant, in its own graph, with channels equalised by folding.
 
     python benchmarks/smoothquant.py [NAME ...]
 
 SmoothQuant (G. Xiao et al., ICML 2023) divides a convolution's input by a factor per channel and
-multiplies its weights by it. NNCF does so by a multiplication in front of each convolution; where
-channels are equalised across layers (:mod:`edgeexpo.quantization.equalization`) the factors are in
-the weights on both sides. For each network: NNCF's own program, by our quantiser, of the network as
-it is, with SmoothQuant at 0.5, and of the equalised one; PSNR in dB against the float network on
-the pictures that ``quantize --method ptq`` judges by, worst and mean, and how many multiplications
-NNCF has put in.
+multiplies its weights by it. NNCF does so by a multiplication in front of each convolution.
+Equalisation across layers (:mod:`edgeexpo.quantization.equalization`) puts the factors into the
+weights on both sides.
+
+For each network, NNCF makes a program with edgeexpo's quantiser from three networks: the unchanged
+network, the network with SmoothQuant at 0.5, and the equalised network. A row gives the worst and
+the mean PSNR in dB against the float network, and the number of multiplications that NNCF added.
+The pictures are those by which ``quantize --method ptq`` judges.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ from edgeexpo.workflows.networks import open_network
 from edgeexpo.workflows.quantize import judged
 
 NAMES = ("lrl-8", "exponet", "kdfusion-dense")
+"""Networks by default."""
 
 
 def rows(name: str) -> Iterator[str]:
-    """The table's rows of a network."""
+    """Yield the table's rows of a network."""
     network = open_network(name, None, None, ())
     program = separate(network.capture())
     drawn = calibration_samples(network, program, None)

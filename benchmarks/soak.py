@@ -1,10 +1,10 @@
-"""A session over many frames: memory, open files and latency at the start and at the end.
+"""Run a session over many frames: print memory, open files and latency.
 
     python benchmarks/soak.py [--frames 1000000]               # the fake engine, 16x16 pixels
     python benchmarks/soak.py BUNDLE [--frames 10000] [--side 64]
 
-After a warm-up of a hundredth of the frames, RSS and open files are read, and again at the end; p50
-and p99 are of the whole. Linux only: both come from /proc.
+RSS and open files are read after a warm-up of a hundredth of the frames, and again at the end. p50
+and p99 are those of the whole run. Linux only, because both come from /proc.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 
 
 def fake_session(folder: Path) -> Session:
-    """A session whose engine gives its input back."""
+    """Return a session whose engine returns its input."""
     file = folder / "net.int8.onnx"
     file.write_bytes(b"stand-in")
     sizes = SizeRange(largest=(64, 64), smallest=(16, 16))
@@ -38,7 +38,7 @@ def fake_session(folder: Path) -> Session:
 
 
 def main() -> None:
-    """Print what changed."""
+    """Print the changes between start and end."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +65,7 @@ def soak(session: Session, frames: int, side: int) -> None:
         before = time.perf_counter()
         session.run_into(out, *pictures)
         seen("edgeexpo.frame.duration", time.perf_counter() - before, {"stage": "total"})
-    assert start is not None  # there are a hundred frames or more
+    assert start is not None  # there are at least a hundred frames
     p50, p99 = (1000 * (seen.percentile(share) or 0) for share in (0.5, 0.99))
     print(f"{session.engine_name}: {frames} frames of {side}x{side}")
     grown = resident_mib() - start[0]

@@ -13,11 +13,14 @@ COMMANDS = {
     "edgeexpo export --help": ["-c", "from edgeexpo.cli import main; main(['export', '--help'])"],
     "import edgeexpo.runtime": ["-c", "import edgeexpo.runtime"],
 }
+"""Commands that are timed, by name."""
+
 STARTS = 10
+"""Number of starts of each command."""
 
 
 def seconds(arguments: list[str]) -> float:
-    """Median wall-clock time in s from start to exit."""
+    """Return the median wall-clock time in s from start to exit."""
     times = []
     for _ in range(STARTS):
         started = time.perf_counter()

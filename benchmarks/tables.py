@@ -1,4 +1,4 @@
-"""A Markdown table of some rows for each network: the command of several benchmarks."""
+"""Print a Markdown table with some rows for each network: the command of several benchmarks."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def print_rows(
     """Print the rows of the networks that the command line names, each as it is made.
 
     Args:
-        usage: What ``--help`` shows.
-        header: Of the columns.
-        rows: Name of a network -> lines of the table.
-        default: Networks where none is named.
+        usage: The description in ``--help``.
+        header: The column headings.
+        rows: Function from a network's name to lines of the table.
+        default: Networks if the command line names none.
     """
     parser = argparse.ArgumentParser(
         description=usage, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -1,13 +1,15 @@
-"""What the second phase of two-phase fusion makes of other intermediates.
+"""Measure the second phase of two-phase fusion on other intermediates.
 
     python benchmarks/two_phase_ablations.py --data BRACKETS
 
-Brackets with a reference; darkest and brightest frame in. Rows: phase 1 alone, and phase 2 given
-phase 1 (the network), the mean of the frames, or LRL's predicted middle exposure. Phase 2 was
-trained on phase 1's pictures only, so the last two rows say what it makes of a foreign
-intermediate, not what it could learn from one. Everything is computed at the network's scale and
-applied at full size, as the runtime does. PSNR in dB and SSIM against the reference, MEF-SSIM
-against all frames, on RGB rounded to 8 bits; means over the brackets.
+The data are brackets with a reference; the darkest and the brightest frame are fused. The rows are
+phase 1 alone, and phase 2 on three intermediates: phase 1 (the network), the mean of the frames,
+and LRL's predicted middle exposure. Phase 2 was trained only on phase 1's pictures. The last two
+rows therefore show its result on a foreign intermediate, not what it could learn from one.
+
+Everything is computed at the network's scale and applied at full size, as the runtime does. PSNR in
+dB and SSIM compare with the reference, MEF-SSIM with all frames, on RGB rounded to 8 bits. Figures
+are means over the brackets.
 """
 
 from __future__ import annotations
@@ -32,11 +34,14 @@ from edgeexpo.runtime.network_size import network_size
 from edgeexpo.spec import SizeRange
 
 PRESET = "twophase-mobile"
+"""Name of the network."""
+
 METRICS = ("psnr", "ssim", "mef_ssim")
+"""Metrics that are printed."""
 
 
 def network() -> twophase.TwoPhase:
-    """The shipped network, both phases."""
+    """Return the shipped network with both phases."""
     entry = zoo.get(PRESET)
     module = twophase.build(PRESET)
     assert entry.weights is not None
@@ -47,7 +52,7 @@ def network() -> twophase.TwoPhase:
 
 
 def pictures(module: twophase.TwoPhase, scene: Scene) -> dict[str, np.ndarray]:
-    """Every variant's picture of a scene, full size, by name."""
+    """Return every variant's picture of a scene, full size, by name."""
     spec = zoo.get(PRESET).spec
     height, width = scene.frames[0].shape[:2]
     limit = SizeRange((4096, 4096), (16, 16), spec.multiple)
@@ -73,12 +78,12 @@ def pictures(module: twophase.TwoPhase, scene: Scene) -> dict[str, np.ndarray]:
 
 
 def tensor(picture: np.ndarray) -> torch.Tensor:
-    """HxWx3 to 1x3xHxW."""
+    """Convert HxWx3 to 1x3xHxW."""
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None]))
 
 
 def main() -> int:
-    """Print one line a variant."""
+    """Print one line per variant."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of brackets")
     args = parser.parse_args()

@@ -1,11 +1,12 @@
-"""INT8 with the picture's own path in float, against the same bits everywhere.
+"""Compare INT8 with the picture's own path in float to the same bits everywhere.
 
     python benchmarks/uniform_int8.py [NAME ...]
 
-For each network with weights: the embedded photographs through the calibrated INT8 program and
-through one that XNNPACK's own quantiser makes of the same network, from the same pictures with the
-same observers and no equalisation; PSNR in dB against the float network, worst photograph and mean.
-*Exported* is what ``export`` makes: by trained INT8 weights where a network ships with them.
+Each network with weights has two INT8 programs: the calibrated one of edgeexpo, and one of
+XNNPACK's own quantiser. The second is calibrated on the same pictures with the same observers and
+without equalisation. A row gives PSNR in dB against the float network over the embedded
+photographs, worst and mean. *Exported* is the program that ``export`` makes: with trained INT8
+weights if the network ships with them.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from edgeexpo.workflows.calibration_pictures import calibration_samples, network
 from edgeexpo.workflows.networks import Network, open_network
 
 SIDE = 256
+"""Height and width of the photographs, in pixels."""
 
 
 def uniform(program: Program, calibration: list[dict[str, np.ndarray]]) -> torch.nn.Module:
-    """Every operator that XNNPACK has an integer kernel for, on integers."""
+    """Quantise every operator for which XNNPACK has an integer kernel."""
     quantizer = XNNPACKQuantizer().set_global(
         get_symmetric_quantization_config(is_per_channel=True)
     )
@@ -46,12 +48,12 @@ def uniform(program: Program, calibration: list[dict[str, np.ndarray]]) -> torch
 
 
 def psnr(wanted: torch.Tensor, found: torch.Tensor) -> float:
-    """PSNR in dB of two pictures in [0, 1]."""
+    """Return the PSNR in dB of two pictures in [0, 1]."""
     return float(-10 * torch.log10((wanted - found).square().mean() + 1e-12))
 
 
 class Subject(NamedTuple):
-    """A network, what it is calibrated on, and the pictures that it is judged by."""
+    """A network, its calibration pictures, and the pictures by which it is judged."""
 
     network: Network
     program: Program
@@ -60,7 +62,7 @@ class Subject(NamedTuple):
 
 
 def opened(name: str) -> Subject:
-    """The network of that name, judged by the embedded photographs."""
+    """Return the network of that name with the embedded photographs."""
     network = open_network(name, None, None, ())
     spec, size = network.spec, network.size
     program = network.capture()
@@ -71,7 +73,7 @@ def opened(name: str) -> Subject:
 
 
 def compare(name: str) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     network, program, calibration, pictures = opened(name)
     ours = ptq.quantize_program(program, calibration)
     candidates = (
@@ -91,7 +93,7 @@ def compare(name: str) -> str:
 
 
 def shipped(program: Program, int8: Path) -> Program:
-    """The program of trained INT8 weights."""
+    """Return the program of trained INT8 weights."""
     return int8_weights.quantized_by(program, int8_weights.read_int8_weights(int8))
 
 

@@ -1,10 +1,11 @@
-"""What the runtime adds to the bare engine: time and memory a frame.
+"""Measure the time and memory per frame that the runtime adds to the bare engine.
 
     python benchmarks/wrapper_cost.py BUNDLE [--side 512] [--runs 40]
 
-The bundle's ONNX artefact, the same inputs, taking turns: ONNX Runtime's own session on the
-network's inputs, and `run_into` on uint8 frames with its steps (front stage, network in tiles, back
-stage); p50 in ms. Python's peak inside one `run_into` after warm-up is counted by tracemalloc.
+The bundle's ONNX artefact runs on the same inputs in two ways that take turns: in ONNX Runtime's
+own session on the network's inputs, and by `run_into` on uint8 frames with its steps (front stage,
+network in tiles, back stage). Times are p50 in ms. tracemalloc counts Python's peak inside one
+`run_into` after warm-up.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from edgeexpo.runtime.observation import DURATION
 from edgeexpo.runtime.stages import front
 
 _PAUSE = 0.02
-"""Seconds before each call: threads of the engine that ran last go on spinning for a while."""
+"""Seconds before each call, because the threads of the engine that ran last spin for a while."""
 
 
 def median_ms(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
-    """Median milliseconds of each call; the calls take turns."""
+    """Return the median milliseconds of each call; the calls take turns."""
     times = turns(calls, runs, _PAUSE)
     return {name: statistics.median(values) for name, values in times.items()}
 

@@ -1,4 +1,4 @@
-"""How the process's allocator treats the large arrays that pictures are."""
+"""Settings of the process's memory allocator for the large arrays of pictures."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+"""glibc's numbers of the ``mallopt`` parameters."""
+
 _LARGEST, _PAD = 1 << 30, 1 << 28
+"""Sizes in bytes: the largest array that stays in the heap, and the growth of the heap."""
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep the memory of freed arrays for the next ones.
+    """Make glibc keep the memory of freed arrays for later arrays.
 
-    By default it hands every large array back to the kernel, which then clears the same pages again
-    for each operator: a quarter of the time of interpreting a network. Elsewhere nothing is done.
+    By default glibc returns every large array to the kernel. The kernel then clears the same pages
+    again for each operator, which takes a quarter of the time of interpreting a network. On other
+    systems this function does nothing.
     """
     if not sys.platform.startswith("linux"):
         return

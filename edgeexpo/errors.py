@@ -1,4 +1,4 @@
-"""Every error edgeexpo raises on purpose.
+"""The errors that edgeexpo raises on purpose.
 
 ::
 
@@ -7,7 +7,7 @@
     │   ├── PictureError                   a picture cannot be used: truncated, alpha, wrong size...
     │   ├── WeightsError                   a checkpoint does not fit: keys, NaN, unsafe pickle
     │   ├── ModuleError                    a user's module cannot be used: import, tuple output
-    │   └── BundleError                    a bundle lies or is damaged: hash, missing file
+    │   └── BundleError                    a bundle is damaged: wrong digest, missing file
     ├── ExportError               exit 1   a conversion failed; names the operator and the line
     ├── TrainingError             exit 1   a loss that is not finite; the last checkpoint stays
     ├── EngineError               exit 1   an engine failed to load or to run an artefact
@@ -57,7 +57,7 @@ class ExportError(EdgeexpoError):
 
 
 class TrainingError(EdgeexpoError):
-    """A training run cannot go on; its last good checkpoint is kept."""
+    """A training run cannot continue; its last good checkpoint is kept."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""How the numbers of a camera's frame, or of a picture for a display, are to be read."""
+"""The format of a camera's frame, or of a picture for a display."""
 
 from __future__ import annotations
 
@@ -9,41 +9,48 @@ from types import MappingProxyType
 from edgeexpo.errors import UsageError
 
 LAYOUTS = ("rgb", "bgr", "planar", "nv12", "nv21", "i420", "p010")
+"""Layouts of a frame: orders of RGB channels, and arrangements of YUV 4:2:0 planes."""
 
 MATRICES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 )
-"""Weights of red and blue in luma."""
+"""Matrices of YUV: the weights of red and blue in luma, by name."""
 
 SITINGS: Mapping[str, tuple[bool, bool]] = MappingProxyType(
     {"left": (False, True), "center": (False, False), "topleft": (True, True)}
 )
-"""Where a chroma sample lies: on a luma sample's row, on its column; else half way to the next."""
+"""Chroma sitings by name: whether chroma lies on a luma row, and whether on a luma column.
+
+Otherwise a chroma sample lies half way between two luma samples.
+"""
 
 TRANSFERS = ("srgb", "pq", "hlg")
+"""Transfers of a frame: ``srgb``, and ``pq`` and ``hlg`` of ITU-R BT.2100."""
 
 
 @dataclass(frozen=True)
 class FrameFormat:
-    """How the numbers of a frame are to be read.
+    """The format of a frame: its layout, its colour coding and its orientation.
 
     Attributes:
-        layout: ``rgb`` and ``bgr`` are HxWx3, ``planar`` is 3xHxW (RGB): uint8, uint16, or float16
-            and float32 in [0,1]. The others are 4:2:0, with even height and width: ``nv12`` (Y,
-            then U and V in turn), ``nv21`` (V before U), ``i420`` (Y, U, V), ``p010`` (as nv12, ten
-            bits in the upper bits of uint16).
+        layout: ``rgb`` and ``bgr`` are HxWx3, ``planar`` is 3xHxW (RGB). Their dtype is uint8,
+            uint16, or float16 or float32 in [0,1]. The other layouts are YUV 4:2:0 with even height
+            and width. ``nv12`` is Y, then U and V interleaved. ``nv21`` has V before U. ``i420`` is
+            Y, U, V. ``p010`` is ``nv12`` with ten bits in the upper bits of uint16.
         matrix: ``bt601``, ``bt709`` or ``bt2020``, for YUV.
-        full_range: 0 to 255 for Y, U and V; else 16 to 235 and 16 to 240.
-        siting: Where chroma samples lie: ``left`` (MPEG-2, H.264), ``center`` (JPEG) or
-            ``topleft`` (BT.2020).
-        rotation: Degrees clockwise that turn the frame upright: 0, 90, 180 or 270.
-        mirror: The upright frame is mirrored left to right (front cameras).
-        transfer: ``srgb``: encoded for an ordinary display, as networks know pictures. ``pq`` and
-            ``hlg`` (ITU-R BT.2100, primaries of BT.2020) are for what a network gives as radiance.
+        full_range: True when Y, U and V use 0 to 255. Otherwise Y uses 16 to 235, and U and V use
+            16 to 240.
+        siting: Where chroma samples lie: ``left`` (MPEG-2, H.264), ``center`` (JPEG) or ``topleft``
+            (BT.2020).
+        rotation: Clockwise angle that turns the frame upright, in degrees: 0, 90, 180 or 270.
+        mirror: True when the upright frame is mirrored left to right, as by front cameras.
+        transfer: ``srgb`` is encoded for an ordinary display, as networks expect pictures. ``pq``
+            and ``hlg`` (ITU-R BT.2100, primaries of BT.2020) are for a network's radiance.
         peak_nits: Luminance of radiance 1 in cd/m^2, for ``pq``.
 
     Raises:
-        UsageError: An unknown name or angle, or too few bits for the transfer.
+        UsageError: A name or an angle is unknown, ``peak_nits`` is out of range, or the layout has
+            too few bits for the transfer.
     """
 
     layout: str = "rgb"
@@ -77,8 +84,10 @@ class FrameFormat:
             )
 
     def __str__(self) -> str:
-        """The words that :func:`parse_frame_format` takes, without those that say nothing of the
-        layout."""
+        """Return the words of the format that :func:`parse_frame_format` takes.
+
+        Words that do not apply to the layout are left out.
+        """
         words = [self.layout]
         if self.is_yuv:
             words += [self.matrix, "full" if self.full_range else "limited", self.siting]
@@ -102,12 +111,12 @@ class FrameFormat:
 
 
 def parse_frame_format(text: str) -> FrameFormat:
-    """A format from words in any order, as in ``nv12,bt709,limited,left,rotate90,mirror``.
+    """Parse a format from words in any order, as in ``nv12,bt709,limited,left,rotate90,mirror``.
 
-    ``full`` and ``limited`` are the range, a transfer may carry a peak (``pq1000``).
+    ``full`` and ``limited`` set the range. ``pq`` may carry the peak in cd/m^2 (``pq1000``).
 
     Raises:
-        UsageError: A word is unknown, or two contradict each other.
+        UsageError: A word is unknown, or two words contradict each other.
     """
     found: dict[str, object] = {}
     for word in text.split(","):
@@ -136,7 +145,7 @@ def _fields(word: str) -> list[tuple[str, object]]:
     if word.startswith("pq") and word[2:].isdigit():
         return [("transfer", "pq"), ("peak_nits", float(word[2:]))]
     raise UsageError(
-        f"{word!r} is no part of a frame format; expected words of "
+        f"{word!r} is not part of a frame format; expected words of "
         f"{', '.join(LAYOUTS)}; {', '.join(MATRICES)}; full, limited; {', '.join(SITINGS)}; "
         "rotate90, rotate180, rotate270; mirror; pq, pq1000, hlg"
     )

@@ -1,6 +1,6 @@
-"""Progress on stderr for work that takes over two seconds; silent when stderr is not a terminal.
+"""Progress of long work on stderr; it is silent when stderr is not a terminal.
 
-Nothing here writes to stdout, and rich is imported only when it is going to draw.
+This module writes nothing to stdout. It imports rich only when it is going to draw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 def visible() -> bool:
-    """True when stderr is a terminal and rich is installed."""
+    """Return true when stderr is a terminal and rich is installed."""
     stream = sys.stderr
     return stream is not None and stream.isatty() and importlib.util.find_spec("rich") is not None
 
@@ -39,9 +39,9 @@ def track(iterable: Iterable[_T], description: str, total: int | None = None) ->
     """Yield the items of ``iterable`` and show how many are done.
 
     Args:
-        iterable: Anything; its length is the total unless ``total`` is given.
+        iterable: Any iterable; its length is the total unless ``total`` is given.
         description: What is being done, in a few words.
-        total: Number of items, for an iterable that does not know its own.
+        total: Number of items, for an iterable without a length.
     """
     if not visible():
         yield from iterable
@@ -54,7 +54,7 @@ def track(iterable: Iterable[_T], description: str, total: int | None = None) ->
 
 
 def note(text: str) -> None:
-    """Say one line on stderr, terminal or not: for work that takes many minutes."""
+    """Print one line on stderr, terminal or not, for work that takes many minutes."""
     if sys.stderr is not None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

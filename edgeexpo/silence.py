@@ -1,4 +1,4 @@
-"""Ways to keep libraries quiet: warnings and log records, prints, native output."""
+"""Ways to silence libraries: their warnings, log records, prints and native output."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TextIO
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Drop the warnings and the log records below ERROR of what runs inside.
+    """Suppress the warnings and the log records below ERROR of the code inside.
 
-    A user who sets ``PYTHONWARNINGS=default`` sees them all the same.
+    A user who sets ``PYTHONWARNINGS=default`` still sees them all.
     """
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read once, when the first library imports tqdm
+    os.environ.setdefault("TQDM_DISABLE", "1")  # tqdm reads it once, at its first import
     if sys.warnoptions:
         yield
         return
@@ -35,14 +35,14 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Do as :func:`quiet_libraries` does, and drop what Python code prints inside as well."""
+    """Do as :func:`quiet_libraries` does, and suppress the prints of Python code as well."""
     with quiet_libraries(), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
 @contextlib.contextmanager
 def muted() -> Iterator[None]:
-    """Drop what native code writes to the process's standard error; exceptions pass."""
+    """Suppress the native code's output on the process's standard error; exceptions pass."""
     if sys.stderr is not None:
         sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -57,15 +57,15 @@ def muted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def protected_stdout() -> Iterator[TextIO]:
-    """Give the caller's stdout to the block, and send whatever else is printed there to stderr.
+    """Give the caller's stdout to the block, and redirect all other prints to stderr.
 
-    Exporters and native libraries print to file descriptor 1 as they like. Therefore the descriptor
-    itself is redirected, not only ``sys.stdout``.
+    Exporters and native libraries print to file descriptor 1. Therefore the descriptor itself is
+    redirected, not only ``sys.stdout``.
     """
     ours = sys.stdout
     ours.flush()
     saved = os.dup(1)
-    # In a test, or inside another program, stdout need not be descriptor 1: then it is kept.
+    # In a test, or inside another program, stdout need not be descriptor 1. It is then kept.
     direct = ours is sys.__stdout__
     stream = open(os.dup(1), "w", encoding="utf-8") if direct else ours  # noqa: SIM115
     try:
@@ -82,7 +82,7 @@ def protected_stdout() -> Iterator[TextIO]:
 
 
 def _flush_native() -> None:
-    """Push what C code has buffered for stdout out while descriptor 1 still means stderr."""
+    """Flush C code's buffered stdout while descriptor 1 still means stderr."""
     import ctypes
 
     if os.name == "posix":

@@ -1,4 +1,4 @@
-"""Files that are written in one step, or not at all."""
+"""Write files in one step: completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeexpo.errors import OutputError
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` in one step: a temporary file beside it, then a rename.
+    """Write ``data`` to ``path`` in one step: a temporary file in the same folder, then a rename.
 
     Raises:
-        OutputError: The file cannot be written; an existing one is untouched.
+        OutputError: The file cannot be written; an existing file is unchanged.
     """
     with writing(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -35,7 +35,7 @@ def check_file(path: Path, force: bool = False) -> None:
     """Refuse a file that could not be written, before any long work.
 
     Raises:
-        OutputError: It exists and ``force`` is not set, or its folder cannot be written.
+        OutputError: The file exists and ``force`` is not set, or its folder cannot be written.
     """
     if path.exists() and not force:
         raise OutputError(f"{path} exists; use --force to replace it, or -o elsewhere")

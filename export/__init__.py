@@ -1,1 +1,1 @@
-
+"""Lowering of captured programs to Core ML, ExecuTorch, LiteRT and ONNX artefacts."""

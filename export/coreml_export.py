@@ -1,4 +1,4 @@
-"""Lowering to Core ML: an mlprogram for iOS 17 or 18 and later, on any host."""
+"""Lowering to Core ML: an mlprogram for iOS 17 or iOS 18 and later, made on any host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from edgeexpo.spec import SizeRange
 from edgeexpo.writing import writing
 
 ENUMERATED_SIDES = (64, 128, 256)
-"""Square sizes offered beside the exported one: Core ML plans memory per enumerated size."""
+"""Sides of the square sizes, in pixels, that an artefact accepts besides the exported size.
+
+Core ML plans memory for each enumerated size.
+"""
 
 _CONVERSION_ERRORS = (
     NotImplementedError,
@@ -28,29 +31,40 @@ _CONVERSION_ERRORS = (
     KeyError,
     AssertionError,
 )
-"""What coremltools raises for a network that it cannot express."""
+"""Errors that coremltools raises for a network that it cannot convert."""
 
 _ELEMENTWISE = "add sub mul real_div clip minimum maximum relu sigmoid tanh softmax"
 _TAIL_OPS = frozenset(f"{_ELEMENTWISE} concat cast slice_by_index split const dequantize".split())
-"""MIL operators that :func:`edgeexpo.program.exact_tail.exact_tail` keeps exact."""
+"""Tail operators: MIL operators that may belong to the exact tail, which stays in float32.
+
+See :func:`edgeexpo.program.exact_tail.exact_tail`.
+"""
 
 
 def export_coreml(program: Program, path: Path) -> SizeRange:
-    """Write ``program`` as an ``.mlpackage``: float32 in and out, fp16 inside unless it is fp32.
+    """Write ``program`` as an ``.mlpackage`` with float32 inputs and outputs.
 
-    The exact tail (for a residual network the addition and the clip) stays in float32 at every
-    precision. INT8 means ``quantize``/``dequantize`` around every convolution and weights stored
-    as ``constexpr_affine_dequantize`` (W8A8). iOS 17 is enough for networks with one input of the
-    picture's size; Core ML enumerates the sizes of several inputs from iOS 18 on only.
+    Inside, an fp32 program computes in float32, every other program in fp16. The exact tail stays
+    in float32 at every precision: for a residual network, the addition and the clip. An INT8
+    program has ``quantize`` and ``dequantize`` around every quantised convolution. Its weights are
+    stored as ``constexpr_affine_dequantize`` (W8A8).
 
-    A network that the converter takes at one size only (coremltools 9.0 loses the factor of a
-    bilinear resize to a size that varies) gets that size alone, with a warning.
+    The artefact needs iOS 17, or iOS 18 if several inputs have the picture's size. Core ML
+    enumerates the sizes of several inputs only from iOS 18 on.
+
+    The converter takes some networks at one size only: coremltools 9.0 loses the factor of a
+    bilinear resize to a varying size. Their artefact accepts only the largest size, and a note says
+    so.
+
+    Args:
+        program: The program to lower, at any precision.
+        path: Path of the ``.mlpackage``. An existing package is replaced.
 
     Returns:
         The sizes that the artefact accepts, enumerated.
 
     Raises:
-        ExportError: An operator cannot be converted; the message names it and the user's line.
+        ExportError: An operator cannot be converted. The message names it and the user's line.
         OutputError: The package cannot be written.
     """
     with quiet():
@@ -94,7 +108,12 @@ def _refusal(error: BaseException, program: Program) -> ExportError:
 
 
 def enumerate_sizes(program: Program) -> SizeRange:
-    """The exported size and the squares of :data:`ENUMERATED_SIDES` that fit in it."""
+    """Return the sizes that a Core ML artefact of ``program`` accepts.
+
+    These are the exported size and the squares of :data:`ENUMERATED_SIDES` that are smaller than
+    its shorter side and multiples of the network's ``multiple``. A program of fixed size has only
+    its own size.
+    """
     largest, multiple = program.sizes.largest, program.sizes.multiple
     if not program.dynamic:
         return program.sizes
@@ -128,7 +147,7 @@ def _precision(ct: Any, precision: str) -> Any:
 
 
 def _in_tail(op: Any) -> bool:
-    """True for operators between the last weighted one and the output of the block."""
+    """Return true for operators between the last weighted operator and the program's output."""
     return op.op_type in _TAIL_OPS and all(
         output in op.enclosing_block.outputs or all(_in_tail(child) for child in output.child_ops)
         for output in op.outputs

@@ -1,4 +1,4 @@
-"""Operators that Core ML's converter does not know, in terms of those that it does."""
+"""Rewriting of operators that Core ML's converter does not know by operators that it knows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NORMALISATIONS = (
 
 
 def coreml_form(exported: ExportedProgram) -> ExportedProgram:
-    """Replace every operator that the converter does not take.
+    """Return ``exported`` with every operator replaced that the converter does not take.
 
-    Those without a converter become torch's own decomposition. All others stay whole: a ``gelu`` or
-    a ``pixel_shuffle`` in pieces would be slower on a device. An operator that torch does not
-    decompose either stays, for the converter to complain of. Normalisations of half-precision
-    values are put between casts to float32, which the converter's own fp16 pass removes again.
+    Such an operator is replaced by torch's own decomposition. All other operators stay whole,
+    because a decomposed ``gelu`` or ``pixel_shuffle`` would be slower on a device. An operator that
+    torch cannot decompose also stays, and the converter then reports it. Normalisations of fp16
+    values are put between casts to float32, which the converter's fp16 pass removes again.
     """
     from coremltools.converters.mil.frontend.torch.torch_op_registry import (
         is_torch_fx_node_supported,
@@ -46,10 +46,10 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
 
 
 def _normalise_in_float(graph: Graph) -> None:
-    """Cast what normalisations read to float32, and what they make back to float16.
+    """Cast the inputs of fp16 normalisations to float32, and their results back to float16.
 
-    coremltools 9.0 gives them ``epsilon`` as a float32, whatever the precision of the rest, and
-    then refuses operators of two types.
+    coremltools 9.0 always writes their ``epsilon`` as float32. It then refuses operators whose
+    inputs have two types.
     """
     for node in list(graph.nodes):
         if node.target not in _NORMALISATIONS or not _is_half(node.args[0]):

@@ -1,4 +1,4 @@
-"""Lowering to ExecuTorch: a ``.pte`` whose convolutions all run in the XNNPACK delegate."""
+"""Lowering to ExecuTorch: a ``.pte`` file with all convolutions in the XNNPACK delegate."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ from edgeexpo.writing import write_file
 def export_executorch(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as an ExecuTorch program for XNNPACK.
 
+    Args:
+        program: The program to lower, at any precision.
+        path: Path of the ``.pte`` file.
+
     Returns:
         The sizes that the artefact accepts: those of the program.
 
     Raises:
-        ExportError: An operator has no kernel, or a convolution was left outside the delegate;
-            the message names it and the user's line.
+        ExportError: An operator cannot be lowered or has no kernel, or a weighted operator stays
+            outside the delegate. The message names it and the user's line.
         OutputError: The file cannot be written.
     """
     with quiet():
@@ -65,7 +69,10 @@ def _check_delegated(module: GraphModule) -> None:
 
 
 def _check_kernels(executable: Any, program: Program) -> None:
-    """Refuse operators that lower but have no kernel: they would fail when the app loads them."""
+    """Raise :class:`ExportError` for operators without a kernel.
+
+    They lower without an error and would fail only when an app loads the file.
+    """
     known = set(bindings()._get_operator_names())
     wanted = {
         f"{operator.name}.{operator.overload}" if operator.overload else operator.name

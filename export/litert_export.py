@@ -1,4 +1,4 @@
-"""Lowering to LiteRT: a ``.tflite`` file that its XNNPACK delegate computes."""
+"""Lowering to LiteRT: a ``.tflite`` file for LiteRT's XNNPACK delegate."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
 
 SIGNATURE = "serving_default"
-"""The name under which LiteRT's interpreters look for a file's inputs and outputs."""
+"""Signature name under which LiteRT's interpreters look for a file's inputs and outputs."""
 
 FURTHER = 2.0
-"""How many times its error at the converted size a file's error may be at another one."""
+"""Factor by which a file's error at another size may exceed its error at the converted size."""
 
 EQUAL_WITHIN = 1e-5
-"""RMS of differences that only the order of summation makes, in [0,1]."""
+"""Tolerance for equal results: RMS difference, for values in [0,1].
+
+Differences from the order of summation alone stay below it.
+"""
 
 _CONVERSION_ERRORS = (
     RuntimeError,
@@ -38,7 +41,7 @@ _CONVERSION_ERRORS = (
     AssertionError,
     NotImplementedError,
 )
-"""What litert-torch raises for a network that it cannot express."""
+"""Errors that litert-torch raises for a network that it cannot convert."""
 
 _ILLEGAL = re.compile(r'"(\w+)"\)+: (failed to legalize operation \'[\w.]+\')')
 
@@ -46,16 +49,21 @@ _ILLEGAL = re.compile(r'"(\w+)"\)+: (failed to legalize operation \'[\w.]+\')')
 def export_litert(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as a ``.tflite`` file.
 
-    It is converted at the program's largest size. Interpreters can resize its inputs, which is
-    right unless the converter has written a size into an operator (a resize, a reshape): the file
-    is run at another size, and where it does not give there what the program gives it takes the
-    converted size alone, with a note.
+    The program is converted at its largest size. Interpreters can resize the file's inputs. The
+    results are then wrong if the converter has written a size into an operator, such as a resize or
+    a reshape. The file is therefore run at another size and compared with the program. If the
+    results differ, the artefact accepts only the converted size, and a note says so.
+
+    Args:
+        program: The program to lower, ``fp32`` or ``int8``.
+        path: Path of the ``.tflite`` file.
 
     Returns:
-        The sizes that the artefact accepts: those of the program, or its largest alone, enumerated.
+        The sizes that the artefact accepts: those of the program, or only its largest, enumerated.
 
     Raises:
-        ExportError: An operator cannot be converted; the message names it and the user's line.
+        ExportError: The program is fp16, or an operator cannot be converted. The message names the
+            operator and the user's line.
         OutputError: The file cannot be written.
     """
     if program.precision == "fp16":
@@ -78,9 +86,10 @@ def export_litert(program: Program, path: Path) -> SizeRange:
 
 
 def _converted(program: Program) -> bytes:
-    """The stages of ``litert_torch.convert`` (0.10.0), which itself cannot be told to be strict.
+    """Run the stages of ``litert_torch.convert`` (0.10.0) with its strict QDQ mode.
 
-    Unless it is, the converter turns inputs that are quantised at once into INT8 ones.
+    ``litert_torch.convert`` itself has no option for that mode. Without the mode, the converter
+    turns inputs that are quantised at once into INT8 inputs.
     """
     os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
     from litert_converter.mlir import passmanager
@@ -94,7 +103,7 @@ def _converted(program: Program) -> bytes:
         exported, fx_infra.decomp.pre_convert_decomp(), can_skip=False
     )
     exported = core._run_convert_passes(exported)
-    for node in exported.graph.nodes:  # else tensors have the names of the user's classes
+    for node in exported.graph.nodes:  # otherwise tensors are named after the user's classes
         node.meta["nn_module_stack"] = {"": ("", node.name)}
         node.meta.pop("stack_trace", None)
     context = backend.export_utils.create_ir_context()
@@ -129,7 +138,7 @@ def _config(api: Any, integer: bool) -> Any:
 
 
 def _takes_other_sizes(path: Path, program: Program) -> bool:
-    """Whether the file, its inputs resized, is as near to the program as at its own size."""
+    """Return true if the file with resized inputs is as near to the program as at its own size."""
     largest, smallest = program.sizes.largest, program.sizes.smallest
     step = program.sizes.multiple
     other = tuple(
@@ -140,12 +149,15 @@ def _takes_other_sizes(path: Path, program: Program) -> bool:
     near = _error(run, program, largest)
     try:
         return _error(run, program, (other[0], other[1])) <= max(FURTHER * near, EQUAL_WITHIN)
-    except (RuntimeError, ValueError, AssertionError):  # the file's, or a guard of the program's
+    except (RuntimeError, ValueError, AssertionError):  # from the file, or a guard of the program
         return False
 
 
 def _error(run: Any, program: Program, size: tuple[int, int]) -> float:
-    """RMS of what the file gives against what the program gives, on smooth noise."""
+    """Return the RMS difference between the results of file and program on smooth noise in [0,1].
+
+    Results of different shapes give infinity.
+    """
     generator = torch.Generator().manual_seed(0)
     inputs = []
     for example in example_inputs(program, size):
@@ -161,7 +173,7 @@ def _error(run: Any, program: Program, size: tuple[int, int]) -> float:
 
 
 def _reason(error: BaseException, program: Program) -> str:
-    """The error's first line, with the operator and the user's line."""
+    """Return the error's first line, with the operator and the user's line."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if illegal := _ILLEGAL.search(text):
         text = f"{illegal[2]} of {illegal[1]}"

@@ -1,4 +1,4 @@
-"""A program in the form that LiteRT's converter takes: one size, weights quantised in the graph."""
+"""Rewriting of a program for LiteRT's converter: one size, and weights quantised in the graph."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ _QUANTIZE: dict[Any, Any] = {
 }
 
 _LOWEST = -3e38
+"""Lower bound of a clamp that changes no float32 value of a picture."""
 
 
 def litert_form(program: Program) -> Program:
-    """``program`` at its largest size, as litert-torch 0.10.0 needs it to mean the same.
+    """Return ``program`` at its largest size, in a form that litert-torch 0.10.0 gets right.
 
-    Stored codes become float weights that the graph quantises, since codes are taken for weights of
-    another kind and refused: a code times its scale, quantised at that scale, is that code again.
-    Every reader gets a dequantiser of its own: where two share one, the converter puts the channels
-    last for one of them and forgets it for the other. Inputs that are quantised and also read as
-    they are pass a clamp that changes no number: without, the converter rounds all their readers
-    alike, the exact path of a residual network among them.
+    Stored weight codes become float weights that the graph quantises, because the converter refuses
+    stored codes. The codes stay the same: a code times its scale, quantised at that scale, is that
+    code again.
+
+    Every reader gets its own dequantiser. If two readers share one, the converter moves the
+    channels to the last axis for only one of them.
+
+    An input may have quantised and float readers. Such an input passes a clamp that changes no
+    number. Without the clamp, the converter would round the input for all readers, including the
+    exact path of a residual network.
     """
     module = program.exported.module()
     split_transposed_graph(module)

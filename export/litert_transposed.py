@@ -1,7 +1,8 @@
-"""Transposed convolutions as convolutions: LiteRT's converter refuses some and quantises none.
+"""Rewriting of transposed convolutions as convolutions, for LiteRT.
 
-One of stride 2 is four small convolutions (:mod:`edgeexpo.export.phases`). With the channels last,
-as LiteRT has them, interleaving columns is a concatenation, and so is interleaving rows.
+LiteRT's converter refuses some transposed convolutions and quantises none. A transposed convolution
+of stride 2 equals four small convolutions (:mod:`edgeexpo.export.phases`). LiteRT has the channels
+last. In this layout, a concatenation interleaves columns or rows.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _RELUS = frozenset((_ATEN.relu.default, _ATEN.relu_.default))
 
 
 def split_transposed_graph(module: GraphModule) -> None:
-    """Replace every transposed convolution that doubles its size, in place.
+    """Replace every transposed convolution that doubles its input's size, in place.
 
-    Replaced are those (:func:`edgeexpo.export.phases.doubles`) whose weights are constant. Where
-    the result is quantised at once, a ReLU at most before that, all that is between has the
-    result's scale and zero point.
+    A transposed convolution is replaced if :func:`edgeexpo.export.phases.doubles` accepts it and
+    its weights are constant. Its result may be quantised at once, with at most a ReLU in between.
+    In that case all new tensors have the result's scale and zero point.
     """
     for node in [n for n in module.graph.nodes if n.target == _ATEN.conv_transpose2d.input]:
         weight = _weight(module, node.args[1])
@@ -38,14 +39,17 @@ def split_transposed_graph(module: GraphModule) -> None:
 
 
 def _weight(module: GraphModule, node: Any) -> Tensor | None:
-    """Stored weights or codes, input x output x height x width."""
+    """Return the stored weights or codes (inputs x outputs x height x width).
+
+    A weight that is not constant gives ``None``.
+    """
     if node.target == _OPS.dequantize_per_channel.default:
         node = node.args[0]
     return constant(module, node) if node.op == "get_attr" else None
 
 
 def constant(module: GraphModule, node: Node) -> Tensor:
-    """The tensor that a ``get_attr`` node reads."""
+    """Return the tensor that a ``get_attr`` node reads."""
     owner, _, name = str(node.target).rpartition(".")
     value: Tensor = getattr(module.get_submodule(owner), name)
     return value
@@ -72,7 +76,7 @@ def _replace(module: GraphModule, node: Node, weight: Tensor) -> None:
             result = _phase(write, node, weight, read)
             if relu is not None:
                 result = write.plain(_ATEN.relu.default, result)
-            # Before the quantiser, where the converter's own change of layout undoes it.
+            # Permuted before the quantiser, where the converter's own permutation cancels it.
             result = write(_ATEN.permute.default, result, [0, 2, 3, 1])
             columns.append(_cut(write, result, read))
         rows.append(_interleaved(write, columns, 2))
@@ -82,7 +86,10 @@ def _replace(module: GraphModule, node: Node, weight: Tensor) -> None:
 
 
 def _after(node: Node) -> tuple[Node | None, Node | None]:
-    """The ReLU and the quantiser of a node's result, where nothing else reads it."""
+    """Return the ReLU and the quantiser that follow a node.
+
+    The ReLU may be missing (``None``). Both are ``None`` if the result has other readers.
+    """
     relu, users = None, list(node.users)
     if len(users) == 1 and users[0].target in _RELUS:
         relu, users = users[0], list(users[0].users)
@@ -92,7 +99,10 @@ def _after(node: Node) -> tuple[Node | None, Node | None]:
 
 
 def _phase(write: _Writer, node: Node, weight: Tensor, read: list[Taps]) -> Node:
-    """The convolution by some of the taps, with a border of zeros where it takes two of them."""
+    """Write the convolution of one phase, with the taps in ``read`` for rows and for columns.
+
+    An axis with two taps is padded by one zero at each end.
+    """
     rows, columns = ([tap for tap, _ in axis] for axis in read)
     stored = write.constant(weight[:, :, rows][..., columns].transpose(0, 1).contiguous())
     old: Any = node.args[1]
@@ -105,7 +115,7 @@ def _phase(write: _Writer, node: Node, weight: Tensor, read: list[Taps]) -> Node
 
 
 def _cut(write: _Writer, result: Node, read: list[Taps]) -> Node:
-    """An NHWC result of :func:`_phase` without the row and column that its border made too many."""
+    """Remove the surplus row and column of an NHWC result of :func:`_phase`, due to its padding."""
     for axis, taken in enumerate(read, start=1):
         if len(taken) > 1:
             ends = (0, -1) if taken[0][1] < 0 else (1, sys.maxsize)
@@ -114,14 +124,18 @@ def _cut(write: _Writer, result: Node, read: list[Taps]) -> Node:
 
 
 def _interleaved(write: _Writer, parts: list[Node], axis: int) -> Node:
-    """NHWC results of the even and the odd places along ``axis``."""
+    """Interleave the NHWC results of the even and the odd places along ``axis``."""
     joined = write(_ATEN.cat.default, parts, axis + 1)
     apart = write.plain(_ATEN.unflatten.int, joined, axis + 1, [STRIDE, -1])
     return write(_ATEN.flatten.using_ints, apart, axis, axis + 1)
 
 
 class _Writer:
-    """Writes nodes, their results on the grid ``(scale, zero point, low, high, dtype)`` if any."""
+    """A writer of graph nodes.
+
+    Called, it quantises and dequantises the new node's result by ``grid``: (scale, zero point,
+    lowest code, highest code, dtype). An empty grid leaves results in float.
+    """
 
     def __init__(self, module: GraphModule, grid: tuple[Any, ...]) -> None:
         self._module, self._grid = module, grid
@@ -131,9 +145,11 @@ class _Writer:
         return self._rounded(result, self._grid) if self._grid else result
 
     def plain(self, operator: Any, *arguments: Any) -> Node:
+        """Write a node whose result is not quantised."""
         return self._module.graph.call_function(operator, arguments)
 
     def constant(self, value: Tensor) -> Node:
+        """Write a node that reads ``value`` as a new buffer."""
         name = f"_phase_{len(self._module._buffers)}"
         self._module.register_buffer(name, value)
         return self._module.graph.get_attr(name)

@@ -1,4 +1,4 @@
-"""Lowering to ONNX: the dynamo exporter, onnxsim, and QDQ pairs that ONNX Runtime really fuses."""
+"""Lowering to ONNX by the dynamo exporter and onnxsim, with QDQ pairs that ONNX Runtime fuses."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
 
 OPSET = 18
+"""Version of the ONNX operator set that is exported."""
 
 _NODE = re.compile(r"(?:translating node|While executing) %(\w+)")
 
@@ -28,12 +29,16 @@ _NODE = re.compile(r"(?:translating node|While executing) %(\w+)")
 def export_onnx(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as one self-contained ONNX file.
 
+    Args:
+        program: The program to lower, at any precision.
+        path: Path of the ``.onnx`` file.
+
     Returns:
         The sizes that the artefact accepts: those of the program.
 
     Raises:
-        ExportError: An operator has no ONNX form, or the checker refuses the result; the message
-            names the operator and the user's line.
+        ExportError: An operator has no ONNX form, onnxsim fails, or the ONNX checker refuses the
+            result. For an operator, the message names it and the user's line.
         OutputError: The file cannot be written.
     """
     model = _simplify(_convert(program))
@@ -84,7 +89,7 @@ def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove source paths and other exporter metadata: 40 kB that is not the application's."""
+    """Remove source paths and the exporter's other metadata, 40 kB that no application needs."""
     del model.metadata_props[:]
     model.doc_string = ""
     model.producer_name, model.producer_version = "edgeexpo", ""
@@ -100,7 +105,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _name_dimensions(model: onnx.ModelProto) -> None:
-    """Call the free axes ``height`` and ``width`` instead of the tracer's symbols."""
+    """Name the free axes ``height`` and ``width`` instead of the tracer's symbols."""
     for value in (*model.graph.input, *model.graph.output):
         dimensions = value.type.tensor_type.shape.dim
         for axis, name in ((2, "height"), (3, "width")):
@@ -109,7 +114,7 @@ def _name_dimensions(model: onnx.ModelProto) -> None:
 
 
 def _reason(error: BaseException, program: Program) -> str:
-    """The deepest cause in one line, with the operator and the user's line."""
+    """Return the deepest cause of the error in one line, with the operator and the user's line."""
     texts = [str(error)]
     cause: BaseException = error
     while cause.__cause__ is not None:

@@ -1,4 +1,7 @@
-"""Quantise/dequantise pairs in the form that ONNX Runtime fuses into integer convolutions."""
+"""Rewriting of QDQ pairs to the form that ONNX Runtime fuses into integer convolutions.
+
+A QDQ pair is a ``QuantizeLinear`` followed by a ``DequantizeLinear``.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,30 @@ import onnx
 from onnx import NodeProto, numpy_helper
 
 SIGNED_TO_UNSIGNED = 128
-"""Added to a signed value and to its zero point: the same number, stored unsigned."""
+"""Offset from signed to unsigned codes. Added to a code and its zero point, it keeps the number."""
 
 
 def unsign(model: onnx.ModelProto) -> None:
-    """Store activations and weights as UINT8, one DequantizeLinear per consumer, in place.
+    """Store activations and weights as UINT8, with one DequantizeLinear for each reader, in place.
 
-    The numbers stay the same: 128 is added to every value and to its zero point. On x86 ONNX
-    Runtime rewrites INT8 activations with a single consumer to UINT8 by itself, leaves the others
-    signed, and then cannot fuse a convolution whose two sides differ; unsigned throughout, every
-    convolution becomes a QLinearConv. INT8 weights would fuse too, but the UINT8 x INT8 kernels of
-    CPUs with AVX2 and no VNNI saturate their 16-bit sums (12 dB lost on an ``lrl``) unless every
-    application sets ``session.x64quantprecision``; UINT8 weights are exact everywhere by default.
-    Biases become INT32 at scale ``input * weight``, as the integer kernels add them.
+    The numbers stay the same, because 128 is added to every code and to its zero point.
 
-    Operators with float weights between codes read their tensor through a ``Max`` of it alone,
-    which changes nothing: without, ONNX Runtime (since its pull request 22969) quantises those
-    weights by itself, and what was left in float for the picture's sake is not.
+    Activations: on x86, ONNX Runtime rewrites INT8 activations with a single reader to UINT8. It
+    leaves the others signed. It then cannot fuse a convolution whose input and result differ in
+    sign. If all are unsigned, every quantised convolution becomes a QLinearConv.
+
+    Weights: INT8 weights would fuse too. However, the UINT8 x INT8 kernels of CPUs with AVX2 and
+    without VNNI saturate their 16-bit sums. That lost 12 dB on an ``lrl``. Every application could
+    avoid it by setting ``session.x64quantprecision``. UINT8 weights are exact everywhere by
+    default.
+
+    Biases: they become INT32 at scale ``input scale * weight scale``, as the integer kernels add
+    them.
+
+    Float weights: an operator with float weights between quantised tensors reads its input through
+    a ``Max`` of one operand, which changes nothing. Without it, ONNX Runtime (since its pull
+    request 22969) quantises those weights by itself. The operator was left in float to keep the
+    picture's quality.
     """
     graph = model.graph
     _fold_constants(graph)
@@ -37,7 +47,7 @@ def unsign(model: onnx.ModelProto) -> None:
 
 
 def _fold_constants(graph: onnx.GraphProto) -> None:
-    """Turn Constant nodes, and Casts of initialisers, into initialisers."""
+    """Replace Constant nodes and Casts of initialisers by initialisers."""
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     kept = []
     for node in graph.node:
@@ -155,7 +165,7 @@ def _guard_float_weights(graph: onnx.GraphProto, values: dict[str, np.ndarray]) 
 
 
 def _is_quantized(graph: onnx.GraphProto, node: NodeProto) -> bool:
-    """True when a quantiser reads the result, or that of one operator after it."""
+    """Return true if a quantiser reads the result, at once or after one more operator."""
     after = _readers(graph, node)
     after += [reader for follower in after for reader in _readers(graph, follower)]
     return any(reader.op_type == "QuantizeLinear" for reader in after)

@@ -1,10 +1,12 @@
-"""ReLUs on codes, where ONNX Runtime would make the whole convolution a float one.
+"""Rewriting of ReLUs as clips of codes, where ONNX Runtime would compute a convolution in float.
 
-ONNX Runtime drops a ReLU before a quantiser whose zero point is the lowest code: rounding clips
-there anyway. Where the result shares its codes with negative numbers, as in a concatenation, it
-cannot, fuses the ReLU into the convolution instead, and has no integer kernel for the two
-(onnxruntime 1.31). Rounding never changes the order of two numbers and zero has a code of its own,
-so quantising first and clipping the codes at the zero point gives the same codes.
+ONNX Runtime drops a ReLU before a quantiser whose zero point is the lowest code, because
+quantisation clips there anyway. It cannot drop the ReLU if the quantiser also has codes for
+negative numbers, as for a concatenation. It then fuses the ReLU into the convolution, and
+onnxruntime 1.31 has no integer kernel for the two together.
+
+Quantising first and clipping the codes at the zero point gives the same codes. This holds because
+rounding keeps the order of numbers and zero has an exact code.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ def clip_codes(model: onnx.ModelProto) -> int:
     """Move ReLUs behind the quantisers that cannot absorb them, in place.
 
     Args:
-        model: Its codes are UINT8 (:func:`edgeexpo.export.onnx_qdq.unsign`).
+        model: The model, with UINT8 codes (:func:`edgeexpo.export.onnx_qdq.unsign`).
 
     Returns:
-        How many were moved.
+        Number of ReLUs moved.
     """
     graph = model.graph
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}

@@ -1,7 +1,8 @@
-"""Quantised transposed convolutions as convolutions, because ONNX Runtime has no integer kernel.
+"""Rewriting of quantised transposed convolutions as convolutions, for ONNX Runtime.
 
-One of stride 2 is four small convolutions (:mod:`edgeexpo.export.phases`), and each of the four
-becomes a QLinearConv.
+ONNX Runtime has no integer kernel for transposed convolutions. A transposed convolution of stride 2
+equals four small convolutions (:mod:`edgeexpo.export.phases`). Each of the four becomes a
+QLinearConv.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edgeexpo.export.phases import STRIDE, Taps, doubles, taps
 
 @dataclass(frozen=True)
 class _Site:
-    """A transposed convolution between its dequantised inputs and the quantiser of its result."""
+    """A quantised transposed convolution: node, weight dequantiser, ReLU if any, and quantiser."""
 
     node: NodeProto
     weight: NodeProto
@@ -29,13 +30,14 @@ class _Site:
 
 
 def split_transposed_onnx(model: onnx.ModelProto) -> int:
-    """Replace every quantised transposed convolution that doubles its size, in place.
+    """Replace every quantised transposed convolution that doubles its input's size, in place.
 
-    Replaced are those (:func:`edgeexpo.export.phases.doubles`) whose weights are a dequantised
-    initialiser and whose result is quantised at once, a ReLU at most before that.
+    A transposed convolution is replaced if three conditions hold.
+    :func:`edgeexpo.export.phases.doubles` accepts it. Its weight is a dequantised initialiser with
+    no other reader. Its result is quantised at once, with at most a ReLU in between.
 
     Returns:
-        How many were replaced.
+        Number of transposed convolutions replaced.
     """
     graph = model.graph
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}

@@ -1,8 +1,9 @@
-"""A transposed convolution of stride 2 as four convolutions, by phases of rows and columns.
+"""Phases of a transposed convolution of stride 2, which equals four convolutions.
 
-It writes its even and its odd rows and columns by separate taps of its kernel (W. Shi et al., "Is
-the deconvolution layer the same as a convolutional layer?", arXiv:1609.07009). The same numbers are
-multiplied and added, no more of them, and the results interleave.
+A tap is an entry of the kernel along one axis. Separate taps make the even and the odd rows, and
+likewise the columns. Each of the four phases is therefore a convolution, and the four results are
+interleaved. The number of multiplications stays the same. Source: W. Shi et al., "Is the
+deconvolution layer the same as a convolutional layer?", arXiv:1609.07009.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 STRIDE = 2
+"""Stride of a transposed convolution that can be written as phases."""
+
 PADDING = 1
+"""Padding of a transposed convolution that can be written as phases, in pixels."""
 
 Taps = list[tuple[int, int]]
-"""(tap of the kernel, offset of the pixel it reads) along one axis, by rising offset."""
+"""Taps along one axis: (index in the kernel, offset of the input pixel), by rising offset."""
 
 
 def doubles(
@@ -24,14 +28,18 @@ def doubles(
     dilation: Sequence[int],
     groups: int,
 ) -> bool:
-    """Whether a transposed convolution doubles its size: what can be written as phases here.
+    """Return true if a transposed convolution doubles its input's size and has phases here.
 
-    It has stride 2, padding 1, one group and a kernel of 3 (output padding 1) or 4 a side.
+    It must be two-dimensional, with stride 2, padding 1, dilation 1 and one group. Each side of its
+    kernel must be 4, or 3 with output padding 1.
 
     Args:
-        kernel, stride, padding, output_padding, dilation: Of rows and columns; ``padding`` may
-            name both ends of each.
-        groups: Their number.
+        kernel: Kernel sizes (height, width).
+        stride: Strides of rows and columns.
+        padding: Paddings of rows and columns, one number for each axis or for each end.
+        output_padding: Output paddings of rows and columns.
+        dilation: Dilations of rows and columns.
+        groups: Number of groups.
     """
     return (
         len(kernel) == 2
@@ -45,6 +53,11 @@ def doubles(
 
 
 def taps(phase: int, kernel: int) -> Taps:
-    """What writes the even (phase 0) or the odd places along an axis."""
+    """Return the taps that make the even (``phase`` 0) or the odd (``phase`` 1) places of an axis.
+
+    Args:
+        phase: 0 or 1.
+        kernel: Size of the kernel along the axis.
+    """
     read = ((phase + PADDING - STRIDE * offset, offset) for offset in (-1, 0, 1))
     return [(tap, offset) for tap, offset in read if 0 <= tap < kernel]

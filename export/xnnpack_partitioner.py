@@ -1,4 +1,4 @@
-"""What XNNPACK is given of a program: the stock choice, and ELUs."""
+"""The partitioner that chooses the operators for XNNPACK: the stock choice, and plain ELUs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ _ALPHA, _SCALE = 1, 2
 
 
 class PlainElu(EluConfig):  # type: ignore[misc]
-    """ELUs without scales: executorch 1.5.1 knows how to lower them but hands none to XNNPACK.
+    """Configuration that gives XNNPACK the ELUs without a scale.
 
-    Its lowering drops the scale of a SELU without a word and needs an alpha that is written out;
-    what has the one or lacks the other stays a portable kernel, slow and right.
+    executorch 1.5.1 can lower ELUs, but its stock configurations give none to XNNPACK. Its lowering
+    silently drops the scale of a SELU, and it needs an explicit alpha. An ELU with a scale or
+    without an explicit alpha therefore stays in a portable kernel, which is slow and correct.
     """
 
     def supported_precision_types(self) -> list[ConfigPrecisionType]:
-        """Float alone: between codes an ELU is nearer to the other targets in float."""
+        """Return float32 only.
+
+        Between quantised tensors, an ELU in float is nearer to the other targets.
+        """
         return [ConfigPrecisionType.FP32]
 
     def check_constraints(self, node: Node, ep: ExportedProgram) -> bool:
-        """True for ``alpha * (exp(x) - 1)`` below zero and ``x`` above."""
+        """Return true for ELUs that give ``alpha * (exp(x) - 1)`` below zero and ``x`` above."""
         scaled = any(scale != 1 for scale in node.args[_SCALE:]) or bool(node.kwargs)
         return self.check_common_constraints(node, ep) and len(node.args) > _ALPHA and not scaled
 
 
 def partitioner() -> XnnpackPartitioner:
-    """The partitioner of every ``.pte``."""
+    """Return the partitioner for every ``.pte``."""
     return XnnpackPartitioner(configs=[*ALL_PARTITIONER_CONFIGS, PlainElu])

@@ -1,18 +1,24 @@
-"""Cross-layer equalisation: the same float network, with channels of like range.
+"""Cross-layer equalisation: the same float network, with channels of similar range.
 
-Activations share one scale per tensor, so a channel of small range gets few of its 256 steps.
-Where nothing but positively homogeneous operators (``f(a x) = a f(x)`` for ``a > 0``: ReLUs, sums
-of what is scaled alike, concatenation, pooling, a gate) lies between the layers that make a channel
-and those that read it, it can be divided by any positive number in the first and multiplied in the
-second without changing the network. M. Nagel et al., "Data-free quantization through weight
-equalization and bias correction", ICCV 2019; here with the range that calibration pictures show
-instead of the first layer's weights, since weights have one scale per channel anyway, and over all
-that :mod:`edgeexpo.pruning.channels` finds to belong together: skips, sums, shared weights.
+An activation has one scale for all its channels. A channel of small range therefore uses only few
+of the 256 codes.
 
-How much of the difference moves to the weights that read a channel is the migration strength of
-G. Xiao et al., "SmoothQuant", ICML 2023: at 0 these weights get the same range, at 1 the channels
-do. More than half mostly pays here: few pixels reach the ends of a feature's range, and rounding
-a feature costs more than rounding a weight.
+A channel can be divided by any positive number in the layer that makes it. The layers that read it
+then multiply by the same number. This leaves the network's results unchanged if all operators in
+between are positively homogeneous: ``f(a x) = a f(x)`` for ``a > 0``. Such operators are ReLUs,
+sums of equally scaled channels, concatenation, pooling, and gates.
+
+Source: M. Nagel et al., "Data-free quantization through weight equalization and bias correction",
+ICCV 2019. There the range of a channel comes from the weights of the first layer. Here it comes
+from calibration pictures, because weights have one scale for each output channel anyway. Channels
+that belong together through skips, sums or shared weights are scaled together
+(:mod:`edgeexpo.pruning.channels`).
+
+The migration strength is that of G. Xiao et al., "SmoothQuant", ICML 2023. It says how much of the
+difference between channels moves to the weights that read them. At 0 these weights get equal
+ranges. At 1 the channels get equal ranges. Values above 0.5 are mostly better here. The reasons are
+that few pixels reach the ends of a feature's range, and that rounding a feature costs more than
+rounding a weight.
 """
 
 from __future__ import annotations
@@ -32,23 +38,28 @@ _ATEN = torch.ops.aten
 _CONVOLUTIONS = (_ATEN.conv2d.default, _ATEN.conv_transpose2d.input)
 _RELUS = (_ATEN.relu.default, _ATEN.relu_.default)
 _SMALLEST = 1e-6
+"""Smallest range of a channel or weight, so that no factor is infinite."""
+
 STRENGTH, BALANCED = 0.75, 0.5
-"""Migration strengths: the default, and what gives channels and their readers like ranges."""
+"""Migration strengths: the default, and the one that balances channels and their readers."""
 
 _QUIETEST = 1 / 32
-"""Channels quieter than this share of the loudest count as this loud: a channel that calibration
-hardly excites must not be blown up to where another picture would saturate it."""
+"""Smallest range of a channel, as a share of the largest range in its block.
+
+Smaller ranges count as this share. Otherwise a channel that calibration hardly excites would be
+enlarged so much that another picture saturates it.
+"""
 
 
 def equalize(
     program: Program, calibration: Sequence[tuple[torch.Tensor, ...]], strength: float = STRENGTH
 ) -> Program:
-    """Rescale the channels between layers; the result computes the same pictures.
+    """Return a program with rescaled channels that computes the same pictures.
 
     Args:
-        program: The float program; it is not changed.
-        calibration: NCHW inputs of the program.
-        strength: Migration strength, 0 to 1.
+        program: The float program. It is not changed.
+        calibration: Inputs of the program, NCHW each.
+        strength: Migration strength, from 0 to 1.
     """
     module = program.exported.module()
     follower = _followed(module)
@@ -66,7 +77,7 @@ def equalize(
 
 
 def find_groups(module: GraphModule) -> tuple[Block, ...]:
-    """The channels of a float program that can be rescaled, those of like role together."""
+    """Return the blocks of channels of a float program that can be rescaled."""
     return _followed(module).result(()).blocks
 
 
@@ -79,7 +90,7 @@ def _followed(module: GraphModule) -> Follower:
 
 
 class _Largest(Interpreter):
-    """Runs the program and keeps the largest magnitude of every channel that can be rescaled."""
+    """An interpreter that keeps the largest magnitude of every channel that can be rescaled."""
 
     def __init__(self, module: GraphModule, follower: Follower) -> None:
         super().__init__(module)
@@ -87,6 +98,7 @@ class _Largest(Interpreter):
         self._roots = {n: follower.roots(n) for n in module.graph.nodes if not _hidden(n)}
 
     def run_node(self, n: Node) -> Any:
+        """Return the node's result, after noting the largest magnitude of its channels."""
         result = super().run_node(n)
         if roots := self._roots.get(n):
             axes = [axis for axis in range(result.dim()) if axis != 1]
@@ -95,12 +107,12 @@ class _Largest(Interpreter):
         return result
 
     def of(self, block: Block) -> torch.Tensor:
-        """Largest magnitude of every unit."""
+        """Return the largest magnitude of every unit of ``block``, over all runs."""
         return torch.tensor([self._found[label] for label in block.labels])
 
 
 def _hidden(node: Node) -> bool:
-    """True for a convolution that is fused with the ReLU after it: only that one is rounded."""
+    """Return true for a convolution fused with its ReLU. Only the ReLU's result is rounded."""
     users = list(node.users)
     return node.target in _CONVOLUTIONS and len(users) == 1 and users[0].target in _RELUS
 
@@ -121,12 +133,12 @@ def _rescale(
 
 
 def _makes(found: Channels, name: str, axis: int) -> bool:
-    """True when a parameter's axis counts what its layer makes; biases have no other."""
+    """Return true if a parameter's axis counts its layer's outputs. A bias's axis always does."""
     return found.outputs.get(name, axis) == axis
 
 
 def _parts(module: GraphModule, name: str, axis: int, places: Labels) -> torch.Tensor:
-    """Positions x units x the rest of a parameter."""
+    """Return a parameter's values as positions x units x all other entries."""
     values = _parameter(module, name).transpose(0, axis).flatten(1)
     return values[torch.from_numpy(places.T.copy())]
 
@@ -146,14 +158,14 @@ def _audible(ranges: torch.Tensor) -> torch.Tensor:
 
 
 def _parameter(module: GraphModule, name: str) -> torch.Tensor:
-    """The values of a parameter, to be changed in place."""
+    """Return the values of a parameter. Changes to them change the parameter."""
     owner, _, own = name.rpartition(".")
     value: torch.Tensor = getattr(module.get_submodule(owner), own)
     return value.data
 
 
 def _own_parameters(module: GraphModule) -> None:
-    """Replace the parameters and buffers, which are the program's, by copies."""
+    """Replace the module's parameters and buffers, which the program shares, by copies."""
     for owner in module.modules():
         for name, value in list(owner._parameters.items()):
             if value is not None:
@@ -165,14 +177,20 @@ def _own_parameters(module: GraphModule) -> None:
 
 
 def _dense(follower: Follower, node: Node) -> Any:
-    """Convolutions without groups: of grouped ones, one axis would be made and read at once."""
+    """Follow a convolution without groups.
+
+    In a grouped convolution, one axis of the weight would be made and read at once.
+    """
     if int(argument(node, 6, 1)) != 1:
         raise UnfitError
     return RULES[_name(node)](follower, node)
 
 
 def _sum(follower: Follower, node: Node) -> Any:
-    """Sums of what has as many channels: a part that is not scaled keeps the whole as it is."""
+    """Follow a sum of two operands with as many channels.
+
+    Both operands must be scaled alike. If one cannot be scaled, neither is.
+    """
     rank = node.meta["val"].dim()
     operands = [follower.aligned(a, 1, rank) if isinstance(a, Node) else None for a in node.args]
     first, second = operands[:2]
@@ -182,7 +200,7 @@ def _sum(follower: Follower, node: Node) -> Any:
 
 
 def _product(follower: Follower, node: Node) -> Any:
-    """A factor that stays as it is, a gate or a number, scales what is scaled alike."""
+    """Follow a product with a number or a gate that is not rescaled itself."""
     first, second = node.args[:2]
     for features, gate in ((first, second), (second, first)):
         if isinstance(gate, Node) and not follower.fixed(follower.channels(gate)):
@@ -221,4 +239,4 @@ _HOMOGENEOUS: Mapping[str, Rule] = MappingProxyType(
         "constant_pad_nd": _zero_padding,
     }
 )
-"""Operators that give a multiple of their result for a positive multiple of a channel."""
+"""Rules of the positively homogeneous operators. All other operators keep their channels' scale."""

@@ -1,8 +1,9 @@
-"""Wider ranges: room for what detail finer than any photograph's makes of a network's features.
+"""Headroom: wider ranges of activations, for detail that is finer than that of any photograph.
 
-A network that makes its picture from features alone shows anything where they are clipped: in
-``exponet`` squares of single pixels reach twice what photographs do, three layers deep, and half of
-the picture is gone. A range that is twice as wide costs one bit of eight.
+Fine detail can drive features beyond the range that photographs reach. Quantisation then clips
+them. This is visible in a network that makes its picture from features alone. In ``exponet``,
+squares of single pixels reach twice the range of photographs, three layers deep, and half of the
+picture is lost. A range that is twice as wide costs one bit of eight.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ from edgeexpo.quantization.simulation import Range, Rounding, observers, roundin
 from edgeexpo.quantization.synthetic_pictures import _Inputs, between_ends, checks, fainter
 
 MOST_HEADROOM = 2.0
-"""How much wider a range gets at most."""
+"""Largest factor by which a range is widened."""
 
 DETAIL_SIDES = (1, 2, 4)
-"""Of the squares, in pixels of the network's input."""
+"""Sides of the squares in the fine checks, in pixels of the network's input."""
 
 
 def widen(simulated: GraphModule, pictures: Sequence[_Inputs]) -> None:
-    """Widen the ranges of ``simulated``, in place, to what fine checks reach: at most doubled.
+    """Widen the ranges of activations in place, so that they hold what fine checks reach.
 
-    Zero points stay, so that both ends move alike; ranges that several tensors share stay shared.
+    A range is widened by :data:`MOST_HEADROOM` at most and never narrowed. Zero points are
+    unchanged, so that both ends move by the same factor. Ranges that several tensors share stay
+    shared.
 
     Args:
         simulated: A simulated program (:func:`edgeexpo.quantization.simulation.simulate`).
-        pictures: Its calibration inputs, 1xCxHxW each: the checks have the colours of their darkest
-            and their brightest place.
+        pictures: Its calibration inputs, 1xCxHxW each. The checks have the colours of each
+            picture's darkest and brightest place.
     """
     watched = _Watched(simulated)
     with torch.no_grad():
@@ -47,7 +50,10 @@ def widen(simulated: GraphModule, pictures: Sequence[_Inputs]) -> None:
 
 
 def _share(value: float, end: float) -> float:
-    """How much of the way from zero to an end a value is; an end at zero is out of reach."""
+    """Return a value as a share of the way from zero to an end of the range.
+
+    An end at zero gives 0.
+    """
     return value / end if end else 0.0
 
 
@@ -62,7 +68,7 @@ def _faint_checks(height: int, width: int, side: int) -> Tensor:
 
 
 class _Watched(Interpreter):
-    """Lets activations pass unrounded and notes least and largest value at each rounding."""
+    """An interpreter that rounds no activation and notes the smallest and largest value of each."""
 
     def __init__(self, simulated: GraphModule) -> None:
         super().__init__(simulated)
@@ -73,7 +79,7 @@ class _Watched(Interpreter):
         self.ends: dict[Rounding, tuple[float, float]] = {}
 
     def run_node(self, n: Node) -> Any:
-        """The node's result; an activation's rounding passes what it is given."""
+        """Return the node's result. The rounding of an activation returns its input unchanged."""
         if n not in self._activations:
             return super().run_node(n)
         value, rounding = self.env[n.all_input_nodes[0]], self._activations[n]

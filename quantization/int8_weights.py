@@ -1,8 +1,9 @@
-"""INT8 weights that training has adapted: a file, and the program it makes of a network.
+"""INT8 weights adapted by training: their file format, and the programs made from them.
 
-A file holds the float parameters of the equalised program, those of INT8 weights as codes with a
-scale for each output channel, and in its metadata the ranges of all activations. Made into a
-program again, it gives the very codes that were trained: nothing is calibrated.
+A file holds the parameters of the equalised program. INT8 weights are stored as codes with one
+scale for each output channel, all other parameters as float32. The file's metadata holds the
+ranges of all activations. A program made from the file has exactly the codes that were trained,
+because nothing is calibrated again.
 """
 
 from __future__ import annotations
@@ -36,14 +37,21 @@ from edgeexpo.quantization.simulation import (
 from edgeexpo.writing import write_file
 
 SCALE = ".scale"
+"""Suffix of a tensor that holds the scales of the weight of the same name."""
+
 INT8_FORMAT = "edgeexpo-int8-1"
+"""Format name in the metadata of every INT8 weight file."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Parameters by name and ranges of activations by the name of their tensor.
+    """The contents of an INT8 weight file.
 
-    ``facts`` says what they are of: ``preset``, ``method``, ``float_sha256`` and so on.
+    Attributes:
+        parameters: Parameter name -> float32 values. INT8 weights lie exactly on their codes.
+        ranges: Tensor name -> range of the activation.
+        facts: Facts about the network and its training: ``preset``, ``method``, ``float_sha256``
+            and so on.
     """
 
     parameters: Mapping[str, Tensor]
@@ -52,7 +60,12 @@ class Trained:
 
 
 def write_int8_weights(path: Path, simulated: GraphModule, facts: Mapping[str, Any]) -> None:
-    """Write what a simulated, trained graph has learnt.
+    """Write the weights and ranges of a trained graph with fake quantisation.
+
+    Args:
+        path: Path of the ``.safetensors`` file.
+        simulated: The trained graph (:func:`edgeexpo.quantization.simulation.simulate`).
+        facts: Facts to store as JSON (see :class:`Trained`).
 
     Raises:
         OutputError: The file cannot be written.
@@ -84,25 +97,25 @@ def write_int8_weights(path: Path, simulated: GraphModule, facts: Mapping[str, A
 
 
 def is_trained(path: Path) -> bool:
-    """True for a file of :func:`write_int8_weights`."""
+    """Return true if ``path`` is a file that :func:`write_int8_weights` wrote."""
     return path.suffix == ".safetensors" and path.is_file() and _metadata(path) is not None
 
 
 def read_facts(path: Path) -> Mapping[str, Any]:
-    """What a file of :func:`write_int8_weights` says it is, without its tensors.
+    """Read the facts of an INT8 weight file, without its tensors.
 
     Raises:
-        WeightsError: It is not one.
+        WeightsError: The file is not one that :func:`write_int8_weights` wrote.
     """
     facts: Mapping[str, Any] = json.loads(_known(path)["facts"])
     return facts
 
 
 def read_int8_weights(path: Path) -> Trained:
-    """Read a file of :func:`write_int8_weights`.
+    """Read an INT8 weight file.
 
     Raises:
-        WeightsError: It is not one.
+        WeightsError: The file is not one that :func:`write_int8_weights` wrote.
     """
     from safetensors.torch import load_file
 
@@ -117,20 +130,24 @@ def read_int8_weights(path: Path) -> Trained:
 
 
 def quantized_by(program: Program, trained: Trained) -> Program:
-    """The INT8 program of trained weights.
+    """Return the INT8 program of trained weights.
 
     Args:
-        program: A float program of the network; only its structure counts.
-        trained: What was learnt.
+        program: A float program of the network. Its weights do not matter.
+        trained: The trained weights and ranges.
 
     Raises:
-        WeightsError: The weights are of another network.
+        WeightsError: The weights or ranges belong to another network.
+        ExportError: The network has no operator that can be quantised.
     """
     return convert_program(*_prepared_by(program, trained))
 
 
 def simulated_by(program: Program, trained: Trained) -> GraphModule:
-    """The simulated program of trained weights, to be trained further; see :func:`quantized_by`."""
+    """Return the program of trained weights with fake quantisation, for further training.
+
+    Arguments and errors are those of :func:`quantized_by`, without ``ExportError``.
+    """
     _, prepared = _prepared_by(program, trained)
     simulate(prepared)
     return prepared
@@ -170,7 +187,7 @@ def _weight_roundings(simulated: GraphModule) -> Iterator[tuple[str, Rounding]]:
 
 
 def _parameter(node: Node) -> str:
-    """Name of the parameter whose observer ``node`` calls."""
+    """Return the name of the parameter whose observer ``node`` calls."""
     source = node.args[0]
     assert isinstance(source, Node)
     assert source.op == "get_attr"

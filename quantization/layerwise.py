@@ -1,8 +1,8 @@
-"""A simulated network beside the float one, layer after layer, on the same pictures.
+"""Layer-by-layer adaptation of a simulated network, beside the float network.
 
-What adapts one layer to the rounding needs its input in both networks, that of the rounded one
-with everything before it adapted already. One pass over the graph gives that for all layers: every
-node is computed for all pictures before the next one is.
+To adapt one layer to rounding, its input is needed in the float and in the simulated network. In
+the simulated network, all earlier layers must already be adapted. One pass over the graph gives
+these inputs for all layers: every node is computed for all pictures before the next node.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _CHANNEL_AXIS: dict[Any, int] = {
     _ATEN.conv_transpose2d.input: 1,
     _ATEN.linear.default: -1,
 }
-"""Operator (input, weight, bias, ...) -> axis of its output's channels."""
+"""Channel axis of the output, for every operator with arguments (input, weight, bias, ...)."""
 
 _RELUS = (_ATEN.relu.default, _ATEN.relu_.default)
 
 
 @dataclass(frozen=True)
 class SimulatedLayer:
-    """An operator with weights of its own, and what it reads in both networks.
+    """A weighted operator of a simulated network, with its input in both networks.
 
     Attributes:
         node: The operator in the simulated graph.
-        weight: Its parameter, to be changed in place.
-        bias: Likewise; ``None`` for an operator without one.
-        float_weight: The weight before anything was changed.
-        float_bias: Likewise.
-        rounding: Of the weight; ``None`` where the layer stays in float.
-        wanted: Its input in the float network, one tensor a picture.
-        found: Its input in the rounded network, one tensor a picture.
+        weight: The weight. Changes in place change the network.
+        bias: The bias, or ``None``. Changes in place change the network.
+        float_weight: The weight of the float network, unchanged.
+        float_bias: The bias of the float network, unchanged, or ``None``.
+        rounding: The rounding of the weight, or ``None`` if the layer stays in float.
+        wanted: Inputs in the float network, one tensor for each picture.
+        found: Inputs in the simulated network, one tensor for each picture.
     """
 
     node: Node
@@ -56,21 +56,24 @@ class SimulatedLayer:
 
     @property
     def rectified(self) -> bool:
-        """True when a ReLU alone reads the result."""
+        """True if a ReLU is the only reader of the result."""
         users = list(self.node.users)
         return len(users) == 1 and users[0].target in _RELUS
 
     def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The operator on ``x``, with these weights."""
+        """Apply the operator to ``x`` with the given weight and bias."""
         operator = cast(Callable[..., Tensor], self.node.target)
         return operator(x, weight, bias, *self.node.args[3:], **self.node.kwargs)
 
     def rounded_weight(self) -> Tensor:
-        """The weight as it is now, through its codes."""
+        """Return the present weight, rounded to its codes unless the layer stays in float."""
         return self.weight if self.rounding is None else cast(Tensor, self.rounding(self.weight))
 
     def channel_means(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Mean of every output channel over positions and pictures (each counts alike)."""
+        """Return the mean of every output channel over positions and pictures.
+
+        Every picture has the same weight, whatever its size.
+        """
         axis = _CHANNEL_AXIS[self.node.target]
         means = [y.movedim(axis, 0).flatten(1).mean(1) for y in outputs]
         return torch.stack(means).mean(0)
@@ -81,12 +84,14 @@ def adapt(
     pictures: Sequence[tuple[Tensor, ...]],
     steps: Sequence[Callable[[SimulatedLayer], None]],
 ) -> None:
-    """Apply ``steps`` to every layer, from the input to the output.
+    """Apply ``steps`` to every layer of a simulated program, from the input to the output.
 
     Args:
-        simulated: From :func:`edgeexpo.quantization.simulation.simulate`; its parameters change.
-        pictures: Inputs of the program, NCHW, batch size 1.
-        steps: Called in this order with each layer; they change its weight or bias in place.
+        simulated: The program (:func:`edgeexpo.quantization.simulation.simulate`). Its parameters
+            are changed in place.
+        pictures: Inputs of the program, 1xCxHxW each.
+        steps: Functions that change the weight or bias of a layer in place. They are called in
+            order for each layer.
     """
     with torch.no_grad():
         walk = _Walk(simulated, pictures)
@@ -96,7 +101,7 @@ def adapt(
 
 
 class _Walk:
-    """Iterates over the layers, and computes each with what the caller has made of it."""
+    """An iterator over the layers. It computes each layer after the caller has changed it."""
 
     def __init__(self, simulated: GraphModule, pictures: Sequence[tuple[Tensor, ...]]) -> None:
         self._simulated = simulated
@@ -118,7 +123,7 @@ class _Walk:
                 inputs += 1
                 continue
             if self._is_constant(node):
-                continue  # computed where it is read: the caller may still change it
+                continue  # computed when it is read, because the caller may still change it
             layer = self._layer(node)
             if layer is not None:
                 yield layer
@@ -163,7 +168,7 @@ class _Walk:
         rounded = self._is_rounding(given)
         parameter = given.args[0] if rounded else given
         if not isinstance(parameter, Node) or parameter.op != "get_attr":
-            return None  # weights that the network itself computes
+            return None  # the network computes this weight itself
         module = self._simulated.get_submodule(str(given.target)) if rounded else None
         values = self._values[source]
         return SimulatedLayer(
@@ -178,7 +183,7 @@ class _Walk:
         )
 
     def _constant(self, node: Node, exact: bool) -> Any:
-        """Value of a parameter, through its rounding unless ``exact``."""
+        """Return the value of a parameter: rounded, or with ``exact`` the float network's value."""
         if node.op == "get_attr":
             known = self._float.get(str(node.target)) if exact else None
             return known if known is not None else self._parameter(node)

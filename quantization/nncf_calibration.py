@@ -1,4 +1,4 @@
-"""NNCF's calibration and fast bias correction, taken over into our own simulated program."""
+"""Calibration by NNCF: its ranges and fast bias correction, applied to a simulated program."""
 
 from __future__ import annotations
 
@@ -30,26 +30,27 @@ _QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
 
 
 def calibrated_by_nncf(program: Program, pictures: Sequence[tuple[Tensor, ...]]) -> GraphModule:
-    """The simulated program with the ranges and the corrected biases that NNCF finds.
+    """Return the simulated program with NNCF's ranges and corrected biases.
 
-    NNCF 3.4 ``quantize_pt2e`` annotates with the same quantiser, so both graphs round the same
-    tensors; weights get the scales that their own largest values give, in both.
-    NNCF's SmoothQuant is not asked for: it multiplies activations by operators of its own, whose
-    results are rounded too; ``benchmarks/smoothquant.py`` says what that gains.
+    NNCF 3.4's ``quantize_pt2e`` annotates with :class:`ImageQuantizer`, so its graph rounds the
+    same tensors as ours. In both, the scale of a weight channel follows from its largest value.
+
+    NNCF's SmoothQuant is not used. It adds operators that multiply activations, and their results
+    are rounded too. ``benchmarks/smoothquant.py`` measures what that gains.
 
     Args:
-        program: The float program; channels are equalised first.
-        pictures: Inputs of the program, NCHW, batch size 1.
+        program: The float program. Its channels are equalised first.
+        pictures: Inputs of the program, 1xCxHxW each.
 
     Raises:
-        ExportError: NNCF fails, or its graph rounds other tensors than ours.
+        ExportError: NNCF fails, or its graph rounds other tensors or has other biases than ours.
         MissingDependencyError: NNCF is not installed.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         equal = equalize(separate(program), pictures)
         converted = quantized_by_nncf(equal, pictures)
-        prepared = copy.deepcopy(prepare_simulation(equal))  # whose parameters are the program's
+        prepared = copy.deepcopy(prepare_simulation(equal))  # because it shares equal's parameters
         ranges = _ranges(converted)
         rounded = {
             name: name.partition(":")[0]
@@ -70,11 +71,12 @@ def calibrated_by_nncf(program: Program, pictures: Sequence[tuple[Tensor, ...]])
 def quantized_by_nncf(
     program: Program, pictures: Sequence[tuple[Tensor, ...]], **options: Any
 ) -> GraphModule:
-    """NNCF's own program, which rounds by our quantiser; ``options`` are ``quantize_pt2e``'s.
+    """Return NNCF's quantised program, annotated by :class:`ImageQuantizer`.
 
     Args:
         program: The float program.
-        pictures: Its inputs, NCHW, batch size 1.
+        pictures: Inputs of the program, 1xCxHxW each.
+        options: Further options of NNCF's ``quantize_pt2e``.
 
     Raises:
         ExportError: NNCF fails.
@@ -110,13 +112,13 @@ def quantized_by_nncf(
 
 
 def _ranges(converted: GraphModule) -> dict[str, Range]:
-    """Range of every rounded activation by the name of its tensor."""
+    """Return tensor name -> range of every rounded activation."""
     calls = [node.args for node in converted.graph.nodes if str(node.target) == _QUANTIZE]
     return {tensor.name: Range(float(scale), int(zero)) for tensor, scale, zero, *_ in calls}
 
 
 def _take_biases(prepared: GraphModule, converted: GraphModule) -> None:
-    """Copy the biases of operators of the same name."""
+    """Copy the biases of ``converted`` to the operators of the same name in ``prepared``."""
     theirs = dict(_biases(converted))
     for name, bias in _biases(prepared):
         if name not in theirs or theirs[name].shape != bias.shape:
@@ -125,7 +127,7 @@ def _take_biases(prepared: GraphModule, converted: GraphModule) -> None:
 
 
 def _biases(module: GraphModule) -> Iterator[tuple[str, Tensor]]:
-    """(name of the operator, its bias) of every operator that has one."""
+    """Yield (name of the operator, bias) for every weighted operator with a bias."""
     run = Interpreter(module)
     for node in module.graph.nodes:
         source = node.args[2] if is_weighted(node) and len(node.args) > 2 else None

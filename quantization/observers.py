@@ -1,4 +1,4 @@
-"""How the range of an activation is taken from what calibration shows of it."""
+"""Observers, which choose the range of an activation from its values during calibration."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from torch import Tensor
 from torchao.quantization.pt2e.observer import HistogramObserver, MinMaxObserver
 
 SMALLEST_SCALE = 2.0**-12
-"""Smallest scale, as XNNPACK's own configuration has it."""
+"""Smallest scale of an activation, the same as in XNNPACK's own configuration."""
 
 OUTSIDE = 1e-4
-"""Share of a picture's values that the percentile observer leaves outside at either end."""
+"""Share of a picture's values outside the percentile observer's range, at each end."""
 
 
 class PercentileObserver(MinMaxObserver):  # type: ignore[misc]
-    """The widest of the pictures' ranges, each without :data:`OUTSIDE` of its values at an end.
+    """An observer whose range leaves out each picture's outliers.
 
-    A few outliers then cost themselves, and not every other value a share of its steps.
+    The range of a picture leaves out :data:`OUTSIDE` of its values at each end. The observer's
+    range covers the ranges of all pictures. A few outliers are then clipped, instead of making the
+    steps of all other values larger.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Note the range of ``x``, of any shape, and give ``x`` back."""
+        """Note the range of ``x``, a tensor of any shape, and return ``x`` unchanged."""
         flat = x.detach().flatten().float()
         outside = int(flat.numel() * OUTSIDE)
         ends = (flat.kthvalue(1 + outside).values, flat.kthvalue(flat.numel() - outside).values)
@@ -39,6 +41,11 @@ OBSERVERS: Mapping[str, Any] = MappingProxyType(
         "percentile": PercentileObserver.with_args(eps=SMALLEST_SCALE),
     }
 )
-"""Name -> observer: least squared error over a histogram, all that was seen, nearly all of it."""
+"""Observers by name.
+
+``mse`` minimises the squared error over a histogram. ``minmax`` covers all values that occurred.
+``percentile`` covers nearly all values (:class:`PercentileObserver`).
+"""
 
 DEFAULT = "mse"
+"""Name of the default observer."""

@@ -1,4 +1,4 @@
-"""Post-training quantisation: one float program and some pictures in, one integer program out."""
+"""Post-training quantisation: a float program and calibration pictures make an INT8 program."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ def quantize_program(
 ) -> Program:
     """Quantise weights and activations of ``program`` to INT8 by calibration (PT2E).
 
-    Channels are equalised first (:mod:`edgeexpo.quantization.equalization`). Weights: symmetric,
-    per output channel. Activations: affine, per tensor, static, from the histograms that the
-    calibration inputs leave. The exact tail stays in float.
+    Channels are equalised first (:mod:`edgeexpo.quantization.equalization`). Weights are symmetric
+    with one scale for each output channel. Activations are affine with one static range for each
+    tensor, from the histograms of the calibration inputs. The exact tail stays in float.
 
     Args:
-        program: The float program; it is not changed.
-        calibration: Network inputs by name, each HxWxC float32, of any size the program accepts.
-        keep_float: Operators (nodes of the program) that stay in float.
+        program: The float program. It is not changed.
+        calibration: Pictures: input name -> HxWxC float32, of any size that the program accepts.
+        keep_float: Names of operators (nodes of the program) that stay in float.
 
     Returns:
         The one program that every INT8 artefact is lowered from.
 
     Raises:
-        UsageError: No calibration input, one that is not finite, or an unknown operator.
-        ExportError: The network has nothing that can be quantised.
+        UsageError: There is no calibration picture, a value is not finite, or an operator of
+            ``keep_float`` is unknown.
+        ExportError: The network has no operator that can be quantised.
     """
     program, prepared = calibrated(program, calibration, keep_float)
     return convert_program(program, prepared)
@@ -53,19 +54,19 @@ def calibrated(
     observer: str = DEFAULT,
     strength: float | None = STRENGTH,
 ) -> tuple[Program, GraphModule]:
-    """The equalised float program, and its graph with observers that have seen the pictures.
+    """Return the equalised float program, and its graph with calibrated observers.
 
     Args:
-        program: The float program; it is not changed.
-        calibration: Network inputs by name, each HxWxC float32.
-        keep_float: Operators of the equalised program that stay in float.
+        program: The float program. It is not changed.
+        calibration: Pictures: input name -> HxWxC float32, of any size that the program accepts.
+        keep_float: Names of operators of the equalised program that stay in float.
         observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
-        strength: How much of a channel's range equalisation moves to its readers; ``None`` for
-            channels as they are.
+        strength: Migration strength of the equalisation, from 0 to 1. ``None`` leaves the channels
+            unchanged.
 
     Raises:
-        UsageError: No calibration input, one that is not finite or makes something that is not, or
-            an unknown operator.
+        UsageError: There is no calibration picture, a picture or a layer's result is not finite, or
+            an operator of ``keep_float`` is unknown.
     """
     _check_operators(program, keep_float)
     with warnings.catch_warnings(), torch.no_grad():
@@ -90,17 +91,21 @@ def _check_operators(program: Program, names: frozenset[str]) -> None:
 
 
 def separate(program: Program) -> Program:
-    """``program`` with weights of their own for every operator that has weights."""
+    """Return ``program`` with its own copy of the weights for every weighted operator."""
     module = program.exported.module()
     unshare(module)
     return recapture(program, module, program.precision)
 
 
 def convert_program(program: Program, prepared: GraphModule) -> Program:
-    """Make the rounding of a calibrated graph permanent.
+    """Convert a calibrated graph to an INT8 program.
+
+    Args:
+        program: The program that ``prepared`` was made from, for its names and sizes.
+        prepared: The graph with calibrated observers or roundings.
 
     Raises:
-        ExportError: The network has nothing that can be quantised.
+        ExportError: The network has no operator that can be quantised.
     """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
@@ -116,7 +121,7 @@ def convert_program(program: Program, prepared: GraphModule) -> Program:
 
 
 def _check_finite(program: Program, pictures: list[tuple[torch.Tensor, ...]]) -> None:
-    """Raise :class:`UsageError` naming the first layer whose values are not finite."""
+    """Raise :class:`UsageError` that names the first layer whose result is not finite."""
     watched = _Watched(program.exported.module())
     for index, picture in enumerate(pictures):
         watched.run(*picture)
@@ -128,11 +133,13 @@ def _check_finite(program: Program, pictures: list[tuple[torch.Tensor, ...]]) ->
 
 
 class _Watched(Interpreter):
-    """Runs a program and names the first node whose result is not finite."""
+    """An interpreter that names the first node whose result is not finite."""
 
     wrong: str | None = None
+    """Name of that node's layer and of the node, or ``None`` if all results were finite."""
 
     def run_node(self, n: Node) -> Any:
+        """Return the node's result, after a check that it is finite."""
         result = super().run_node(n)
         finite = not isinstance(result, torch.Tensor) or bool(torch.isfinite(result).all())
         if self.wrong is None and not finite:
@@ -144,10 +151,10 @@ class _Watched(Interpreter):
 def tensors(
     program: Program, pictures: Iterable[Mapping[str, np.ndarray]]
 ) -> list[tuple[torch.Tensor, ...]]:
-    """Pictures as inputs of ``program``, NCHW.
+    """Return pictures (input name -> HxWxC) as inputs of ``program``, 1xCxHxW each.
 
     Raises:
-        UsageError: There is none, or one is not finite.
+        UsageError: There is no picture, or a picture is not finite.
     """
     given = [tuple(_tensor(n, inputs[n]) for n in program.inputs) for inputs in pictures]
     if not given:
@@ -162,11 +169,11 @@ def _tensor(name: str, picture: np.ndarray) -> torch.Tensor:
 
 
 def _give_scalars_an_axis(module: torch.nn.Module) -> None:
-    """Make frozen rank-0 constants rank 1.
+    """Give frozen constants of rank 0 the rank 1.
 
-    coremltools 9.0 dequantises rank-0 INT8 constants in INT8 arithmetic, where 127 - (-128) wraps
-    to -1: the conversion reports success and the network is wrong. Rank 1 is handled correctly and
-    means the same to every other target.
+    coremltools 9.0 dequantises INT8 constants of rank 0 in INT8 arithmetic, where 127 - (-128)
+    wraps to -1. The conversion reports success, but the network is wrong. Constants of rank 1 are
+    converted correctly and mean the same to every other target.
     """
     for owner in module.modules():
         for name, buffer in list(owner._buffers.items()):

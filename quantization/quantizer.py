@@ -1,4 +1,4 @@
-"""The quantiser: XNNPACK's symmetric per-channel scheme, with the picture's own path left exact."""
+"""The quantiser: XNNPACK's symmetric per-channel scheme, with some operators left in float."""
 
 from __future__ import annotations
 
@@ -35,30 +35,38 @@ _MEANS = frozenset(
 
 _ARRANGING = frozenset((torch.ops.aten.cat.default,))
 PICTURE_CHANNELS = 3
+"""Largest number of channels of a tensor that counts as a picture."""
+
 _SATURATING = frozenset((torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default))
 
 
 class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
-    """Weights INT8 per output channel, activations INT8 per tensor, the exact tail in float.
+    """A quantiser with INT8 weights per output channel and INT8 activations per tensor.
 
-    Arithmetic with constants (the scale of a SELU, the range of an input) stays in float as the
-    activations beside it do: in INT8 it would round a tensor once more for nothing. So do means
-    (channel attention, strip pooling), which XNNPACK's own annotation gives the scale of what they
-    average: the mean of many positive values is far below their maximum and got a few steps. What
-    is computed once for the whole picture (:func:`edgeexpo.program.exact_tail.computed_once`) stays
-    in float, its addition to a picture too, because one rounding there shifts every pixel; and so
-    does a convolution whose sigmoid or tanh is a picture, at the end or between two phases: one
-    step of a logit between -12 and 2 is 5 % of a dark pixel. A first one that reads ``2x - 1`` or a
-    mean of frames does because 8 bits hold the codes of a picture but not, with an exact zero for
-    the padding, those between them. None of these costs many operations.
+    The following operators stay in float. Together they need few operations.
 
-    The last convolution's output keeps a range of its own, so that in a residual network the
-    correction is quantised and never the picture it is added to.
+    - The exact tail (:func:`edgeexpo.program.exact_tail.exact_tail`).
+    - Arithmetic with constants, such as the scale of a SELU or of an input. The activations beside
+      it stay in float anyway. INT8 would only round the tensor once more.
+    - Means, as in channel attention or strip pooling. XNNPACK's annotation gives a mean the scale
+      of its input. The mean of many positive values is far below their maximum, so it would get
+      only a few steps.
+    - Operators computed once for the whole picture
+      (:func:`edgeexpo.program.exact_tail.computed_once`), and the addition of their result. One
+      rounding there shifts every pixel.
+    - A convolution whose sigmoid or tanh is a picture, at the end or between two phases of the
+      network. One step of a logit between -12 and 2 is 5 % of a dark pixel.
+    - The first convolution, if its input is computed from the picture, such as ``2x - 1`` or a mean
+      of frames. INT8 represents the 256 codes of a picture exactly, but not the values between them
+      together with an exact zero for the padding.
+
+    The output of the last convolution keeps its own range. In a residual network, this quantises
+    the correction, never the picture to which the correction is added.
 
     Args:
         keep_float: Names of further operators (nodes of the program) that stay in float.
         observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
-        lifted: Rules of :func:`left_in_float` that do not hold, to measure what each is worth.
+        lifted: Names of rules of :func:`left_in_float` to switch off, to measure their effect.
     """
 
     def __init__(
@@ -77,7 +85,7 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         self.set_global(dataclasses.replace(stock, input_activation=spec, output_activation=spec))
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """Annotate what XNNPACK knows, then free what the class leaves in float."""
+        """Annotate ``model`` as XNNPACK does, then free the operators that stay in float."""
         model = super().annotate(model)
         for node in left_in_float(model, self.keep_float, self.lifted):
             node.meta.pop(Q_ANNOTATION_KEY, None)
@@ -92,12 +100,15 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 def left_in_float(
     model: GraphModule, asked: frozenset[str] = frozenset(), lifted: frozenset[str] = frozenset()
 ) -> dict[Node, str]:
-    """Operators that :class:`ImageQuantizer` never quantises, each with the rule that says so.
+    """Find the operators that :class:`ImageQuantizer` never quantises.
 
     Args:
         model: A float program.
-        asked: Names of operators that shall stay in float besides.
-        lifted: Rules that do not hold.
+        asked: Names of further operators that stay in float.
+        lifted: Names of rules to switch off.
+
+    Returns:
+        Operator -> name of the first rule that leaves it in float.
     """
     tail = exact_tail(model)
     border = tail_border(model, tail)
@@ -124,7 +135,7 @@ def left_in_float(
 
 
 def _is_finer(node: Node) -> bool:
-    """True for means and arithmetic with constants or with what is computed once."""
+    """Return true for means, arithmetic with constants, and the addition of NxCx1x1 features."""
     if is_weighted(node):
         return False
     if node.target == torch.ops.aten.add.Tensor and any(map(is_vector, node.all_input_nodes)):
@@ -133,7 +144,7 @@ def _is_finer(node: Node) -> bool:
 
 
 def _feeds_saturation(node: Node) -> bool:
-    """True for a convolution that a sigmoid or tanh follows."""
+    """Return true for a convolution that a sigmoid or tanh follows."""
     return is_weighted(node) and any(u.target in _SATURATING for u in node.users)
 
 
@@ -142,7 +153,10 @@ def _is_picture(node: Node) -> bool:
 
 
 def _reads_arithmetic(node: Node) -> bool:
-    """True for a first convolution that reads a number's multiple or sum of the picture."""
+    """Return true for a first convolution whose input is computed from the picture.
+
+    Concatenation alone does not count, because it keeps the picture's codes.
+    """
     if not is_weighted(node):
         return False
     arithmetic, waiting = False, [node.args[0]]
@@ -158,16 +172,16 @@ def _reads_arithmetic(node: Node) -> bool:
 
 
 def is_quantized(module: torch.nn.Module) -> bool:
-    """True when a converted PT2E program has at least one quantised activation."""
+    """Return true if a converted PT2E program has at least one quantised activation."""
     graph = getattr(module, "graph", None)
     return graph is not None and any("quantize_per_tensor" in str(n.target) for n in graph.nodes)
 
 
 def free_orphans(model: GraphModule) -> None:
-    """Leave in float what shares the scale of an operator that is left in float itself.
+    """Leave operators in float that share the scale of an operator left in float, in place.
 
-    A reshape of tokens or a concatenation takes the scale of its input; torchao 0.18 fails with a
-    ``KeyError`` when that input has none.
+    A reshape of tokens or a concatenation takes the scale of its input. torchao 0.18 fails with a
+    ``KeyError`` if that input has no scale.
     """
     for node in model.graph.nodes:
         annotation = node.meta.get(Q_ANNOTATION_KEY)

@@ -1,9 +1,10 @@
-"""Adaptive rounding: each weight goes up or down as the layer's output wants it, not to the nearer.
+"""Adaptive rounding (AdaRound): each weight is rounded up or down to suit its layer's output.
 
-M. Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020: a layer
-learns a soft choice between floor and ceiling of its float codes from the error of its own output,
-with a penalty that drives every choice to 0 or 1. As there, the input is that of the rounded
-network, the target that of the float one, and a ReLU that follows counts.
+Source: M. Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020.
+A layer learns a soft choice between the floor and the ceiling of each weight's code. The loss is
+the error of the layer's output, plus a penalty that drives every choice to 0 or 1. As in the paper,
+the input comes from the rounded network and the target from the float network. A ReLU after the
+layer is included in the error.
 """
 
 from __future__ import annotations
@@ -18,27 +19,30 @@ from edgeexpo.quantization.layerwise import SimulatedLayer
 from edgeexpo.quantization.simulation import weight_codes
 
 STRETCH = (-0.1, 1.1)
-"""Ends of the stretched sigmoid (zeta and gamma of the paper): 0 and 1 are reached."""
+"""Stretch of the sigmoid: its ends (gamma and zeta of the paper), so that 0 and 1 are reached."""
 
 ROUNDING_CROP = 24
+"""Largest side of a crop, in pixels."""
+
 MACS = 1e8
-"""Multiply-accumulates of one iteration at most: it bounds the pixels, and with them the time."""
+"""Multiply-accumulates of one iteration at most. They bound the pixels and therefore the time."""
 
 ROUNDING_PIXELS = (64, 4096)
-"""Fewest and most pixels of one iteration."""
+"""Pixels of one iteration: (fewest, most)."""
 
 EVERY = 4
-"""Every so-manieth picture is left out of the learning, and judges it."""
+"""Spacing of the pictures that judge the result: every fourth one. No layer learns from them."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the rounding of a layer is learned.
+    """The schedule by which a layer's rounding is learned.
 
     Attributes:
-        iterations: Of Adam.
+        iterations: Number of iterations of Adam.
         rate: Learning rate of the choices.
-        penalty: Weight of what drives choices to 0 or 1, in units of nearest rounding's error.
+        penalty: Weight of the penalty that drives choices to 0 or 1, in units of the error of
+            rounding to nearest.
         exponents: First and last exponent of that penalty: flat at first, then steep.
         free: Share of the iterations before the penalty begins.
     """
@@ -51,16 +55,18 @@ class Schedule:
 
 
 class AdaptiveRounding:
-    """A step of :func:`edgeexpo.quantization.layerwise.adapt` that settles a layer's codes.
+    """A step of :func:`edgeexpo.quantization.layerwise.adapt` that chooses a layer's codes.
 
-    The weight becomes ``scale * code`` with the scale that it had, ``code`` the floor or the
-    ceiling of ``weight / scale`` within -127 to 127, and the largest weight of every channel at its
-    nearest code, so that the scale, which is taken from it, remains. A layer keeps the nearest
-    codes unless the learned ones are better on pictures that were left out of the learning.
+    The weight becomes ``scale * code`` with its old scale. ``code`` is the floor or the ceiling of
+    ``weight / scale``, within -127 to 127. The largest weight of every channel gets its nearest
+    code. The scale is computed from that weight and therefore stays the same.
+
+    A layer gets the nearest codes unless the learned codes are better on the judging pictures,
+    which are not used for learning.
 
     Args:
-        seed: Of the crops; the result depends on nothing else by chance.
-        schedule: How long and how hard is learned.
+        seed: Seed of the crops, the only random part.
+        schedule: The learning schedule, or ``None`` for the default one.
     """
 
     def __init__(self, seed: int = 0, schedule: Schedule | None = None) -> None:
@@ -68,7 +74,7 @@ class AdaptiveRounding:
         self._schedule = schedule or Schedule()
 
     def __call__(self, layer: SimulatedLayer) -> None:
-        """Settle the codes of ``layer``; one that stays in float stays as it is."""
+        """Set the weight of ``layer`` to the chosen codes. A layer in float is unchanged."""
         if layer.rounding is None:
             return
         choice = _Choice(layer)
@@ -100,7 +106,10 @@ class AdaptiveRounding:
         return choice.between((_stretched(soft.detach()) >= 0.5).float())
 
     def _batch(self, layer: SimulatedLayer, pictures: list[int]) -> tuple[Tensor, Tensor]:
-        """Crops of both inputs at the same places, and the float layer's output on its own."""
+        """Return crops of the simulated network's input, and the float layer's outputs for them.
+
+        Both inputs are cropped at the same places. The float layer reads the float network's input.
+        """
         pixels = int(min(max(MACS / layer.weight.numel(), ROUNDING_PIXELS[0]), ROUNDING_PIXELS[1]))
         side = min(ROUNDING_CROP, int(pixels**0.5))
         crops = [self._crop(layer, pictures, side) for _ in range(max(1, pixels // side**2))]
@@ -124,7 +133,7 @@ class AdaptiveRounding:
 
 
 class _Choice:
-    """Floor and ceiling of every code of a layer's weight."""
+    """The choice between floor and ceiling for every code of a layer's weight."""
 
     def __init__(self, layer: SimulatedLayer) -> None:
         assert layer.rounding is not None
@@ -141,13 +150,13 @@ class _Choice:
         self.nearest = nearest * self._scale
 
     def start(self) -> Tensor:
-        """Soft choices that give the float weights."""
+        """Return the soft choices that give the float weights."""
         low, high = STRETCH
         share = ((self._codes - self._low - low) / (high - low)).clamp(0.01, 0.99)
         return torch.logit(share)
 
     def between(self, up: Tensor) -> Tensor:
-        """Weights that are ``up`` of the way from the floor to the ceiling, 0 to 1."""
+        """Return the weights at the share ``up`` (0 to 1) of the way from floor to ceiling."""
         return (self._low + up * (self._high - self._low)) * self._scale
 
 
@@ -157,7 +166,10 @@ def _stretched(soft: Tensor) -> Tensor:
 
 
 def _divided(count: int) -> tuple[list[int], list[int]]:
-    """Pictures to learn from and to judge by; the same where there are too few."""
+    """Return the indices of pictures to learn from and of pictures to judge by.
+
+    With fewer than :data:`EVERY` pictures, both are all pictures.
+    """
     judging = list(range(EVERY - 1, count, EVERY))
     learned = [i for i in range(count) if i not in judging]
     return learned, judging or learned
@@ -174,7 +186,7 @@ def _target(layer: SimulatedLayer, x: Tensor) -> Tensor:
 
 
 def _error(layer: SimulatedLayer, weight: Tensor, pictures: list[int]) -> float:
-    """Mean squared error of the layer's output over whole pictures."""
+    """Return the mean squared error of the layer's output over whole pictures."""
     with torch.no_grad():
         errors = [
             (_shown(layer, layer.found[i], weight) - _target(layer, layer.wanted[i])).square()
@@ -184,5 +196,5 @@ def _error(layer: SimulatedLayer, weight: Tensor, pictures: list[int]) -> float:
 
 
 def _smallest(inputs: Sequence[Tensor]) -> tuple[int, int]:
-    """Smallest height and width of NCHW tensors."""
+    """Return the smallest height and the smallest width of NCHW tensors."""
     return min(x.shape[2] for x in inputs), min(x.shape[3] for x in inputs)

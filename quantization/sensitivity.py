@@ -1,8 +1,8 @@
-"""What each layer costs in picture: quantised alone, left in float alone, or pruned alone.
+"""Sensitivity: the loss of picture quality when one layer is quantised, spared or pruned alone.
 
-The roundings of a simulated program (:mod:`.simulation`) are switched one operator at a time, and
-the picture compared with the float network's. Nothing is lowered: it says what rounding does, not
-what an engine adds.
+The roundings of a simulated program (:mod:`.simulation`) are switched for one operator at a time.
+The picture is then compared with the float network's picture. Nothing is lowered, so the result
+shows the effect of rounding, not that of an engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgeexpo.quantization.simulation import observers
 
 _Inputs = tuple[Tensor, ...]
 ScoreFunction = Callable[[int, Tensor], float]
-"""(position of the picture, output NCHW) -> PSNR in dB against the float network's output."""
+"""A score: (index of the picture, NCHW output) -> PSNR in dB against the float network's output."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class QuantizedOperator:
     """A weighted operator that computes on integers.
 
     Attributes:
-        name: Node of the program: what recipes and ``keep_float`` call it.
-        kind: ``conv2d``, ``conv_transpose2d``, ``linear``...
-        module: Path of the module that owns its weights, empty without one.
+        name: Name of its node in the program. Recipes and ``keep_float`` use this name.
+        kind: ATen name of the operator, such as ``conv2d``, ``conv_transpose2d`` or ``linear``.
+        module: Path of the module that owns its weights, empty if unknown.
         source: ``file:line`` of the user's statement, as in a manifest's sources.
-        tensors: Tensors that are rounded when it alone is quantised: weights, inputs, output.
-        own: Those that are not rounded when it alone stays in float: no neighbour needs them.
+        tensors: Names of the tensors that are rounded when only this operator is quantised: its
+            weights, inputs and output.
+        own: Names of the tensors that are not rounded when only this operator stays in float. No
+            neighbour needs them rounded.
     """
 
     name: str
@@ -50,7 +52,12 @@ class QuantizedOperator:
 
 @dataclass(frozen=True)
 class Quality:
-    """PSNR in dB against the float network: mean over pictures, and the worst picture's."""
+    """Picture quality: PSNR in dB against the float network's pictures.
+
+    Attributes:
+        mean: Mean over all pictures.
+        worst: PSNR of the worst picture.
+    """
 
     mean: float
     worst: float
@@ -58,12 +65,12 @@ class Quality:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What one operator costs.
+    """The quality that one operator costs.
 
     Attributes:
-        operator: Which.
-        alone: It is quantised and nothing else is.
-        spared: Everything else is quantised and it is not.
+        operator: The operator.
+        alone: Quality when only this operator is quantised.
+        spared: Quality when only this operator stays in float.
     """
 
     operator: QuantizedOperator
@@ -72,20 +79,29 @@ class Sensitivity:
 
 
 class _Partly(Interpreter):
-    """Runs a simulated program in which only some tensors are rounded."""
+    """An interpreter of a simulated program that rounds only some tensors."""
 
     def __init__(self, simulated: GraphModule, rounded: Collection[str]) -> None:
         super().__init__(simulated)
         self._off = {node for _, node in observers(simulated) if _rounds(node) not in rounded}
 
     def run_node(self, n: Node) -> Any:
+        """Return the node's result. A rounding that is off returns its input unchanged."""
         if n in self._off:
             return self.env[n.all_input_nodes[0]]
         return super().run_node(n)
 
 
 def quantized_operators(program: Program, simulated: GraphModule) -> list[QuantizedOperator]:
-    """The operators of a simulated ``program`` that are integer, in the program's order."""
+    """Return the weighted operators of a simulated ``program`` that compute on integers.
+
+    Args:
+        program: The float program that ``simulated`` was made from.
+        simulated: The program (:func:`edgeexpo.quantization.simulation.simulate`).
+
+    Returns:
+        The operators in the program's order.
+    """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import Q_ANNOTATION_KEY
 
     places = {node.name: node for node in program.exported.graph_module.graph.nodes}
@@ -122,13 +138,13 @@ def quantization_costs(
     pictures: Sequence[_Inputs],
     judge: ScoreFunction,
 ) -> list[Sensitivity]:
-    """Every operator quantised alone, and spared alone.
+    """Measure the quality with every operator quantised alone, and with every one spared alone.
 
     Args:
-        simulated: From :func:`edgeexpo.quantization.simulation.simulate`.
-        chosen: Operators of it.
+        simulated: A simulated program (:func:`edgeexpo.quantization.simulation.simulate`).
+        chosen: Operators of ``simulated``.
         pictures: Inputs of the program, 1xCxHxW each.
-        judge: Compares an output with the float network's.
+        judge: Score of an output against the float network's output.
     """
     everything = {_rounds(node) for _, node in observers(simulated)}
     return [
@@ -144,7 +160,13 @@ def quantization_costs(
 def quality(
     run: Callable[..., Tensor], pictures: Sequence[_Inputs], judge: ScoreFunction
 ) -> Quality:
-    """How near the outputs of ``run`` are to the float network's."""
+    """Return the quality of the outputs of ``run`` against those of the float network.
+
+    Args:
+        run: Function from a picture's inputs (1xCxHxW each) to an NCHW output.
+        pictures: Inputs of the program, 1xCxHxW each, at least one picture.
+        judge: Score of an output against the float network's output.
+    """
     with torch.no_grad():
         found = [judge(index, run(*inputs)) for index, inputs in enumerate(pictures)]
     return Quality(sum(found) / len(found), min(found))
@@ -153,14 +175,17 @@ def quality(
 def pruned_alone(
     module: nn.Module, examples: _Inputs, layers: Iterable[str], share: float
 ) -> Mapping[str, nn.Module | str]:
-    """The network with only one layer pruned, for every layer; or why that layer cannot be.
+    """Prune every layer alone.
 
     Args:
-        module: The network; it is not changed.
-        examples: Its inputs, NCHW.
+        module: The network. It is not changed.
+        examples: Its inputs, NCHW each.
         layers: Paths of modules with weights.
-        share: Share of the layer's output channels to remove, above 0 and below 1; what is coupled
-            with them goes too.
+        share: Share of the layer's output channels to remove, above 0 and below 1. Coupled channels
+            of other layers are removed too.
+
+    Returns:
+        Layer -> the network with only this layer pruned, or the reason why it cannot be pruned.
 
     Raises:
         UsageError: The share is out of range.
@@ -173,7 +198,7 @@ def pruned_alone(
         try:
             result = prune_module(module, examples, ratio=None, layers={layer: share})
         except UsageError as error:
-            if type(error) is not UsageError:  # the network itself cannot be followed
+            if type(error) is not UsageError:  # a subclass: the network cannot be followed
                 raise
             made[layer] = str(error)
             continue
@@ -187,12 +212,12 @@ def _is_observer(node: Node) -> bool:
 
 
 def _rounds(observer: Node) -> str:
-    """Name of the tensor that an observer's call rounds."""
+    """Return the name of the tensor that an observer's call rounds."""
     return observer.all_input_nodes[0].name
 
 
 def _users(source: Node) -> list[Node]:
-    """Readers of a tensor, those behind its observers included."""
+    """Return the readers of a tensor, including those behind its observers."""
     found = []
     for user in source.users:
         found += list(user.users) if _is_observer(user) else [user]
@@ -200,7 +225,7 @@ def _users(source: Node) -> list[Node]:
 
 
 def _reads(user: Node, source: Node, key: str) -> bool:
-    """True where ``user`` itself asks for integers of ``source``."""
+    """Return true if the annotation of ``user`` asks for ``source`` as integers."""
     annotation = user.meta.get(key)
     behind = {_rounds(n) if _is_observer(n) else n.name for n in user.all_input_nodes}
     if annotation is None or source.name not in behind:
@@ -217,7 +242,10 @@ def _output_is_integer(node: Node, key: str) -> bool:
 
 
 def _output(node: Node) -> str | None:
-    """The tensor whose rounding ends the operator: its own, or that of the ReLU fused to it."""
+    """Return the name of the rounded result of an operator, or of the ReLU fused to it.
+
+    An operator whose result is not rounded gives ``None``.
+    """
     for _ in range(2):
         if any(_is_observer(user) for user in node.users):
             return node.name
@@ -228,7 +256,7 @@ def _output(node: Node) -> str | None:
 
 
 def _module(program: Program, node: Node | None) -> str:
-    """Path of the module whose parameter ``node`` of the float program multiplies by."""
+    """Return the path of the module whose parameter ``node`` multiplies by, or ``""``."""
     named = program.exported.graph_signature.inputs_to_parameters
     for source in node.all_input_nodes if node is not None else ():
         if source.name in named:

@@ -1,9 +1,11 @@
-"""A quantised program before its rounding is made permanent: it can be trained, and switched off.
+"""Fake quantisation: a simulated program rounds its tensors, but computes in float.
 
-``prepare_pt2e`` puts an observer behind every tensor that will be integer. Once calibrated, each is
-replaced by a :class:`Rounding` to the very codes that ``convert_pt2e`` would give, with a straight-
-through gradient (Y. Bengio et al., arXiv:1308.3432). Training under it is quantisation-aware
-training; switching single ones on or off tells what each costs.
+``prepare_pt2e`` puts an observer behind every tensor that will be integer. After calibration, each
+observer is replaced by a :class:`Rounding`. It rounds to exactly the codes that ``convert_pt2e``
+would give, with a straight-through gradient (Y. Bengio et al., arXiv:1308.3432).
+
+Training a simulated program is quantisation-aware training (QAT). Switching a single rounding on or
+off shows what it costs.
 """
 
 from __future__ import annotations
@@ -25,25 +27,32 @@ from edgeexpo.quantization.quantizer import ImageQuantizer
 
 @dataclass(frozen=True)
 class Range:
-    """Codes of an activation: ``value = scale * (code - zero_point)``, codes -128 to 127."""
+    """The range of an activation: ``value = scale * (code - zero_point)``, with INT8 codes.
+
+    Attributes:
+        scale: Difference between the values of two neighbouring codes.
+        zero_point: Code of the value 0, from -128 to 127.
+    """
 
     scale: float
     zero_point: int
 
 
 class Rounding(nn.Module):
-    """One tensor's way through its INT8 codes and back, with a straight-through gradient.
+    """Fake quantisation of one tensor to INT8 codes, with a straight-through gradient.
 
-    Weights take their scales, one for each output channel, from their present values.
+    An activation has one fixed range. A weight has one scale for each output channel, computed from
+    its present values at every call.
 
     Attributes:
-        enabled: Off, the tensor passes as it is.
+        enabled: False leaves the tensor unchanged.
+        is_weight: True for the rounding of a weight.
     """
 
     def __init__(self, observer: Any) -> None:
         super().__init__()
         self.enabled = True
-        self._held = (observer,)  # not a submodule: its buffers are no part of what is trained
+        self._held = (observer,)  # a tuple, so that its buffers are not part of the state
         self.is_weight = hasattr(observer, "ch_axis")
         self._fixed: Range | None = None
         if not self.is_weight:
@@ -52,12 +61,12 @@ class Rounding(nn.Module):
 
     @property
     def observer(self) -> Any:
-        """What ``convert_pt2e`` will ask for the codes."""
+        """The observer that ``convert_pt2e`` will ask for scale and zero point."""
         return self._held[0]
 
     @property
     def range(self) -> Range:
-        """The codes of an activation."""
+        """The range of an activation. Weights have no fixed range."""
         assert self._fixed is not None, "weights take their range from their values"
         return self._fixed
 
@@ -67,7 +76,7 @@ class Rounding(nn.Module):
         self._fixed = chosen
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` rounded, of the same shape."""
+        """Return ``x`` rounded to its codes, as float values of the same shape."""
         if not self.enabled:
             return x
         low, high = self.observer.quant_min, self.observer.quant_max
@@ -81,7 +90,13 @@ class Rounding(nn.Module):
 
 
 def weight_codes(observer: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and zero point of every output channel, as ``convert_pt2e`` will compute them."""
+    """Compute scale and zero point of every output channel, as ``convert_pt2e`` will.
+
+    The observer's previous values are discarded.
+
+    Returns:
+        Two vectors with one entry for each output channel: scales, and int32 zero points.
+    """
     observer.to(weight.device).reset_min_max_vals()
     observer(weight.detach())
     scale, zero_point = observer.calculate_qparams()
@@ -91,11 +106,13 @@ def weight_codes(observer: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
 def prepare_simulation(
     program: Program, keep_float: frozenset[str] = frozenset(), observer: str = DEFAULT
 ) -> GraphModule:
-    """``program`` with an observer behind every tensor that will be integer, not yet calibrated.
+    """Return ``program`` with an observer behind every tensor that will be integer.
+
+    The observers are not yet calibrated.
 
     Args:
-        program: The float program.
-        keep_float: Names of operators (nodes of its graph) that shall stay in float.
+        program: The float program. The result shares its parameters.
+        keep_float: Names of operators (nodes of the program) that stay in float.
         observer: Name in :data:`edgeexpo.quantization.observers.OBSERVERS`.
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
@@ -105,7 +122,10 @@ def prepare_simulation(
 
 
 def observers(prepared: GraphModule) -> Iterator[tuple[str, Node]]:
-    """(name of the tensor, call of its observer); a tensor seen twice has a number behind it."""
+    """Yield (name of the tensor, node that calls its observer) for every observer.
+
+    A tensor with several observers occurs as ``name``, ``name:2``, ``name:3`` and so on.
+    """
     seen: dict[str, int] = {}
     for node in prepared.graph.nodes:
         if node.op == "call_module" and str(node.target).startswith("activation_post_process"):
@@ -115,7 +135,10 @@ def observers(prepared: GraphModule) -> Iterator[tuple[str, Node]]:
 
 
 def simulate(prepared: GraphModule) -> None:
-    """Put roundings in place of the observers of a calibrated ``prepared``."""
+    """Replace the observers of a calibrated graph by roundings, in place.
+
+    Tensors that share an observer share a rounding.
+    """
     made: dict[int, Rounding] = {}
     for _, node in observers(prepared):
         observer = prepared.get_submodule(str(node.target))
@@ -123,16 +146,21 @@ def simulate(prepared: GraphModule) -> None:
 
 
 def roundings(simulated: GraphModule) -> dict[str, Rounding]:
-    """The roundings of a simulated graph by the name of their tensor."""
+    """Return tensor name -> rounding for a simulated graph (names as in :func:`observers`)."""
     found = {name: simulated.get_submodule(str(node.target)) for name, node in observers(simulated)}
     return {name: module for name, module in found.items() if isinstance(module, Rounding)}
 
 
 def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
-    """Give the activations of ``prepared`` these ranges instead of calibrating it.
+    """Give the activations of ``prepared`` fixed ranges instead of calibrating it, in place.
+
+    Args:
+        prepared: A graph with observers (:func:`prepare_simulation`).
+        ranges: Tensor name -> range, for every observed activation (names as in
+            :func:`observers`).
 
     Raises:
-        WeightsError: A tensor has no range, or a range no tensor.
+        WeightsError: A tensor has no range, or a range has no tensor.
     """
     from torchao.quantization.pt2e.observer import FixedQParamsObserver
 
@@ -146,7 +174,7 @@ def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
             f"the INT8 weights are of another program: {len(different)} tensors differ, "
             f"{different[0]} first; train them again with this version"
         )
-    made: dict[tuple[int, Range], FixedQParamsObserver] = {}  # what was shared stays shared
+    made: dict[tuple[int, Range], FixedQParamsObserver] = {}  # shared observers stay shared
     for name, node in calls.items():
         old: Any = prepared.get_submodule(str(node.target))
         given = ranges[name]
@@ -157,7 +185,7 @@ def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
 
 
 class PerPicture(nn.Module):
-    """A captured program of batch size 1, applied to every picture of a batch in turn."""
+    """A module that applies a captured program of batch size 1 to every picture of a batch."""
 
     graph: GraphModule
 
@@ -166,23 +194,23 @@ class PerPicture(nn.Module):
         self.graph = graph
 
     def train(self, mode: bool = True) -> PerPicture:
-        """Only noted: an exported graph has one behaviour."""
+        """Note the mode. It has no effect, because an exported graph has only one behaviour."""
         self.training = mode
         return self
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """NxCxHxW inputs to one NxCxHxW output."""
+        """Compute one NxCxHxW output from NxCxHxW inputs."""
         pictures = zip(*(torch.split(tensor, 1) for tensor in inputs), strict=True)
         return torch.cat([self.graph(*picture) for picture in pictures])
 
 
 def ranges_to_json(simulated: GraphModule) -> str:
-    """The ranges of all activations, for a checkpoint's metadata."""
+    """Return the ranges of all activations as JSON, for the metadata of a checkpoint."""
     activations = {n: r for n, r in roundings(simulated).items() if not r.is_weight}
     kept = {name: [r.range.scale, r.range.zero_point] for name, r in activations.items()}
     return json.dumps(kept, sort_keys=True)
 
 
 def ranges_from_json(text: str) -> dict[str, Range]:
-    """Inverse of :func:`ranges_to_json`."""
+    """Return tensor name -> range from the JSON of :func:`ranges_to_json`."""
     return {name: Range(scale, zero) for name, (scale, zero) in json.loads(text).items()}

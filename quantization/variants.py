@@ -1,7 +1,8 @@
-"""Ways to calibrate one program: which ranges, and what adapts the weights to the rounding.
+"""Calibration variants: choices of ranges, and of steps that adapt the weights to rounding.
 
-A variant's name is its parts joined by ``+``: ``minmax+adaround+bias``. What it leaves out is as in
-``plain``, which equalises channels and takes ranges by least squared error.
+The name of a variant joins its parts by ``+``, as in ``minmax+adaround+bias``. Parts that the name
+leaves out are as in ``plain``. The variant ``plain`` equalises channels and chooses ranges by least
+squared error.
 """
 
 from __future__ import annotations
@@ -26,26 +27,34 @@ from edgeexpo.quantization.rounding import AdaptiveRounding
 from edgeexpo.quantization.simulation import simulate
 
 PLAIN, HEADROOM = "plain", "headroom"
+"""Parts of a name: the default variant, and wider ranges (:mod:`.headroom`)."""
+
 STRENGTHS: Mapping[str, float | None] = {"balanced": BALANCED, "unequalized": None}
-"""Parts of a name that stand for another strength of equalisation than the default's."""
+"""Strengths of equalisation by the part of a name. ``None`` equalises no channels."""
 
 ADAROUND, BIAS = "adaround", "bias"
+"""Parts of a name: adaptive rounding, and bias correction."""
+
 NNCF = "nncf"
+"""Part of a name: NNCF's own calibration, which goes with no other part."""
+
 PARTS = (PLAIN, *STRENGTHS, *OBSERVERS, HEADROOM, ADAROUND, BIAS, NNCF)
+"""All parts of names."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to calibrate.
+    """A way to calibrate a program.
 
     Attributes:
-        strength: Of the equalisation of channels across layers
-            (:mod:`edgeexpo.quantization.equalization`); ``None`` without.
-        observer: Where ranges come from, in :data:`edgeexpo.quantization.observers.OBSERVERS`.
-        headroom: Ranges are widened to what fine detail reaches, at most doubled.
-        adaround: Weights are rounded as their layer's output wants it.
-        bias: Biases take back the shift of each channel's mean.
-        nncf: NNCF chooses ranges and corrects biases, by its own fast bias correction.
+        strength: Migration strength of the equalisation
+            (:mod:`edgeexpo.quantization.equalization`), or ``None`` for no equalisation.
+        observer: Name of the observer that chooses ranges, in
+            :data:`edgeexpo.quantization.observers.OBSERVERS`.
+        headroom: True widens ranges to what fine detail reaches, at most to twice their width.
+        adaround: True rounds weights adaptively (:mod:`edgeexpo.quantization.rounding`).
+        bias: True corrects biases (:mod:`edgeexpo.quantization.bias_correction`).
+        nncf: True lets NNCF choose ranges and correct biases, by its fast bias correction.
     """
 
     strength: float | None = STRENGTH
@@ -57,7 +66,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """Its parts, joined by ``+``."""
+        """Name of the variant: its parts, joined by ``+``."""
         parts = [
             *(name for name, strength in STRENGTHS.items() if strength == self.strength),
             *([] if self.observer == DEFAULT else [self.observer]),
@@ -70,15 +79,15 @@ class Variant:
 
     @property
     def ranges(self) -> Variant:
-        """The variant with the same ranges and nothing adapted."""
+        """The variant with the same ranges that adapts no weights or biases."""
         return Variant(self.strength, self.observer, self.headroom)
 
 
 def parse_variant(name: str) -> Variant:
-    """The variant of a name.
+    """Return the variant with the given name.
 
     Raises:
-        UsageError: An unknown part, or parts that exclude each other.
+        UsageError: The name has an unknown part, or parts that exclude each other.
     """
     parts = name.split("+")
     for part in parts:
@@ -109,11 +118,11 @@ RANGES = (
     *(Variant(strength) for strength in STRENGTHS.values()),
     *(Variant(observer=name) for name in OBSERVERS if name != DEFAULT),
 )
-"""Variants that differ in their ranges alone, plain first."""
+"""Variants that differ only in their ranges, ``plain`` first."""
 
 
 def adapted(ranges: Variant) -> tuple[Variant, ...]:
-    """Variants that adapt weights or biases under the ranges of ``ranges``."""
+    """Return the variants that adapt weights or biases with the same ranges as ``ranges``."""
     return (
         replace(ranges, bias=True),
         replace(ranges, adaround=True),
@@ -122,15 +131,15 @@ def adapted(ranges: Variant) -> tuple[Variant, ...]:
 
 
 class Calibration:
-    """Makes simulated programs, calibrating once for every choice of ranges.
+    """A maker of simulated programs that calibrates once for every choice of ranges.
 
     Args:
         program: The float program.
-        pictures: Network inputs by name, each HxWxC float32.
-        seed: Of what variants do by chance.
+        pictures: Pictures: input name -> HxWxC float32.
+        seed: Seed of adaptive rounding's crops.
 
     Raises:
-        UsageError: There is no picture, or one is not finite.
+        UsageError: There is no picture, or a picture is not finite.
     """
 
     def __init__(
@@ -143,11 +152,12 @@ class Calibration:
         self._kept: dict[Variant, GraphModule] = {}
 
     def make(self, variant: Variant) -> GraphModule:
-        """The simulated program of a variant; the caller may change it.
+        """Return the simulated program of a variant. The caller may change it.
 
         Raises:
-            UsageError: A calibration picture makes something that is not finite.
+            UsageError: A layer's result for a calibration picture is not finite.
             ExportError: NNCF cannot calibrate this network.
+            MissingDependencyError: The variant needs NNCF, which is not installed.
         """
         if variant.nncf:
             return calibrated_by_nncf(self._program, self._inputs)

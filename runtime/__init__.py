@@ -1,4 +1,7 @@
-"""The device side: a bundle in, pictures out. numpy and one engine; no torch, no exporter."""
+"""The device side: it opens a bundle and computes pictures.
+
+It needs numpy and one engine. It needs neither torch nor an exporter.
+"""
 
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.runtime.engines.base import Engine, EngineOptions

@@ -1,4 +1,4 @@
-"""What a session may take for pictures of any size, memory and threads, and what follows."""
+"""Limits on the memory and the threads of a session, and the tile and window sizes that follow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from edgeexpo.imaging.raster import WINDOW_SIDE
 from edgeexpo.spec import ModelSpec, SizeRange
 
 SMALLEST_WINDOW = 32
-"""Smallest budget, in MiB."""
+"""Smallest memory budget, in MiB."""
 
 _MIB = 1 << 20
 _FAR = 64
+"""Pixels that the surroundings add to the side of a window; also the smallest side of a window."""
+
 _WINDOW, _COARSE, _TILE = 112, 1.9, 64
-"""Bytes that exposure fusion takes per pixel of a window with its surroundings, and per pixel of
-the picture for the coarse part of its pyramids; bytes per pixel of a tile. Measured; a test holds
-sessions to their budget."""
+"""Measured memory of exposure fusion and of tiles; a test holds sessions to their budget.
+
+- ``_WINDOW``: bytes per pixel of a window of exposure fusion, its surroundings included.
+- ``_COARSE``: bytes per pixel of the picture for the coarse levels of exposure fusion's pyramids.
+- ``_TILE``: bytes per pixel of a tile.
+"""
 
 _HALO_SHARE = 0.1
 """Largest share of a tile's pixels that its halo may take."""
@@ -25,14 +30,16 @@ _HALO_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Budget:
-    """Memory and threads for frames and stages, besides the engine's and the caller's frames.
+    """Memory and threads for frames and stages.
+
+    The memory of the engine and of the caller's frames is not counted.
 
     Attributes:
-        memory_mb: MiB; ``None`` is as much as is fastest.
-        workers: Threads that compute a window each.
+        memory_mb: MiB; ``None`` sets no limit and is fastest.
+        workers: Threads, each of which computes one window at a time.
 
     Raises:
-        UsageError: Less than :data:`SMALLEST_WINDOW`.
+        UsageError: ``memory_mb`` is less than :data:`SMALLEST_WINDOW`.
     """
 
     memory_mb: float | None = None
@@ -43,7 +50,18 @@ class Budget:
             raise UsageError(f"memory_mb is {self.memory_mb}; expected at least {SMALLEST_WINDOW}")
 
     def tiles(self, spec: ModelSpec, sizes: SizeRange) -> SizeRange:
-        """Sizes of tiles: bounded by an eighth of the budget, but never mostly halo."""
+        """Return the sizes that tiles may have under this budget.
+
+        Args:
+            spec: The model; its halo is the overlap of tiles, in pixels.
+            sizes: The sizes that the artefact accepts, in pixels.
+
+        Returns:
+            ``sizes`` with a smaller largest size: a tile takes at most an eighth of the budget. A
+            tile is larger than that where its halo would else take more than :data:`_HALO_SHARE` of
+            its pixels. ``sizes`` comes back unchanged without a budget, without a halo, and for an
+            artefact with fixed or enumerated sizes.
+        """
         if (
             self.memory_mb is None
             or spec.halo is None
@@ -62,11 +80,18 @@ class Budget:
         return replace(sizes, largest=(height, width))
 
     def keeps(self, shape: tuple[int, ...]) -> bool:
-        """True when a float32 picture of this shape may stay in memory between two stages."""
+        """Return true when a float32 picture of this shape may stay in memory between stages."""
         return self.memory_mb is None or math.prod(shape) * 4 <= self.memory_mb * _MIB / 4
 
     def window(self, spec: ModelSpec, height: int, width: int) -> int:
-        """Side of the windows, a multiple of 8, in which the back stage computes a picture.
+        """Return the side of the windows in which the back stage computes a picture.
+
+        Args:
+            spec: The model; its back stage decides how much memory a window takes.
+            height, width: Size of the picture, in pixels.
+
+        Returns:
+            A side in pixels, a multiple of 8.
 
         Raises:
             PictureError: The stage needs more than the budget for a picture of this size.

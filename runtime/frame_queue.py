@@ -1,4 +1,4 @@
-"""A bounded queue between two threads, that can drop, end and be cancelled."""
+"""A bounded queue between two threads that can drop items, end and be cancelled."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 POLICIES = ("oldest", "newest", "none")
+"""Drop policies: the values of ``drop`` that :class:`Channel` knows."""
 
 
-class Closed(Exception):  # noqa: N818 - no error: how a channel says that nothing more comes
+class Closed(Exception):  # noqa: N818 - not an error: it says that the channel gives no more items
     """The channel has ended or was cancelled."""
 
 
 class Channel(Generic[_T]):
-    """First in, first out, between threads.
+    """A first-in, first-out queue between threads.
 
     Args:
-        capacity: Items that may wait.
-        drop: What happens to an item when no place is left: ``none`` makes :meth:`put` wait,
-            ``oldest`` drops the one that has waited longest, ``newest`` the one that comes.
+        capacity: Number of items that may wait.
+        drop: What happens to an item when no place is left. ``none`` makes :meth:`put` wait.
+            ``oldest`` drops the item that has waited longest. ``newest`` drops the new item.
     """
 
     def __init__(self, capacity: int, drop: str = "none") -> None:
@@ -31,7 +32,9 @@ class Channel(Generic[_T]):
         self._ended = False
 
     def put(self, item: _T) -> _T | None:
-        """Add an item; what was dropped for it, or itself, comes back.
+        """Add an item, and return the item that was dropped, or ``None``.
+
+        The dropped item is ``item`` itself under the policy ``newest``.
 
         Raises:
             Closed: The channel has ended or was cancelled.
@@ -51,10 +54,10 @@ class Channel(Generic[_T]):
             return dropped
 
     def get(self) -> _T:
-        """Wait for the next item.
+        """Wait for the next item and return it.
 
         Raises:
-            Closed: Nothing is left and nothing more comes.
+            Closed: No item is left and no further item can come.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._ended or bool(self._items))
@@ -65,13 +68,13 @@ class Channel(Generic[_T]):
             return item
 
     def end(self) -> None:
-        """Nothing more comes; what waits can still be taken."""
+        """Accept no further item; waiting items can still be taken."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def cancel(self) -> None:
-        """Nothing more comes and what waits is forgotten."""
+        """Accept no further item and discard the waiting items."""
         with self._changed:
             self._items.clear()
             self.end()

@@ -1,9 +1,10 @@
-"""Frames as cameras deliver and take them: RGB in any order, and YUV 4:2:0 of 8 and 10 bits.
+"""Frames in the formats of cameras: RGB in any order, and YUV 4:2:0 with 8 and 10 bits.
 
-Everything becomes HxWx3 RGB in [0,1], display-encoded, upright; and back. Matrices and ranges are
-those of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance); the transfer is not touched:
-what a camera encodes for the display is what networks were trained on, and BT.2020's primaries
-stay.
+Every frame is converted to upright, display-encoded HxWx3 RGB in [0,1], and pictures are converted
+back. Matrices and ranges are those of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance).
+
+The transfer is unchanged: networks were trained on pictures as a camera encodes them for the
+display. BT.2020's primaries are unchanged as well.
 """
 
 from __future__ import annotations
@@ -34,26 +35,27 @@ SMALLEST_FRAME_SIDE = 16
 """Smallest height and width of a picture, in pixels."""
 
 FRAME_DTYPES = ("uint8", "uint16", "float16", "float32")
+"""Names of the dtypes that an RGB frame may have."""
 
 Frame = np.ndarray | Sequence[np.ndarray]
-"""One array, or the planes of a YUV frame, each with strides of its own."""
+"""One array, or the planes of a YUV frame, each with its own strides."""
 
 
 def to_rgb(frame: Frame, frame_format: FrameFormat) -> Raster:
-    """A frame as an upright picture, converted as it is read.
+    """Return a frame as an upright picture, which is converted as it is read.
 
     Args:
-        frame: An array as :class:`FrameFormat` says; YUV as one array of 3H/2 rows of W numbers
-            (rows may be further apart than W), or as its planes: Y (HxW) and UV (H/2 x W/2 x 2 or
-            H/2 x W), or Y, U and V for ``i420``.
-        frame_format: How to read it.
+        frame: An array in ``frame_format``. A YUV frame is one array of 3H/2 rows of W numbers,
+            whose rows may be further apart than W. It may also be a list of its planes: Y (HxW) and
+            UV (H/2 x W/2 x 2 or H/2 x W), or Y, U and V for ``i420``.
+        frame_format: The format of ``frame``.
 
     Returns:
-        HxWx3 float32 RGB in [0,1].
+        HxWx3 float32 RGB in [0,1], in the frame's transfer.
 
     Raises:
-        PictureError: Another shape or kind, values that are not finite or outside [0,1], or an odd
-            size where chroma has half of it.
+        PictureError: The shape or the dtype does not match the format, or values are not finite or
+            outside [0,1]. Height and width of a YUV frame have to be even.
     """
     if frame_format.is_yuv:
         picture = yuv_to_rgb(_planes(frame, frame_format), _coding(frame_format))
@@ -72,14 +74,14 @@ def from_rgb(
     """Write a picture into a frame: the inverse of :func:`to_rgb`.
 
     Args:
-        picture: HxWx3 float32 RGB in [0,1], upright; what is outside is clipped.
-        frame_format: What to write.
-        out: Writable array or planes of that format, whose kind decides the bit depth of RGB.
-        side: Of the windows in which the picture is read, even.
-        workers: Threads that read them.
+        picture: HxWx3 float32 RGB, upright, in the frame's transfer; values are clipped to [0,1].
+        frame_format: The format of ``out``.
+        out: Writable array or planes in that format; the dtype decides the bit depth of RGB.
+        side: Side of the windows in which the picture is read, in pixels; an even number.
+        workers: Number of threads that read windows.
 
     Raises:
-        PictureError: ``out`` has another shape or kind, or is read-only.
+        PictureError: ``out`` has another shape or dtype, or is read-only.
     """
     quarters, mirrored = frame_format.rotation // 90, frame_format.mirror
     delivered = turned(picture, quarters if mirrored else -quarters, mirrored)
@@ -120,12 +122,13 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
 def empty_frame(
     height: int, width: int, frame_format: FrameFormat, kind: str = "uint8"
 ) -> np.ndarray:
-    """A frame to write an upright ``height`` x ``width`` picture into.
+    """Return an uninitialised frame for an upright picture of ``height`` x ``width``.
 
     Args:
-        height, width: Of the upright picture, pixels.
-        frame_format: The format.
-        kind: Of RGB's numbers; 16 bits where 8 are too few for the transfer.
+        height, width: Size of the upright picture, in pixels.
+        frame_format: The format of the frame.
+        kind: Name of the dtype of an RGB frame. ``uint8`` becomes ``uint16`` for PQ and HLG, for
+            which 8 bits are too few.
     """
     if frame_format.is_hdr and kind == "uint8":
         kind = "uint16"
@@ -138,13 +141,13 @@ def empty_frame(
 
 
 def _coding(frame_format: FrameFormat) -> Coding:
-    """What the codes of a YUV frame stand for."""
+    """Return how the codes of a YUV frame are to be read."""
     bits = 10 if frame_format.layout == "p010" else 8
     return Coding(frame_format.matrix, frame_format.full_range, frame_format.siting, bits)
 
 
 def _dtype(frame_format: FrameFormat) -> np.dtype[np.unsignedinteger]:
-    """Kind of a YUV frame's numbers."""
+    """Return the dtype of a YUV frame."""
     return np.dtype(np.uint16 if frame_format.layout == "p010" else np.uint8)
 
 
@@ -192,7 +195,7 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _planes(frame: Frame, frame_format: FrameFormat) -> YuvPlanes:
-    """Y, U and V as views into the frame's memory."""
+    """Return Y, U and V as views into the frame's memory."""
     parts = _split(frame, frame_format) if isinstance(frame, np.ndarray) else list(frame)
     expected = 3 if frame_format.layout == "i420" else 2
     if len(parts) != expected or not all(isinstance(p, np.ndarray) for p in parts):
@@ -262,7 +265,11 @@ def _check_writable(
 
 
 def check_same(names: Sequence[str], frames: Sequence[Frame]) -> None:
-    """Raise :class:`PictureError` when frames differ in size or kind, or lie in no memory."""
+    """Refuse frames that differ from each other.
+
+    Raises:
+        PictureError: The frames differ in size or dtype, or their strides are invalid.
+    """
     for part in itertools.chain.from_iterable(map(_parts, frames)):
         check_strides(part)
     found = [[(part.shape, part.dtype) for part in _parts(frame)] for frame in frames]
@@ -275,18 +282,26 @@ def check_same(names: Sequence[str], frames: Sequence[Frame]) -> None:
 
 
 def check_apart(frames: Sequence[Frame], out: Frame) -> None:
-    """Raise :class:`PictureError` when ``out`` lies in the memory of a frame."""
+    """Refuse an output that lies in the memory of a frame.
+
+    Raises:
+        PictureError: ``out`` shares memory with a frame.
+    """
     for frame in frames:
         pairs = itertools.product(_parts(frame), _parts(out))
         if any(np.may_share_memory(part, written) for part, written in pairs):
             raise PictureError(
-                "the output lies in the memory of a frame, which memory_mb leaves there while it "
-                "writes; expected memory of its own, or a session without memory_mb"
+                "the output lies in the memory of a frame, which a session with memory_mb still "
+                "reads while it writes; expected separate memory, or a session without memory_mb"
             )
 
 
 def upright(name: str, frame: Frame, frame_format: FrameFormat) -> Raster:
-    """As :func:`to_rgb`; errors name the frame, and tiny frames are refused."""
+    """Do as :func:`to_rgb` does, refuse tiny frames, and name the frame in errors.
+
+    Raises:
+        PictureError: The frame cannot be read, or a side is less than :data:`SMALLEST_FRAME_SIDE`.
+    """
     try:
         picture = to_rgb(frame, frame_format)
     except PictureError as error:
@@ -300,12 +315,12 @@ def upright(name: str, frame: Frame, frame_format: FrameFormat) -> Raster:
 
 
 def depth(frame: Frame, frame_format: FrameFormat) -> str:
-    """Kind of the numbers of an RGB picture that is as deep as ``frame``."""
+    """Return the dtype of an RGB picture with the bit depth of ``frame``."""
     return (_dtype(frame_format) if frame_format.is_yuv else _parts(frame)[0].dtype).name
 
 
 def frame_bytes(frame: Frame) -> int:
-    """Bytes of a frame's numbers."""
+    """Return the number of bytes of a frame."""
     return sum(part.nbytes for part in _parts(frame))
 
 

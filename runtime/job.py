@@ -1,4 +1,4 @@
-"""What is asked of a model at once: frames and how, and whether it can be done."""
+"""One call of a model: its frames and settings, and the checks that it is possible."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from edgeexpo.runtime.frames import Frame, check_same
 from edgeexpo.spec import ModelSpec
 
 MOST_EV = 64
-"""Exposures further apart are none."""
+"""Largest accepted distance between two exposures, in EV."""
 
 
 @dataclass
 class Job:
-    """One set of frames on its way: what each step leaves for the next.
+    """One set of frames on its way through the steps; each step stores its result for the next one.
 
     Attributes:
-        frames: As they were given, in the order of the model's.
+        frames: The caller's frames, in the order of the model's.
         ev, fuse, strength: As for calling a session.
-        pictures: The frames, HxWx3 float32 RGB in [0,1].
-        inputs: The network's, HxWxC float32 by name.
-        output: The network's, HxWxC float32.
-        memory: What ``pictures``, ``inputs``, ``output`` and all that is between lie in.
+        pictures: The frames as pictures, HxWx3 float32 sRGB-encoded RGB in [0,1].
+        inputs: The network's inputs, HxWxC float32 by name.
+        output: The network's output, HxWxC float32.
+        memory: Memory of ``pictures``, ``inputs``, ``output`` and all intermediate arrays.
     """
 
     frames: Sequence[Frame]
@@ -43,14 +43,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Formats:
-    """How frames are read and pictures are written."""
+    """The format in which frames are read and the format in which pictures are written."""
 
     frames: FrameFormat
     output: FrameFormat
 
     @classmethod
     def of(cls, frames: FrameFormat | None, output: FrameFormat | None) -> Formats:
-        """HxWx3 RGB unless said otherwise, and pictures as frames."""
+        """Return both formats, with defaults for the missing ones.
+
+        Frames are HxWx3 RGB by default. Pictures are written as the frames are read by default.
+        """
         read = frames or FrameFormat()
         return cls(read, output or read)
 
@@ -58,10 +61,15 @@ class Formats:
 def in_order(
     expected: Sequence[str], frames: Sequence[Frame], named: Mapping[str, Frame]
 ) -> list[Frame]:
-    """Frames in the order of ``expected``, given in that order or by name.
+    """Return the frames in the order of ``expected``.
+
+    Args:
+        expected: Names of the model's frames, in its order.
+        frames: The first frames, in the order of ``expected``.
+        named: The other frames, by name.
 
     Raises:
-        UsageError: One is missing, too many, or of another name.
+        UsageError: A frame is missing, there is one too many, or a name is unknown.
     """
     names = [*expected[: len(frames)], *named]
     if len(frames) + len(named) != len(expected) or set(names) != set(expected):
@@ -72,7 +80,12 @@ def in_order(
 
 
 def check_transfers(spec: ModelSpec, formats: Formats) -> None:
-    """Raise :class:`UsageError` when a transfer does not go with the model."""
+    """Refuse a transfer that does not go with the model.
+
+    Raises:
+        UsageError: Frames are in PQ or HLG, or pictures are to be written in them and the model
+            gives no radiance.
+    """
     if formats.frames.is_hdr:
         raise UsageError(
             f"frames are in {formats.frames.transfer}; networks take pictures encoded for an "
@@ -86,11 +99,12 @@ def check_transfers(spec: ModelSpec, formats: Formats) -> None:
 
 
 def check(spec: ModelSpec, job: Job) -> None:
-    """Refuse what no step could use.
+    """Refuse a job that the steps cannot do.
 
     Raises:
-        UsageError: ``strength`` is not 1 and the model corrects nothing, or ``ev`` is no exposure.
-        PictureError: The frames differ in size or kind.
+        UsageError: ``strength`` is outside [0,1] or differs from 1 for a model that corrects
+            nothing, or ``ev`` is not a number up to :data:`MOST_EV`.
+        PictureError: The frames differ in size or kind, or their strides are invalid.
     """
     if job.ev is not None and not abs(job.ev) <= MOST_EV:
         raise UsageError(
@@ -101,7 +115,7 @@ def check(spec: ModelSpec, job: Job) -> None:
     corrects = spec.residual is not None or (spec.kind == "correction" and job.fuse)
     if job.strength != 1 and not corrects:
         raise UsageError(
-            f"strength is {job.strength} and the output of {spec.name} is no correction of its "
-            "input; leave strength at 1"
+            f"strength is {job.strength} and {spec.name} does not correct its input; "
+            "leave strength at 1"
         )
     check_same(spec.frames, job.frames)

@@ -8,15 +8,23 @@ from edgeexpo.spec import ModelSpec, SizeRange
 
 
 def network_size(spec: ModelSpec, sizes: SizeRange, height: int, width: int) -> tuple[int, int]:
-    """Height and width to which frames are scaled before the front stage and the network.
+    """Return the height and width of the frames for the front stage and the network.
 
-    It is the frames' own size for networks that run in tiles, for those whose inputs have a fixed
-    size (their front stage scales), and wherever the artefact takes the picture whole. Else, when
-    the back stage enlarges (:data:`edgeexpo.runtime.stages.ENLARGING`), the picture is scaled down
-    to fit ``spec.longest`` and the artefact's largest size with its aspect ratio kept (to the
-    network's ``multiple``); an artefact with enumerated sizes then gets exactly the smallest of
-    them that covers this, since reflecting would change what a network that looks at the whole
-    picture gives.
+    The size is the frames' own in three cases: the network runs in tiles, its inputs have a fixed
+    size (the front stage scales), or the artefact takes the picture whole.
+
+    Otherwise the back stage has to enlarge (:data:`edgeexpo.runtime.stages.ENLARGING`). The picture
+    is then scaled down to fit ``spec.longest`` and the artefact's largest size. Its aspect ratio is
+    kept, up to the network's ``multiple``.
+
+    An artefact with enumerated sizes then gets exactly the smallest size that covers the scaled
+    picture. Padding by reflection would change the result of a network that looks at the whole
+    picture.
+
+    Args:
+        spec: The model.
+        sizes: The sizes that the artefact accepts, in pixels.
+        height, width: Size of the frames, in pixels.
 
     Raises:
         PictureError: The artefact does not take the picture and no back stage enlarges.

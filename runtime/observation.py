@@ -1,8 +1,8 @@
-"""What a session and its streams report: numbers with OpenTelemetry's names, to a callback.
+"""Metrics of a session and its streams, with OpenTelemetry's names, reported to a callback.
 
-An observer is called with a metric's name, a value and attributes, from whichever thread the number
-comes from; it should return at once. Names, units and kinds follow OpenTelemetry's conventions, so
-that a callback of three lines hands them to an OpenTelemetry meter:
+An observer is called with a metric's name, a value and attributes. The call comes from any thread,
+so the observer should return at once. Names, units and kinds follow OpenTelemetry's conventions: a
+callback of three lines can pass them on to an OpenTelemetry meter.
 
 =============================== ========= ====== =============================================
 name                            kind      unit   attributes
@@ -23,21 +23,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 DURATION, COUNT = "edgeexpo.frame.duration", "edgeexpo.frame.count"
+"""Names of the metrics; the module's table describes them."""
+
 BYTES, DROPPED = "edgeexpo.frame.bytes", "edgeexpo.frame.dropped"
 RESTARTS = "edgeexpo.engine.restarts"
 
 Observer = Callable[[str, float, Mapping[str, str]], None]
+"""Function that takes a metric's name, a value and attributes."""
 
 BOUNDS = tuple(10 ** (-5 + i / 40) for i in range(281))
-"""Upper bounds of the histogram's buckets, in seconds: 10 us to 100 s, 6 % apart."""
+"""Upper bounds of the histogram's buckets, in seconds: from 10 us to 100 s, 6 % apart."""
 
 
 def ignore(name: str, value: float, attributes: Mapping[str, str]) -> None:
-    """The observer of those who do not ask."""
+    """Ignore a metric; it is the observer of a caller who asks for no metrics."""
 
 
 class Summary:
-    """An observer that keeps totals and histograms of bounded size; safe from many threads."""
+    """An observer that keeps totals and histograms of bounded size; many threads may call it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +48,7 @@ class Summary:
         self._buckets: dict[str, list[int]] = {}
 
     def __call__(self, name: str, value: float, attributes: Mapping[str, str]) -> None:
-        """Take one number."""
+        """Record one value of a metric."""
         with self._lock:
             if name == DURATION:
                 counts = self._buckets.setdefault(attributes["stage"], [0] * (len(BOUNDS) + 1))
@@ -54,9 +57,10 @@ class Summary:
                 self._totals[name, attributes.get("reason", "")] += value  # type: ignore[assignment]
 
     def percentile(self, share: float, stage: str = "total") -> float | None:
-        """Duration in seconds that ``share`` (0 to 1) of the frames did not exceed.
+        """Return the duration in seconds that ``share`` (0 to 1) of the frames did not exceed.
 
-        It is the upper bound of its bucket, so at most 6 % too much; ``None`` before any frame.
+        The value is the upper bound of its bucket, so it is at most 6 % too large. Before the first
+        frame it is ``None``.
         """
         with self._lock:
             counts = list(self._buckets.get(stage, ()))
@@ -70,6 +74,6 @@ class Summary:
         return float("inf")
 
     def total(self, name: str, reason: str = "") -> float:
-        """Sum of a counter; of drops and restarts, for one ``reason``."""
+        """Return the sum of a counter; drops and restarts are counted for each ``reason``."""
         with self._lock:
             return float(self._totals[name, reason])

@@ -1,4 +1,4 @@
-"""What goes into a stream and what comes out of it."""
+"""The items that go into a stream and the results that come out of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 from edgeexpo.runtime.frames import Frame
 
 Item = Frame | Sequence[Frame] | Mapping[str, Frame]
+"""One item of a stream: a frame, the model's frames in order, or frames by name."""
+
 Source = Iterable[Item] | AsyncIterable[Item]
+"""A stream's source of items."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,9 @@ class Result:
     """One picture of a stream.
 
     Attributes:
-        frame: The picture, as calling the session gives it.
-        index: Number of its frames in the source, from 0; a gap is what was dropped.
-        latency_ms: From the frames' arrival to the picture.
+        frame: The picture, in the form in which calling the session returns it.
+        index: Number of its frames in the source, from 0; a gap means dropped frames.
+        latency_ms: Milliseconds from the frames' arrival to the finished picture.
     """
 
     frame: np.ndarray

@@ -25,25 +25,28 @@ from edgeexpo.spec import ModelSpec, SizeRange
 from edgeexpo.targets import target_named
 
 _WORKERS = 2
-"""Threads for frames and stages, which memory limits more than arithmetic."""
+"""Largest number of threads for frames and stages; memory limits them more than arithmetic."""
 
 
 class Session:
-    """One artefact with its front and back stage: frames in, a picture out.
+    """One artefact with its front and back stage: it turns frames into a picture.
 
-    Use it as a context manager, or call :meth:`close`. Several threads may call it; the engine
-    runs for one of them at a time.
+    Use it as a context manager, or call :meth:`close`. Several threads may call it; the engine runs
+    for one thread at a time.
 
     Args:
         spec: The model.
         sizes: Heights and widths that the engine accepts.
-        engine: What runs the network.
-        frames: How frames are to be read; HxWx3 RGB by default.
-        output: How pictures are to be written; as ``frames`` by default.
-        observe: Is told durations and counts (:mod:`edgeexpo.runtime.observation`).
+        engine: The engine that runs the network.
+        frames: Format in which frames are read; HxWx3 RGB by default.
+        output: Format in which pictures are written; the format of ``frames`` by default.
+        observe: Observer of durations and counts (:mod:`edgeexpo.runtime.observation`).
         budget: Memory and threads for frames and stages.
         artifact: The bundle's artefact that the engine has loaded; ``None`` where the network
             comes from no bundle.
+
+    Raises:
+        UsageError: A format's transfer does not go with the model.
     """
 
     def __init__(
@@ -76,7 +79,11 @@ class Session:
 
     @property
     def engine_name(self) -> str:
-        """Name of the engine that does the work."""
+        """Name of the engine that runs the artefact.
+
+        Raises:
+            EngineError: The session is closed.
+        """
         return self._steps.engine().name
 
     def __call__(
@@ -90,32 +97,32 @@ class Session:
         """Run the model on one set of frames.
 
         Args:
-            frames: Display-encoded, all of one size and kind, in the order of ``spec.frames``
-                (darkest first), in the session's format (:class:`edgeexpo.runtime.FrameFormat`): by
-                default HxWx3 RGB, uint8, uint16, or float16/float32 in [0,1].
+            frames: Display-encoded, all of one size and dtype, in the order of ``spec.frames``
+                (darkest first), in the session's format (:class:`edgeexpo.runtime.FrameFormat`). By
+                default that is HxWx3 RGB: uint8, uint16, or float16 and float32 in [0,1].
             ev: log2 of the exposure ratio of the last and the first frame; ``None`` if unknown.
             fuse: False gives the network's output without the back stage.
-            strength: How much of the correction is applied, 0 to 1: of what a residual network
-                adds, or of the way from the frame to a correcting network's picture.
-            named: Frames by name instead.
+            strength: Share of the correction that is applied, 0 to 1. It scales the addition of a
+                residual network, or blends the frame with the picture of a correcting network.
+            named: Frames by name, instead of ``frames``.
 
         Returns:
-            A picture in the session's output format, of the frames' size and bit depth. What is no
-            sRGB picture (radiance, or ``fuse=False``
-            for a network that gives Y or Lab) comes as the network's HxWxC float32; with
-            ``fuse=False`` the size is the network's own too, where
-            :func:`edgeexpo.runtime.network_size.network_size` scaled the frames down.
+            A picture in the session's output format, of the frames' size and bit depth. A result
+            that is not an sRGB picture (radiance, or ``fuse=False`` for a network that gives Y or
+            Lab) comes as the network's HxWxC float32. With ``fuse=False`` the size is the network's
+            own, too, where :func:`edgeexpo.runtime.network_size.network_size` scaled the frames
+            down.
 
         Raises:
-            UsageError: The number or the names of the frames are wrong, or ``strength`` is not
-                1 and the network corrects nothing.
+            UsageError: The number or the names of the frames are wrong, ``ev`` is invalid, or
+                ``strength`` is not 1 and the network corrects nothing.
             PictureError: A frame cannot be used, or is larger than the artefact and the network
                 looks at the whole picture.
             EngineError: The session is closed, or the engine failed.
         """
         job = Job(in_order(self.spec.frames, frames, named), ev, fuse, strength)
         made = self._run(job)
-        assert isinstance(made, np.ndarray)  # new memory is one array in every format
+        assert isinstance(made, np.ndarray)  # a new frame is one array in every format
         return made
 
     def run_into(
@@ -129,12 +136,14 @@ class Session:
         """Run the model on one set of frames and write the picture into ``out``.
 
         Args:
-            out: Writable frame in the session's output format and of the frames' size, or
-                HxWxC float32 where the model gives no sRGB picture.
+            out: Writable frame in the session's output format and of the frames' size, or HxWxC
+                float32 where the model gives no sRGB picture.
             frames, ev, strength, named: As for calling the session.
 
         Raises:
-            PictureError: ``out`` does not fit, besides what a call raises; it is untouched then.
+            UsageError, EngineError: As for calling the session.
+            PictureError: ``out`` does not fit, or a frame cannot be used; ``out`` is then
+                unchanged.
         """
         if out is None:
             raise PictureError("found NoneType; expected an array, or planes, to write into")
@@ -150,29 +159,31 @@ class Session:
         deadline_ms: float | None = None,
         ev: float | None = None,
     ) -> AsyncIterator[Result]:
-        """Pictures of a stream of frames, in order, as they are ready.
+        """Yield the pictures of a stream of frames, in order, as they become ready.
 
-        Frames are prepared, run and finished on a thread each, so that one is made ready while the
-        network works on another. Leaving the loop ends the threads.
+        Preparing, running and finishing each have their own thread. One set of frames is prepared
+        while the network works on another. Leaving the loop ends the threads.
 
         Args:
-            source: Iterable or async iterable of frames; for a model of several frames, of tuples
-                in its order, or of mappings by name.
-            drop: When frames come faster than pictures are made, ``oldest`` drops the one that has
-                waited longest, ``newest`` the one that comes, ``none`` makes the source wait.
-            waiting: Frames that may wait.
-            deadline_ms: A frame that is older when its turn comes is dropped.
+            source: Iterable or async iterable of frames. A model of several frames takes tuples in
+                its order, or mappings by name.
+            drop: What happens when frames come faster than pictures are made. ``oldest`` drops the
+                frame that has waited longest, ``newest`` drops the new frame, and ``none`` makes
+                the source wait.
+            waiting: Number of frames that may wait.
+            deadline_ms: Largest age of a frame whose turn comes, in milliseconds; an older one is
+                dropped.
             ev: As for calling the session.
 
         Yields:
             :class:`edgeexpo.runtime.Result`.
 
         Raises:
-            UsageError: Unknown ``drop``, or frames that do not go with the model.
-            PictureError: A frame cannot be used; the session can go on with another stream.
+            UsageError: ``drop`` or ``waiting`` is invalid, or the frames do not go with the model.
+            PictureError: A frame cannot be used; the session can continue with another stream.
             EngineError: The session is closed, or the engine failed.
         """
-        from edgeexpo.runtime.stream import stream  # brings asyncio, which single shots do not need
+        from edgeexpo.runtime.stream import stream  # imports asyncio, which a single call avoids
 
         return stream(
             self._steps,
@@ -190,7 +201,7 @@ class Session:
         return steps.finish(steps.infer(steps.prepare(steps.begin(job, out))), out)
 
     def close(self) -> None:
-        """Free the engine, once what runs has run; calling it twice is harmless."""
+        """Free the engine after the current run; a second call is harmless."""
         self._steps.close()
 
     def __enter__(self) -> Session:
@@ -229,31 +240,35 @@ def load(
         precision: ``int8``, ``fp16`` or ``fp32``; by default the first of them in the bundle.
         threads: Threads for one run; ``None`` leaves the choice to the engine.
         options: Threads, CPUs and memory of the engine, instead of ``threads``.
-        memory_mb: MiB that frames and stages may take beyond the engine's memory and the frames
-            that you hold, whatever their size: pictures are then computed window by window, and
-            what is larger waits in a temporary file. ``None`` takes pictures whole.
-        isolated: Run the engine in a process of its own, which is started again, and what it was
-            doing tried once more, when it dies or hangs.
+        memory_mb: MiB that frames and stages may take for pictures of any size. The engine's memory
+            and your own frames are not counted. Pictures are then computed window by window, and
+            large intermediate pictures lie in a temporary file. ``None`` takes pictures whole.
+        isolated: Run the engine in its own process. When the process dies or hangs, it is started
+            again and its run is tried once more.
         timeout_s: Seconds that one run of an isolated engine (of one tile) may take; 10 by default.
-        engine: An engine of your own (a fake one in an app's tests); it is loaded here.
-        frames: How frames are to be read; by default as the bundle's manifest says, which is HxWx3
-            RGB unless the export was told otherwise.
-        output: How pictures are to be written; as ``frames`` by default, else as the manifest says.
-        observe: Is told durations and counts (:mod:`edgeexpo.runtime.observation`).
+        engine: Your own engine, for example a fake one in an app's tests; it is loaded here.
+        frames: Format in which frames are read. The default is the manifest's format: HxWx3 RGB
+            unless the export was told otherwise.
+        output: Format in which pictures are written. The default is ``frames`` if given, else the
+            manifest's format.
+        observe: Observer of durations and counts (:mod:`edgeexpo.runtime.observation`).
 
     Raises:
-        BundleError: No bundle, no such artefact, or a file that differs from its digest.
-        UsageError: ``memory_mb`` is too small for anything, a transfer does not go with the model,
-            ``timeout_s`` is no time or has nothing to limit, an ``engine`` of your own is to be
-            isolated or to follow ``options``, or they come with ``threads`` besides.
+        BundleError: The folder is not a bundle, the artefact is missing, or a file differs from its
+            digest.
+        UsageError: ``memory_mb`` is too small, or a transfer does not go with the model.
+            ``timeout_s`` is invalid or comes without ``isolated``. Your own ``engine`` comes with
+            ``isolated`` or ``options``. Both ``options`` and ``threads`` are given.
         MissingDependencyError: The engine is not installed or does not run on this host.
-        EngineError: The engine refuses the artefact, or cannot do what ``options`` ask for.
+        EngineError: The engine refuses the artefact, or does not support ``options``.
     """
     if (isolated and engine is not None) or (timeout_s is not None and not isolated):
-        raise UsageError("timeout_s needs isolated=True, and that an engine of the runtime's own")
+        raise UsageError(
+            "timeout_s needs isolated=True, which needs an engine of the runtime's own"
+        )
     if options is not None and (threads is not None or engine is not None):
         raise UsageError(
-            "options go with an engine of the runtime's own, and hold the threads, too: "
+            "options go with an engine of the runtime's own and set the threads as well: "
             "options=EngineOptions(threads=2)"
         )
     options = options or EngineOptions(threads)
@@ -295,7 +310,7 @@ def _isolated(
 ) -> Engine:
     if sys.platform == "win32":
         raise UsageError("isolated=True needs Linux or macOS; leave it out on this system")
-    from edgeexpo.runtime.engines.isolated import IsolatedEngine  # brings processes and sockets
+    from edgeexpo.runtime.engines.isolated import IsolatedEngine  # imports subprocess and socket
 
     def restarted(reason: str) -> None:
         observe(RESTARTS, 1, {"reason": reason})

@@ -1,4 +1,4 @@
-"""Pictures between two stages, in memory or, when they are large, in a temporary file."""
+"""Large pictures between two stages, kept in a temporary file instead of in memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edgeexpo.imaging.raster import Window
 
 
 class Spool:
-    """A HxWxC float32 picture in a temporary file, for windows read and written by any thread.
+    """A HxWxC float32 picture in a temporary file, whose windows any thread may read and write.
 
-    The file has no name where the system allows it, and is gone once nothing refers to the spool.
+    The file has no name where the system allows it. It is deleted once nothing refers to the spool.
 
     Args:
         shape: Height, width and channels.
@@ -28,7 +28,7 @@ class Spool:
         self.shape = shape
         self._lock = threading.Lock()
         try:
-            # Its life is the spool's: closed when the spool is collected.
+            # The file is closed when the spool is collected.
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         except OSError as error:
             raise _full(error) from error
@@ -58,6 +58,7 @@ class Spool:
             self._file.close()
 
     def _offset(self, row: int, columns: slice) -> int:
+        """Return the position in the file, in bytes, of the first of ``columns`` in ``row``."""
         _, width, channels = self.shape
         return int((row * width + columns.start) * channels * 4)
 

@@ -1,4 +1,4 @@
-"""The stages before and after the network: data in the bundle, executed here in numpy."""
+"""The stages before and after the network: described in the bundle, executed here in numpy."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec, StageSpec
 
 Frames = Sequence[Raster]
+"""Pictures in the order of the model's frames, HxWx3 float32 sRGB-encoded RGB in [0,1]."""
 
 
 class _Shown(NamedTuple):
-    """What a back stage may draw on; the fields are the arguments of :func:`finished`."""
+    """The material of a back stage; the fields are the arguments of :func:`finished`."""
 
     output: Raster
     frames: Frames
     scaled: Frames | None = None
-    """The frames at the output's size, where the network has seen them so."""
+    """The frames at the output's size, if the network's inputs were these copies."""
     side: int = WINDOW_SIDE
     workers: int = 1
 
 
 def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.ndarray]:
-    """As :func:`front_rasters`, all at once."""
+    """Do as :func:`front_rasters` does, and compute all inputs at once."""
     return {name: whole_picture(value) for name, value in front_rasters(spec, frames, ev).items()}
 
 
 def back(spec: ModelSpec, output: Raster, frames: Frames, fuse: bool = True) -> np.ndarray:
-    """As :func:`finished`, all at once."""
+    """Do as :func:`finished` does, and compute the whole picture at once."""
     return whole_picture(finished(spec, output, frames, fuse))
 
 
@@ -51,11 +52,11 @@ def front_rasters(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str
     - ``resize``: the frames at ``height`` x ``width`` by ``method``
       (:func:`edgeexpo.imaging.resize.resize`), in ``color`` (``rgb`` or ``lab``,
       :func:`edgeexpo.imaging.guided.encode`).
-    - ``thumbnail``: one frame as it is, then a copy at ``height`` x ``width`` by ``method``.
-    - ``luma``: Y of BT.601 at full range on sRGB-encoded values, of every frame.
+    - ``thumbnail``: one unchanged frame, then a copy at ``height`` x ``width`` by ``method``.
+    - ``luma``: Y of every frame, by BT.601 at full range on sRGB-encoded values.
 
     Args:
-        spec: The model; its ``front`` names the stage, ``None`` hands the frames over as they are.
+        spec: The model; its ``front`` names the stage. ``None`` passes the frames on unchanged.
         frames: HxWx3 float32, sRGB in [0,1], in the order of ``spec.frames``.
         ev: log2 of the exposure ratio of the last and the first frame; ``None`` when unknown.
 
@@ -63,7 +64,8 @@ def front_rasters(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str
         HxWxC float32 by input name, in the order of ``spec.inputs``.
 
     Raises:
-        BundleError: The stage is not one that this version knows, or it cannot be used so.
+        BundleError: The stage is unknown to this version, its parameters are invalid, or it makes
+            another number of inputs than the model takes.
     """
     values: Frames = frames
     if spec.front is not None:
@@ -124,7 +126,7 @@ def finished(
 
 
 def _scaled(spec: ModelSpec, output: Raster, inputs: Mapping[str, Raster]) -> list[Raster] | None:
-    """The network's inputs, where they are the copies of the frames that ``guided`` would make."""
+    """Return the network's inputs if they are the scaled frames that ``guided`` would compute."""
     front, back = spec.front or StageSpec("resize", {}), spec.back or StageSpec("", {})
     if (front.kind, back.kind) != ("resize", "guided") or (
         _scaling(front.parameters) != _scaling(back.parameters)
@@ -136,12 +138,15 @@ def _scaled(spec: ModelSpec, output: Raster, inputs: Mapping[str, Raster]) -> li
 
 
 def _scaling(parameters: Mapping[str, Any]) -> tuple[str, str]:
-    """Method and colours of a stage that scales frames."""
+    """Return the method and the colour space of a stage that scales frames."""
     return parameters.get("method", "area"), parameters.get("color", "rgb")
 
 
 def gives_picture(spec: ModelSpec, fuse: bool = True) -> bool:
-    """True when :func:`finished` gives an sRGB picture, false when it gives Y, Lab or radiance."""
+    """Return true when :func:`finished` gives an sRGB picture.
+
+    False means that it gives Y, Lab or radiance.
+    """
     output = spec.outputs[0]
     return (spec.back is not None and fuse) or (output.color, output.transfer) == ("RGB", "srgb")
 
@@ -190,11 +195,13 @@ def _guided(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
 
 
 def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
-    """Y with the frames' chroma, weighted by how far from grey it is.
+    """Combine Y with the frames' chroma, weighted by its distance from grey.
 
-    ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr, as K. R. Prabhakar, V. S. Srikar,
-    R. V. Babu, "DeepFuse", ICCV 2017, equation 1; grey where every frame is. A smaller Y is fused
-    with scaled frames, and the change applied at full size as by ``guided``.
+    ``C = sum C_k |C_k - 0.5| / sum |C_k - 0.5|`` for Cb and Cr: equation 1 of K. R. Prabhakar, V.
+    S. Srikar, R. V. Babu, "DeepFuse", ICCV 2017. A pixel that is grey in every frame stays grey.
+
+    If Y is smaller than the frames, it is combined with scaled frames. The change is then applied
+    at full size, as ``guided`` does.
     """
     output, frames = shown.output, shown.frames
     size = (output.shape[0], output.shape[1])
@@ -224,20 +231,23 @@ FRONT: Mapping[str, _Front] = {
     "thumbnail": _thumbnail,
     "luma": _luma,
 }
+"""Front stages by kind."""
+
 BACK: Mapping[str, _Back] = {
     "exposure-fusion": _exposure_fusion,
     "guided": _guided,
     "chroma": _chroma,
 }
+"""Back stages by kind."""
 
 
 ENLARGING = ("guided", "chroma")
-"""Back stages that take an output smaller than the frames."""
+"""Back stages that accept an output smaller than the frames."""
 
 
 @contextlib.contextmanager
 def _named(stage: StageSpec) -> Iterator[None]:
-    """Whatever parameters or frames a stage cannot be called with are the bundle's fault."""
+    """Report parameters or frames that a stage does not accept as an error of the bundle."""
     try:
         yield
     except (TypeError, KeyError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""One set of frames through a model, step by step: each step may run on a thread of its own."""
+"""The three steps of a model for one set of frames; each step may run on its own thread."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Steps:
 
     Args:
         spec: The model.
-        sizes: What the artefact accepts.
-        engine: What runs it.
-        formats: Of frames and pictures.
-        observe: Is told durations and counts.
-        budget: What frames and stages may take.
+        sizes: The sizes that the artefact accepts.
+        engine: The engine that runs the artefact.
+        formats: Formats of frames and pictures.
+        observe: Observer of durations and counts.
+        budget: Memory and threads for frames and stages.
 
     Raises:
         UsageError: A format's transfer does not go with the model.
@@ -70,11 +70,12 @@ class Steps:
         self._idle: deque[Scratch] = deque()
 
     def begin(self, job: Job, out: Frame | None = None) -> Job:
-        """Refuse, before any work, what no step could use.
+        """Refuse a job that the steps cannot do, before any work.
 
         Raises:
-            UsageError, PictureError: As :func:`edgeexpo.runtime.job.check`; or ``out`` lies in the
-                memory of a frame that is still read while ``out`` is written.
+            UsageError, PictureError: As :func:`edgeexpo.runtime.job.check`.
+            PictureError: The budget is limited and ``out`` lies in the memory of a frame, which is
+                still read while ``out`` is written.
         """
         if out is not None and self._budget.memory_mb is not None:
             check_apart(job.frames, out)
@@ -82,7 +83,12 @@ class Steps:
         return job
 
     def prepare(self, job: Job) -> Job:
-        """Frames to the network's inputs. Raises :class:`PictureError` for a bad frame."""
+        """Convert the frames to the network's inputs.
+
+        Raises:
+            PictureError: A frame cannot be used, or is too large for the network or the budget.
+            BundleError: The front stage cannot be used as the bundle says.
+        """
         with contextlib.suppress(IndexError):
             job.memory = self._idle.pop()
         with job.memory.lent(), self._timed("front"):
@@ -100,7 +106,11 @@ class Steps:
         return job
 
     def infer(self, job: Job) -> Job:
-        """Inputs to the network's output. Raises :class:`EngineError`."""
+        """Compute the network's output from its inputs.
+
+        Raises:
+            EngineError: The engine failed, the session is closed, or the output is not finite.
+        """
         name = self._spec.outputs[0].name
         with self._lock, job.memory.lent(), self._timed("network"):
             run = self.engine().run
@@ -115,12 +125,14 @@ class Steps:
         return job
 
     def finish(self, job: Job, out: Frame | None = None) -> Frame:
-        """The network's output to the picture, in ``out`` or in new memory.
+        """Convert the network's output to the picture, in ``out`` or in new memory.
 
-        What is no picture (:func:`edgeexpo.runtime.stages.gives_picture`) is HxWxC float32.
+        A result that is not a picture (:func:`edgeexpo.runtime.stages.gives_picture`) is HxWxC
+        float32.
 
         Raises:
             PictureError: ``out`` does not fit.
+            BundleError: The back stage cannot be used as the bundle says.
         """
         with job.memory.lent(), self._timed("back"):
             output, spec = job.output, self._spec
@@ -158,7 +170,10 @@ class Steps:
         return out
 
     def _shown(self, picture: Raster, fuse: bool) -> Raster | None:
-        """What a display shows of it, in the output's transfer; ``None`` for what is no picture."""
+        """Return the displayed picture in the output's transfer.
+
+        ``None`` means that the result is not a picture.
+        """
         written = self._formats.output
         if gives_picture(self._spec, fuse):
             return picture
@@ -171,7 +186,7 @@ class Steps:
         return Computed(picture.shape, compute)
 
     def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
-        """Computed once, where memory does not matter, since they are read several times."""
+        """Compute rasters that are read several times once, unless memory is limited."""
         if self._budget.memory_mb is not None:
             return list(rasters)
         return [whole_picture(r, self._budget.workers) for r in rasters]
@@ -182,7 +197,11 @@ class Steps:
         return Spool(shape)
 
     def engine(self) -> Engine:
-        """The engine. Raises :class:`EngineError` after close, and in a forked process."""
+        """Return the engine.
+
+        Raises:
+            EngineError: The session is closed, or was loaded in the parent of a forked process.
+        """
         if self._process != os.getpid():
             raise EngineError(
                 "the session was loaded in another process and engines do not survive a fork; "
@@ -193,9 +212,9 @@ class Steps:
         return self._engine
 
     def close(self) -> None:
-        """Free the engine, once what runs has run; calling it twice is harmless.
+        """Free the engine after the current run; a second call is harmless.
 
-        In a forked process nothing is done: another thread may have held the lock.
+        A forked process does nothing, because another thread may have held the lock.
         """
         if self._process != os.getpid():
             return
@@ -213,7 +232,7 @@ class Steps:
 
 
 def _finite(output: np.ndarray) -> np.ndarray:
-    # Whatever is not finite shows in one of the two.
+    # A value that is not finite makes the minimum or the maximum not finite.
     if not (np.isfinite(output.min()) and np.isfinite(output.max())):
         raise EngineError(
             "the network gave numbers that are not finite; find the layer with: edgeexpo debug"

@@ -1,4 +1,4 @@
-"""Streams: frames in as a camera delivers them, pictures out, dropping what comes too fast."""
+"""Streams: frames at a camera's pace become pictures, and frames that come too fast are dropped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgeexpo.runtime.steps import Steps
 
 @dataclass
 class _Passage:
-    """Frames on their way through the threads, or what went wrong with them."""
+    """One set of frames on its way through the threads, or the error that stopped it."""
 
     index: int
     job: Job
@@ -33,7 +33,7 @@ class _Passage:
 
 
 class _Pipeline:
-    """A thread for each step, with a channel before each and one after the last."""
+    """A thread for each step, with a channel before each step and one after the last."""
 
     def __init__(
         self, steps: Steps, drop: str, waiting: int, deadline: float | None, observe: Observer
@@ -57,11 +57,11 @@ class _Pipeline:
             thread.start()
 
     def dropped(self, reason: str) -> None:
-        """Count one frame that was not shown."""
+        """Count one frame that is not shown."""
         self._observe(DROPPED, 1, {"reason": reason})
 
     def close(self) -> None:
-        """Forget what waits and wait for what runs."""
+        """Discard the waiting frames and wait for the running steps."""
         for channel in self._channels:
             channel.cancel()
         for thread in self._threads:
@@ -92,7 +92,7 @@ class _Pipeline:
 def _perform(step: Callable[[Job], Any], passage: _Passage) -> None:
     try:
         made = step(passage.job)
-    except Exception as error:  # noqa: BLE001 - it is raised again where the stream is read
+    except Exception as error:  # noqa: BLE001 - the reader of the stream raises it again
         passage.error = error
     else:
         passage.result = made if isinstance(made, np.ndarray) else None
@@ -125,7 +125,7 @@ async def stream(
                 break
             if passage.error is not None:
                 raise passage.error
-            assert passage.result is not None  # the last step makes it
+            assert passage.result is not None  # the last step sets the result
             latency = time.perf_counter() - passage.arrived
             observe(DURATION, latency, {"stage": "total"})
             yield Result(passage.result, passage.index, latency * 1000)
@@ -145,7 +145,7 @@ async def _feed(
     drop: str,
     ev: float | None,
 ) -> None:
-    """Put what the source gives into the pipeline, until either ends."""
+    """Put the source's items into the pipeline until the source or the pipeline ends."""
     index = 0
     try:
         async for item in _items(source):
@@ -172,7 +172,10 @@ async def _items(source: Source) -> AsyncIterator[Item]:
 
 
 def _next(iterator: Iterator[Item]) -> tuple[Item] | tuple[()]:
-    """The next item; nothing at the end, since StopIteration cannot leave a coroutine."""
+    """Return the next item in a tuple, or an empty tuple at the end.
+
+    A StopIteration cannot leave a coroutine.
+    """
     for item in iterator:
         return (item,)
     return ()

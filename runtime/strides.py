@@ -1,4 +1,4 @@
-"""Whether an array's strides describe memory that a frame can lie in."""
+"""Check that the strides of a frame describe memory that a frame can occupy."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ def check_strides(array: np.ndarray, written: bool = False) -> None:
     """Refuse strides that an app computed wrongly for its buffer.
 
     Args:
-        array: A frame, or a plane of one.
-        written: It is to be written, so that not even a repeated number (a stride of 0) will do.
+        array: A frame, or one plane of a frame.
+        written: True for an array that is going to be written. A stride of 0, which repeats a
+            number, is then refused as well.
 
     Raises:
-        PictureError: Its numbers overlap, or lie outside the array that it is a view into.
+        PictureError: Elements overlap, or lie outside the array into which ``array`` is a view.
     """
     if array.size == 0:
         return

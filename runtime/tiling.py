@@ -1,8 +1,8 @@
-"""Tiles: pictures of any size through an artefact of bounded size, equal to the whole picture.
+"""Tiles: a picture of any size runs through an artefact of bounded size, with the same result.
 
-A tile carries a halo of the network's receptive field on every side that is not a border of the
-picture; there it ends where the picture ends, so that padding happens where the whole picture has
-it. Only the core of a tile, the part without halo, is kept.
+A tile has a halo as wide as the network's receptive-field radius. On a border of the picture the
+tile has no halo and ends with the picture. The network then pads exactly where it would pad the
+whole picture. Only the core of a tile, the part without halo, is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from edgeexpo.spec import SizeRange
 
 @dataclass(frozen=True)
 class Span:
-    """One axis of a tile: what goes in (``start``, ``stop``) and what is kept of it."""
+    """One axis of a tile, in pixels.
+
+    Attributes:
+        start, stop: Range of the input.
+        keep_start, keep_stop: Range of the output that is kept.
+    """
 
     start: int
     stop: int
@@ -41,11 +46,11 @@ class Tile:
 
     @property
     def window(self) -> Window:
-        """What goes in."""
+        """Window of the input."""
         return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
 
     def kept(self, height: int, width: int) -> Window:
-        """What is kept of it inside the picture before padding."""
+        """Return the window of the output that is kept, clipped to the picture before padding."""
         rows, columns = (
             slice(min(span.keep_start, side), min(span.keep_stop, side))
             for span, side in ((self.rows, height), (self.columns, width))
@@ -54,7 +59,10 @@ class Tile:
 
 
 def padded_size(height: int, width: int, sizes: SizeRange) -> tuple[int, int]:
-    """The (height, width) that a picture is reflected up to: the smallest one that tiles cover."""
+    """Return the (height, width) to which a picture is padded by reflection.
+
+    It is the smallest size that the artefact's tiles cover.
+    """
     low = _window(height, width, sizes) or sizes.smallest
     sides = (max(side, least) for side, least in zip((height, width), low, strict=True))
     h, w = (-(-side // sizes.multiple) * sizes.multiple for side in sides)
@@ -62,10 +70,10 @@ def padded_size(height: int, width: int, sizes: SizeRange) -> tuple[int, int]:
 
 
 def fits_whole(height: int, width: int, sizes: SizeRange) -> bool:
-    """True when an artefact takes a picture at once.
+    """Return true when an artefact takes a picture of this size in one run.
 
-    Where the artefact has a range of sizes the picture may be reflected up to the next multiple,
-    as the reference does; enumerated sizes have to be met exactly.
+    An artefact with a range of sizes takes pictures that are reflected up to the next multiple, as
+    the reference does. An artefact with enumerated sizes takes exactly these.
     """
     if sizes.enumerated:
         return (height, width) in sizes.enumerated
@@ -73,7 +81,11 @@ def fits_whole(height: int, width: int, sizes: SizeRange) -> bool:
 
 
 def check_whole(height: int, width: int, sizes: SizeRange) -> None:
-    """Raise :class:`PictureError` unless :func:`fits_whole`, for networks without tiles."""
+    """Refuse a picture that a network without tiles cannot take whole.
+
+    Raises:
+        PictureError: :func:`fits_whole` is false.
+    """
     if fits_whole(height, width, sizes):
         return
     found = f"the picture is {height}x{width} (HxW) and the network looks at all of it at once; "
@@ -94,14 +106,17 @@ def plan_tiles(height: int, width: int, halo: int | None, sizes: SizeRange) -> l
 
     Args:
         height: Height of the padded picture (:func:`padded_size`), in pixels.
-        width: Width of it.
+        width: Width of the padded picture, in pixels.
         halo: Receptive-field radius in pixels; ``None`` when the network looks at the whole
             picture.
-        sizes: What the artefact accepts.
+        sizes: The sizes that the artefact accepts, in pixels.
+
+    Returns:
+        The tiles, row by row; their cores cover the padded picture without overlap.
 
     Raises:
-        PictureError: The picture needs tiles and the network, or the artefact's size, rules them
-            out.
+        PictureError: The picture needs tiles, but the network looks at the whole picture or the
+            artefact's size leaves no room for the halo.
     """
     window = _window(height, width, sizes)
     limits = window or sizes.largest
@@ -118,7 +133,7 @@ def plan_tiles(height: int, width: int, halo: int | None, sizes: SizeRange) -> l
 
 
 class Output(Raster, Protocol):
-    """A raster that can be written a window at a time."""
+    """A raster that can be written one window at a time."""
 
     def __setitem__(self, window: Window, pixels: np.ndarray, /) -> None: ...
 
@@ -130,7 +145,7 @@ def run_tiled(
     sizes: SizeRange,
     fixed: Collection[str] = (),
 ) -> np.ndarray:
-    """As :func:`run_windows`, into an array."""
+    """Do as :func:`run_windows` does, and return the output as an array, HxWxC float32."""
     output = run_windows(run, inputs, halo, sizes, fixed, lambda shape: np.empty(shape, np.float32))
     return np.asarray(output)
 
@@ -146,13 +161,17 @@ def run_windows(
     """Run a network over pictures of any size, tile by tile.
 
     Args:
-        run: NCHW float32 by input name to the NCHW output of the tiles' height and width.
-        inputs: HxWxC float32 by input name, all of one size but for the ``fixed`` ones.
-        halo: Receptive-field radius in pixels, or ``None``.
-        sizes: What the artefact accepts.
-        fixed: Inputs of their own size (a thumbnail), handed whole to every tile. When all inputs
-            are, the network runs once and its output may have any size.
-        store: Makes what the output is written to, HxWxC float32, from its shape.
+        run: Function from NCHW float32 by input name to the NCHW output, of the tiles' height and
+            width.
+        inputs: HxWxC float32 by input name, all of one size except the ``fixed`` inputs.
+        halo: Receptive-field radius in pixels, or ``None`` for a network that looks at everything.
+        sizes: The sizes that the artefact accepts, in pixels.
+        fixed: Names of the inputs with their own size (a thumbnail). Every tile gets them whole.
+            When all inputs are fixed, the network runs once and its output may have any size.
+        store: Function that makes the output, HxWxC float32, from its shape.
+
+    Returns:
+        The output that ``store`` made.
 
     Raises:
         PictureError: As :func:`plan_tiles`; without a halo, as :func:`check_whole`.
@@ -184,7 +203,7 @@ def run_windows(
 def _tensor(
     raster: Raster, window: Window | None = None, memory: np.ndarray | None = None
 ) -> np.ndarray:
-    """A window, or all, of HxWxC as 1xCxHxW, contiguous, at the beginning of ``memory``."""
+    """Return a window, or all, of HxWxC as 1xCxHxW: contiguous, at the beginning of ``memory``."""
     height, width, channels = raster.shape
     window = window or (slice(0, height), slice(0, width))
     shape = (1, channels, *sides(window))
@@ -194,7 +213,7 @@ def _tensor(
 
 
 def _window(height: int, width: int, sizes: SizeRange) -> tuple[int, int] | None:
-    """The one size that every tile has; ``None`` when tiles may have any size in the range."""
+    """Return the one size of every tile; ``None`` when tiles may have any size in the range."""
     offered = sizes.enumerated
     if sizes.smallest == sizes.largest:
         offered = (sizes.largest,)
@@ -231,7 +250,7 @@ def _equal(side: int, window: int, halo: int, multiple: int) -> list[Span]:
         return [Span(0, side, 0, side)]
     if window <= 2 * halo:
         raise PictureError(_too_small(window, halo))
-    # One more tile than the bare minimum may be needed once starts are rounded to the grid.
+    # Rounding the starts to the grid may need one more tile than the minimum.
     for count in range(max(2, -(-(side - 2 * halo) // (window - 2 * halo))), side):
         starts = [
             round(i * (side - window) / (count - 1) / multiple) * multiple for i in range(count)

@@ -1,6 +1,6 @@
-"""YUV 4:2:0 to RGB and back: matrices, ranges, and where chroma samples lie.
+"""Conversion of YUV 4:2:0 to RGB and back: matrices, ranges and chroma siting.
 
-Work is done window by window: nothing but the result has the size of the picture.
+The work is done window by window: only the result has the size of the picture.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from edgeexpo.imaging.raster import Computed, Raster, Window, grown, sides, with
 from edgeexpo.imaging.scratch import planar, scope, scratch_array
 
 YuvPlanes = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Y, HxW, then U and V, H/2 x W/2: codes, of 10 bits in the upper bits of uint16 or of 8."""
+"""The planes Y (HxW), U and V (H/2 x W/2): uint8 codes, or 10 bits in the upper bits of uint16."""
 
 
 @dataclass(frozen=True)
 class Coding:
-    """What the codes of a YUV frame stand for.
+    """The meaning of the codes of a YUV frame.
 
     Attributes:
         matrix: Name in :data:`MATRICES`.
-        full_range: Codes use the whole range; else 16 to 235 of Y and 16 to 240 of U and V (of 8
-            bits; four times that of 10).
+        full_range: True when codes use the whole range. Otherwise Y uses 16 to 235, and U and V use
+            16 to 240; with 10 bits these numbers are four times as large.
         siting: Name in :data:`SITINGS`.
         bits: 8, or 10 in the upper bits of 16.
     """
@@ -36,24 +36,27 @@ class Coding:
 
     @property
     def shift(self) -> int:
-        """Unused lower bits."""
+        """Number of unused lower bits."""
         return 6 if self.bits == 10 else 0
 
     @property
     def luma(self) -> tuple[float, float]:
-        """Code of black, and codes from there to white."""
+        """Code of black, and number of codes from black to white."""
         unit = 2.0 ** (self.bits - 8)
         return (0.0, 2.0**self.bits - 1) if self.full_range else (16 * unit, 219 * unit)
 
     @property
     def chroma(self) -> tuple[float, float]:
-        """Code of grey, and codes from one end of the range to the other."""
+        """Code of grey, and number of codes from one end of the range to the other."""
         unit = 2.0 ** (self.bits - 8)
         return 128 * unit, 2.0**self.bits - 1 if self.full_range else 224 * unit
 
 
 def yuv_to_rgb(planes: YuvPlanes, coding: Coding) -> Raster:
-    """HxWx3 float32 RGB in [0,1]; chroma is interpolated bilinearly."""
+    """Convert YUV planes to HxWx3 float32 RGB in [0,1]; chroma is interpolated bilinearly.
+
+    The transfer is unchanged.
+    """
     shape = (*planes[0].shape, 3)
 
     def compute(window: Window, out: np.ndarray) -> None:
@@ -69,7 +72,7 @@ def yuv_to_rgb(planes: YuvPlanes, coding: Coding) -> Raster:
 
 
 def _convert(planes: YuvPlanes, coding: Coding, window: Window, out: np.ndarray) -> None:
-    """A window that starts and stops on even numbers."""
+    """Convert a window that starts and stops on even numbers."""
     red, blue = MATRICES[coding.matrix]
     green = 1 - red - blue
     y, mixed = scratch_array(sides(window)), scratch_array(sides(window))
@@ -88,7 +91,7 @@ def _convert(planes: YuvPlanes, coding: Coding, window: Window, out: np.ndarray)
 
 
 def _codes(plane: np.ndarray, coding: Coding) -> np.ndarray:
-    """int16; those of eight bits as they are."""
+    """Return 10-bit codes as int16, and 8-bit codes unchanged."""
     if not coding.shift:
         return plane
     codes = scratch_array(plane.shape, np.uint16)
@@ -97,9 +100,9 @@ def _codes(plane: np.ndarray, coding: Coding) -> np.ndarray:
 
 
 def _interpolated(plane: np.ndarray, window: Window, coding: Coding) -> tuple[np.ndarray, float]:
-    """A window of chroma at twice its size, grey as 0, and what one of its units is.
+    """Return a window of chroma at twice its size, with grey as 0, and the value of one unit.
 
-    Integers stay exact: neighbours are added as often as they count.
+    Integers stay exact, because neighbours are added according to their weights.
     """
     height, width = sides(window)
     on_row, on_column = SITINGS[coding.siting]
@@ -117,7 +120,10 @@ def _interpolated(plane: np.ndarray, window: Window, coding: Coding) -> tuple[np
 
 
 def _surrounded(plane: np.ndarray, window: Window, coding: Coding) -> np.ndarray:
-    """Codes of a window and one more on every side, the border's again outside; int16."""
+    """Return the codes of a window and one more sample on every side, as int16.
+
+    Outside the picture the border's samples are repeated.
+    """
     height, width = sides(window)
     values = scratch_array((height + 2, width + 2), np.int16)
     rows, columns = window
@@ -134,7 +140,10 @@ def _surrounded(plane: np.ndarray, window: Window, coding: Coding) -> np.ndarray
 
 
 def _double(samples: np.ndarray, axis: int, on_sample: bool, out: np.ndarray) -> None:
-    """Twice as many along ``axis``, interpolated: times 2 on samples, else 4; ends are aside."""
+    """Interpolate twice as many samples along ``axis``, without the samples at both ends.
+
+    The result is scaled by 2 when luma samples lie on chroma samples, and by 4 otherwise.
+    """
     before, here, after = (
         _every(samples, axis, span) for span in (slice(-2), slice(1, -1), slice(2, None))
     )
@@ -150,13 +159,13 @@ def _double(samples: np.ndarray, axis: int, on_sample: bool, out: np.ndarray) ->
 
 
 def rgb_to_yuv(picture: Raster, planes: YuvPlanes, coding: Coding, window: Window) -> None:
-    """Write a window of a HxWx3 float32 RGB picture into planes; values are clipped to [0,1].
+    """Write a window of an RGB picture into YUV planes; values are clipped to [0,1].
 
     Args:
-        picture: The picture.
-        planes: What is written.
-        coding: What the codes stand for.
-        window: It starts and stops on even numbers.
+        picture: HxWx3 float32 RGB, in the transfer of the planes.
+        planes: The planes to write.
+        coding: The meaning of the codes.
+        window: A window of the picture that starts and stops on even numbers.
     """
     red, blue = MATRICES[coding.matrix]
     rgb = _preceded(picture, window)
@@ -179,7 +188,10 @@ def rgb_to_yuv(picture: Raster, planes: YuvPlanes, coding: Coding, window: Windo
 
 
 def _preceded(picture: Raster, window: Window) -> np.ndarray:
-    """3xHxW in [0,1]: a window and one row and column before it, the border's again outside."""
+    """Return 3xHxW in [0,1]: a window with one more row above and one more column on the left.
+
+    Outside the picture the border's pixels are repeated.
+    """
     rows, columns = window
     above, left = min(rows.start, 1), min(columns.start, 1)
     read = (
@@ -197,7 +209,7 @@ def _preceded(picture: Raster, window: Window) -> np.ndarray:
 
 
 def _coded(values: np.ndarray, zero: float, span: float, coding: Coding) -> np.ndarray:
-    """Numbers to codes, in place."""
+    """Convert numbers to codes, in place."""
     values *= np.float32(span)
     values += np.float32(zero)
     np.rint(values, out=values)
@@ -208,9 +220,9 @@ def _coded(values: np.ndarray, zero: float, span: float, coding: Coding) -> np.n
 
 
 def _gathered(samples: np.ndarray, axis: int, on_sample: bool) -> np.ndarray:
-    """Half as many along ``axis``: sums of 1 2 1 times the samples, or of two; the first is aside.
+    """Sum samples to half as many along ``axis``, by weights 1 2 1 or by pairs.
 
-    It is there for 1 2 1, which looks at what lies before.
+    The first sample only serves the weights 1 2 1, which need the sample before a pair.
     """
     pairs = _every(samples, axis, slice(1, None))
     if on_sample:
@@ -227,6 +239,6 @@ def _every(samples: np.ndarray, axis: int, span: slice) -> np.ndarray:
 
 
 def _half(window: Window) -> Window:
-    """Of a plane of chroma."""
+    """Return the window of a chroma plane that belongs to a window of luma."""
     rows, columns = (slice(span.start // 2, span.stop // 2) for span in window)
     return rows, columns

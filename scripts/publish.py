@@ -2,8 +2,8 @@
 
     python scripts/publish.py RUN [--figures EVALUATE.json ...] [--note TEXT]
 
-``RUN`` is the folder of ``edgeexpo train``; each ``--figures`` file is what
-``edgeexpo evaluate NAME --data DIR --json`` printed.
+``RUN`` is the folder of ``edgeexpo train``. Each ``--figures`` file is the output of ``edgeexpo
+evaluate NAME --data DIR --json``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ TRAINED_ON = (
     "radiance maps of Poly Haven (CC0) and photographs (free desktop backgrounds), as seen by a "
     "simulated camera"
 )
+"""Description of the training data in the JSON card."""
+
 DATA = f"""\
 Equirectangular radiance maps of Poly Haven (CC0) and HDRI Haven's of blender-data (CC0), and free
 desktop backgrounds (MATE, GPL-2+; Lomiri, CC BY, CC BY-SA and CC0; Plasma, LGPL-3; Pop!_OS, public
 domain). Never trained on: the maps `{" ".join(HELD_OUT)}` and one photograph in five
 (`edgeexpo.training.scenes.held_out_photograph`)."""
+"""Description of the training data in the Markdown card."""
 
 METRICS = (
     "psnr",
@@ -39,10 +42,11 @@ METRICS = (
     "pu21_psnr",
     "clipped_log_error",
 )
+"""Metrics that are columns of the card's table."""
 
 
 def publish(run: Path, figures: list[Path], note: str) -> Path:
-    """Write ``NAME.safetensors``, ``.json`` and ``.md`` beside the other weights."""
+    """Write ``NAME.safetensors``, ``.json`` and ``.md`` into the folder of the other weights."""
     facts = json.loads((run / "training.json").read_text("utf-8"))
     name = facts["preset"]
     state = load_file(run / f"{name}.safetensors")
@@ -68,7 +72,7 @@ def publish(run: Path, figures: list[Path], note: str) -> Path:
 
 
 def card(name: str, facts: dict[str, Any], rows: list[dict[str, Any]], note: str) -> str:
-    """The model card in Markdown."""
+    """Return the model card in Markdown."""
     entry = zoo.get(name)
     parameters = sum(p.numel() for p in entry.build().parameters())
     lines = [
@@ -91,7 +95,7 @@ LICENCE = "Licence of the weights: Apache-2.0, as the project; the data's licenc
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Rows of ``evaluate`` as a Markdown table."""
+    """Return rows of ``evaluate`` as a Markdown table."""
     if not rows:
         return ["None yet."]
     shown = [m for m in METRICS if any(row.get(m) is not None for row in rows)]
@@ -106,7 +110,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> int:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--figures", type=Path, nargs="*", default=[])

@@ -1,12 +1,13 @@
-"""Print the structure of the product as its imports have it: floors of packages, circles, files.
+"""Print the structure of the product by its imports: floors of packages, circles, files.
 
     python scripts/structure.py [--export]
 
 A package is a folder; each module at the root counts as one. A package stands one floor above the
-highest package that it imports. Imports for type checkers alone do not count. ``--export`` exports
-a tiny network as well and lists the files that its data enters. Those have a function that is
-handed the network, its specification, the program, a picture, an artefact, the manifest or the
-bundle.
+highest package that it imports. Imports for type checkers alone do not count.
+
+``--export`` also exports a tiny network and lists the files that its data enters. Such a file has a
+function that takes the network, its specification, the program, a picture, an artefact, the
+manifest or the bundle.
 
 The exit code is 1 when packages import each other in a circle or stand on more than ten floors.
 """
@@ -25,13 +26,17 @@ from typing import Any
 import grimp
 
 ROOT = "edgeexpo"
+"""Name of the product's package."""
+
 MOST_FLOORS = 10
+"""Largest accepted number of floors."""
 
 Graph = Mapping[str, set[str]]
+"""Imports of each package, by name."""
 
 
 def package_graph() -> Graph:
-    """Package -> the packages that it imports."""
+    """Return the packages that each package imports."""
     modules = grimp.build_graph(ROOT, exclude_type_checking_imports=True)
     folders = {m.rpartition(".")[0] for m in modules.modules} - {"", ROOT}
 
@@ -51,7 +56,7 @@ def package_graph() -> Graph:
 
 
 def floors(graph: Graph) -> dict[str, int]:
-    """Package -> its floor, 1 at the bottom.
+    """Return the floor of each package, 1 at the bottom.
 
     Raises:
         graphlib.CycleError: Packages import each other in a circle.
@@ -63,7 +68,7 @@ def floors(graph: Graph) -> dict[str, int]:
 
 
 def files_of_an_export() -> set[str]:
-    """Files of the product that the data of an export enters, from a trace of one export."""
+    """Return the files of the product that the data of one export enters."""
     import torch
 
     from edgeexpo import export_bundle
@@ -126,7 +131,7 @@ def _lines(graph: Graph) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print the floors, or the circle that keeps packages from having any."""
+    """Print the floors, or the circle of imports that makes floors impossible."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Small networks that many tests share."""
+"""Fixtures that many tests share, around small networks."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from tests.support.networks import NETWORK, Residual
 from tests.support.pictures import smooth_picture
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # the other cores run other tests
+    torch.set_num_threads(1)  # other tests run on the other cores
 
 
 @pytest.fixture(scope="session")
 def residual() -> Residual:
-    """The residual network with fixed weights."""
+    """Return the residual network with fixed weights."""
     torch.manual_seed(0)
     return Residual().eval()
 
 
 @pytest.fixture(scope="session")
 def tensors() -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Its input and output specs."""
+    """Return the input and output specs of the residual network."""
     return (TensorSpec("y0"),), (TensorSpec("y_hat"),)
 
 
 @pytest.fixture(scope="session")
 def pictures() -> list[dict[str, np.ndarray]]:
-    """Calibration inputs for the residual network."""
+    """Return calibration inputs for the residual network."""
     return [{"y0": smooth_picture(64, 80, seed)} for seed in range(3)]
 
 
 @pytest.fixture(scope="session")
 def network_file(tmp_path_factory):
-    """A user's file with factories."""
+    """Write a user's file with factories."""
     path = tmp_path_factory.mktemp("user") / "net.py"
     path.write_text(NETWORK)
     return path
@@ -46,7 +46,7 @@ def network_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def picture_folder(tmp_path_factory):
-    """Two small photographs."""
+    """Write a folder with two small photographs."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("photographs")
@@ -58,7 +58,7 @@ def picture_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, residual, tensors, picture_folder):
-    """A bundle of the residual network: every target, fp32 and INT8, verified."""
+    """Export a bundle of the residual network: every target, fp32 and INT8, verified."""
     from edgeexpo.spec import ModelSpec
     from edgeexpo.workflows import export
 
@@ -90,7 +90,7 @@ def exported(tmp_path_factory, residual, tensors, picture_folder):
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three radiance maps in ``hdri`` and six photographs in ``photos``."""
+    """Write three radiance maps in ``hdri`` and six photographs in ``photos``."""
     import cv2
 
     folder = tmp_path_factory.mktemp("data")

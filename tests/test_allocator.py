@@ -1,4 +1,4 @@
-"""Freed memory is kept: measured where it matters, in page faults."""
+"""Freed memory is kept, which page faults show."""
 
 from __future__ import annotations
 

@@ -40,13 +40,13 @@ def test_a_peak_comes_with_its_transfer():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nv13", "'nv13' is no part of a frame format; expected words of rgb, bgr"),
+        ("nv13", "'nv13' is not part of a frame format; expected words of rgb, bgr"),
         ("nv12,i420", "gives its layout twice"),
         ("nv12,rotate45", "rotation of a frame is 45; expected 0, 90, 180, 270"),
         ("nv12,pq", "pq in nv12 with bt709; expected p010 with bt2020"),
         ("p010,hlg", "hlg in p010 with bt709; expected p010 with bt2020"),
         ("rgb,pq0", "peak_nits is 0.0; expected above 0"),
-        ("", "'' is no part"),
+        ("", "'' is not part"),
     ],
 )
 def test_what_is_no_format_is_said(text, words):

@@ -1,4 +1,4 @@
-"""The wheel holds what the tree holds, and declares what was tested together."""
+"""The wheel holds the same files as the tree and pins versions that were tested together."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ print(build_meta.build_wheel(sys.argv[1]))
 
 
 def build_wheel(tree: Path, links: bool) -> tuple[set[str], str]:
-    """Build the wheel of a copy of the repository in ``tree``; its names and what was printed."""
+    """Build the wheel of a copy of the repository in ``tree``; return its names and the output."""
     for folder in SOURCES:
         keep = shutil.ignore_patterns("__pycache__", *(() if links else tuple(SOURCES)[1:]))
         shutil.copytree(ROOT / folder, tree / folder, symlinks=True, ignore=keep)
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, tree)
-    # This one only makes setuptools warn that it cannot compile.
+    # PYTHONDONTWRITEBYTECODE makes setuptools warn that it cannot compile.
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(tree / "out")],

@@ -1,4 +1,4 @@
-"""Progress: seen on a terminal, silent otherwise, never in the way of the work."""
+"""Progress is visible on a terminal, silent otherwise, and never disturbs the work."""
 
 from __future__ import annotations
 

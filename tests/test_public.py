@@ -1,4 +1,4 @@
-"""The public names are frozen: removing or adding one is a decision, not an accident."""
+"""The public names are frozen: adding or removing one is a deliberate decision."""
 
 from __future__ import annotations
 

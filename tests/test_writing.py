@@ -1,4 +1,4 @@
-"""Files and bundles written in one step: a disk that refuses leaves the old one, and says why."""
+"""Files and bundles are written in one step: a failing disk leaves the old one and a reason."""
 
 from __future__ import annotations
 

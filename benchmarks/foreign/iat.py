@@ -1,9 +1,10 @@
-"""Illumination-Adaptive Transformer (IAT), written from its paper as a user of edgeexpo has it.
+"""Illumination-Adaptive Transformer (IAT), written from its paper like a user's own network.
 
 Cui, Li, Gu, Su, Gao, Jiang, Qiao, Harada: You Only Need 90K Parameters to Adapt Light: a Light
-Weight Transformer for Image Enhancement and Exposure Correction, BMVC 2022. The names of the
-parameters are those of the authors' checkpoints (github.com/cuiziteng/
-Illumination-Adaptive-Transformer, Apache-2.0), which load strictly; the code is ours. Export::
+Weight Transformer for Image Enhancement and Exposure Correction, BMVC 2022. The code is edgeexpo's.
+Its parameters have the names of the authors' checkpoints
+(github.com/cuiziteng/Illumination-Adaptive-Transformer, Apache-2.0), which load strictly. Export it
+with::
 
     edgeexpo export benchmarks/foreign/iat.py:factory --weights best_Epoch_exposure.pth \\
         --input photo=1x3x256x256 --target all --precision fp32,fp16,int8
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 QUERIES = 10
-"""One query for the exponent, nine for the colour matrix."""
+"""Number of queries: one for the exponent, nine for the colour matrix."""
 
 
 class ChannelAffine(nn.Module):
@@ -66,7 +67,7 @@ class LocalBlock(nn.Module):
 
 
 class LocalBranch(nn.Module):
-    """A factor and a summand for every pixel and channel."""
+    """The local branch, which computes a factor and a summand for every pixel and channel."""
 
     def __init__(self, channels: int = 16, blocks: int = 3) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class LocalBranch(nn.Module):
 
 
 class Embedding(nn.Module):
-    """The photograph at a quarter of its size in 64 channels."""
+    """The embedding, which reduces the photograph to a quarter of its size in 64 channels."""
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
@@ -101,7 +102,7 @@ class Embedding(nn.Module):
 
 
 class QueryAttention(nn.Module):
-    """Learnt queries look at all pixels: (1, N, C) to (1, 10, C)."""
+    """Attention of learnt queries to all pixels: (1, N, C) to (1, 10, C)."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -155,7 +156,10 @@ class Generator(nn.Module):
 
 
 class GlobalBranch(nn.Module):
-    """An exponent (1, 1) and a 3x3 colour matrix (1, 3, 3) for the whole photograph."""
+    """The global branch, which computes an exponent (1, 1) and a 3x3 colour matrix (1, 3, 3).
+
+    Both hold for the whole photograph.
+    """
 
     def __init__(self, channels: int = 64, heads: int = 4) -> None:
         super().__init__()
@@ -174,7 +178,7 @@ class GlobalBranch(nn.Module):
 
 
 class IlluminationAdaptiveTransformer(nn.Module):
-    """A badly exposed photograph to a good one: NCHW sRGB in [0,1] in and out, batch of 1."""
+    """The network, which corrects a badly exposed photograph: NCHW sRGB in [0,1], batch of 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,5 +200,5 @@ def _normalise(norm: ChannelAffine, x: torch.Tensor) -> torch.Tensor:
 
 
 def factory() -> nn.Module:
-    """The network without its weights, for ``edgeexpo export``."""
+    """Return the network without its weights, for ``edgeexpo export``."""
     return IlluminationAdaptiveTransformer().eval()

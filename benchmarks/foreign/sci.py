@@ -1,8 +1,8 @@
-"""Self-Calibrated Illumination (SCI), written from its paper as a user of edgeexpo would have it.
+"""Self-Calibrated Illumination (SCI), written from its paper like a user's own network.
 
-Ma, Ma, Liu, Fan, Luo: Toward Fast, Flexible, and Robust Low-Light Image Enhancement, CVPR 2022.
-The names of the parameters are those of the authors' checkpoints (github.com/vis-opt-group/SCI,
-MIT licence), which load strictly; the code is ours. Export it with::
+Ma, Ma, Liu, Fan, Luo: Toward Fast, Flexible, and Robust Low-Light Image Enhancement, CVPR 2022. The
+code is edgeexpo's. Its parameters have the names of the authors' checkpoints
+(github.com/vis-opt-group/SCI, MIT licence), which load strictly. Export it with::
 
     edgeexpo export benchmarks/foreign/sci.py:factory --weights medium.pt \\
         --input photo=1x3x256x256 --target all --precision fp32,fp16,int8
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 DARKEST = 1e-4
-"""Smallest illumination that a picture is divided by."""
+"""Smallest illumination by which a picture is divided."""
 
 
 class Illumination(nn.Module):
@@ -49,7 +49,7 @@ class Calibration(nn.Module):
 
 
 class SelfCalibratedIllumination(nn.Module):
-    """A dark photograph over its illumination: NCHW sRGB in [0,1] in and out."""
+    """The network, which divides a dark photograph by its illumination: NCHW sRGB in [0,1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,5 +65,5 @@ def _unit(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def factory() -> nn.Module:
-    """The network without its weights, for ``edgeexpo export``."""
+    """Return the network without its weights, for ``edgeexpo export``."""
     return SelfCalibratedIllumination().eval()

@@ -1,4 +1,4 @@
-"""A bundle opened for reading: its files are checked against their digests when they are used."""
+"""A bundle opened for reading, whose files are checked against their digests when they are used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Bundle:
         """Read the manifest of the bundle at ``path``; files are checked when they are used.
 
         Raises:
-            BundleError: There is no bundle, or its manifest cannot be read.
+            BundleError: ``path`` is not a bundle, or its manifest cannot be read.
         """
         folder = Path(path)
         if not folder.exists():
@@ -59,7 +59,7 @@ class Bundle:
         return cls(folder, manifest)
 
     def file(self, relative: str) -> Path:
-        """Path of a file named by the manifest, after checking its digest.
+        """Return the path of a file that the manifest names, after checking its digest.
 
         Raises:
             BundleError: The file is not in the manifest, is missing, lies outside the bundle or
@@ -88,19 +88,28 @@ class Bundle:
         return target
 
     def verify(self) -> None:
-        """Check every digest; raises :class:`BundleError` for the first file that differs."""
+        """Check every digest.
+
+        Raises:
+            BundleError: A file is missing or differs from its digest; the first such file is named.
+        """
         for relative in [*self.manifest.files, *(a.file for a in self.manifest.artifacts)]:
             self.file(relative)
 
     def by_preference(
         self, target: str | None = None, precision: str | None = None
     ) -> list[Artifact]:
-        """Artefacts in the order that ``run``, ``bench``, ``parity`` and ``runtime.load`` share.
+        """Return the artefacts in the order that all verbs share.
 
-        INT8 when the bundle has it, else the next precision; ONNX first among the targets.
+        ``run``, ``bench``, ``parity`` and ``runtime.load`` take the first one. INT8 comes first,
+        then the next precisions. Among the targets ONNX comes first.
+
+        Args:
+            target: Only artefacts of this target.
+            precision: Only artefacts of this precision.
 
         Raises:
-            BundleError: The bundle has no such artefact; the message lists those it has.
+            BundleError: The bundle has no such artefact; the message lists its artefacts.
         """
         candidates = [
             a
@@ -117,5 +126,9 @@ class Bundle:
         )
 
     def select(self, target: str | None = None, precision: str | None = None) -> Artifact:
-        """The first artefact of :meth:`by_preference`."""
+        """Return the first artefact of :meth:`by_preference`.
+
+        Raises:
+            BundleError: The bundle has no such artefact.
+        """
         return self.by_preference(target, precision)[0]

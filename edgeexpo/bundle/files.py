@@ -1,6 +1,6 @@
-"""The files of a bundle: their digests and sizes, and how a whole folder is written in one step.
+"""The files of a bundle: digests, sizes, and writing a whole folder in one step.
 
-A bundle is staged beside its destination and renamed into place, so that a killed export leaves
+A bundle is staged beside its destination and renamed into place. A killed export therefore leaves
 nothing that looks like a bundle.
 """
 
@@ -20,7 +20,10 @@ from edgeexpo.writing import writing
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of its sorted ``relative-path NUL sha256 LF`` lines."""
+    """Return the SHA-256 of a file or folder, in hexadecimal.
+
+    The digest of a folder is the SHA-256 of its sorted ``relative-path NUL sha256 LF`` lines.
+    """
     if path.is_dir():
         lines = (
             f"{p.relative_to(path).as_posix()}\0{digest(p)}\n"
@@ -33,7 +36,7 @@ def digest(path: Path) -> str:
 
 
 def size_in_bytes(path: Path) -> int:
-    """Bytes of a file; of a folder, the sum over its files."""
+    """Return the size of a file in bytes; the size of a folder is the sum over its files."""
     if path.is_dir():
         return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     return path.stat().st_size
@@ -43,7 +46,8 @@ def check_destination(destination: Path, force: bool) -> None:
     """Refuse a destination that :func:`staged` could not write, before any long work.
 
     Raises:
-        OutputError: It exists and ``force`` is not set, is not a bundle, or cannot be written.
+        OutputError: The destination exists and ``force`` is not set, is not a bundle, or cannot be
+            written.
     """
     if destination.exists():
         if not force:
@@ -58,10 +62,11 @@ def check_destination(destination: Path, force: bool) -> None:
 
 @contextlib.contextmanager
 def staged(destination: Path, force: bool = False) -> Iterator[Path]:
-    """A folder beside ``destination`` that takes its place when the block ends without error.
+    """Give a folder beside ``destination`` that replaces it when the block ends without error.
 
     Raises:
-        OutputError: The destination exists (without ``force``), or the disk refuses.
+        OutputError: The destination exists (without ``force``) or is not a bundle, or the disk
+            refuses.
     """
     check_destination(destination, force)
     with writing(destination):

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: its manifest, and the artefacts that the manifest lists."""
+"""The manifest of a bundle, and the artefacts that it lists."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Artifact:
         precision: One of :data:`edgeexpo.spec.PRECISIONS`.
         sha256: :func:`digest` of the file or folder.
         bytes: :func:`size_in_bytes` of the file or folder.
-        sizes: Heights and widths that it accepts.
+        sizes: Heights and widths that the artefact accepts.
         status: ``verified``, ``unverified`` or ``failed``.
         verified_by: Engine that ran it for verification (``onnxruntime``, ``mil-interpreter``...).
         seconds: Time that the conversion took.
-        error: Why it failed or is unverified, one line.
-        float_operators: For INT8, what computes in float all the same, with its count: the exact
-            tail, and operators that the target's engine has no integer form of. Their inputs and
-            results are the quantised program's.
+        error: The reason for a failure or a missing verification, one line.
+        float_operators: Operators of an INT8 artefact that compute in float, with their counts.
+            They are the exact tail and operators without an integer form in the target's engine.
+            Their inputs and results are those of the quantised program.
     """
 
     file: str
@@ -62,21 +62,21 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself.
+    """The description of a bundle.
 
     Attributes:
         model: The network and its front and back stage.
-        recipe: The export, resolved.
+        recipe: The settings of the export, with all defaults filled in.
         artifacts: The artefacts, in the order in which they were made.
         files: SHA-256 of every other file of the bundle, by relative path.
-        tools: Versions of the libraries that took part.
-        weights_sha256: Digest of the weights file, ``None`` for weights made in memory.
+        tools: Versions of the libraries that the export used.
+        weights_sha256: Digest of the weights file; ``None`` for weights made in memory.
         noise_floor: Worst PSNR in dB between the quantised program and the float program over the
-            photographs, both run in torch: what quantising costs before any lowering. ``None``
-            when nothing was quantised.
+            photographs. Both run in torch, so this is the cost of quantisation before any lowering.
+            ``None`` without INT8.
         sources: The user's source line (``file:line``) of every operator, by graph node name.
-        frames: How frames are to be read where the app does not say otherwise.
-        output: How pictures are to be written, likewise.
+        frames: Format in which frames are read unless the app says otherwise.
+        output: Format in which pictures are written unless the app says otherwise.
         parity: The parity record, as :func:`edgeexpo.parity.record` made it; ``None`` if never run.
         schema_version: Version of this layout.
     """
@@ -96,12 +96,16 @@ class Manifest:
 
     @property
     def status(self) -> str:
-        """The worst status of any artefact."""
+        """The worst status of all artefacts."""
         found = {a.status for a in self.artifacts}
         return next((s for s in STATUSES if s in found), "unverified")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``manifest.json`` into ``folder`` in one step: a temporary file, then a rename."""
+    """Write ``manifest.json`` into ``folder`` in one step: a temporary file, then a rename.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     text = json.dumps(to_json(manifest), indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_file(folder / MANIFEST, text.encode())

@@ -1,7 +1,7 @@
-"""What a bundle that nobody vouches for may hold: judged before it is used.
+"""Checks of a bundle from an unknown source, before it is used.
 
-Everything here raises :class:`ValueError` with half a line that says what is wrong; who knows the
-file makes a typed error of it.
+Every function here raises :class:`ValueError` with half a line that says what is wrong. The caller,
+who knows the file, makes a typed error of it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from edgeexpo.spec import PRECISIONS, ModelSpec
 from edgeexpo.targets import target_names
 
 LARGEST_JSON = 1 << 24
-"""Bytes of JSON that are read; a manifest has some ten thousand."""
+"""Largest accepted JSON document, in bytes; a manifest has about ten thousand."""
 
 DEEPEST_JSON = 64
-"""Levels of JSON that are read."""
+"""Largest accepted depth of a JSON document, in levels."""
 
 
 def read_json(path: Path) -> Any:
-    """The JSON document at ``path``: bounded in size and depth, of finite numbers only.
+    """Read the JSON document at ``path``: bounded in size and depth, with finite numbers only.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no such document.
+        ValueError: The file is not such a document.
     """
     with path.open("rb") as stream:
         data = stream.read(LARGEST_JSON + 1)
@@ -58,7 +58,11 @@ def _children(value: Any) -> list[Any]:
 
 
 def check_manifest(manifest: Manifest) -> None:
-    """Raise :class:`ValueError` for what no export writes and no later step could use."""
+    """Refuse a manifest that no export writes and no later step could use.
+
+    Raises:
+        ValueError: A path, an artefact or the model is invalid.
+    """
     for name in itertools.chain(manifest.files, (a.file for a in manifest.artifacts)):
         try:
             check_relative(name)
@@ -81,7 +85,7 @@ def _check_artifact(artifact: Artifact) -> None:
     sides = (sizes.multiple, *itertools.chain(sizes.smallest, *sizes.enumerated))
     bounds = zip(sizes.smallest, sizes.largest, strict=True)
     if min(sides) < 1 or any(low > high for low, high in bounds):
-        raise ValueError(f"{artifact.file} takes no size of picture: {sizes}")
+        raise ValueError(f"{artifact.file} accepts no picture size: {sizes}")
 
 
 def _check_model(model: ModelSpec) -> None:
@@ -91,34 +95,38 @@ def _check_model(model: ModelSpec) -> None:
     if len({*names}) < len(names) or len({*model.frames}) < len(model.frames):
         raise ValueError("two inputs or two frames of the model have one name")
     if model.residual not in (None, *names):
-        raise ValueError(f"the model's residual {model.residual!r} is none of its inputs")
+        raise ValueError(f"the model's residual {model.residual!r} is not one of its inputs")
     if (model.halo or 0) < 0 or min(t.channels for t in (*model.inputs, *model.outputs)) < 1:
         raise ValueError("the model has a halo below 0 or channels below 1")
 
 
 def check_relative(name: str) -> None:
-    """Raise :class:`ValueError` unless ``name`` is a path below a folder, on every system alike.
+    """Refuse a name that is not a path below a folder on every system.
 
-    Backslashes separate and colons name drives or streams on some.
+    Some systems use backslashes as separators, and colons for drives or streams.
+
+    Raises:
+        ValueError: The name is not such a path.
     """
     if ".." in name.split("/") or name.startswith("/"):
         raise ValueError("lies outside the bundle")
     if not name.isprintable() or set(name) & set("\\:") or "" in name.split("/"):
-        raise ValueError("is no plain path inside the bundle, parts joined by '/'")
+        raise ValueError("is not a plain path inside the bundle with parts joined by '/'")
 
 
 def check_inside(folder: Path, path: Path) -> None:
-    """Raise :class:`ValueError` where links lead from ``path``, below ``folder``, out of it.
+    """Refuse a path below ``folder`` whose links lead out of it.
 
-    A folder is taken whole: it may hold files and folders only, since a digest does not see where
-    the links in it lead.
+    A folder is checked with all it contains. It may hold only files and folders, because a digest
+    does not see where links lead.
 
     Raises:
         OSError: The path cannot be followed.
+        ValueError: A link leads out of ``folder``, or an entry is neither a file nor a folder.
     """
     try:
         resolved = path.resolve()
-    except RuntimeError as error:  # what Python 3.11 raises for links in a circle
+    except RuntimeError as error:  # Python 3.11 raises it for circular links
         raise ValueError("is a link to itself") from error
     if not resolved.is_relative_to(folder.resolve()):
         raise ValueError("lies outside the bundle")

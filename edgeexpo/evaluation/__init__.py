@@ -1,1 +1,1 @@
-"""Quality against ground truth, and against what needs no network."""
+"""Quality of networks against ground truth, beside baselines that need no network."""

@@ -1,4 +1,4 @@
-"""What needs no network, measured beside every network: name -> function of the scene."""
+"""Baselines without a network, which are measured beside every network."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.interpolation import intermediate
 
 Baseline = Callable[[Scene], "Picture | None"]
+"""A function from a scene to a picture, HxWx3 float32, or to ``None`` when it does not apply."""
 
 
 def _mean(scene: Scene) -> Picture:
@@ -52,23 +53,32 @@ SEVERAL: Mapping[str, Baseline] = MappingProxyType(
         "Mertens, all frames": _fuse_all,
     }
 )
-"""For networks of several frames. ``Mertens`` is :func:`edgeexpo.imaging.fusion.exposure_fusion`,
-which a test holds equal to OpenCV's ``createMergeMertens``."""
+"""Baselines by name for networks that take several frames.
+
+``Mertens`` is :func:`edgeexpo.imaging.fusion.exposure_fusion`. A test compares it with OpenCV's
+``createMergeMertens``."""
 
 ONE: Mapping[str, Baseline] = MappingProxyType({"the input": lambda scene: scene.frames[0]})
-"""For networks of one frame."""
+"""Baselines by name for networks that take one frame."""
 
 RADIANCE: Mapping[str, Baseline] = MappingProxyType(
     {"the input, linearised": lambda scene: linearised(scene.frames[0])}
 )
-"""For networks that give radiance."""
+"""Baselines by name for networks that give radiance."""
 
 Y0 = ("y0, fitted response", "y0, sRGB response")
-"""What an interpolation network is to beat; it starts from the first."""
+"""Names of the baselines that an interpolation network has to beat.
+
+The first is the network's own input."""
 
 
 def baselines(scene: Scene) -> dict[str, Picture]:
-    """Every baseline that applies to a scene, each HxWx3 float32."""
+    """Compute every baseline that applies to a scene.
+
+    Returns:
+        Pictures by name, HxWx3 float32, sRGB-encoded, [0, 1]. For scenes whose truth is radiance,
+        linear radiance.
+    """
     table = SEVERAL if len(scene.frames) > 1 else ONE
     if scene.truth_kind == "radiance":
         table = RADIANCE

@@ -1,4 +1,4 @@
-"""Folders of real brackets: order, exposure values, reference, and which frames go in."""
+"""Scenes from folders of real brackets: order, exposure values, reference and choice of frames."""
 
 from __future__ import annotations
 
@@ -19,15 +19,25 @@ from edgeexpo.imaging.samples import to_float
 from edgeexpo.spec import ModelSpec
 
 EXPOSURES_FILE = "exposures.json"
-"""Beside the brackets: ``{"folder": [{"file": "1.jpg", "ev": -2.0}, ...]}``."""
+"""File name of the exposure list beside the brackets.
+
+The file contains ``{"folder": [{"file": "1.jpg", "ev": -2.0}, ...]}``."""
 
 OFF_CENTRE = 0.25
-"""A frame this many EV or more from half way is not held out as the middle one."""
+"""Distance in EV from half way at which a frame is no longer held out as the middle frame."""
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """One folder, read: frames darkest first, their EVs where known, the reference."""
+    """One bracket read from a folder.
+
+    Attributes:
+        name: Name of the folder.
+        files: File names of the frames, darkest first.
+        frames: Frames in the same order, HxWx3 float32, sRGB-encoded, [0, 1].
+        evs: Exposures of the frames in EV, or ``None`` when unknown.
+        reference: True picture of the frames' size, or ``None`` when there is no reference.
+    """
 
     name: str
     files: tuple[str, ...]
@@ -37,15 +47,21 @@ class Bracket:
 
 
 def is_bracket(folder: Path) -> bool:
-    """True for a folder with a picture directly in it."""
+    """Return True for a folder with a picture directly in it."""
     return folder.is_dir() and any(is_picture(f) for f in folder.iterdir())
 
 
 def bracket_scenes(source: Path, spec: ModelSpec, skipped: Skipped) -> Iterator[Scene]:
-    """Every sub-folder of ``source`` as scenes for a network.
+    """Yield the scenes that the sub-folders of ``source`` give for a network.
+
+    Args:
+        source: Folder of brackets, with an optional :data:`EXPOSURES_FILE`.
+        spec: Spec of the network, which decides how many frames it takes and what the truth is.
+        skipped: Collector that is told of every file that cannot be read.
 
     Raises:
-        UsageError: A bracket has too few frames, or its order contradicts its exposures.
+        UsageError: A bracket has too few frames, its order contradicts its exposures, or
+            :data:`EXPOSURES_FILE` is invalid.
         PictureError: Frames of one bracket differ in size.
     """
     listed = _exposures(source)
@@ -58,12 +74,18 @@ def bracket_scenes(source: Path, spec: ModelSpec, skipped: Skipped) -> Iterator[
 def read_bracket(
     folder: Path, listed: Sequence[Mapping[str, Any]] | None, skipped: Skipped
 ) -> Bracket | None:
-    """Read one folder; ``None`` when its reference, or all of its frames, cannot be read.
+    """Read the bracket in one folder.
+
+    The frames are ordered by the EVs in ``exposures.json``, else by the EVs in their EXIF data,
+    else by luminance.
 
     Args:
-        folder: Frames, and ``reference.*`` where there is a truth.
-        listed: The folder's entries of ``exposures.json``; its EVs and files count.
-        skipped: Told of every file that is left out.
+        folder: Folder of the frames, with a file ``reference.*`` if there is a true picture.
+        listed: Entries of ``exposures.json`` for the folder. If given, only its files are read.
+        skipped: Collector that is told of every file that is left out.
+
+    Returns:
+        The bracket, or ``None`` when its reference or all of its frames cannot be read.
 
     Raises:
         UsageError: ``exposures.json`` lacks a file or an EV, or contradicts the pictures.
@@ -127,14 +149,21 @@ def _scenes(bracket: Bracket, spec: ModelSpec) -> Iterator[Scene]:
 
 
 def _choices(given: Sequence[int], count: int) -> list[list[int]]:
-    """Every frame for networks of one, else darkest to brightest, evenly spaced."""
+    """Return the choices of frames that a network takes.
+
+    A network of one frame gets each frame. Other networks get evenly spaced frames from the
+    darkest to the brightest.
+    """
     if count == 1:
         return [[i] for i in given]
     return [[given[i] for i in spread_indices(len(given), count)]]
 
 
 def _middle(count: int, evs: Sequence[float] | None) -> int | None:
-    """The frame to hold out: nearest to half way in EV, else the middle one of an odd number."""
+    """Return the index of the frame to hold out, or ``None``.
+
+    It is the frame nearest to half way in EV. Without EVs it is the middle frame of an odd number.
+    """
     if count < 3:
         return None
     if evs is None:
@@ -151,7 +180,7 @@ def _exposures(source: Path) -> Mapping[str, Any]:
     try:
         listed = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"{path} is not readable JSON ({error}); mend or remove it") from error
+        raise UsageError(f"{path} is not readable JSON ({error}); correct or remove it") from error
     if not isinstance(listed, dict):
         raise UsageError(
             f"{path} holds a {type(listed).__name__}; expected folder -> list of files"

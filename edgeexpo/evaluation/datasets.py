@@ -1,4 +1,4 @@
-"""A folder of the user's: what it holds, and the scenes it gives for a network."""
+"""Recognition of a user's folder, and the scenes that the folder gives for a network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from edgeexpo.spec import ModelSpec
 
 
 def content(source: Path) -> str:
-    """``brackets`` (sub-folders of pictures), ``radiance maps`` or ``photographs``.
+    """Return what a folder contains: ``brackets``, ``radiance maps`` or ``photographs``.
+
+    Sub-folders of pictures are brackets. They take precedence over radiance maps, and radiance
+    maps take precedence over photographs.
 
     Raises:
-        UsageError: No such folder, or nothing in it that can be measured.
+        UsageError: The folder is missing or contains nothing that can be measured.
     """
     if not source.is_dir():
         raise UsageError(
-            f"no folder at {source}; expected one of brackets, radiance maps or photographs"
+            f"no folder at {source}; expected a folder of brackets, radiance maps or photographs"
         )
     entries = list(source.iterdir())
     if any(is_bracket(e) for e in entries):
@@ -40,13 +43,13 @@ def content(source: Path) -> str:
 def folder_scenes(
     source: Path, spec: ModelSpec, skipped: Skipped, *, held_out: bool = False, views: int = 40
 ) -> Iterator[Scene]:
-    """The scenes of a folder for a network, one at a time.
+    """Return an iterator over the scenes that a folder gives for a network.
 
     Args:
-        source: See :func:`content`.
-        spec: Its ``kind`` and ``frames`` decide what goes in and what the truth is.
-        skipped: Told of every file that cannot be read.
-        held_out: Only the photographs that edgeexpo's own weights were not trained on.
+        source: Folder that :func:`content` recognises.
+        spec: Spec of the network, whose ``kind`` and ``frames`` decide the frames and the truth.
+        skipped: Collector that is told of every file that cannot be read.
+        held_out: True for only the photographs that edgeexpo's own weights were not trained on.
         views: Number of views of radiance maps.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Networks and baselines over a folder: one row for each, and for each scene."""
+"""Evaluation of networks and baselines over a folder, in rows of scores."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from edgeexpo.imaging.arrays import Picture
 from edgeexpo.progress import track
 
 EvaluationRow = dict[str, Any]
+"""One row of scores and labels by name."""
+
 Writer = Callable[[Scene, str, Picture], None]
+"""A function that takes a scene, the label of a model and its picture, HxWx3 float."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured.
+    """The result of an evaluation.
 
     Attributes:
-        rows: One for each model, precision and dataset, baselines included: the means over ``n``
-            scenes of every metric, ``None`` where a metric does not apply.
-        scenes: The same for each scene.
-        gains: For interpolation, what the network adds to y0: see :func:`gains`.
-        spread: For correction, how far apart the pictures of one subject are: see
-        :func:`spread_of_rows`.
+        rows: One row for each model, precision and dataset, baselines included. A row contains the
+            means of every metric over ``n`` scenes, with ``None`` for a metric that does not apply.
+        scenes: One row for each scene, model and precision.
+        gains: For interpolation, the improvement of the network over y0, by :func:`gains`.
+        spread: For correction, the spread of the pictures of one subject, by
+            :func:`spread_of_rows`.
         skipped: Files that could not be read.
     """
 
@@ -56,23 +59,24 @@ def evaluate(
     with_baselines: bool = True,
     write: Writer | None = None,
 ) -> Evaluation:
-    """Measure a network, and what needs none, against the truth of a folder.
+    """Measure a network, and the baselines without a network, against the truth of a folder.
 
     Args:
-        model: Zoo name or bundle.
+        model: Zoo name, or folder of a bundle.
         source: Folder of brackets, radiance maps or photographs.
-        weights: Checkpoint for a zoo name.
-        target: Only this target of a bundle.
-        precision: Only this precision of a bundle.
-        held_out: Only photographs that our weights were not trained on.
-        views: Views of radiance maps.
+        weights: Checkpoint for a zoo name. By default the shipped weights.
+        target: Target of a bundle, to measure no other target.
+        precision: Precision of a bundle, to measure no other precision.
+        held_out: True for only the photographs that our weights were not trained on.
+        views: Number of views of radiance maps.
         noise: Standard deviation of Gaussian noise on the frames, in 8-bit codes.
-        with_baselines: Measure the baselines too.
-        write: Called with every picture: scene, label of the model, HxWx3 float.
+        with_baselines: True to measure the baselines too.
+        write: Function that is called with every picture: scene, label of the model, HxWx3 float.
 
     Raises:
-        UsageError: The folder holds nothing for this network, or nothing that can be read.
-        EdgeexpoError: As :func:`edgeexpo.evaluation.predict.candidates`.
+        UsageError: The folder has nothing for this network, or nothing that can be read.
+        EdgeexpoError: The network cannot be opened, as for
+            :func:`edgeexpo.evaluation.predict.candidates`.
     """
     skipped, spec, rows = Skipped(), spec_of(model), []
     found = folder_scenes(source, spec, skipped, held_out=held_out, views=views)
@@ -119,7 +123,7 @@ def _row(
 
 
 def summary(rows: Iterable[EvaluationRow]) -> list[EvaluationRow]:
-    """Means over the scenes of every dataset, for each model, target and precision."""
+    """Average the scores over the scenes of every dataset, for each model, target and precision."""
     grouped: dict[tuple[Any, ...], list[EvaluationRow]] = {}
     order: dict[str, None] = {}
     for row in rows:
@@ -138,11 +142,13 @@ def summary(rows: Iterable[EvaluationRow]) -> list[EvaluationRow]:
 
 
 def gains(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
-    """What each network adds to y0, in dB of PSNR, over exposures.
+    """Return the improvement of each network over y0, in dB of PSNR.
 
-    One row for each network and each y0 (``over``). ``mean`` and ``worst`` over the scenes;
-    ``worst_tenth``: the mean over the tenth of the scenes on which y0 is worst. Only scenes whose
-    truth is the middle frame or exposure.
+    Only scenes whose truth is the middle frame or the middle exposure count.
+
+    Returns:
+        One row for each network and each y0 (``over``). ``mean`` and ``worst`` are taken over the
+        scenes. ``worst_tenth`` is the mean over the tenth of the scenes on which y0 is worst.
     """
     scores: dict[tuple[Any, ...], dict[str, float]] = {}
     for row in rows:
@@ -174,10 +180,13 @@ def _gain(
 
 
 def spread_of_rows(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
-    """How consistent each model is over the exposures of one subject.
+    """Measure how much each model's pictures of one subject differ between exposures.
 
-    ``psnr``: the mean over the subjects of the standard deviation of PSNR, in dB; ``mean_level``:
-    the same of the picture's mean, in units of [0, 1]. 0 when the exposure does not matter.
+    Returns:
+        One row for each model, precision and target, over ``n`` subjects. ``psnr`` is the standard
+        deviation of PSNR over the exposures, in dB, averaged over the subjects. ``mean_level`` is
+        the standard deviation of the picture's mean, in units of [0, 1], averaged likewise. Both
+        are 0 when the exposure does not matter.
     """
     grouped: dict[tuple[Any, ...], dict[str, list[EvaluationRow]]] = {}
     for row in rows:

@@ -1,6 +1,7 @@
-"""Quality of a picture against its truth, on rounded 8-bit codes; and of radiance against radiance.
+"""Quality metrics of pictures on rounded 8-bit codes, and of radiance.
 
-Pictures are HxWx3 uint8, RGB, sRGB-encoded. A metric whose window does not fit gives ``None``.
+Pictures are HxWx3 uint8, RGB, sRGB-encoded. A metric returns ``None`` when its window is larger
+than the picture.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edgeexpo.imaging.mef_ssim import SMALLEST_MEF_SIDE, MefReference
 from edgeexpo.imaging.pu21 import BEST_PSNR, pu21_psnr
 
 Codes = npt.NDArray[np.uint8]
+"""8-bit codes of a picture, HxWx3 uint8 RGB, sRGB-encoded."""
 
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -29,21 +31,27 @@ _WELL_EXPOSED = (32 / 255, 224 / 255)
 
 
 def to_codes(picture: Picture) -> Codes:
-    """A picture in [0, 1] as 8-bit codes, clipped and rounded."""
+    """Return a picture in [0, 1] as 8-bit codes of the same shape, clipped and rounded."""
     codes: Codes = np.rint(np.clip(picture, 0, 1) * np.float32(255)).astype(np.uint8)
     return codes
 
 
 def psnr_codes(truth: Codes, picture: Codes) -> float:
-    """Peak signal-to-noise ratio over RGB, peak 255, in dB; 120 for equal pictures."""
+    """Return the peak signal-to-noise ratio over RGB, peak 255, in dB. Equal pictures give 120."""
     error = float(np.mean((truth.astype(np.float64) - picture) ** 2))
     return BEST_PSNR if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
 def ssim_codes(truth: Codes, picture: Codes) -> float | None:
-    """Mean SSIM over RGB (Wang et al., 2004): Gaussian 11x11, sigma 1.5, population covariance.
+    """Return the mean SSIM over RGB (Wang et al., 2004), computed by scikit-image.
 
-    Computed by scikit-image; from 11 pixels a side.
+    The window is Gaussian, 11x11, of sigma 1.5, and the covariance is that of the population.
+
+    Returns:
+        SSIM up to 1, or ``None`` when a side is below 11 pixels.
+
+    Raises:
+        MissingDependencyError: scikit-image is not installed.
     """
     if min(truth.shape[:2]) < 11:
         return None
@@ -64,9 +72,13 @@ def ssim_codes(truth: Codes, picture: Codes) -> float | None:
 
 
 def ms_ssim_codes(truth: Codes, picture: Codes) -> float | None:
-    """Multi-scale SSIM over RGB (Wang et al., 2003), five scales; from 176 pixels a side.
+    """Return the multi-scale SSIM over RGB (Wang et al., 2003), computed by torchmetrics.
 
-    Computed by torchmetrics.
+    Returns:
+        MS-SSIM over five scales, up to 1, or ``None`` when a side is below 176 pixels.
+
+    Raises:
+        MissingDependencyError: torchmetrics is not installed.
     """
     if min(truth.shape[:2]) < 176:
         return None
@@ -80,10 +92,16 @@ def ms_ssim_codes(truth: Codes, picture: Codes) -> float | None:
 
 
 def vif(truth: Codes, picture: Codes) -> float | None:
-    """VIFp, visual information fidelity in the pixel domain, of BT.601 luma; from 41 pixels a side.
+    """Return VIFp, the visual information fidelity in the pixel domain, of BT.601 luma.
 
-    The simplification of Sheikh and Bovik, "Image information and visual quality", 2006, by its
-    authors; computed by torchmetrics. 1 for equal pictures, above 1 for more contrast.
+    VIFp is a simplification of Sheikh and Bovik, "Image information and visual quality", 2006, by
+    the same authors. torchmetrics computes it.
+
+    Returns:
+        1 for equal pictures, above 1 for more contrast, or ``None`` when a side is below 41 pixels.
+
+    Raises:
+        MissingDependencyError: torchmetrics is not installed.
     """
     if min(truth.shape[:2]) < 41:
         return None
@@ -96,7 +114,7 @@ def vif(truth: Codes, picture: Codes) -> float | None:
 
 
 def delta_e_codes(truth: Codes, picture: Codes) -> float:
-    """Mean CIEDE2000 colour difference, D65."""
+    """Return the mean CIEDE2000 colour difference under D65."""
     labs = [rgb_to_lab(p.astype(np.float32) / 255) for p in (truth, picture)]
     return float(np.mean(delta_e_2000(*labs)))
 
@@ -110,16 +128,17 @@ PICTURE_METRICS: Mapping[str, Callable[[Codes, Codes], float | None]] = MappingP
         "delta_e": delta_e_codes,
     }
 )
-"""Name -> function of (truth, picture)."""
+"""Metrics of pictures by name, each a function of the truth and the picture."""
 
 NAMES = (*PICTURE_METRICS, "mef_ssim", "mef_ssim_inputs", "pu21_psnr", "clipped_log_error")
-"""Every key of a row, in the order of the table."""
+"""Names of all metrics, in the order of the table."""
 
 QUALITY_LARGER_IS_BETTER = {name: name not in ("delta_e", "clipped_log_error") for name in NAMES}
+"""Direction of each metric by name, True when a larger score is better."""
 
 
 class Measure:
-    """Every metric that one scene's truth allows; the exposures are prepared once."""
+    """All metrics that one scene's truth allows. The exposures are prepared once."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -133,11 +152,12 @@ class Measure:
                 self._exposures["mef_ssim_inputs"] = inputs
 
     def __call__(self, measured: Picture, shown: Picture) -> dict[str, float]:
-        """Scores by name.
+        """Return the scores by name. Metrics that do not apply are left out.
 
         Args:
-            measured: HxWx3 float, compared with the truth: sRGB-encoded, or linear radiance.
-            shown: HxWx3 float, sRGB-encoded, compared with the exposures by MEF-SSIM.
+            measured: HxWx3 float, sRGB-encoded in [0, 1], compared with the truth. When the truth
+                is radiance, linear radiance of any scale.
+            shown: HxWx3 float, sRGB-encoded, [0, 1], compared with the exposures by MEF-SSIM.
         """
         scene = self._scene
         if scene.truth_kind == "radiance" and scene.truth is not None:
@@ -155,18 +175,24 @@ class Measure:
 
 
 def measure_radiance(truth: Picture, radiance: Picture, frame: Picture) -> dict[str, float]:
-    """How near a radiance map is to the true one.
+    """Measure how close a radiance map is to the true map.
 
-    ``pu21_psnr``: both are brought linearly from their percentiles 0.1 and 99.9 to 1 and 999 cd/m^2
-    (the protocol of ExpandNet's authors for a display of 1000 cd/m^2). ``clipped_log_error``: mean
-    ``|log2|`` of the ratio to the truth, in EV, over the pixels with a channel of the frame at code
-    250 or above, after the gain that makes the median ratio of the well-exposed pixels (codes 32 to
-    224) one; left out when the frame has no clipped or no well-exposed pixel.
+    ``pu21_psnr`` is the PSNR in the PU21 encoding. Both maps are first scaled linearly from their
+    percentiles 0.1 and 99.9 to 1 and 999 cd/m^2. This is the protocol of ExpandNet's authors for a
+    display of 1000 cd/m^2.
+
+    ``clipped_log_error`` is the mean ``|log2|`` of the ratio to the truth over clipped pixels, in
+    EV. A pixel is clipped when a channel of the frame is at code 250 or above. A gain first makes
+    the median ratio of the well-exposed pixels (codes 32 to 224) one. The score is left out when
+    the frame has no clipped or no well-exposed pixel.
 
     Args:
         truth: HxWx3 linear radiance, any scale.
         radiance: HxWx3 linear radiance, any scale.
-        frame: HxWx3, the picture it was made from, sRGB-encoded, [0, 1].
+        frame: HxWx3 picture that the map was made from, sRGB-encoded, [0, 1].
+
+    Returns:
+        Scores by name.
     """
     result = {"pu21_psnr": pu21_psnr(_displayed(truth), _displayed(radiance))}
     ratio = np.log2(np.maximum(radiance, 1e-6)) - np.log2(np.maximum(truth, 1e-6))
@@ -179,7 +205,14 @@ def measure_radiance(truth: Picture, radiance: Picture, frame: Picture) -> dict[
 
 
 def linearised(frame: Picture) -> Picture:
-    """The radiance map that needs no network: the sRGB response undone."""
+    """Return the radiance map that undoing the sRGB response gives, without a network.
+
+    Args:
+        frame: HxWx3, sRGB-encoded, [0, 1].
+
+    Returns:
+        HxWx3 float32, linear radiance, [0, 1].
+    """
     return np.asarray(srgb_to_linear(frame), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What is measured: a float network of the zoo, or the artefacts of a bundle."""
+"""Networks to measure: a float network of the zoo, or the artefacts of a bundle."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from edgeexpo.runtime.stages import back
 from edgeexpo.spec import ModelSpec, SizeRange
 
 TILE = 1024
-"""Largest side, in pixels, of what a float network with a halo sees at once."""
+"""Largest side, in pixels, of the tiles of a float network with a halo."""
 
 WHOLE = 1 << 16
-"""The same for a network that looks at the whole picture: no limit but memory."""
+"""Largest side, in pixels, for a float network that sees the whole picture.
+
+It is so large that only memory limits the picture."""
 
 SMALLEST_PICTURE = 16
+"""Smallest side, in pixels, of a float network's picture, before rounding up to its multiple."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Contestant:
     """One network at one precision.
 
     Attributes:
-        model: Name for the table.
-        precision: ``float`` for a network in torch, else the artefact's.
+        model: Name of the network in the table.
+        precision: ``float`` for a network in torch, else the precision of the artefact.
         target: ``torch`` or one of :data:`edgeexpo.targets.TARGETS`.
-        session: What runs it.
+        session: Session that runs the network.
     """
 
     model: str
@@ -48,12 +51,12 @@ class Contestant:
     session: Session
 
     def __call__(self, scene: Scene) -> tuple[Picture, Picture]:
-        """Run it on a scene's frames.
+        """Run the network on a scene's frames.
 
         Returns:
-            What is compared with the truth and what is shown: both are the picture after the back
-            stage, but the first is the network's own output where the truth is the exposure that
-            it predicts.
+            The picture to compare with the truth, and the picture to show, HxWx3 float32. Both are
+            the picture after the back stage. If the truth is the exposure that an interpolation
+            network predicts, the first is the network's own output instead.
         """
         spec = self.session.spec
         output = self.session(*scene.frames, ev=scene.ev, fuse=False)
@@ -63,7 +66,7 @@ class Contestant:
 
 
 class TorchEngine:
-    """Runs a float network in torch, behind the same session as an artefact."""
+    """An engine that runs a float network in torch, behind the same session as an artefact."""
 
     name = "torch"
 
@@ -72,24 +75,25 @@ class TorchEngine:
         self._spec = spec
 
     def load(self, path: Path) -> None:
-        """Nothing to load: the module is there already."""
+        """Do nothing, because the module is in memory already."""
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """NCHW float32 by input name to the output by its name."""
+        """Run the module on NCHW float32 arrays by input name, and return the output by name."""
         tensors = [torch.from_numpy(inputs[t.name]) for t in self._spec.inputs]
         with torch.inference_mode():
             output = self._module(*tensors)
         return {self._spec.outputs[0].name: output.numpy()}
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing, because there is nothing to free."""
 
 
 def spec_of(model: str) -> ModelSpec:
-    """The spec of a zoo name or of a bundle's model.
+    """Return the spec of a zoo name or of a bundle's model.
 
     Raises:
-        UsageError: Neither; :class:`BundleError` for a damaged bundle.
+        UsageError: ``model`` is neither a zoo name nor a bundle.
+        BundleError: The bundle is damaged.
     """
     if (Path(model) / MANIFEST).is_file():
         return Bundle.open(model).manifest.model
@@ -103,17 +107,17 @@ def candidates(
     target: str | None = None,
     precision: str | None = None,
 ) -> Iterator[list[Contestant]]:
-    """Open what ``model`` names, for the time of the block.
+    """Open the networks that ``model`` names, and close them when the context ends.
 
     Args:
-        model: A zoo name, or the folder of a bundle.
-        weights: Checkpoint for a zoo name; the shipped one by default.
-        target: Only this target's artefacts of a bundle; all by default.
-        precision: Only artefacts of this precision.
+        model: Zoo name, or folder of a bundle.
+        weights: Checkpoint for a zoo name, by default the shipped checkpoint.
+        target: Target of a bundle's artefacts, by default all targets.
+        precision: Precision of a bundle's artefacts, by default all precisions.
 
     Raises:
-        UsageError: An unknown name, or options that do not go with it.
-        WeightsError: The checkpoint does not fit, or the preset ships none.
+        UsageError: The name is unknown, or an option does not apply to it.
+        WeightsError: The checkpoint does not fit, or the preset ships no checkpoint.
         BundleError: The bundle is damaged or has no such artefact.
         MissingDependencyError: An engine is not installed.
     """
@@ -143,11 +147,15 @@ def candidates(
 
 
 def float_session(name: str, weights: Path | None) -> Session:
-    """A zoo network in float, in torch, with its stages.
+    """Return a session that runs a zoo network in torch, in float, with its stages.
+
+    Args:
+        name: Zoo name.
+        weights: Checkpoint, or ``None`` for the shipped checkpoint.
 
     Raises:
         UsageError: No network has this name.
-        WeightsError: The checkpoint does not fit it, or it ships none and none was given.
+        WeightsError: The checkpoint does not fit the network, or there is no checkpoint.
     """
     entry = get(name)
     file = weights or entry.weights

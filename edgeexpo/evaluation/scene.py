@@ -1,4 +1,4 @@
-"""One thing to measure: what a network is given, and what its picture is compared with."""
+"""One scene to measure: a network's frames, and the truth that its picture is compared with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from edgeexpo.imaging.arrays import Picture
 
 EXPOSURE_TRUTHS = ("middle frame", "middle exposure")
-"""Truths that an interpolation network predicts before its back stage."""
+"""Kinds of truth that an interpolation network predicts before its back stage."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,18 @@ class Scene:
     """Frames and truth, all HxWx3 float32 of one size, sRGB-encoded, [0, 1].
 
     Attributes:
-        name: Folder, file or view, as in the rows of ``--per-scene``.
-        groups: Rows of the table that it counts in.
-        frames: What the network is given, in the order of its ``spec.frames``.
-        truth: What its picture is compared with; linear radiance when ``truth_kind`` is
-            ``radiance``; ``None`` when nothing is known.
+        name: Name of the folder, file or view, as in the rows of ``--per-scene``.
+        groups: Rows of the table in which the scene counts.
+        frames: Frames that the network takes, in the order of its ``spec.frames``.
+        truth: Picture that the network's picture is compared with, or ``None`` when unknown. It is
+            linear radiance when ``truth_kind`` is ``radiance``.
         truth_kind: ``reference``, ``middle frame``, ``middle exposure``, ``photograph``,
             ``dense fusion``, ``radiance`` or ``none``.
-        ev: log2 of the exposure ratio of the last and the first frame; ``None`` when unknown.
-        given: Every frame that a method may use, darkest first.
-        stack: The exposures for MEF-SSIM, the held-out one included; empty for single pictures.
-        subject: What several scenes show at different exposures, so that a network's pictures of
-            it can be compared with each other; empty when only this scene shows it.
+        ev: log2 of the exposure ratio of the last and the first frame, or ``None`` when unknown.
+        given: All frames that a method may use, darkest first.
+        stack: Exposures for MEF-SSIM, the held-out frame included. Empty for single pictures.
+        subject: Name that all scenes of one subject at different exposures share, so that a
+            network's pictures of the subject can be compared. Empty when there is only one scene.
     """
 
     name: str
@@ -45,13 +45,16 @@ class Scene:
 
     @property
     def wants_exposure(self) -> bool:
-        """True when the truth is the exposure half way between the frames."""
+        """Whether the truth is the exposure half way between the frames."""
         return self.truth_kind in EXPOSURE_TRUTHS
 
     def with_noise(self, sigma: float) -> Scene:
-        """The same with Gaussian noise of ``sigma`` 8-bit codes on the frames, rounded to 8 bits.
+        """Return the scene with Gaussian noise on its frames, rounded to 8 bits.
 
-        The truth and the exposures for MEF-SSIM stay clean; the scene's name seeds the noise.
+        The truth and the exposures for MEF-SSIM stay unchanged. The scene's name seeds the noise.
+
+        Args:
+            sigma: Standard deviation of the noise, in 8-bit codes.
         """
         rng = np.random.default_rng(zlib.crc32(self.name.encode()))
 
@@ -69,11 +72,11 @@ class Scene:
 
 @dataclass
 class Skipped:
-    """Files that could not be used, counted and named on stderr as they are met."""
+    """A collector of files that cannot be used, which also names each file on stderr."""
 
     names: list[str] = field(default_factory=list)
 
     def __call__(self, name: str, reason: str) -> None:
-        """Record ``name`` and say why it is skipped."""
+        """Record the file ``name`` and write the reason on stderr."""
         self.names.append(name)
         sys.stderr.write(f"edgeexpo: skipped: {reason}\n")

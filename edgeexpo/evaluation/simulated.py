@@ -1,4 +1,4 @@
-"""Scenes made from photographs and radiance maps: exact exposures, exact truth."""
+"""Scenes simulated from photographs and radiance maps, with exact exposures and exact truth."""
 
 from __future__ import annotations
 
@@ -29,26 +29,33 @@ PAIRS: Mapping[str, tuple[float, ...]] = {
     "high EV pairs": (0.0, 1.0, 1.5),
     "all EV pairs": _EXPOSURE_ERRORS,
 }
-"""Pairs of exposures that the distilled fusion networks are tested on, by row."""
+"""Exposures whose pairs the distilled fusion networks are tested on, by row of the table."""
 
 _EV_SPREAD = 2.0
-"""Distance of the frames of a simulated bracket from the middle exposure, in EV."""
+"""Spread in EV of the frames of a simulated bracket from the middle exposure."""
 
 VIEW = 512
 """Height and width of a view of a radiance map, in pixels."""
 
 DENSE = tuple(np.linspace(-4, 4, 9))
-"""Exposures, in EV, whose fusion is the truth of a two-frame fusion on radiance maps."""
+"""Dense exposures in EV, whose fusion is the truth of a two-frame fusion on radiance maps."""
 
 
 def photograph_scenes(
     source: Path, spec: ModelSpec, skipped: Skipped, held_out: bool
 ) -> Iterator[Scene]:
-    """Every photograph of a folder, re-exposed into what the network takes.
+    """Yield scenes from every photograph of a folder, re-exposed as the network needs.
 
-    For correction, fusion and reconstruction the response is sRGB, ``c(min(1, 2^EV l))`` rounded to
-    8 bits, and the truth is the photograph; for interpolation a simulated camera
-    (:func:`edgeexpo.imaging.camera.re_expose`) takes it at -2 and +2 EV, and at 0 for the truth.
+    For correction and fusion the response is sRGB, ``c(min(1, 2^EV l))`` rounded to 8 bits, and
+    the truth is the photograph. For reconstruction the photograph is both frame and truth. For
+    interpolation a simulated camera (:func:`edgeexpo.imaging.camera.re_expose`) photographs it at
+    -2 and +2 EV, and at 0 EV for the truth.
+
+    Args:
+        source: Folder of photographs.
+        spec: Spec of the network, whose ``kind`` decides the scenes.
+        skipped: Collector that is told of every file that cannot be read.
+        held_out: True for only the photographs that are held out from training.
     """
     from edgeexpo.training.scenes import held_out_photograph
 
@@ -101,7 +108,17 @@ def _photograph(name: str, photograph: Picture, spec: ModelSpec) -> Iterator[Sce
 
 
 def expose(photograph: Picture, ev: float) -> Picture:
-    """A photograph as if taken ``ev`` brighter: linear light times 2^EV, clipped, 8-bit sRGB."""
+    """Return a photograph as if it were exposed ``ev`` EV brighter.
+
+    Linear light is multiplied by ``2**ev``, clipped, and encoded to 8-bit sRGB.
+
+    Args:
+        photograph: HxWx3, sRGB-encoded, [0, 1].
+        ev: Exposure value relative to the photograph.
+
+    Returns:
+        HxWx3 float32, sRGB-encoded, [0, 1], multiples of 1/255.
+    """
     encoded = linear_to_srgb(np.minimum(srgb_to_linear(photograph) * np.float32(2.0**ev), 1))
     return np.asarray(np.rint(encoded * 255) / 255, np.float32)
 
@@ -109,11 +126,19 @@ def expose(photograph: Picture, ev: float) -> Picture:
 def radiance_scenes(
     source: Path, spec: ModelSpec, skipped: Skipped, views: int = 40, size: int | None = None
 ) -> Iterator[Scene]:
-    """Views of radiance maps: the held-out protocol.
+    """Yield scenes from views of radiance maps, by the held-out protocol.
 
-    Seed 0; views in turn over the maps, 50 to 95 degrees wide, geometric mean at 0.18 of
-    saturation within 1 EV; a random camera each (EMoR response, photon and read noise, 8 bits, no
-    JPEG). Only the maps of :data:`edgeexpo.training.synthesis.HELD_OUT` when the folder has any.
+    - Only the maps in :data:`edgeexpo.training.synthesis.HELD_OUT` are used if the folder has any.
+    - The seed is 0, and the maps take turns.
+    - A view is 50 to 95 degrees wide, with its geometric mean within 1 EV of 0.18 of saturation.
+    - Each view has a random camera: EMoR response, photon and read noise, 8 bits, no JPEG.
+
+    Args:
+        source: Folder of ``.hdr`` and ``.exr`` maps.
+        spec: Spec of the network, whose ``kind`` decides the scenes.
+        skipped: Collector that is told of every file that cannot be read.
+        views: Number of views.
+        size: Height and width of a view in pixels, by default :data:`VIEW`.
 
     Raises:
         UsageError: The folder has no readable radiance map.

@@ -1,10 +1,12 @@
-"""Alignment of hand-held brackets: the same scene, seen by a camera that moved a little.
+"""Alignment of hand-held brackets: one scene, photographed by a camera that moved a little.
 
-Each frame is given the reference's exposure by histogram matching, then registered by median
-threshold bitmaps (G. Ward, "Fast, robust image registration for compositing high dynamic range
-photographs from hand-held exposures", JGT 8(2), 2003) for the translation, and by maximising the
-enhanced correlation coefficient (G. D. Evangelidis and E. Z. Psarakis, IEEE TPAMI 30(10), 2008),
-first over rigid motions, then over homographies.
+Each frame is registered in three steps:
+
+1. Histogram matching gives the frame the exposure of the frame that it is registered on.
+2. Median threshold bitmaps (MTB) find the translation: G. Ward, "Fast, robust image registration
+   for compositing high dynamic range photographs from hand-held exposures", JGT 8(2), 2003.
+3. Maximising the enhanced correlation coefficient (ECC) refines the motion, first over rigid
+   motions, then over homographies: G. D. Evangelidis and E. Z. Psarakis, IEEE TPAMI 30(10), 2008.
 """
 
 from __future__ import annotations
@@ -23,25 +25,29 @@ from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, histogram_mapping
 from edgeexpo.progress import note
 
 Matrix = npt.NDArray[np.float64]
+"""A homography between pixel coordinates, (3, 3) float64."""
 
 MINIMUM_ECC = 0.8
+"""Smallest enhanced correlation coefficient at which a frame counts as aligned."""
+
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MTB_BITS = 5
-"""Pyramid levels of the bitmaps: shifts up to 2**5 pixels of the scaled picture."""
+"""Number of pyramid levels of the bitmaps, which find shifts up to 2**5 scaled pixels."""
 
 _EXPOSED = 0.05
-"""Least share of a frame's pixels that must be neither black nor clipped."""
+"""Smallest share of exposed pixels, neither black nor clipped, with which a frame is registered."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How the frames of a bracket lie on the reference.
+    """The position of every frame of a bracket relative to the reference frame.
 
     Attributes:
         reference: Index of the reference frame.
         matrices: For each frame, the (3, 3) float64 homography from pixel coordinates (x, y, 1) of
-            the reference to those of the frame; pixel centres are whole numbers.
-        confidences: Enhanced correlation coefficient of each, -1 to 1; 0 where none was found.
+            the reference to pixel coordinates of the frame. Pixel centres are whole numbers.
+        confidences: Enhanced correlation coefficient of each frame, -1 to 1. The coefficient is 0
+            for a frame whose registration failed.
         valid: HxW bool, True where every accepted frame shows the scene.
         accepted: True when every frame was registered.
     """
@@ -60,24 +66,26 @@ def align(
     largest: int = 768,
     in_order: bool = False,
 ) -> tuple[list[Picture], Alignment]:
-    """Warp the frames of a bracket onto one of them.
+    """Warp the frames of a bracket onto the reference frame.
 
-    A frame whose coefficient is below :data:`MINIMUM_ECC` is rejected: the reference itself takes
-    its place, stderr says so, and ``accepted`` is False.
+    A frame whose coefficient is below :data:`MINIMUM_ECC` is rejected. The reference frame then
+    takes its place, a note on stderr says so, and ``accepted`` is False.
 
     Args:
-        frames: HxWx3 float32 in [0, 1], encoded, of any exposures.
-        reference: Index of the frame that stays; best a well-exposed one.
-        largest: Longer side at which frames are registered, pixels.
-        in_order: The frames are in order of exposure, and each is registered on its neighbour
-            towards the reference: those two show more of the same than the ends of a bracket.
+        frames: HxWx3 float32 in [0, 1], display-encoded, of any exposures.
+        reference: Index of the frame that stays as it is, best a well-exposed one.
+        largest: Longer side in pixels to which frames are scaled down for registration.
+        in_order: True when the frames are in order of exposure. Each frame is then registered on
+            its neighbour towards the reference, because neighbours have more detail in common
+            than the two ends of a bracket.
 
     Returns:
-        The frames as seen from the reference (bilinear, borders repeated), and the alignment.
+        The frames as seen from the reference (HxWx3 float32, bilinear, borders repeated), and the
+        alignment.
 
     Raises:
-        PictureError: Frames differ in size.
-        UsageError: No such reference.
+        PictureError: The frames are not HxWx3 or differ in size.
+        UsageError: ``reference`` is not the index of a frame.
         MissingDependencyError: OpenCV is not installed.
     """
     if not 0 <= reference < len(frames):
@@ -109,7 +117,7 @@ def align(
 def _registered(
     cv2: Any, frames: Sequence[Picture], reference: int, largest: int, in_order: bool
 ) -> list[tuple[Matrix, float]]:
-    """Homography from the reference to each frame, and the least coefficient on the way there."""
+    """Return each frame's homography from the reference, and the lowest coefficient on its path."""
     found = {reference: (np.eye(3), 1.0)}
     for index in sorted(range(len(frames)), key=lambda i: abs(i - reference)):
         if index == reference:
@@ -123,7 +131,7 @@ def _registered(
 
 
 def _register(cv2: Any, frame: Picture, target: Picture, largest: int) -> tuple[Matrix, float]:
-    """Homography from ``target`` to ``frame``, and its coefficient."""
+    """Return the homography from ``target`` to ``frame``, and its coefficient."""
     height, width = frame.shape[:2]
     scale = min(1.0, largest / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -144,10 +152,11 @@ def _register(cv2: Any, frame: Picture, target: Picture, largest: int) -> tuple[
 
 
 def _correlate(cv2: Any, fixed: Any, moving: Any) -> tuple[Matrix, float]:
-    """MTB, then ECC over rigid motions, then over homographies.
+    """Register by MTB, then by ECC over rigid motions, then by ECC over homographies.
 
-    No mask of clipped pixels: with one, OpenCV's iteration does not settle (errors above 1 pixel),
-    and matched histograms agree where frames clip. OpenCV leaves out pixels out of view itself.
+    Clipped pixels are not masked. With a mask, OpenCV's iteration does not converge (errors above
+    1 pixel), and matched histograms agree where frames clip. OpenCV itself leaves out the pixels
+    that are out of view.
     """
     bitmaps = cv2.createAlignMTB(_MTB_BITS)
     bytes_of = [np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8) for x in (fixed, moving)]
@@ -161,7 +170,7 @@ def _correlate(cv2: Any, fixed: Any, moving: Any) -> tuple[Matrix, float]:
         confidence, full = cv2.findTransformECC(
             fixed, moving, full, cv2.MOTION_HOMOGRAPHY, stop, None, 5
         )
-    except cv2.error:  # it raises when the iterations diverge or the pictures do not overlap
+    except cv2.error:  # raised when the iterations diverge or the pictures do not overlap
         return np.eye(3), 0.0
     if not np.isfinite(confidence) or not np.all(np.isfinite(full)) or abs(full[2, 2]) < 1e-6:
         return np.eye(3), 0.0

@@ -1,4 +1,4 @@
-"""Types of the arrays that pictures are."""
+"""Array types of pictures."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ import numpy as np
 import numpy.typing as npt
 
 Picture = npt.NDArray[np.float32]
-"""A picture as floats: HxWx3 float32; its user says which range and transfer."""
+"""A picture as an HxWx3 float32 array. Each function documents the range and the transfer."""

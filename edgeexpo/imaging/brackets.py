@@ -1,4 +1,4 @@
-"""A folder of shots as a camera leaves it: which of them are one bracket."""
+"""Grouping of the shots in a camera's folder into exposure brackets."""
 
 from __future__ import annotations
 
@@ -14,33 +14,44 @@ from edgeexpo.errors import UsageError
 from edgeexpo.imaging.files import is_picture, read_exposure, read_time
 
 PAUSE = 3.0
-"""Seconds between two shots after which the next one belongs to another bracket."""
+"""Longest pause between two shots of one bracket, in seconds."""
 
 SAME = 0.1
-"""Exposures nearer than this, in EV, are a repetition: the next bracket has begun."""
+"""Difference in EV below which two exposures count as the same exposure.
+
+A shot that repeats an exposure of its bracket begins the next bracket."""
 
 
 @dataclass(frozen=True)
 class Shots:
-    """One bracket: a name for its picture, and its files in the order of their names or times."""
+    """One bracket.
+
+    Attributes:
+        name: Name of the picture that the bracket becomes.
+        files: Picture files, ordered by name in a sub-folder and by EXIF time otherwise.
+    """
 
     name: str
     files: tuple[Path, ...]
 
 
 def brackets(folder: Path) -> list[Shots]:
-    """The brackets in a folder.
+    """Find the brackets in a folder.
 
-    Every sub-folder with pictures is one (``reference.*`` is none of its shots). Pictures directly
-    in the folder are put in order of their EXIF times; a bracket ends where the camera paused for
-    more than :data:`PAUSE` seconds, or where an exposure returns. Single shots are left out.
+    Every sub-folder with two pictures or more is one bracket. A file named ``reference.*`` does
+    not count as one of its shots.
+
+    Pictures directly in the folder are ordered by their EXIF times. A bracket ends where the
+    camera paused for more than :data:`PAUSE` seconds, or where an exposure is repeated. Single
+    shots are left out.
 
     Raises:
-        UsageError: No folder, no bracket in it, or pictures without EXIF times.
+        UsageError: The folder is missing or has no bracket, or a picture directly in the folder
+            has no EXIF time or exposure.
         PictureError: A picture is damaged.
     """
     if not folder.is_dir():
-        raise UsageError(f"no folder {folder}; expected one of bracketed shots")
+        raise UsageError(f"no folder {folder}; expected a folder of bracketed shots")
     found = [
         Shots(inner.name, tuple(f for f in _pictures(inner) if f.stem.lower() != "reference"))
         for inner in sorted(folder.iterdir())
@@ -89,7 +100,7 @@ def _shot(file: Path) -> _Shot:
 
 
 def _begins(shot: _Shot, group: Sequence[_Shot]) -> bool:
-    """True when ``shot`` is not of ``group`` but the first of the next one."""
+    """Return True when ``shot`` begins a new bracket after the shots in ``group``."""
     pause = (shot.time - group[-1].time).total_seconds()
     return pause > PAUSE or any(abs(shot.exposure - other.exposure) < SAME for other in group)
 
@@ -99,12 +110,15 @@ def _named(group: Sequence[_Shot]) -> Shots:
 
 
 def spread_indices(count: int, wanted: int) -> list[int]:
-    """Indices of ``wanted`` of ``count`` frames, evenly from the first to the last; one: first."""
+    """Return ``wanted`` indices into ``count`` frames, evenly spaced from the first to the last.
+
+    One wanted index is that of the first frame.
+    """
     return [round(float(i)) for i in np.linspace(0, count - 1, wanted)]
 
 
 def names_are_unique(found: Sequence[Shots]) -> None:
-    """Raise :class:`UsageError` when two brackets would have pictures of one name."""
+    """Raise :class:`UsageError` when two brackets share the name of their pictures."""
     for name, same in itertools.groupby(sorted(shots.name for shots in found)):
         if len(list(same)) > 1:
             raise UsageError(f"two brackets are called {name!r}; rename a folder or a file")

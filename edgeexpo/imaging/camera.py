@@ -1,4 +1,7 @@
-"""A simulated camera: radiance to 8-bit frames, with noise, clipping and a chosen response."""
+"""A simulated camera that turns radiance into 8-bit frames.
+
+The camera adds noise, clips, and applies a chosen response.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,12 @@ class Camera:
     """A sensor and its response.
 
     Attributes:
-        table: (256, 3) inverse response.
-        full_well: Electrons at saturation; photon noise has variance ``electrons``.
-        read_noise: Standard deviation of the read noise, electrons.
-        jpeg_quality: Frames go through baseline JPEG (4:2:0) of this quality, 1 to 95; ``None``
-            leaves them as they are.
+        table: (256, 3) inverse response, as in :mod:`edgeexpo.imaging.response`.
+        full_well: Electrons at saturation. The variance of the photon noise is the number of
+            electrons.
+        read_noise: Standard deviation of the read noise, in electrons.
+        jpeg_quality: Quality, 1 to 95, of the baseline JPEG (4:2:0) that frames go through.
+            ``None`` leaves frames uncompressed.
     """
 
     table: npt.NDArray[np.float64]
@@ -33,8 +37,11 @@ class Camera:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Camera:
-        """Draw a camera: EMoR response, full well 1500 to 6000 and read noise 2 to 4 electrons,
-        the range of small sensors at middle sensitivity (ISO 100 to 400)."""
+        """Draw a random camera with a response from the empirical model (EMoR).
+
+        The full well is 1500 to 6000 electrons and the read noise is 2 to 4 electrons. These are
+        the ranges of small sensors at middle sensitivity (ISO 100 to 400).
+        """
         return cls(
             response.random_response(rng),
             float(1500 * 4 ** rng.random()),
@@ -42,11 +49,11 @@ class Camera:
         )
 
     def expose(self, radiance: npt.NDArray[np.floating], ev: float) -> Picture:
-        """The ideal exposure: no noise, no quantisation.
+        """Return the ideal exposure, without noise and without quantisation.
 
         Args:
-            radiance: HxWx3, linear, >= 0; at EV 0, 1 just saturates.
-            ev: Exposure value relative to that.
+            radiance: HxWx3, linear, >= 0. At EV 0, radiance 1 just saturates the sensor.
+            ev: Exposure value relative to EV 0.
 
         Returns:
             HxWx3 float32 in [0, 1], encoded by the camera's response.
@@ -56,9 +63,15 @@ class Camera:
     def shoot(
         self, radiance: npt.NDArray[np.floating], ev: float, rng: np.random.Generator
     ) -> Picture:
-        """One exposure as the camera delivers it: noise, clipping, response, 8 bits, perhaps JPEG.
+        """Return one exposure with noise, clipping, response, 8-bit rounding and optional JPEG.
 
-        Args and result as for :meth:`expose`; values are multiples of 1/255.
+        Args:
+            radiance: HxWx3, linear, >= 0. At EV 0, radiance 1 just saturates the sensor.
+            ev: Exposure value relative to EV 0.
+            rng: Generator of the noise.
+
+        Returns:
+            HxWx3 float32 in [0, 1], encoded by the camera's response, multiples of 1/255.
         """
         signal = radiance.astype(np.float32) * np.float32(2.0**ev)
         variance = np.minimum(signal, 2) / self.full_well + (self.read_noise / self.full_well) ** 2
@@ -80,15 +93,16 @@ def _through_jpeg(codes: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.
 def re_expose(
     photograph: npt.NDArray[np.floating], evs: Sequence[float], seed: int
 ) -> list[Picture]:
-    """Photograph a photograph: its linear light, seen by a random camera at several exposures.
+    """Photograph a photograph's linear light with a random camera at several exposures.
 
     Args:
         photograph: HxWx3, sRGB-encoded, [0, 1].
-        evs: Exposures relative to the photograph, such as ``(-2, 0, 2)``.
-        seed: Seeds the camera (:meth:`Camera.random`) and the noise.
+        evs: Exposures in EV relative to the photograph, such as ``(-2, 0, 2)``.
+        seed: Seed of the camera (:meth:`Camera.random`) and of the noise.
 
     Returns:
-        One HxWx3 float32 frame for each of ``evs``, in [0, 1], 8-bit codes.
+        One frame for each of ``evs``, HxWx3 float32 in [0, 1], multiples of 1/255, encoded by the
+        camera's response.
     """
     rng = np.random.default_rng(seed)
     camera = Camera.random(rng)

@@ -1,6 +1,6 @@
-"""Colour: the sRGB transfer function, CIE L*a*b* (D65), YCbCr and the CIEDE2000 difference.
+"""Colour spaces: the sRGB transfer function, CIE L*a*b* (D65), YCbCr and the CIEDE2000 difference.
 
-Functions keep float32 in float32 and turn any other type into float64.
+Every function keeps float32 arrays in float32 and computes any other type in float64.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 ColorArray = npt.NDArray[np.floating[Any]]
+"""An array of colours or differences, float32 or float64."""
 
 _RGB_TO_XYZ = np.array(
     [
@@ -28,7 +29,7 @@ def srgb_to_linear(x: npt.ArrayLike) -> ColorArray:
     """Decode sRGB values to linear light (IEC 61966-2-1).
 
     Args:
-        x: Any shape, sRGB-encoded, [0, 1]; values below 0 continue the linear segment.
+        x: Any shape, sRGB-encoded, [0, 1]. Values below 0 continue the linear segment.
 
     Returns:
         Same shape, linear light, [0, 1].
@@ -39,10 +40,10 @@ def srgb_to_linear(x: npt.ArrayLike) -> ColorArray:
 
 
 def linear_to_srgb(x: npt.ArrayLike) -> ColorArray:
-    """Encode linear light to sRGB values (IEC 61966-2-1); inverse of :func:`srgb_to_linear`.
+    """Encode linear light to sRGB values (IEC 61966-2-1), the inverse of :func:`srgb_to_linear`.
 
     Args:
-        x: Any shape, linear light, [0, 1]; values below 0 continue the linear segment.
+        x: Any shape, linear light, [0, 1]. Values below 0 continue the linear segment.
 
     Returns:
         Same shape, sRGB-encoded, [0, 1].
@@ -53,13 +54,13 @@ def linear_to_srgb(x: npt.ArrayLike) -> ColorArray:
 
 
 def rgb_to_lab(x: npt.ArrayLike) -> ColorArray:
-    """Turn sRGB-encoded RGB into CIE L*a*b* under D65, 2 degree observer.
+    """Convert sRGB-encoded RGB to CIE L*a*b* under D65, 2 degree observer.
 
     Args:
         x: (..., 3), sRGB-encoded, [0, 1].
 
     Returns:
-        (..., 3): L* in [0, 100], a* and b* about [-110, 110].
+        (..., 3): L* in [0, 100], a* and b* in about [-110, 110].
     """
     linear = srgb_to_linear(x)
     matrix = (_RGB_TO_XYZ / _WHITE_D65[:, None]).T.astype(linear.dtype)
@@ -73,20 +74,20 @@ def rgb_to_lab(x: npt.ArrayLike) -> ColorArray:
 
 
 def lab_to_rgb(x: npt.ArrayLike) -> ColorArray:
-    """Turn CIE L*a*b* (D65) into sRGB-encoded RGB; inverse of :func:`rgb_to_lab`.
+    """Convert CIE L*a*b* (D65) to sRGB-encoded RGB, the inverse of :func:`rgb_to_lab`.
 
     Args:
         x: (..., 3): L*, a*, b*.
 
     Returns:
-        (..., 3), sRGB-encoded; colours outside the gamut lie outside [0, 1].
+        (..., 3), sRGB-encoded. Colours outside the gamut lie outside [0, 1].
     """
     lab = _floats(x)
     f = np.empty_like(lab)
     f[..., 1] = (lab[..., 0] + 16) / 116
     f[..., 0] = f[..., 1] + lab[..., 1] / 500
     f[..., 2] = f[..., 1] - lab[..., 2] / 200
-    # The branch of rgb_to_lab's threshold, so that the two are inverses.
+    # The threshold is that of rgb_to_lab, so that the two functions are inverses.
     above = f > 7.787 * 0.008856 + 16 / 116
     xyz = np.where(above, f * f * f, (f - 16 / 116) / 7.787)
     matrix = (np.linalg.inv(_RGB_TO_XYZ) * _WHITE_D65).T.astype(lab.dtype)
@@ -94,13 +95,13 @@ def lab_to_rgb(x: npt.ArrayLike) -> ColorArray:
 
 
 def rgb_to_ycbcr(x: npt.ArrayLike) -> ColorArray:
-    """Turn RGB into Y, Cb, Cr of ITU-R BT.601 at full range (as JPEG does).
+    """Convert RGB to Y, Cb, Cr of ITU-R BT.601 at full range, as JPEG does.
 
     Args:
         x: (..., 3), sRGB-encoded, [0, 1].
 
     Returns:
-        (..., 3), each in [0, 1]; Cb and Cr are 0.5 for grey.
+        (..., 3), each in [0, 1]. Cb and Cr are 0.5 for grey.
     """
     rgb = _floats(x)
     result = np.empty_like(rgb)
@@ -111,7 +112,7 @@ def rgb_to_ycbcr(x: npt.ArrayLike) -> ColorArray:
 
 
 def ycbcr_to_rgb(x: npt.ArrayLike) -> ColorArray:
-    """Turn Y, Cb, Cr (BT.601, full range) into RGB; inverse of :func:`rgb_to_ycbcr`.
+    """Convert Y, Cb, Cr (BT.601, full range) to RGB, the inverse of :func:`rgb_to_ycbcr`.
 
     Args:
         x: (..., 3): Y, Cb, Cr in [0, 1].
@@ -129,7 +130,7 @@ def ycbcr_to_rgb(x: npt.ArrayLike) -> ColorArray:
 
 
 def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> ColorArray:
-    """CIEDE2000 colour difference, all weighting factors 1.
+    """Return the CIEDE2000 colour difference with all weighting factors 1.
 
     Follows G. Sharma, W. Wu, E. N. Dalal, "The CIEDE2000 color-difference formula:
     implementation notes, supplementary test data, and mathematical observations", Color
@@ -137,10 +138,10 @@ def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> ColorArray:
 
     Args:
         lab1: (..., 3) L*, a*, b*.
-        lab2: (..., 3) L*, a*, b*; broadcast against ``lab1``.
+        lab2: (..., 3) L*, a*, b*, broadcast against ``lab1``.
 
     Returns:
-        (...,) differences, >= 0; about 1 is just noticeable.
+        (...,) differences, >= 0. A difference of about 1 is just noticeable.
     """
     l1, a1, b1 = np.moveaxis(_floats(lab1), -1, 0)
     l2, a2, b2 = np.moveaxis(_floats(lab2), -1, 0)

@@ -1,4 +1,7 @@
-"""OpenEXR pictures, in (all compressions, DWA too) and out, through the OpenEXR package."""
+"""Reading and writing of OpenEXR pictures through the OpenEXR package.
+
+All compressions are read, DWA among them.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,15 @@ from edgeexpo.errors import MissingDependencyError, PictureError
 def read_exr(path: Path) -> npt.NDArray[np.float32]:
     """Read the R, G and B channels of the first part of an ``.exr`` file.
 
-    A picture with a single ``Y`` channel is returned as grey. Values are as stored: linear, and
-    slightly negative where lossy compression or a wide gamut made them so.
+    A picture with a single ``Y`` channel is returned as grey. Values are returned as stored. They
+    are linear, and can be slightly negative after lossy compression or in a wide gamut.
 
     Returns:
-        HxWx3 float32, linear radiance, RGB.
+        HxWx3 float32, linear radiance of any scale, RGB.
 
     Raises:
-        PictureError: Missing, damaged, without those channels at full size, or not finite.
+        PictureError: The file is missing or damaged, lacks those channels at full resolution, or
+            has NaN or infinite values.
         MissingDependencyError: The OpenEXR package is not installed.
     """
     OpenEXR = _package(str(path))
@@ -33,16 +37,16 @@ def read_exr(path: Path) -> npt.NDArray[np.float32]:
             channels = {name: channel.pixels for name, channel in file.channels().items()}
     except (RuntimeError, ValueError, TypeError) as error:
         raise PictureError(
-            f"{path} is no readable OpenEXR picture; expected a whole, scan-line or tiled file"
+            f"{path} is not a readable OpenEXR picture; expected a whole, scan-line or tiled file"
         ) from error
     return _rgb(channels, path)
 
 
 def encode_exr(radiance: npt.NDArray[np.float32]) -> bytes:
-    """The bytes of an ``.exr`` file: R, G and B as 32-bit floats, ZIP compression.
+    """Encode radiance as the bytes of an ``.exr`` file: 32-bit R, G and B, ZIP compression.
 
     Args:
-        radiance: HxWx3 linear radiance, RGB.
+        radiance: HxWx3 float32 linear radiance, RGB, any scale.
 
     Raises:
         MissingDependencyError: The OpenEXR package is not installed.

@@ -1,4 +1,4 @@
-"""Picture files in and out: HxWx3 RGB, sRGB or Display P3, 8 or 16 bits a channel."""
+"""Reading and writing of picture files: HxWx3 RGB, sRGB or Display P3, 8 or 16 bits a channel."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-"""What :func:`read_picture` reads; the contents count, not the suffix."""
+"""Formats that :func:`read_picture` reads. It recognises them by content, not by suffix."""
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-"""What is taken for a picture among the files of a folder."""
+"""Suffixes by which picture files are recognised in a folder."""
 
 WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
-"""What :func:`write_picture` writes, by suffix."""
+"""Formats that :func:`write_picture` writes, by suffix."""
 
 RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
+"""Suffixes of RAW files, which are refused."""
+
 _ORIENTATION, _EXIF = 0x0112, 0x8769
 _TIME, _FRACTION = 36867, 37521
 _EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
@@ -52,22 +54,24 @@ _MODES = {
 
 
 def is_picture(path: Path) -> bool:
-    """True for a file of a folder that is named like a picture and not hidden."""
+    """Return True for a path with a picture suffix that is not hidden by a leading dot."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_picture(path: str | os.PathLike[str], *, keep_p3: bool = False) -> np.ndarray:
-    """Read a picture, turned upright by its EXIF orientation and converted to sRGB by its profile.
+    """Read a picture, upright by its EXIF orientation and converted to sRGB by its ICC profile.
 
     Args:
-        path: A file.
-        keep_p3: Leave a picture in Display P3 (:func:`read_p3_profile`) as it is.
+        path: A picture file in one of :data:`FORMATS`.
+        keep_p3: Keep the codes of a picture in Display P3 (:func:`read_p3_profile`) unconverted.
 
     Returns:
-        HxWx3 RGB, sRGB-encoded; uint16 for PNG and TIFF with 16 bits a channel, else uint8.
+        HxWx3 RGB, sRGB-encoded. The type is uint16, 0 to 65535, for PNG and TIFF with 16 bits a
+        channel, and uint8, 0 to 255, otherwise.
 
     Raises:
-        PictureError: The file is missing, damaged, too large to be true, or not an RGB picture.
+        PictureError: The file is missing, damaged, larger than Pillow's safety limit or not RGB.
+            A picture with 16 bits a channel and a profile that needs conversion is also refused.
     """
     path = Path(path)
     with _opened(path) as (image, data):
@@ -82,16 +86,17 @@ def read_picture(path: str | os.PathLike[str], *, keep_p3: bool = False) -> np.n
 
 
 def read_exposure(path: str | os.PathLike[str]) -> float | None:
-    """Exposure of a picture in EV: log2(t * ISO / 100 / N^2), larger is brighter.
+    """Read the exposure of a picture in EV: ``log2(t * ISO / 100 / N^2)``, larger is brighter.
 
     Args:
-        path: A picture; t is the exposure time in seconds and N the f-number of its EXIF data.
+        path: A picture whose EXIF data give the exposure time t in seconds, the f-number N and
+            the ISO sensitivity.
 
     Returns:
-        The exposure, or ``None`` when the EXIF data lack one of the three.
+        The exposure, or ``None`` when one of the three numbers is missing or not positive.
 
     Raises:
-        PictureError: The file is missing or is no picture.
+        PictureError: The file is missing or is not a picture.
     """
     with _opened(Path(path)) as (image, _):
         exif = image.getexif().get_ifd(_EXIF)
@@ -106,10 +111,14 @@ def read_exposure(path: str | os.PathLike[str]) -> float | None:
 
 
 def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
-    """When a picture was taken, by its EXIF data: local time, to the fraction that they have.
+    """Read when a picture was taken from its EXIF data.
+
+    Returns:
+        Local time, with the fraction of a second when the EXIF data give one. ``None`` when they
+        give no valid time.
 
     Raises:
-        PictureError: The file is missing or is no picture.
+        PictureError: The file is missing or is not a picture.
     """
     with _opened(Path(path)) as (image, _):
         exif = image.getexif().get_ifd(_EXIF)
@@ -123,10 +132,15 @@ def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
 
 
 def read_exif(path: str | os.PathLike[str]) -> bytes | None:
-    """The EXIF data of a picture, for :func:`write_picture`; the picture is said to be upright.
+    """Read the EXIF data of a picture, for :func:`write_picture`.
+
+    The orientation is set to upright, because :func:`read_picture` turns pictures upright.
+
+    Returns:
+        EXIF bytes, or ``None`` when the picture has no EXIF data.
 
     Raises:
-        PictureError: The file is missing or is no picture.
+        PictureError: The file is missing or is not a picture.
     """
     with _opened(Path(path)) as (image, _):
         exif = image.getexif()
@@ -138,10 +152,13 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
 
 
 def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
-    """The ICC profile of a picture in Display P3, for :func:`write_picture`; else ``None``.
+    """Read the ICC profile of a picture in Display P3, for :func:`write_picture`.
+
+    Returns:
+        The profile's bytes, or ``None`` when the picture is not in Display P3.
 
     Raises:
-        PictureError: The file is missing or is no picture, or its profile cannot be read.
+        PictureError: The file is missing or is not a picture, or its profile cannot be read.
     """
     path = Path(path)
     with _opened(path) as (image, _):
@@ -150,11 +167,11 @@ def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
 
 
 def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None) -> None:
-    """Refuse a path that :func:`write_picture` would refuse for its suffix.
+    """Raise when :func:`write_picture` would refuse a path for its suffix.
 
     Args:
-        path: Where the picture is to go.
-        kind: uint8 or uint16, when it is known already.
+        path: Path of the picture that is to be written.
+        kind: uint8 or uint16, or ``None`` when the type is not known yet.
 
     Raises:
         PictureError: The suffix is unknown, or cannot hold 16 bits a channel.
@@ -175,18 +192,18 @@ def write_picture(
     exif: bytes | None = None,
     profile: bytes | None = None,
 ) -> None:
-    """Write a picture in one step, in the format of its suffix (JPEG with quality 95).
+    """Write a picture atomically, in the format of its suffix (JPEG with quality 95).
 
     Args:
-        path: Ends in one of :data:`WRITTEN_FORMATS`.
-        picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded.
-        exif: EXIF data (:func:`read_exif`); a TIFF with 16 bits a channel goes without.
-        profile: The ICC profile of its codes (:func:`read_p3_profile`); by default the file says
-            that it is sRGB.
+        path: Path that ends in one of :data:`WRITTEN_FORMATS`.
+        picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded unless ``profile`` is given.
+        exif: EXIF data (:func:`read_exif`). A TIFF with 16 bits a channel is written without it.
+        profile: ICC profile of the picture's codes (:func:`read_p3_profile`). By default the file
+            declares sRGB.
 
     Raises:
-        PictureError: The array is no such picture, or the suffix does not fit it.
-        OutputError: The file cannot be written; an existing one is untouched.
+        PictureError: The array has another shape or type, or the suffix does not fit it.
+        OutputError: The file cannot be written. An existing file stays unchanged.
     """
     path = Path(path)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
@@ -218,7 +235,10 @@ def write_picture(
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
-    """The picture at ``path`` and the file's bytes; a decoder's failures become PictureError."""
+    """Open the picture at ``path`` and yield it with the file's bytes.
+
+    A decoder's failure becomes a :class:`PictureError`.
+    """
     from PIL import Image, UnidentifiedImageError
 
     if path.suffix.lower() in RAW:
@@ -237,7 +257,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
         raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"{path} is not a picture; expected {', '.join(FORMATS)}") from error
-    # What Pillow's decoders raise for damaged files, by format.
+    # Pillow's decoders raise these errors for damaged files, depending on the format.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
@@ -248,7 +268,7 @@ def _check(path: Path, image: Image.Image) -> None:
         raise PictureError(_raw(path))
     # A phone's MPO file is a JPEG followed by previews.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise PictureError(f"{path} holds several pictures; expected one")
+        raise PictureError(f"{path} holds several pictures; expected a single picture")
     found = _MODES.get(image.mode)
     if found is None and "transparency" in image.info:
         found = "transparent in places; drop the alpha channel"
@@ -287,7 +307,7 @@ def _read_shallow(path: Path, image: Image.Image, keep_p3: bool) -> np.ndarray:
 def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
     profile = profiles.embedded_profile(path, image)
     is_p3 = profile is not None and profiles.is_display_p3(path, profile)
-    # Little CMS has no 16-bit RGB mode through Pillow, and 8 bits would lose what was asked for.
+    # Pillow offers Little CMS no 16-bit RGB mode, and a conversion in 8 bits would lose precision.
     if profile is not None and not (keep_p3 and is_p3):
         raise PictureError(
             f"{path} has 16 bits a channel and the profile {profiles.name(path, profile)!r}; "

@@ -1,7 +1,7 @@
 """Exposure fusion: one picture from several exposures, without a radiance map.
 
 Follows T. Mertens, J. Kautz, F. Van Reeth, "Exposure fusion", Pacific Graphics 2007, as OpenCV's
-``createMergeMertens`` computes it (the test holds the two together).
+``createMergeMertens`` computes it. A test compares the two.
 """
 
 from __future__ import annotations
@@ -38,21 +38,24 @@ _LUMA = (0.299, 0.587, 0.114)
 _FINE = 3
 _CELL = 1 << _FINE
 _MARGIN = 4 * _CELL
-"""Pixels around a window that decide its bands down to an eighth: 31, in whole cells."""
+"""Margin in pixels around a window that its bands down to an eighth of the size depend on.
+
+The bands depend on 31 pixels, rounded up here to whole cells."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What makes a pixel of a frame count.
+    """The measures that give each pixel of a frame its weight.
 
     Attributes:
-        contrast: Exponent of the Laplacian's magnitude; 0 switches the measure off.
-        saturation: Exponent of the deviation across channels.
-        exposedness: Exponent of the closeness to mid-grey.
-        sigma: Standard deviation of that closeness, on the [0, 1] scale.
-        floor: Added to every weight. OpenCV's is 1e-12; where all weights are small (flat or grey
-            areas) the noise of 8 bits then decides which frame is shown. A floor above that noise
-            shows the mean of the frames there.
+        contrast: Exponent of the Laplacian's magnitude. 0 switches the measure off.
+        saturation: Exponent of the deviation across channels. 0 switches the measure off.
+        exposedness: Exponent of the closeness to mid-grey. 0 switches the measure off.
+        sigma: Standard deviation of the Gaussian that measures closeness to mid-grey, on the
+            [0, 1] scale.
+        floor: Constant that is added to every weight. With OpenCV's 1e-12, 8-bit rounding noise
+            decides which frame is shown where all weights are small (flat or grey areas). A floor
+            above that noise shows the mean of the frames there.
     """
 
     contrast: float = 1.0
@@ -67,13 +70,13 @@ def exposure_fusion(frames: Sequence[npt.ArrayLike], **measures: float) -> Pictu
 
     Args:
         frames: One or more HxWx3 pictures of the same size, sRGB-encoded, [0, 1].
-        measures: As :class:`Measures`.
+        measures: Attributes of :class:`Measures`, by name.
 
     Returns:
         HxWx3 float32, sRGB-encoded, clipped to [0, 1].
 
     Raises:
-        PictureError: No frames, not HxWx3, or sizes that differ.
+        PictureError: There are no frames, a frame is not HxWx3, or sizes differ.
     """
     pictures = [np.asarray(frame, np.float32) for frame in frames]
     _check(pictures)
@@ -85,20 +88,24 @@ def exposure_fusion(frames: Sequence[npt.ArrayLike], **measures: float) -> Pictu
 def fused_by_windows(
     frames: Sequence[Raster], side: int, workers: int = 1, **measures: float
 ) -> Raster:
-    """As :func:`exposure_fusion`, to rounding, in the memory of a window.
+    """Fuse exposures as :func:`exposure_fusion` does, in the memory of a window.
 
-    The frames are read once for the coarse part of the pyramids, an eighth of their size, which is
-    blended whole; then again for each window.
+    The result equals that of :func:`exposure_fusion` up to rounding. The frames are read once for
+    the coarse part of the pyramids, at an eighth of their size, which is blended as a whole. They
+    are read again for each window of the result.
 
     Args:
-        frames: As there, as rasters.
-        side: Of the windows in which frames are read, a multiple of 8, in pixels; a picture that
-            fits into one is fused whole.
-        workers: Threads that read them.
-        measures: As :class:`Measures`.
+        frames: One or more HxWx3 rasters of the same size, sRGB-encoded, [0, 1].
+        side: Side in pixels of the windows in which frames are read, a multiple of 8. A picture
+            that fits into one window is fused as a whole.
+        workers: Number of threads that read the frames.
+        measures: Attributes of :class:`Measures`, by name.
+
+    Returns:
+        HxWx3 raster, float32, sRGB-encoded, clipped to [0, 1].
 
     Raises:
-        PictureError: As there.
+        PictureError: There are no frames, a frame is not HxWx3, or sizes differ.
     """
     _check(frames)
     chosen, shape = Measures(**measures), frames[0].shape
@@ -136,7 +143,7 @@ def fused_by_windows(
 
 
 def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
-    """All at once."""
+    """Fuse whole frames into ``out``."""
     parts = [row_planes(frame) for frame in frames]
     blended = _blend(parts, _masks(parts, measures), _depth(out.shape))
     np.copyto(planes_of(out), blended)
@@ -146,7 +153,10 @@ def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
 def _blend(
     frames: Sequence[_Planes], masks: Sequence[_Planes], levels: int, base: _Planes | None = None
 ) -> _Planes:
-    """Sum of the frames' bands by their masks (HxW), collapsed; ``base`` replaces the last."""
+    """Sum the frames' bands, weighted by their HxW masks, and collapse the pyramid.
+
+    ``base`` replaces the coarsest band.
+    """
     result = scratch_array(frames[0].shape)
     with scope():
         blended = [scratch_array(shape) for shape in pyramid_shapes(result.shape, levels)]
@@ -169,7 +179,7 @@ def _blend(
 
 
 def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
-    """Each frame's share of the weight, HxW."""
+    """Return each frame's share of the total weight, HxW."""
     weights = [_weight(planes, measures) for planes in frames]
     with scope():
         total = scratch_array(weights[0].shape)
@@ -191,7 +201,7 @@ def _ceil(length: int, cell: int) -> int:
 
 
 def _cells(window: Window) -> Window:
-    """The window in the coarse part of the pyramid; it starts on a cell."""
+    """Return the window in the coarse part of the pyramid, for a window that starts on a cell."""
     rows, columns = (slice(s.start // _CELL, _ceil(s.stop, _CELL)) for s in window)
     return rows, columns
 
@@ -225,7 +235,7 @@ def _luma(planes: _Planes) -> _Planes:
 
 
 def _square_distance(planes: _Planes, centre: _Planes | np.float32) -> _Planes:
-    """Sum over the planes, HxW."""
+    """Sum the squared distances from ``centre`` over the planes, HxW."""
     total, part = scratch_array(planes.shape[1:]), scratch_array(planes.shape[1:])
     total.fill(0)
     for plane in planes:
@@ -235,12 +245,12 @@ def _square_distance(planes: _Planes, centre: _Planes | np.float32) -> _Planes:
 
 
 def _power(values: _Planes, exponent: float) -> _Planes:
-    """In place."""
+    """Raise the values to a power in place."""
     return values if exponent == 1 else np.power(values, np.float32(exponent), out=values)
 
 
 def _laplacian(luma: _Planes) -> _Planes:
-    """Its magnitude; borders are reflected."""
+    """Return the magnitude of the Laplacian, HxW, with reflected borders."""
     height, width = luma.shape
     padded = scratch_array((height + 2, width + 2))
     padded[1:-1, 1:-1] = luma

@@ -1,13 +1,13 @@
-"""Apply at full size what a network did at a smaller one: the fast guided filter.
+"""The fast guided filter, which applies a network's change of a small picture at full size.
 
-K. He, J. Sun, X. Tang, "Guided image filtering", TPAMI 35(6), 2013, and K. He, J. Sun, "Fast guided
-filter", arXiv 1505.00996: in every window the result is an affine function of the guide,
-``q = a . I + b``; ``a`` and ``b`` are found at the small size, averaged over windows, enlarged
-bilinearly, and applied to the full-size guide.
+Follows K. He, J. Sun, X. Tang, "Guided image filtering", TPAMI 35(6), 2013, and K. He, J. Sun,
+"Fast guided filter", arXiv 1505.00996. In every window the result is an affine function of the
+guide, ``q = a . I + b``. The coefficients ``a`` and ``b`` are computed at the small size, averaged
+over windows, enlarged bilinearly, and applied to the full-size guide.
 
 The published filter shrinks ``a`` towards zero where the guide is flat, which would flatten fine
-detail. Here one affine function is fitted to the whole picture first and the filter to what it
-leaves over, so that ``a`` shrinks towards that function and an affine change stays exact.
+detail. This module first fits one affine function to the whole picture, then fits the filter to
+the residual. So ``a`` shrinks towards the whole picture's function, and an affine change is exact.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from edgeexpo.imaging.scratch import clip_planes, planes, row_planes, scope, scr
 _Taps = tuple[npt.NDArray[np.intp], Picture]
 
 RADIUS, GUIDED_EPS = 2, 1e-4
-"""Window radius in pixels of the small size and regulariser, for a side of about 256."""
+"""Window radius in pixels of the small picture, and regulariser, for a side of about 256."""
 
 COLORS = ("rgb", "lab")
+"""Colours in which networks take pictures, as defined by :func:`encode`."""
 
 _LAB_SCALE = np.array([50, 128, 128], np.float32)
 _LAB_SHIFT = np.array([1, 0, 0], np.float32)
@@ -45,26 +46,27 @@ def guided_upsampling(
     eps: float = GUIDED_EPS,
     method: str = "area",
 ) -> Picture:
-    """Apply to full-size frames what turned their scaled copies into ``small``.
+    """Apply to full-size frames the change that turned their scaled copies into ``small``.
 
     Args:
-        small: hxwx3, what the network gave for frames scaled to hxw by
-            :func:`edgeexpo.imaging.resize.resize`; in the network's colours.
-        frames: HxWx3 each, sRGB-encoded, [0, 1]; all their channels guide.
-        color: The network's colours, in which the filter works too: ``"rgb"`` (sRGB-encoded,
-            [0, 1]) or ``"lab"`` (:func:`encode`).
+        small: hxwx3, the network's output, in the network's colours, for frames that were scaled
+            to hxw by :func:`edgeexpo.imaging.resize.resize`.
+        frames: HxWx3 each, sRGB-encoded, [0, 1]. The channels of all frames form the guide.
+        color: Colours of the network and of the filter: ``"rgb"`` (sRGB-encoded, [0, 1]) or
+            ``"lab"`` (:func:`encode`).
         radius: Window radius, in pixels of ``small``.
         eps: Regulariser: variance of the guide, in the network's units, below which the whole
             picture's affine function counts more than the window's.
-        method: How they were scaled; see there.
+        method: Method by which the frames were scaled, one of
+            :data:`edgeexpo.imaging.resize.RESIZE_METHODS`.
 
     Returns:
-        HxWx3 float32, sRGB-encoded, clipped to [0, 1]. When ``small`` has the frames' size it is
-        returned as it is (converted from Lab).
+        HxWx3 float32, sRGB-encoded, clipped to [0, 1]. When ``small`` has the frames' size, no
+        filter is applied and ``small`` itself is returned, converted to sRGB.
 
     Raises:
-        BundleError: Unknown ``color``.
-        PictureError: Unknown ``method``.
+        BundleError: ``color`` is unknown.
+        PictureError: ``method`` is unknown.
     """
     guided = guided_by_windows(np.asarray(small, np.float32), frames, color, radius, eps, method)
     return np.ascontiguousarray(whole_picture(guided))
@@ -79,10 +81,24 @@ def guided_by_windows(
     method: str = "area",
     scaled: Sequence[Raster] | None = None,
 ) -> Raster:
-    """As :func:`guided_upsampling`, applied a window at a time to frames that are rasters.
+    """Apply :func:`guided_upsampling` to frames that are rasters, one window at a time.
 
-    ``scaled``: the frames' scaled copies in the network's colours, hxwx3 each, where they are at
-    hand; else they are made.
+    Args:
+        small: hxwx3, the network's output, in the network's colours.
+        frames: HxWx3 rasters, sRGB-encoded, [0, 1].
+        color: Colours of the network and of the filter, ``"rgb"`` or ``"lab"``.
+        radius: Window radius, in pixels of ``small``.
+        eps: Regulariser, as in :func:`guided_upsampling`.
+        method: Method by which the frames are scaled when ``scaled`` is missing.
+        scaled: Scaled copies of the frames in the network's colours, hxwx3 each. When missing,
+            the copies are made here.
+
+    Returns:
+        HxWx3 raster, float32, sRGB-encoded, clipped to [0, 1].
+
+    Raises:
+        BundleError: ``color`` is unknown.
+        PictureError: ``method`` is unknown.
     """
     size = small.shape[:2]
     height, width = frames[0].shape[:2]
@@ -114,7 +130,15 @@ def guided_by_windows(
 
 
 def encode(rgb: Picture, color: str) -> Picture:
-    """sRGB-encoded RGB as a network takes it: as it is, or as ``L/50 - 1, a/128, b/128``.
+    """Convert sRGB-encoded RGB to the colours in which a network takes pictures.
+
+    Args:
+        rgb: (..., 3), sRGB-encoded, [0, 1].
+        color: ``"rgb"`` or ``"lab"``.
+
+    Returns:
+        ``rgb`` unchanged for ``"rgb"``. For ``"lab"``, CIE L*a*b* (D65) of the same shape, scaled
+        as ``L/50 - 1, a/128, b/128``.
 
     Raises:
         BundleError: ``color`` is neither ``"rgb"`` nor ``"lab"``.
@@ -126,7 +150,11 @@ def encode(rgb: Picture, color: str) -> Picture:
 
 
 def decode(picture: Picture, color: str) -> Picture:
-    """The inverse of :func:`encode`, clipped to [0, 1]; raises as it does."""
+    """Convert a network's colours to sRGB-encoded RGB in [0, 1], the inverse of :func:`encode`.
+
+    Raises:
+        BundleError: ``color`` is neither ``"rgb"`` nor ``"lab"``.
+    """
     _check_color(color)
     if color == "lab":
         picture = np.asarray(lab_to_rgb((picture + _LAB_SHIFT) * _LAB_SCALE), np.float32)
@@ -136,16 +164,16 @@ def decode(picture: Picture, color: str) -> Picture:
 def _apply(
     coefficients: Picture, guide: Sequence[Picture], rows: _Taps, columns: _Taps, out: Picture
 ) -> None:
-    """Enlarge a window of the coefficients bilinearly and apply it to the guide's.
+    """Enlarge a window of the coefficients bilinearly and apply it to the guide's window.
 
-    Between two rows of the coefficients the result is ``p + weight q`` with an affine function
-    each, so that the coefficients themselves are enlarged along rows only.
+    Between two rows of the coefficients the result is ``p + weight q``, where ``p`` and ``q`` are
+    affine functions of the guide. So the coefficients themselves are enlarged along rows only.
 
     Args:
         coefficients: 3x(C+1)xhxw.
-        guide: C times HxW.
-        rows, columns: Positions in the coefficients and weights, of the window.
-        out: 3xHxW.
+        guide: C planes of HxW.
+        rows, columns: Positions in the coefficients, and weights, for the window's pixels.
+        out: 3xHxW, overwritten.
     """
     (above, below), weight = rows
     lowest, highest = int(above.min()), int(above.max())
@@ -171,7 +199,7 @@ def _apply(
 
 
 def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
-    """Along rows."""
+    """Enlarge the coefficients along rows."""
     (before, after), weight = columns
     left = scratch_array((*coefficients.shape[:2], len(weight)))
     with scope():
@@ -186,7 +214,10 @@ def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
 
 
 def _affine(coefficients: Picture, guide: Sequence[Picture], part: Picture, out: Picture) -> None:
-    """3xHxW from 3x(C+1)xW, the same for every row, and C times HxW; ``part`` is lost."""
+    """Apply 3x(C+1)xW coefficients, equal for every row, to C guide planes of HxW.
+
+    Writes 3xHxW to ``out`` and overwrites ``part``.
+    """
     np.multiply(coefficients[:, 0, None], guide[0], out=out)
     for channel in range(1, len(guide)):
         out += np.multiply(coefficients[:, channel, None], guide[channel], out=part)

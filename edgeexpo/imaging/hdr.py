@@ -1,4 +1,4 @@
-"""Radiance (.hdr) pictures, in and out: Greg Ward's RGBE format."""
+"""Reading and writing of Radiance (.hdr) pictures in Greg Ward's RGBE format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError
 
 _RUNS = range(8, 32768)
-"""Widths that the format run-length encodes."""
+"""Widths in pixels that the format run-length encodes."""
 
 
 def read_hdr(path: Path) -> npt.NDArray[np.float32]:
@@ -20,14 +20,14 @@ def read_hdr(path: Path) -> npt.NDArray[np.float32]:
         HxWx3 float32, linear radiance, RGB.
 
     Raises:
-        PictureError: Not a Radiance picture of that orientation, or it is truncated.
+        PictureError: The file is not a Radiance picture of that orientation, or it is truncated.
     """
     data = path.read_bytes()
     header, _, rest = data.partition(b"\n\n")
     size, _, body = rest.partition(b"\n")
     words = size.split()
     if not header.startswith(b"#?") or len(words) != 4 or words[0] != b"-Y" or words[2] != b"+X":
-        raise PictureError(f"{path} is no Radiance .hdr picture; expected RGBE, -Y and +X")
+        raise PictureError(f"{path} is not a Radiance .hdr picture; expected RGBE, -Y and +X")
     height, width = int(words[1]), int(words[3])
     try:
         rgbe = _scanlines(body, height, width)
@@ -69,10 +69,13 @@ def _unpack(body: bytes, position: int, channel: npt.NDArray[np.uint8]) -> int:
 
 
 def encode_hdr(radiance: npt.NDArray[np.float32]) -> bytes:
-    """The bytes of a ``.hdr`` file: 8 bits of mantissa a channel, one exponent for the three.
+    """Encode radiance as the bytes of a ``.hdr`` file.
+
+    Each pixel holds 8 bits of mantissa for each channel and one exponent for all three.
 
     Args:
-        radiance: HxWx3 linear radiance, RGB, finite, >= 0; above about 1e38 it is cut there.
+        radiance: HxWx3 float32 linear radiance, RGB, finite, >= 0. Values above about 1e38 are
+            clipped.
     """
     height, width = radiance.shape[:2]
     largest = np.minimum(radiance.max(axis=2), 1e38)
@@ -91,6 +94,6 @@ def encode_hdr(radiance: npt.NDArray[np.float32]) -> bytes:
 
 
 def _packed(channel: npt.NDArray[np.uint8]) -> bytes:
-    """One channel of a scan line as literal stretches: the format allows them everywhere."""
+    """Encode one channel of a scan line as literal runs, which the format allows everywhere."""
     parts = (channel[i : i + 128].tobytes() for i in range(0, len(channel), 128))
     return b"".join(bytes((len(part),)) + part for part in parts)

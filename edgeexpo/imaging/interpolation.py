@@ -1,8 +1,8 @@
-"""The exposure half way between two frames, from intensity mapping alone.
+"""Interpolation of the exposure half way between two frames, from intensity mapping alone.
 
-Follows C. Zheng, Z. Li, Y. Yang, S. Wu, "Exposure interpolation via hybrid learning", ICASSP 2020,
-with the weights as the authors' code applies them: the one that is zero for dark pixels goes with
-the short exposure, the one that is zero for saturated pixels with the long one.
+Follows C. Zheng, Z. Li, Y. Yang, S. Wu, "Exposure interpolation via hybrid learning", ICASSP 2020.
+The weights are applied as in the authors' code: the weight that is zero for dark pixels belongs to
+the short exposure. The weight that is zero for saturated pixels belongs to the long exposure.
 """
 
 from __future__ import annotations
@@ -33,27 +33,28 @@ def intermediate(
 ) -> Picture:
     """Predict the exposure whose time is the geometric mean of two others.
 
-    ``y0 = (W_lo(x1) L13(x1) + W_hi(x2) L23(x2)) / (W_lo(x1) + W_hi(x2))`` per channel, with 1e-6
-    added to each weight, so that a pixel that neither frame shows well gets the average.
+    ``y0 = (W_lo(x1) L13(x1) + W_hi(x2) L23(x2)) / (W_lo(x1) + W_hi(x2))`` for each channel. 1e-6
+    is added to each weight, so that a pixel that both frames show badly gets the average.
 
     Args:
         under: HxWx3 in [0, 1], sRGB-encoded, the shorter exposure. Values are codes of an 8-bit
-            camera; between codes the look-up tables are interpolated linearly.
-        over: HxWx3, same size, the longer exposure.
-        ev: log2 of the exposure ratio over/under, > 0; ``None`` when unknown: both frames'
-            histograms then give the mapping, and its functional square root is used.
+            camera. Between codes the look-up tables are interpolated linearly.
+        over: HxWx3 in [0, 1], of the same size and encoding, the longer exposure.
+        ev: log2 of the exposure ratio over/under, > 0, or ``None`` when unknown. When unknown,
+            the histograms of both frames determine the mapping and its functional square root.
         response: ``"fitted"`` to these frames, ``"srgb"``, or a (256, 3) inverse response table.
-        xi_lower: Code below which the short exposure counts for nothing.
-        xi_upper: Code from which the long exposure counts for nothing.
-        levels: Round the result to multiples of ``1 / levels``; 255 makes it exact as the 8-bit
-            input of a network. ``None`` leaves it as it is.
+        xi_lower: Code below which the short exposure has no weight, in [0, 55).
+        xi_upper: Code from which the long exposure has no weight, in (200, 255].
+        levels: Number of levels to which the result is rounded, in multiples of ``1 / levels``.
+            255 makes the result exact as the 8-bit input of a network. ``None`` does not round.
 
     Returns:
         HxWx3 float32 in [0, 1], encoded as the frames are.
 
     Raises:
         PictureError: The frames are not HxWx3 or differ in size.
-        UsageError: ``ev`` is not positive, or the response is unknown.
+        UsageError: ``ev`` is not positive, the response is unknown, or ``xi_lower`` or
+            ``xi_upper`` is out of range.
     """
     x1, x2 = _frame("under", under), _frame("over", over)
     picture = intermediate_by_windows(
@@ -72,13 +73,23 @@ def intermediate_by_windows(
     xi_upper: float = 250,
     levels: int | None = None,
 ) -> Raster:
-    """As :func:`intermediate`, computed a window at a time.
+    """Compute :func:`intermediate` one window at a time.
 
-    The frames, float32 in [0, 1], are read once for their histograms (unless the response and
-    ``ev`` are known), then again for each window.
+    The frames are read once for their histograms, unless the response and ``ev`` are known. They
+    are read again for each window.
+
+    Args:
+        under: HxWx3 raster, float32 in [0, 1], sRGB-encoded, the shorter exposure.
+        over: HxWx3 raster of the same size, range and encoding, the longer exposure.
+        ev, response, xi_lower, xi_upper, levels: As for :func:`intermediate`.
+
+    Returns:
+        HxWx3 raster, float32 in [0, 1], encoded as the frames are.
 
     Raises:
-        PictureError, UsageError: As there.
+        PictureError: The frames differ in size.
+        UsageError: ``ev`` is not positive, the response is unknown, or ``xi_lower`` or
+            ``xi_upper`` is out of range.
     """
     if under.shape != over.shape:
         raise PictureError(
@@ -114,7 +125,10 @@ def intermediate_by_windows(
 
 @functools.lru_cache
 def weights(xi_lower: float, xi_upper: float) -> tuple[Picture, Picture]:
-    """The weight of each code, (256,) float32, 1e-6 included: W_lo (``under``), W_hi (``over``).
+    """Return the weight of each code: W_lo for ``under`` and W_hi for ``over``.
+
+    Returns:
+        Two (256,) float32 arrays, 1e-6 included, read-only.
 
     Raises:
         UsageError: ``xi_lower`` is not in [0, 55) or ``xi_upper`` not in (200, 255].
@@ -153,7 +167,10 @@ def _mappings(
 
 
 def _looked_up(values: Picture, weight: Picture, lut: Picture) -> tuple[Picture, Picture]:
-    """Weight and mapped value of each of HxW values, between two codes by both."""
+    """Look up the weight and the mapped value of each of HxW values.
+
+    Values between two codes are interpolated linearly.
+    """
     weights, mapped = scratch_array(values.shape), scratch_array(values.shape)
     with scope():
         codes, nearest, index = (

@@ -1,6 +1,7 @@
-"""Affine functions of a guide, one around every pixel, by least squares: the guided filter's core.
+"""Least-squares affine functions of a guide around every pixel, the core of the guided filter.
 
-K. He, J. Sun, X. Tang, "Guided image filtering", TPAMI 35(6), 2013. Pictures are planes, CxHxW.
+Follows K. He, J. Sun, X. Tang, "Guided image filtering", TPAMI 35(6), 2013. Pictures are CxHxW
+planes.
 """
 
 from __future__ import annotations
@@ -14,27 +15,28 @@ from edgeexpo.imaging.scratch import scope, scratch_array
 
 _Planes = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+"""A float64 array of coefficients."""
 
 _IDENTITY = np.eye(3)
 
 _UNSEEN = (1 / 255) ** 2 / 12
-"""Variance of rounding to 8 bits: a guide that varies less carries no information."""
+"""Variance of rounding to 8 bits. A guide that varies less carries no information."""
 
 
 def fit_affine(guide: _Planes, target: _Planes, radius: int, eps: float) -> _Planes:
     """Find the affine functions that turn the guide into the target around every pixel.
 
-    One function is fitted to the whole picture first and the filter to what it leaves over, so
-    that slopes shrink towards that function where the guide is flat.
+    First one function is fitted to the whole picture. Then the filter is fitted to the residual,
+    so that slopes shrink towards the whole picture's function where the guide is flat.
 
     Args:
-        guide: CxHxW, contiguous.
-        target: 3xHxW, contiguous.
-        radius: Window radius in pixels; windows end at the border.
-        eps: Regulariser.
+        guide: CxHxW float32, contiguous.
+        target: 3xHxW float32, contiguous.
+        radius: Window radius in pixels. Windows are cut off at the border.
+        eps: Regulariser that is added to the variance of each channel of the guide.
 
     Returns:
-        3x(C+1)xHxW float32: for each of the target's channels the slopes and, last, the constant.
+        3x(C+1)xHxW float32: for each channel of the target, C slopes and then the constant.
     """
     channels, *size = guide.shape
     result = scratch_array((3, channels + 1, *size))
@@ -67,9 +69,12 @@ def fit_affine(guide: _Planes, target: _Planes, radius: int, eps: float) -> _Pla
 
 
 def _whole(guide: _Planes, target: _Planes) -> tuple[Doubles, Doubles]:
-    """One affine function for the whole picture by least squares: 3xC and 3.
+    """Fit one affine function to the whole picture by least squares.
 
-    In directions in which the guide does not vary it is the mean of the frames.
+    In directions in which the guide does not vary, the function is the mean of the frames.
+
+    Returns:
+        3xC slopes and 3 constants.
     """
     channels = len(guide)
     mean = np.tile(_IDENTITY, channels // 3) / (channels // 3)
@@ -90,7 +95,7 @@ def _whole(guide: _Planes, target: _Planes) -> tuple[Doubles, Doubles]:
 
 
 def _affine(guide: _Planes, slope: Doubles, constant: Doubles, out: _Planes) -> None:
-    """3xHxW from one function."""
+    """Apply one affine function to every pixel of the guide and write 3xHxW to ``out``."""
     flat = out.reshape(3, -1)
     np.matmul(slope.astype(np.float32), guide.reshape(len(guide), -1), out=flat)
     flat += constant.astype(np.float32)[:, None]
@@ -99,7 +104,7 @@ def _affine(guide: _Planes, slope: Doubles, constant: Doubles, out: _Planes) -> 
 def _moment(
     a: _Planes, b: _Planes, mean_a: _Planes, mean_b: _Planes, radius: int, out: _Planes
 ) -> None:
-    """Covariance over windows, HxW."""
+    """Compute the covariance of ``a`` and ``b`` over windows, HxW."""
     with scope():
         product = np.multiply(a, b, out=scratch_array(a.shape))
         np.copyto(out, _box(product[None], radius)[0])
@@ -109,8 +114,8 @@ def _moment(
 def _solve(matrix: _Planes, right: _Planes) -> None:
     """Replace ``right``, Cx3xHxW, by the solutions of symmetric positive definite equations.
 
-    Gaussian elimination at every pixel; of ``matrix``, CxCxHxW, the upper triangle is read, and
-    lost.
+    Gaussian elimination runs at every pixel. Only the upper triangle of ``matrix``, CxCxHxW, is
+    read, and it is overwritten.
     """
     count = len(matrix)
     with scope():
@@ -132,7 +137,7 @@ def _solve(matrix: _Planes, right: _Planes) -> None:
 
 
 def _box(planes: _Planes, radius: int) -> _Planes:
-    """Mean over windows of ``2 radius + 1`` pixels a side that end at the border."""
+    """Average over windows of ``2 radius + 1`` pixels a side that are cut off at the border."""
     result = scratch_array(planes.shape)
     with scope():
         down = scratch_array(planes.shape)
@@ -148,7 +153,7 @@ def _box(planes: _Planes, radius: int) -> _Planes:
 
 @functools.lru_cache
 def _counts(length: int, radius: int) -> _Planes:
-    """Pixels of each window along an axis."""
+    """Count the pixels of each window along an axis."""
     position = np.arange(length)
     counts = np.minimum(position, radius) + np.minimum(position[::-1], radius) + 1
     return np.asarray(counts, np.float32)

@@ -1,6 +1,6 @@
-"""Intensity mapping functions (IMF): the code a pixel would have at another exposure.
+"""Intensity mapping functions (IMF): the code that a pixel would have at another exposure.
 
-An IMF is a (256, 3) float64 look-up table in [0, 1], ``imf[code, channel]``; it never falls.
+An IMF is a (256, 3) float64 look-up table in [0, 1], ``imf[code, channel]``, that never decreases.
 """
 
 from __future__ import annotations
@@ -14,18 +14,26 @@ from edgeexpo.imaging.raster import Raster, strips
 from edgeexpo.imaging.scratch import interp, kept, planes, scope, scratch_array
 
 Lut = npt.NDArray[np.float64]
+"""A look-up table of codes, or another float64 array over codes."""
 
 CODES = 256
+"""Number of 8-bit codes."""
+
 LOWEST, HIGHEST = 6, 250
-"""Codes that say something about radiance: below is quantisation and noise, above is clipping."""
+"""Lowest and highest codes that carry information about radiance.
+
+Codes below are dominated by quantisation and noise, codes above by clipping."""
 
 
 def exposure_mapping(table: Lut, ev: float) -> Lut:
-    """IMF of a known response: ``L(z) = F(2**ev * Finv(z))``, clamped at both ends.
+    """Return the IMF of a known response: ``L(z) = F(2**ev * Finv(z))``, clamped at both ends.
 
     Args:
-        table: (256, 3) inverse response, see :mod:`edgeexpo.imaging.response`.
+        table: (256, 3) inverse response, as in :mod:`edgeexpo.imaging.response`.
         ev: log2 of the exposure ratio, negative to darken.
+
+    Returns:
+        (256, 3) float64 in [0, 1].
     """
     imf = scratch_array((CODES, 3), np.float64)
     with scope():
@@ -38,25 +46,37 @@ def exposure_mapping(table: Lut, ev: float) -> Lut:
 
 
 def square_roots(table: Lut, ev: float) -> tuple[Lut, Lut]:
-    """The two IMFs that meet half way, L13 (``under`` up) and L23 (``over`` down).
+    """Return the two IMFs to the exposure half way between two frames.
 
-    Applied twice, each is the IMF of the whole ratio: ``L13(L13(z)) = F(2**ev Finv(z))`` where
-    nothing clips, so they are its functional square root (and that of its inverse). The result
-    does not change when radiance is raised to a power and ``ev`` scaled by it; hence it is
-    determined even when neither the response nor the exposure times are known.
+    L13 brightens the shorter exposure and L23 darkens the longer exposure. L13 is the functional
+    square root of the IMF of the whole ratio: ``L13(L13(z)) = F(2**ev Finv(z))`` where nothing
+    clips. L23 is the functional square root of the inverse IMF.
+
+    Both stay the same when radiance is raised to a power and ``ev`` is scaled by that power.
+    Hence they are determined even when the response and the exposure times are unknown.
+
+    Args:
+        table: (256, 3) inverse response, as in :mod:`edgeexpo.imaging.response`.
+        ev: log2 of the whole exposure ratio.
+
+    Returns:
+        L13 and L23, each (256, 3) float64 in [0, 1].
     """
     return exposure_mapping(table, ev / 2), exposure_mapping(table, -ev / 2)
 
 
 def histogram_mapping(source: Raster, target: Raster) -> Lut:
-    """IMF by cumulative matching, ``L(z) = H2inv(H1(z))`` per channel.
+    """Estimate an IMF by cumulative matching, ``L(z) = H2inv(H1(z))`` for each channel.
 
     Follows M. D. Grossberg and S. K. Nayar, "Determining the camera response from images: what is
     knowable?", IEEE TPAMI 25(11), 2003. The frames need no registration.
 
     Args:
-        source: HxWx3 in [0, 1], read as 8-bit codes.
-        target: HxWx3 in [0, 1], the same scene at another exposure.
+        source: HxWx3 in [0, 1], display-encoded, read as 8-bit codes.
+        target: HxWx3 in [0, 1], the same scene at another exposure, read as 8-bit codes.
+
+    Returns:
+        (256, 3) float64 in [0, 1], from codes of ``source`` to codes of ``target``.
     """
     h1, h2 = histograms(source), histograms(target)
     imf = scratch_array((CODES, 3), np.float64)
@@ -66,11 +86,15 @@ def histogram_mapping(source: Raster, target: Raster) -> Lut:
 
 
 def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
-    """Code pairs of equal radiance, by cumulative matching, over all channels.
+    """Find pairs of codes with equal radiance by cumulative matching over all channels.
+
+    Args:
+        under: HxWx3 in [0, 1], the shorter exposure, read as 8-bit codes.
+        over: HxWx3 in [0, 1], the longer exposure, read as 8-bit codes.
 
     Returns:
-        Codes in ``under``, codes in ``over`` (both (N,), in [0, 1], unclipped ones only) and the
-        share of pixels behind each pair. N is 0 when the frames share no well-exposed codes.
+        Codes in ``under``, codes in ``over`` (both (N,), in [0, 1], without clipped codes) and the
+        share of pixels behind each pair, (N,). N is 0 when no code is well exposed in both frames.
     """
     h1, h2 = histograms(under), histograms(over)
     pairs = scratch_array((3, 3 * CODES), np.float64)
@@ -90,7 +114,11 @@ def matched_codes(under: Raster, over: Raster) -> tuple[Lut, Lut, Lut]:
 
 
 def histograms(frame: Raster) -> Lut:
-    """Share of the pixels at each 8-bit code: (3, 256), each row sums to 1."""
+    """Return the share of pixels at each 8-bit code: (3, 256) float64, each row sums to 1.
+
+    Args:
+        frame: HxWx3 in [0, 1], read as 8-bit codes in strips of rows.
+    """
     height, width = frame.shape[:2]
     shares = scratch_array((3, CODES), np.float64)
     shares.fill(0)
@@ -122,5 +150,5 @@ def _support(histogram: Lut) -> tuple[Lut, Lut]:
 
 @functools.cache
 def codes() -> Lut:
-    """The codes as values, (256,) in [0, 1]."""
+    """Return the 256 codes as values in [0, 1], (256,) float64."""
     return np.linspace(0.0, 1.0, CODES)

@@ -1,23 +1,30 @@
-"""MEF-SSIM: how well a fused picture keeps the local structure of the exposures it came from.
+"""MEF-SSIM, which scores how well a fused picture keeps the local structure of its exposures.
 
 Follows K. Ma, K. Zeng, Z. Wang, "Perceptual quality assessment for multi-exposure image fusion",
-IEEE TIP 24(11), 2015 (static scenes). Per patch of a grey exposure ``x_k - mu_k = c_k s_k``; the
-patch that a fused picture is compared with is ``x = c s``:
+IEEE TIP 24(11), 2015 (static scenes). A patch ``x_k`` of grey exposure k has the mean ``mu_k``,
+the contrast ``c_k`` and the structure ``s_k``: ``x_k - mu_k = c_k s_k``. The metric compares a
+patch ``y`` of the fused picture with the desired patch ``x = c s``:
 
-- ``c = max_k c_k``, the highest contrast;
-- ``s`` is the direction of ``sum_k w_k s_k``, ``w_k = c_k^p``, ``p = tan(pi R / 2)`` and
-  ``R = |sum_k (x_k - mu_k)| / sum_k c_k``, the agreement of the exposures;
-- score ``(2 cov(x, y) + C) / (var(x) + var(y) + C)``. Mean luminance does not count.
+- ``c = max_k c_k`` is the highest contrast.
+- ``s`` is the direction of ``sum_k w_k s_k`` with ``w_k = c_k^p`` and ``p = tan(pi R / 2)``.
+- ``R = |sum_k (x_k - mu_k)| / sum_k c_k`` is the agreement of the exposures.
+- The score is ``(2 cov(x, y) + C) / (var(x) + var(y) + C)``. Mean luminance does not count.
 
-Constants are those of the paper and its authors' code: patches of 11x11 with equal weight for
-``c``, ``s`` and ``R``; a Gaussian window of 11x11 and sigma 1.5 for variances and covariance, as in
-SSIM; ``C = (0.03 * 255)^2``, SSIM's second constant; ``p`` at most 10, where the sum is as good as
-the maximum; three scales, each a 2x2 mean of the one before, whose means are multiplied with the
-exponents 0.0448, 0.2856, 0.3001 (the first three of MS-SSIM) scaled to a sum of 1; BT.601 grey
-of 8-bit pictures, rounded to 8 bits. Their code adds 0.001 to ``c_k`` against division by zero;
-here flat patches are left out of the sum instead, which rounding to 8 bits makes exact.
+Constants are those of the paper and its authors' code:
 
-The loss of MEF-Net, which takes the SSIM of the exposure with the highest contrast, is another
+- Patches for ``c``, ``s`` and ``R`` are 11x11 with equal weights.
+- Variances and covariance use a Gaussian window of 11x11 and sigma 1.5, as in SSIM.
+- ``C = (0.03 * 255)^2`` is SSIM's second constant.
+- ``p`` is at most 10, where the weighted sum is close enough to the maximum.
+- There are three scales, each a 2x2 mean of the scale before.
+- The mean scores of the scales are multiplied after raising them to exponents. The exponents are
+  the first three of MS-SSIM (0.0448, 0.2856, 0.3001), scaled to a sum of 1.
+- Pictures are 8-bit, and their grey is that of BT.601, rounded to 8 bits.
+
+One detail differs. The authors' code adds 0.001 to ``c_k`` against division by zero. This module
+leaves flat patches out of the sum instead, and rounding to 8 bits makes flatness exact.
+
+The loss of MEF-Net takes the SSIM of the exposure with the highest contrast, and so is a different
 metric.
 """
 
@@ -32,12 +39,17 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError
 
 Plane = npt.NDArray[np.float64]
+"""A grey plane or a map of patches, HxW float64, or several of them, KxHxW."""
 
 MEF_WINDOW = 11
+"""Side of the patches and of the Gaussian window of MEF-SSIM, in pixels."""
+
 SMALLEST_MEF_SIDE = 4 * (MEF_WINDOW - 1) + 1
-"""Height and width below which the third scale has no patch."""
+"""Smallest side of a picture, in pixels, with which the third scale still has a patch."""
 
 EXPONENTS = np.array([0.0448, 0.2856, 0.3001]) / (0.0448 + 0.2856 + 0.3001)
+"""Exponents of the mean scores of the three scales, finest first."""
+
 _C = (0.03 * 255) ** 2
 _LARGEST_POWER = 10.0
 _LUMA = np.array([299.0, 587.0, 114.0])
@@ -46,14 +58,18 @@ _GAUSSIAN = np.exp(-(_OFFSETS**2) / (2 * 1.5**2))
 _GAUSSIAN /= _GAUSSIAN.sum()
 _EQUAL = np.ones(MEF_WINDOW)
 _ROWS = 48
-"""Rows of scores computed at a time: what they need stays in the processor's cache."""
+"""Number of rows of scores computed at a time, so that their data stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """What the exposures say at one scale; maps have one element for each patch.
+    """Statistics of K exposures at one scale. Maps have one element for each patch.
 
-    The desired patch is ``x = sum_k mix_k x_k`` up to its mean.
+    Attributes:
+        planes: K grey exposures, HxW, centred 8-bit codes.
+        means: Kx(H-10)x(W-10) Gaussian means of the exposures.
+        mix: Kx(H-10)x(W-10) weights. The desired patch is ``x = sum_k mix_k x_k`` up to its mean.
+        variance: (H-10)x(W-10) variance of the desired patch.
     """
 
     planes: list[Plane]
@@ -63,13 +79,14 @@ class _Scale:
 
 
 class MefReference:
-    """The exposures of one scene, prepared for scoring many fused pictures.
+    """Exposures of one scene, prepared for scoring many fused pictures.
 
     Args:
         frames: One or more HxWx3 exposures of a static scene, sRGB-encoded, [0, 1], in any order.
 
     Raises:
-        PictureError: No frames, not HxWx3, sizes that differ, or below 41 pixels a side.
+        PictureError: There are no frames, a frame is not HxWx3, sizes differ, or a side is below
+            41 pixels.
     """
 
     def __init__(self, frames: Sequence[npt.ArrayLike]) -> None:
@@ -83,7 +100,11 @@ class MefReference:
             planes = [_halved(p) for p in planes]
 
     def __call__(self, fused: npt.ArrayLike) -> float:
-        """:func:`mef_ssim` of ``fused``, HxWx3 of the frames' size."""
+        """Return :func:`mef_ssim` of ``fused``, HxWx3 of the frames' size and encoding.
+
+        Raises:
+            PictureError: ``fused`` has another size.
+        """
         candidate = _grey("the fused picture", fused, self._shape)
         score = 1.0
         for scale, exponent in zip(self._scales, EXPONENTS, strict=True):
@@ -92,34 +113,45 @@ class MefReference:
         return score
 
     def map(self, fused: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """:func:`mef_ssim_map` of ``fused``, HxWx3 of the frames' size."""
+        """Return :func:`mef_ssim_map` of ``fused``, HxWx3 of the frames' size and encoding.
+
+        Raises:
+            PictureError: ``fused`` has another size.
+        """
         candidate = _grey("the fused picture", fused, self._shape)
         return _scores(self._scales[0], candidate).astype(np.float32)
 
 
 def mef_ssim(frames: Sequence[npt.ArrayLike], fused: npt.ArrayLike) -> float:
-    """Quality of a fused picture, without a reference.
+    """Score the quality of a fused picture without a reference picture.
 
     Args:
         frames: One or more HxWx3 exposures of a static scene, sRGB-encoded, [0, 1], in any order.
-        fused: HxWx3, the same size and encoding.
+        fused: HxWx3, the same size, range and encoding.
 
     Returns:
-        0 to 1, larger is better; a mean below 0 at any scale counts as 0.
+        Score from 0 to 1, larger is better. A mean below 0 at any scale counts as 0.
 
     Raises:
-        PictureError: No frames, not HxWx3, sizes that differ, or below 41 pixels a side.
+        PictureError: There are no frames, a picture is not HxWx3, sizes differ, or a side is below
+            41 pixels.
     """
     return MefReference(frames)(fused)
 
 
 def mef_ssim_map(frames: Sequence[npt.ArrayLike], fused: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Scores of every patch at the finest scale.
+    """Score every patch at the finest scale.
 
-    Args and errors as for :func:`mef_ssim`.
+    Args:
+        frames: One or more HxWx3 exposures of a static scene, sRGB-encoded, [0, 1], in any order.
+        fused: HxWx3, the same size, range and encoding.
 
     Returns:
-        (H-10)x(W-10) float32 in [-1, 1]; element (0, 0) is the patch centred at (5, 5).
+        (H-10)x(W-10) float32 in [-1, 1]. Element (0, 0) is the patch centred at pixel (5, 5).
+
+    Raises:
+        PictureError: There are no frames, a picture is not HxWx3, sizes differ, or a side is below
+            41 pixels.
     """
     return MefReference(frames).map(fused)
 
@@ -134,7 +166,7 @@ def _grey(name: str, frame: npt.ArrayLike, shape: tuple[int, ...]) -> Plane:
         raise PictureError(f"{name} is {found}, frame 0 is {expected}; expected one size")
     if min(shape[:2]) < SMALLEST_MEF_SIDE:
         raise PictureError(f"{name} is {found}; MEF-SSIM needs {SMALLEST_MEF_SIDE} pixels a side")
-    # Centred, so that sums of products stay small; integers, so that box sums are exact.
+    # Codes are centred so that sums of products stay small. Integers make box sums exact.
     codes = np.rint(np.clip(picture, 0, 1) * 255.0)
     return np.asarray(np.rint(codes @ _LUMA / 1000.0) - 128)
 
@@ -156,7 +188,7 @@ def _prepared(planes: list[Plane]) -> _Scale:
 
 
 def _desired(planes: Sequence[Plane]) -> tuple[Plane, Plane, Plane]:
-    """Gaussian means (K), ``mix`` (K) and the variance of the desired patch, for a strip."""
+    """Return K Gaussian means, K maps of ``mix`` and the desired patch's variance for a strip."""
     count = len(planes)
     sums = [_filter(p, _EQUAL) for p in planes]
     means = np.stack([_filter(p, _GAUSSIAN) for p in planes])
@@ -170,7 +202,7 @@ def _desired(planes: Sequence[Plane]) -> tuple[Plane, Plane, Plane]:
     contrast = np.sqrt(np.maximum([spread[k, k] for k in range(count)], 0))
     factors = _structure_weights(contrast, spread)
     length = _quadratic(factors, spread)
-    # Exposures whose structures cancel leave rounding noise, which is no structure.
+    # Exposures whose structures cancel leave rounding noise, which must not count as structure.
     known = length > 1e-9 * np.square((factors * contrast).sum(axis=0))
     gain = np.zeros_like(length)
     np.divide(contrast.max(axis=0), np.sqrt(np.abs(length)), out=gain, where=known)
@@ -193,12 +225,15 @@ def _scores(scale: _Scale, candidate: Plane) -> Plane:
 
 
 def _structure_weights(contrast: Plane, spread: dict[tuple[int, int], Plane]) -> Plane:
-    """``w_k / c_k``, KxHxW, up to a factor that is the same for all k; 0 for flat patches."""
+    """Return ``w_k / c_k``, KxHxW, up to a factor that is the same for all k.
+
+    The weight of a flat patch is 0.
+    """
     together = _quadratic(np.ones_like(contrast), spread)
     total = contrast.sum(axis=0)
     flat = total == 0
     agreement = np.sqrt(np.maximum(together, 0)) / np.where(flat, 1, total)
-    # At an agreement of 1 the tangent is huge (or, past it, negative).
+    # At an agreement of 1 the tangent is huge. Above 1 it is negative.
     power = np.minimum(np.tan(np.pi / 2 * np.minimum(agreement, 1 - 1e-9)), _LARGEST_POWER)
     relative = contrast / np.where(flat, 1, contrast.max(axis=0))
     seen = contrast > 0
@@ -206,7 +241,7 @@ def _structure_weights(contrast: Plane, spread: dict[tuple[int, int], Plane]) ->
 
 
 def _quadratic(factors: Plane, pairs: dict[tuple[int, int], Plane]) -> Plane:
-    """``sum_kj f_k f_j pairs_kj`` with ``pairs`` symmetric, given for k <= j."""
+    """Return ``sum_kj f_k f_j pairs_kj`` for symmetric ``pairs``, given for k <= j."""
     out = np.zeros(factors.shape[1:])
     for (k, j), value in pairs.items():
         out += (1 if k == j else 2) * factors[k] * factors[j] * value
@@ -214,7 +249,7 @@ def _quadratic(factors: Plane, pairs: dict[tuple[int, int], Plane]) -> Plane:
 
 
 def _filter(plane: Plane, taps: Plane) -> Plane:
-    """Separable, symmetric, ``taps`` along both axes; only where the window fits."""
+    """Filter with the symmetric ``taps`` along both axes, only where the window fits."""
     rows = plane.shape[0] - MEF_WINDOW + 1
     tall = taps[MEF_WINDOW // 2] * plane[MEF_WINDOW // 2 : MEF_WINDOW // 2 + rows]
     for i in range(MEF_WINDOW // 2):

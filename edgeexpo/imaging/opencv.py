@@ -1,4 +1,4 @@
-"""OpenCV, imported when a block that needs it runs."""
+"""Import of OpenCV on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ICC profiles: which of them mean sRGB or Display P3, and the way from any other to sRGB."""
+"""ICC profiles: recognition of sRGB and Display P3, and conversion of any other profile to sRGB."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ _DISPLAY_P3 = (
     (0.29198, 0.69225, 0.04189),
     (0.15710, 0.06657, 0.78407),
 )
-"""XYZ of the primaries after Bradford's adaptation from D65 to D50, as profiles hold them."""
+"""XYZ of the Display P3 primaries after Bradford's adaptation from D65 to D50, as in profiles."""
 
 _NEAR = 0.003
-"""What profiles of one colour space differ by; the next space is ten times as far."""
+"""Largest difference in XYZ between profiles of one colour space.
+
+The nearest other colour space is ten times as far away."""
 
 
 def embedded_profile(path: Path, image: Image.Image) -> bytes | None:
-    """The profile of an opened picture; ``None`` for one that is sRGB, with a profile or without.
+    """Return the profile of an opened picture that is not sRGB.
+
+    Returns:
+        The profile's bytes, or ``None`` for a picture with an sRGB profile or without a profile.
 
     Raises:
         PictureError: The profile cannot be read.
@@ -38,9 +43,10 @@ def embedded_profile(path: Path, image: Image.Image) -> bytes | None:
 
 
 def is_display_p3(path: Path, profile: bytes) -> bool:
-    """Whether a profile means Display P3: the primaries of SMPTE RP 431-2, D65, sRGB's curve.
+    """Return whether a profile is Display P3: primaries of SMPTE RP 431-2, D65, sRGB's curve.
 
-    Its numbers decide: makers give it names of their own, with "sRGB" in some of them.
+    The profile's numbers decide, not its name. Makers give Display P3 names of their own, some of
+    which contain "sRGB".
 
     Raises:
         PictureError: The profile cannot be read.
@@ -49,15 +55,21 @@ def is_display_p3(path: Path, profile: bytes) -> bool:
 
 
 def name(path: Path, profile: bytes) -> str:
-    """What a profile calls itself. Raises :class:`PictureError` when it cannot be read."""
+    """Return the name that a profile gives itself.
+
+    Raises:
+        PictureError: The profile cannot be read.
+    """
     return (_opened(path, profile).profile.profile_description or "").strip()
 
 
 def to_srgb(path: Path, image: Image.Image, profile: bytes) -> Image.Image:
-    """An 8-bit picture converted by Little CMS, relative to white; what sRGB lacks is clipped.
+    """Convert an 8-bit picture to sRGB with Little CMS (relative colorimetric intent).
+
+    Colours outside sRGB are clipped.
 
     Raises:
-        PictureError: The profile does not fit the picture.
+        PictureError: The profile cannot be read or does not fit the picture.
     """
     from PIL import ImageCms
 
@@ -100,7 +112,7 @@ def _converted(image: Image.Image, profile: Any) -> Image.Image:
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
         outputMode="RGB",
     )
-    assert converted is not None  # None is for conversions in place
+    assert converted is not None  # Only conversions in place return None.
     return converted
 
 

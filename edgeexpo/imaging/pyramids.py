@@ -1,7 +1,7 @@
 """Gaussian and Laplacian pyramids of planes (P. Burt, E. Adelson, 1983), filter 1 4 6 4 1.
 
-Planes are ...xHxW: an axis of three in the innermost place would make every operation slow. Borders
-are reflected as by OpenCV's ``pyrDown`` and ``pyrUp`` (the tests hold the two together).
+Planes are ...xHxW float32, because an innermost axis of three would make every operation slow.
+Borders are reflected as by OpenCV's ``pyrDown`` and ``pyrUp``. Tests compare the two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ _Planes = npt.NDArray[np.float32]
 
 
 def gaussian_pyramid(planes: _Planes, levels: int) -> list[_Planes]:
-    """``planes`` and ``levels`` copies of them, each half the size of the one before."""
+    """Build a Gaussian pyramid: ``planes`` and ``levels`` copies, each half the size before it.
+
+    Args:
+        planes: ...xHxW float32, any range.
+        levels: Number of smaller copies.
+
+    Returns:
+        ``levels + 1`` arrays, largest first. Sides are halved and rounded up.
+    """
     pyramid = [planes]
     for _ in range(levels):
         pyramid.append(downsample(pyramid[-1]))
@@ -23,7 +31,17 @@ def gaussian_pyramid(planes: _Planes, levels: int) -> list[_Planes]:
 
 
 def laplacian_pyramid(planes: _Planes, levels: int) -> list[_Planes]:
-    """``levels`` bands of detail and the smallest copy; upsampling and adding restores all."""
+    """Build a Laplacian pyramid: ``levels`` bands of detail and the smallest Gaussian copy.
+
+    Upsampling the copy and adding the bands, coarse to fine, restores ``planes``.
+
+    Args:
+        planes: ...xHxW float32, any range.
+        levels: Number of bands of detail.
+
+    Returns:
+        ``levels + 1`` arrays, finest band first.
+    """
     pyramid = gaussian_pyramid(planes, levels)
     for level in range(levels):
         height, width = pyramid[level].shape[-2:]
@@ -33,7 +51,7 @@ def laplacian_pyramid(planes: _Planes, levels: int) -> list[_Planes]:
 
 
 def pyramid_shapes(shape: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:
-    """Shapes of a pyramid of planes of ``shape``."""
+    """Return the ``levels + 1`` shapes of a pyramid whose planes have ``shape``, largest first."""
     shapes = [tuple(shape)]
     for _ in range(levels):
         *before, height, width = shapes[-1]
@@ -42,7 +60,7 @@ def pyramid_shapes(shape: tuple[int, ...], levels: int) -> list[tuple[int, ...]]
 
 
 def downsample(planes: _Planes) -> _Planes:
-    """Half size, rounded up."""
+    """Scale ...xHxW planes to half their size, rounded up."""
     result = scratch_array(pyramid_shapes(planes.shape, 1)[1])
     with scope():
         short = scratch_array((*result.shape[:-1], planes.shape[-1]))
@@ -52,7 +70,7 @@ def downsample(planes: _Planes) -> _Planes:
 
 
 def upsample(planes: _Planes, size: tuple[int, int]) -> _Planes:
-    """Double size, cut to ``size`` (height, width), interpolated by the same filter."""
+    """Scale ...xHxW planes to double their size with the same filter, cut to (height, width)."""
     result = scratch_array((*planes.shape[:-2], *size))
     with scope():
         wide = scratch_array((*planes.shape[:-1], size[1]))

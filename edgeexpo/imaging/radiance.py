@@ -1,4 +1,4 @@
-"""Radiance files, in and out: linear RGB of any range, ``.hdr`` or ``.exr``."""
+"""Reading and writing of radiance files: linear RGB of any range, ``.hdr`` or ``.exr``."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ RADIANCE_SUFFIXES = (".hdr", ".exr")
 def read_radiance(path: Path) -> npt.NDArray[np.float32]:
     """Read a ``.hdr`` or ``.exr`` file.
 
-    Small negative values, which lossy EXR compression leaves in the dark, become 0.
+    Negative values become 0. Lossy EXR compression leaves small negative values in dark areas.
 
     Returns:
         HxWx3 float32, linear radiance, RGB, >= 0.
 
     Raises:
         PictureError: The file cannot be read.
-        MissingDependencyError: It is ``.exr`` and the OpenEXR package is not installed.
+        MissingDependencyError: The file is ``.exr`` and the OpenEXR package is not installed.
     """
     radiance = read_exr(path) if path.suffix.lower() == ".exr" else read_hdr(path)
     return np.maximum(radiance, np.float32(0))
 
 
 def write_radiance(path: str | os.PathLike[str], radiance: npt.NDArray[np.floating]) -> None:
-    """Write radiance in one step, in the format of its suffix.
+    """Write radiance atomically, in the format of its suffix.
 
     Args:
-        path: Ends in one of :data:`RADIANCE_SUFFIXES`.
+        path: Path that ends in one of :data:`RADIANCE_SUFFIXES`.
         radiance: HxWx3 linear radiance, RGB, finite, >= 0.
 
     Raises:
-        PictureError: The array is no such picture, or the suffix is another.
-        OutputError: The file cannot be written; an existing one is untouched.
-        MissingDependencyError: It is ``.exr`` and the OpenEXR package is not installed.
+        PictureError: The array has another shape or invalid values, or the suffix is unknown.
+        OutputError: The file cannot be written. An existing file stays unchanged.
+        MissingDependencyError: The file is ``.exr`` and the OpenEXR package is not installed.
     """
     path = Path(path)
     picture = np.asarray(radiance, np.float32)

@@ -1,4 +1,4 @@
-"""Pictures read a window at a time, so that a large one never has to exist whole."""
+"""Pictures that are read one window at a time, so that a large picture need not fit in memory."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ import numpy as np
 from edgeexpo.imaging.scratch import lent_to_helpers, planar, scope
 
 STRIP = 1 << 18
-"""Pixels of strips of rows, in which a picture is read that is wanted whole."""
+"""Number of pixels in each strip of rows in which a whole picture is read."""
 
 WINDOW_SIDE = 512
-"""Of windows, in pixels: larger ones leave the processor's caches, smaller ones are mostly
-surroundings."""
+"""Side of windows, in pixels.
+
+Larger windows exceed the processor's caches. In smaller windows margins dominate."""
 
 Window = tuple[slice, slice]
-"""Rows and columns, each with a start and a stop inside the picture."""
+"""A window as a slice of rows and a slice of columns, each with start and stop in the picture."""
 
 
 class Raster(Protocol):
-    """A picture that gives any window of itself; arrays are rasters."""
+    """A picture, HxWxC, of which any window can be read. NumPy arrays are rasters."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Height, width and channels."""
+        """Height, width and number of channels."""
 
     def __getitem__(self, window: Window, /) -> Any:
-        """The window, an array of its height, width and the picture's channels."""
+        """Return the window as an array of height x width x channels."""
 
 
 class Computed:
-    """A raster whose windows are computed when they are asked for.
+    """A raster whose windows are computed on demand.
 
     Args:
-        shape: Height, width and channels.
-        compute: Writes a window's pixels into an array of its size, float32.
+        shape: Height, width and number of channels.
+        compute: Function that writes a window's pixels into a float32 array of the window's size.
     """
 
     def __init__(
@@ -53,13 +54,13 @@ class Computed:
         return out
 
     def write(self, window: Window, out: np.ndarray) -> None:
-        """The window's pixels into ``out``."""
+        """Compute the window's pixels into ``out``."""
         with scope():
             self._compute(window, out)
 
 
 def write_raster(raster: Raster, window: Window, out: np.ndarray) -> None:
-    """A window of a raster into ``out``."""
+    """Copy or compute a window of a raster into ``out``, an array of the window's size."""
     if isinstance(raster, Computed):
         raster.write(window, out)
     else:
@@ -68,7 +69,11 @@ def write_raster(raster: Raster, window: Window, out: np.ndarray) -> None:
 
 
 def whole_picture(raster: Raster, workers: int = 1) -> np.ndarray:
-    """All of it, float32, computed in strips of rows by as many threads; an array as it is."""
+    """Read a whole raster in strips of rows, on ``workers`` threads.
+
+    Returns:
+        HxWxC float32. A raster that is an array already is returned unchanged.
+    """
     if isinstance(raster, np.ndarray):
         return raster
     result = planar(raster.shape)
@@ -77,7 +82,7 @@ def whole_picture(raster: Raster, workers: int = 1) -> np.ndarray:
 
 
 def turned(raster: Raster, quarters: int, mirrored: bool = False) -> Raster:
-    """The picture turned clockwise by quarters, then mirrored left to right."""
+    """Return a raster of the picture, turned clockwise by quarters, then mirrored left to right."""
     quarters %= 4
     if not quarters and not mirrored:
         return raster
@@ -104,7 +109,10 @@ def _backwards(span: slice, side: int) -> slice:
 
 
 def windows(shape: tuple[int, ...], height: int, width: int | None = None) -> Iterator[Window]:
-    """Windows of ``height`` x ``width`` (or the picture's) and less at its ends, row by row."""
+    """Yield windows of ``height`` x ``width`` that cover a picture, row by row.
+
+    Windows at the lower and right ends can be smaller. By default ``width`` is the picture's.
+    """
     width = width or shape[1]
     for top in range(0, shape[0], height):
         for left in range(0, shape[1], width):
@@ -115,18 +123,19 @@ def windows(shape: tuple[int, ...], height: int, width: int | None = None) -> It
 
 
 def strips(shape: tuple[int, ...]) -> Iterator[Window]:
-    """Windows as wide as the picture, of about :data:`STRIP` pixels."""
+    """Yield windows as wide as the picture, of about :data:`STRIP` pixels each."""
     return windows(shape, max(1, STRIP // max(1, shape[1])))
 
 
 def for_each(parts: Iterable[Window], work: Callable[[Window], object], workers: int = 1) -> None:
-    """Do the work for every window, each in a scope, on as many threads as ``workers``."""
+    """Call ``work`` for every window on ``workers`` threads, each call in a scratch scope."""
     every = list(parts)
     waiting = iter(every)
 
     def carry(memory: AbstractContextManager[None]) -> None:
         with memory:
-            for window in waiting:  # each window goes to one thread: next() of a list's is atomic
+            # next() of a list's iterator is atomic, so each window goes to one thread.
+            for window in waiting:
                 with scope():
                     work(window)
 
@@ -142,7 +151,11 @@ def for_each(parts: Iterable[Window], work: Callable[[Window], object], workers:
 
 
 def grown(window: Window, margin: int, shape: tuple[int, ...], multiple: int = 1) -> Window:
-    """The window with ``margin`` more on every side, inside the picture, starts on ``multiple``."""
+    """Return the window grown by ``margin`` pixels on every side, within the picture.
+
+    Starts are rounded down and stops are rounded up to a multiple of ``multiple``. A stop never
+    exceeds the picture's side.
+    """
     rows, columns = (
         slice(
             max(span.start - margin, 0) // multiple * multiple,
@@ -154,7 +167,7 @@ def grown(window: Window, margin: int, shape: tuple[int, ...], multiple: int = 1
 
 
 def within(window: Window, larger: Window) -> Window:
-    """Where the window lies inside a larger one that was read."""
+    """Return the window in coordinates of a larger window that contains it."""
     rows, columns = (
         slice(span.start - around.start, span.stop - around.start)
         for span, around in zip(window, larger, strict=True)
@@ -163,13 +176,16 @@ def within(window: Window, larger: Window) -> Window:
 
 
 def sides(window: Window) -> tuple[int, int]:
-    """Height and width of a window."""
+    """Return the height and width of a window, in pixels."""
     rows, columns = window
     return rows.stop - rows.start, columns.stop - columns.start
 
 
 def reflected(raster: Raster, height: int, width: int) -> Raster:
-    """The picture continued to ``height`` x ``width`` by reflection, as ``numpy.pad`` does."""
+    """Return a raster of the picture, extended to ``height`` x ``width`` by reflection.
+
+    The reflection is that of ``numpy.pad`` with ``mode="reflect"``.
+    """
     if (height, width) == raster.shape[:2]:
         return raster
 
@@ -183,7 +199,7 @@ def reflected(raster: Raster, height: int, width: int) -> Raster:
 
 
 def _mirror(span: slice, side: int) -> np.ndarray:
-    """Positions in a picture of ``side`` that stand for those of its continuation."""
+    """Map positions in the extended picture to positions in the picture of ``side`` pixels."""
     period = max(2 * (side - 1), 1)
     position = np.arange(span.start, span.stop) % period
     return np.where(position < side, position, period - position)

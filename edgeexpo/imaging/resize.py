@@ -1,4 +1,4 @@
-"""Resizing in exact, documented arithmetic: the same numbers on every host, without a library."""
+"""Resizing in exact, documented arithmetic that gives the same numbers on every host."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from edgeexpo.imaging.scratch import planar, planes, row_planes, scope, scratch_
 
 
 def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Picture:
-    """Scale a picture to ``size``; the axes are independent, rows first.
+    """Scale a picture to ``size``. The axes are scaled independently, rows first.
 
-    ``area``: along an axis that shrinks, an output pixel is the mean of the input that it covers,
-    pixels at its ends counted by the part covered (as OpenCV's ``INTER_AREA``). Checks as fine as
-    two output pixels a period keep their contrast where they meet the grid, and flicker when the
-    picture moves. An axis that grows is bilinear.
+    ``area``: along an axis that shrinks, an output pixel is the mean of the input pixels that it
+    covers. Input pixels at its ends count by the part that is covered, as in OpenCV's
+    ``INTER_AREA``. A checkerboard with a period of two output pixels keeps its contrast where it
+    meets the output grid. So it flickers when the picture moves. An axis that grows is bilinear.
 
-    ``triangle``: along an axis that shrinks, a weighted mean, falling linearly to nothing one
-    output pixel's width from the centre (as torch's ``antialias=True`` and Pillow's ``BILINEAR``),
-    so that such checks arrive faint. An axis that grows is bilinear.
+    ``triangle``: along an axis that shrinks, an output pixel is a weighted mean. The weights fall
+    linearly to zero at one output pixel's width from the centre, as in torch's ``antialias=True``
+    and Pillow's ``BILINEAR``. Such a checkerboard becomes faint. An axis that grows is bilinear.
 
-    ``bilinear``: two taps at ``(i + 0.5) * n_in / n_out - 0.5``, clamped at the borders (as
-    OpenCV's ``INTER_LINEAR`` and torch's ``align_corners=False``); aliases when it shrinks.
+    ``bilinear``: two taps at ``(i + 0.5) * n_in / n_out - 0.5``, clamped at the borders, as in
+    OpenCV's ``INTER_LINEAR`` and torch's ``align_corners=False``. It aliases when it shrinks.
 
-    Weights are computed in float64 from integers, sums are float32.
+    Weights are computed in float64 from integers, and sums are float32.
 
     Args:
-        picture: HxWxC, any range and encoding; read in strips of rows.
+        picture: HxWxC, any range and encoding, read in strips of rows.
         size: Height and width of the result, in pixels.
         method: One of :data:`RESIZE_METHODS`.
 
     Returns:
-        A new size[0] x size[1] x C float32 array; of ``picture``'s size, an equal copy.
+        A new array of size[0] x size[1] x C, float32, in the picture's range and encoding. When
+        the size stays the same, the values are equal.
 
     Raises:
-        PictureError: Not HxWxC, an empty size, or another method.
+        PictureError: The picture is not HxWxC, a size is empty, or the method is unknown.
     """
     if len(picture.shape) != 3 or min(*picture.shape[:2], *size) < 1:
         found = "x".join(map(str, picture.shape))
@@ -69,7 +70,7 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
 
 @functools.lru_cache
 def bilinear_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
-    """The two input positions of every output position, and the weight of the second.
+    """Return the two input positions of every output position, and the second one's weight.
 
     Returns:
         (2, n_out) indices and (n_out,) float32 weights in [0, 1).
@@ -82,7 +83,7 @@ def bilinear_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]
 def _weigh(
     plane: Picture, index: npt.NDArray[np.intp], weight: Picture, axis: int, out: Picture
 ) -> None:
-    """Sum of the rows or columns that ``index`` names, by their weights: (taps, positions)."""
+    """Sum the rows or columns at ``index``, weighted by ``weight``, both (taps, positions)."""
     with scope():
         part = scratch_array(out.shape)
         for tap, target in enumerate([out] + [part] * (len(index) - 1)):
@@ -94,7 +95,7 @@ def _weigh(
 
 @functools.lru_cache
 def _taps(n_in: int, n_out: int, method: str) -> tuple[npt.NDArray[np.intp], Picture]:
-    """Input positions of every output position, and their weights, (taps, n_out)."""
+    """Return the input positions of every output position, and their weights, (taps, n_out)."""
     if n_in == n_out:
         return np.arange(n_in)[None], np.ones((1, n_in), np.float32)
     if n_out < n_in and method in _SHRINKING:
@@ -104,7 +105,7 @@ def _taps(n_in: int, n_out: int, method: str) -> tuple[npt.NDArray[np.intp], Pic
 
 
 def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
-    """Positions that every output pixel covers, and the covered parts, which sum to one.
+    """Return the positions that every output pixel covers, and the covered parts, which sum to 1.
 
     Ends are counted in units of 1/n_out of an input pixel, so that they are integers.
     """
@@ -118,7 +119,7 @@ def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
 
 
 def _triangle_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
-    """Positions nearer than n_in/n_out to every output pixel's centre, and weights that sum to one.
+    """Return positions nearer than n_in/n_out to output pixels' centres, and weights with sum 1.
 
     Distances are counted in units of 1/(2 n_out) of an input pixel, so that they are integers.
     """
@@ -135,3 +136,4 @@ def _triangle_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture
 
 _SHRINKING = {"area": _area_taps, "triangle": _triangle_taps}
 RESIZE_METHODS = (*_SHRINKING, "bilinear")
+"""Names of the methods that :func:`resize` offers."""

@@ -1,15 +1,16 @@
-"""Camera response functions (CRF): what turns scene radiance into pixel codes.
+"""Camera response functions (CRF), which turn scene radiance into pixel codes.
 
-A response is held as a *table*: (256, 3) float64, the inverse response of each code and channel,
-strictly increasing from 0 at code 0 to 1 at code 255 (``table[code] = Finv(code / 255)``, linear
-radiance relative to the radiance that just saturates).
+A response is held as a *table*, the inverse response of each code and channel, (256, 3) float64.
+The table increases strictly from 0 at code 0 to 1 at code 255: ``table[code] = Finv(code / 255)``.
+Its values are linear radiance relative to the radiance that just saturates.
 
-Realistic responses come from the empirical model of M. D. Grossberg and S. K. Nayar, "Modeling
-the space of camera response functions", IEEE TPAMI 26(10), 2004: a mean curve plus a few basis
-curves. What is kept here is our own fit of them, ``sqrt(E) * (1 - sqrt(E))`` times a Chebyshev
-series of degree 7 in ``2 sqrt(E) - 1``; the largest error against the published curves is 0.0006
-for the mean and 0.0001, 0.0016, 0.0019 for the basis (unit vectors over 1024 samples, root mean
-square 0.031 each).
+Realistic responses come from the empirical model (EMoR) of M. D. Grossberg and S. K. Nayar,
+"Modeling the space of camera response functions", IEEE TPAMI 26(10), 2004. The model is a mean
+curve plus a few basis curves. This module contains our own fit of these curves:
+``sqrt(E) * (1 - sqrt(E))`` times a Chebyshev series of degree 7 in ``2 sqrt(E) - 1``, added to
+``sqrt(E)`` for the mean. The largest error against the published curves is 0.0006 for the mean and
+0.0001, 0.0016, 0.0019 for the basis. The basis curves are unit vectors over 1024 samples, so that
+their root mean square is 0.031 each.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from edgeexpo.imaging.raster import Raster
 from edgeexpo.imaging.scratch import interp, scope, scratch_array
 
 ResponseTable = npt.NDArray[np.float64]
+"""A table of an inverse response, (256, 3) float64, or another float64 array of the fit."""
 
 COEFFICIENT_STD = np.array([2.0, 0.7, 0.3, 0.15])
-"""Standard deviation of each basis coefficient, our choice: the spread of gammas 1.2 to 3 projected
-on the basis (2.1, 0.5, 0.23, 0.14), widened where responses that are no gamma differ most."""
+"""Standard deviation of each basis coefficient, by our choice.
+
+Gammas from 1.2 to 3, projected on the basis, spread by 2.1, 0.5, 0.23 and 0.14. Our values are
+wider where responses that are not gammas differ most."""
 
 _STEP = 1e-3
 _IDENTITY = np.eye(5)
@@ -44,14 +48,14 @@ _BASIS = (
 
 
 def srgb() -> ResponseTable:
-    """Table of a camera whose response is the sRGB encoding."""
+    """Return the (256, 3) table of a camera whose response is the sRGB encoding."""
     from edgeexpo.imaging.color import srgb_to_linear
 
     return _three(np.asarray(srgb_to_linear(codes()), np.float64))
 
 
 def gamma(exponent: float) -> ResponseTable:
-    """Table of a response ``F(E) = E ** (1 / exponent)``.
+    """Return the (256, 3) table of the response ``F(E) = E ** (1 / exponent)``.
 
     Raises:
         UsageError: ``exponent`` is not positive.
@@ -62,13 +66,14 @@ def gamma(exponent: float) -> ResponseTable:
 
 
 def emor(coefficients: npt.ArrayLike) -> ResponseTable:
-    """Table of the empirical model's response with these basis coefficients.
+    """Return the (256, 3) table of the empirical model's response with these basis coefficients.
 
     Args:
-        coefficients: Up to four numbers; ``()`` or zeros give the mean response.
+        coefficients: Up to four numbers. ``()`` or zeros give the mean response.
 
     Raises:
-        UsageError: The response is not strictly increasing, or there are more than four.
+        UsageError: The response does not increase strictly, or there are more than four
+            coefficients.
     """
     curve = _curve(np.atleast_1d(np.asarray(coefficients, np.float64)))
     if np.min(np.diff(curve)) <= 0:
@@ -77,7 +82,10 @@ def emor(coefficients: npt.ArrayLike) -> ResponseTable:
 
 
 def random_response(rng: np.random.Generator) -> ResponseTable:
-    """Draw a realistic response: normal coefficients, non-monotone draws rejected."""
+    """Draw the (256, 3) table of a realistic response.
+
+    Coefficients are normal with :data:`COEFFICIENT_STD`. Draws that do not increase are rejected.
+    """
     while True:
         curve = _curve(rng.normal(size=len(_BASIS)) * COEFFICIENT_STD)
         if np.min(np.diff(curve)) > 1e-5:
@@ -88,10 +96,13 @@ def checked(table: npt.ArrayLike) -> ResponseTable:
     """Return ``table`` as float64, scaled to 1 at code 255 and strictly increasing.
 
     Args:
-        table: (256, 3) inverse response of each code and channel, linear radiance, any scale.
+        table: (256, 3) inverse response of each code and channel, linear radiance of any scale.
+
+    Returns:
+        (256, 3) float64, from 0 at code 0 to 1 at code 255.
 
     Raises:
-        UsageError: Wrong shape, or the values do not rise.
+        UsageError: The shape is wrong, a value is not finite, or the values do not rise.
     """
     values = np.asarray(table, np.float64)
     if values.shape != (CODES, 3):
@@ -102,14 +113,14 @@ def checked(table: npt.ArrayLike) -> ResponseTable:
 
 
 def render(radiance: npt.NDArray[np.floating], table: ResponseTable) -> npt.NDArray[np.float32]:
-    """Apply a response: radiance to pixel values, clipped at both ends.
+    """Apply a response to radiance, clipped at both ends.
 
     Args:
-        radiance: HxWx3, linear, 1 just saturates.
+        radiance: HxWx3, linear. Radiance 1 just saturates.
         table: (256, 3) inverse response.
 
     Returns:
-        HxWx3 float32 in [0, 1], not quantised.
+        HxWx3 float32 in [0, 1], encoded by the response, not quantised.
     """
     out = np.empty(radiance.shape, np.float32)
     for c in range(3):
@@ -120,18 +131,19 @@ def render(radiance: npt.NDArray[np.floating], table: ResponseTable) -> npt.NDAr
 def fit_response(under: Raster, over: Raster, ev: float | None) -> tuple[ResponseTable, float]:
     """Fit the empirical model to two exposures of one scene, from their histograms alone.
 
-    Equal quantiles of the two frames show equal radiance, so no registration is needed. Gauss-
-    Newton over the basis coefficients (and the EV when unknown) makes both frames' quantiles agree
-    at the exposure half way between them, with the coefficients' spread as the prior.
+    Equal quantiles of the two frames show equal radiance, so no registration is needed.
+    Gauss-Newton iterations find the basis coefficients, and the EV when it is unknown. They make
+    the quantiles of both frames agree at the exposure half way between the frames. The spread of
+    the coefficients serves as the prior.
 
     Args:
-        under: HxWx3 float32 in [0, 1], the shorter exposure.
-        over: HxWx3 float32 in [0, 1], the longer exposure.
-        ev: log2 of the exposure ratio, or ``None`` when unknown; radiance is then determined up to
-            a power, which leaves the exposure half way between unchanged.
+        under: HxWx3 float32 in [0, 1], display-encoded, the shorter exposure.
+        over: HxWx3 float32 in [0, 1], of the same encoding, the longer exposure.
+        ev: log2 of the exposure ratio, or ``None`` when unknown. When unknown, radiance is
+            determined up to a power, which leaves the exposure half way unchanged.
 
     Returns:
-        The table (shared by the channels) and the EV, given or fitted.
+        The (256, 3) table, equal for all channels, and the given or fitted EV.
     """
     codes_under, codes_over, weight = matched_codes(under, over)
     prior = _Prior(ev)
@@ -143,10 +155,18 @@ def fit_response(under: Raster, over: Raster, ev: float | None) -> tuple[Respons
 
 
 def estimate_ev(under: Raster, over: Raster, table: ResponseTable) -> float:
-    """log2 of the exposure ratio of two frames under a known response, from their histograms.
+    """Estimate log2 of the exposure ratio of two frames under a known response.
+
+    Only the histograms of the frames are used.
+
+    Args:
+        under: HxWx3 float32 in [0, 1], the shorter exposure, encoded by the response.
+        over: HxWx3 float32 in [0, 1], the longer exposure, encoded by the response.
+        table: (256, 3) inverse response.
 
     Returns:
-        The weighted median over matched codes; 4.0 when the frames share no well-exposed codes.
+        The weighted median over matched codes, clipped to [0.01, 16]. The result is 4.0 when no
+        code is well exposed in both frames.
     """
     codes_under, codes_over, weight = matched_codes(under, over)
     if codes_under.size == 0:
@@ -159,15 +179,17 @@ def estimate_ev(under: Raster, over: Raster, table: ResponseTable) -> float:
 
 
 class _Prior:
-    """Residuals that keep parameters near the model's mean, and an unknown EV near 4."""
+    """Prior that keeps the parameters near the model's mean, and an unknown EV near 4."""
 
     def __init__(self, ev: float | None) -> None:
         self.known = ev
 
     def ev(self, parameters: ResponseTable) -> float:
+        """Return the known EV, or the EV that the fifth parameter stands for."""
         return float(4.0 + 1.5 * parameters[4]) if self.known is None else float(self.known)
 
     def residuals(self, parameters: ResponseTable) -> ResponseTable:
+        """Return the five parameters in units of their standard deviation."""
         return np.append(parameters[:4] / COEFFICIENT_STD, parameters[4])
 
 
@@ -223,7 +245,7 @@ def _gauss_newton(
 
 
 def _monotone(coefficients: ResponseTable) -> ResponseTable:
-    """Pull coefficients towards the mean response until theirs rises everywhere."""
+    """Pull coefficients towards the mean response until their response rises everywhere."""
     for _ in range(40):
         if _rises(_curve(coefficients)):
             return coefficients
@@ -232,7 +254,7 @@ def _monotone(coefficients: ResponseTable) -> ResponseTable:
 
 
 def _curve(coefficients: ResponseTable) -> ResponseTable:
-    """The forward response at radiance ``t**2``, t uniform in [0, 1]."""
+    """Return the forward response at radiance ``t**2`` for t uniform in [0, 1]."""
     if len(coefficients) > len(_BASIS):
         raise UsageError(f"{len(coefficients)} EMoR coefficients; expected at most {len(_BASIS)}")
     mean, basis = _shapes()

@@ -1,7 +1,7 @@
-"""Response calibration from three exposures or more, and their merge to radiance.
+"""Response calibration from three exposures or more, and the merge of a bracket to radiance.
 
-P. E. Debevec and J. Malik, "Recovering high dynamic range radiance maps from photographs",
-SIGGRAPH 1997. Frames must be registered, and of a scene that does not move.
+Follows P. E. Debevec and J. Malik, "Recovering high dynamic range radiance maps from photographs",
+SIGGRAPH 1997. Frames must be registered and must show a scene that does not move.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ def calibrate(
     """Recover the camera's response from a bracket, by OpenCV's least squares.
 
     Args:
-        frames: Three or more, HxWx3 in [0, 1] as the camera encoded them, read as 8-bit codes.
-        evs: log2 of each frame's exposure, in the order of ``frames``; only differences matter.
-        samples: Pixels used, on a grid; 100 to 200 are enough.
+        frames: Three or more HxWx3 frames in [0, 1], as the camera encoded them, read as 8-bit
+            codes.
+        evs: log2 of each frame's exposure, in the order of ``frames``. Only differences matter.
+        samples: Number of pixels used, on a grid. 100 to 200 are enough.
         smoothness: Weight of the curve's second derivative (lambda).
 
     Returns:
-        (256, 3) float64 inverse response, as in :mod:`edgeexpo.imaging.response`: an isotonic fit
-        in the logarithm, then strictly increasing from 0 to 1.
+        (256, 3) float64 inverse response, as in :mod:`edgeexpo.imaging.response`. OpenCV's result
+        is made monotonic by an isotonic fit in the logarithm, then strictly increasing from 0 to 1.
 
     Raises:
-        UsageError: Fewer than three frames, an EV missing, or two of them equal.
-        PictureError: Frames differ in size.
+        UsageError: There are fewer than three frames, an EV is missing, or two EVs are equal.
+        PictureError: The frames are not HxWx3 or differ in size.
         MissingDependencyError: OpenCV is not installed.
     """
     if len(frames) < 3:
@@ -57,22 +58,22 @@ def calibrate(
 def merge_radiance(
     frames: Sequence[Picture], evs: Sequence[float | None], table: ResponseTable
 ) -> Picture:
-    """Merge a bracket: the mean of each frame's log radiance, weighted by a tent over codes.
+    """Merge a bracket to radiance by a mean of log radiance, with tent weights on the codes.
 
-    A value clipped in every frame takes the shortest exposure's bound (white) or the longest's
-    (black).
+    A value that is white in every frame takes the bound of the shortest exposure. A value that is
+    black in every frame takes the bound of the longest exposure.
 
     Args:
-        frames: HxWx3 in [0, 1] as the camera encoded them, read as 8-bit codes.
+        frames: HxWx3 in [0, 1], as the camera encoded them, read as 8-bit codes.
         evs: log2 of each frame's exposure, in the order of ``frames``.
         table: (256, 3) inverse response.
 
     Returns:
-        HxWx3 float32, linear radiance > 0; 1 just saturates at EV 0.
+        HxWx3 float32, linear radiance > 0. Radiance 1 just saturates at EV 0.
 
     Raises:
-        UsageError: No frames, an EV missing, or two of them equal.
-        PictureError: Frames differ in size.
+        UsageError: There are no frames, an EV is missing, or two EVs are equal.
+        PictureError: The frames are not HxWx3 or differ in size.
     """
     if not frames:
         raise UsageError("no frames; expected a bracket to merge")
@@ -96,7 +97,7 @@ def merge_radiance(
 
 
 def _times(frames: Sequence[Picture], evs: Sequence[float | None]) -> npt.NDArray[np.float32]:
-    """Exposure times, 1 at EV 0, of frames that have been found to fit together."""
+    """Check that frames and EVs fit together, and return the exposure times, 1 at EV 0."""
     if len(evs) != len(frames) or any(ev is None or not np.isfinite(ev) for ev in evs):
         raise UsageError(
             f"EVs are {list(evs)} for {len(frames)} frames; expected a number for each"
@@ -115,7 +116,7 @@ def _codes(frame: Picture) -> npt.NDArray[np.uint8]:
 
 
 def _isotonic(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Closest sequence that never falls (pool adjacent violators)."""
+    """Return the closest sequence that never decreases (pool adjacent violators)."""
     means: list[float] = []
     sizes: list[int] = []
     for value in values:

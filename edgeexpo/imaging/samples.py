@@ -1,4 +1,4 @@
-"""Pictures for calibration, verification and examples: embedded ones, or the user's folder."""
+"""Pictures for calibration, verification and examples, embedded or from the user's folder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from edgeexpo.imaging.brackets import spread_indices
 from edgeexpo.imaging.files import PICTURE_SUFFIXES
 
 EMBEDDED = ("astronaut", "chelsea", "coffee", "motorcycle", "rocket", "retina", "hubble")
-"""Colour photographs that scikit-image carries in its wheel, by short name."""
+"""Short names of the embedded colour photographs, which come in scikit-image's wheel."""
 
 _FILES = {"motorcycle": "motorcycle_left.png", "hubble": "hubble_deep_field.jpg"}
 UNSEEN = ("china", "flower", "ihc", "camera", "coins", "moon")
-"""More photographs that wheels carry, for measuring on pictures that calibration has not seen: two
-of scikit-learn, a stained section and three greyscale ones of scikit-image."""
+"""Names of photographs in wheels that calibration does not use, for measuring on unseen pictures.
+
+Two are from scikit-learn. A stained section and three greyscale photographs are from
+scikit-image."""
 
 EV_SPREAD = 2.0
-"""Distance of the darkest and the brightest frame from the photograph, in EV."""
+"""Spread in EV of the darkest and of the brightest frame from the photograph."""
 
 EXPOSURE_ERRORS = (-1.5, -1.0, 0.0, 1.0, 1.5)
-"""Exposures at which single frames are off, in EV: those of M. Afifi et al., "Learning multi-scale
-photo exposure correction", CVPR 2021."""
+"""Exposure errors of single frames, in EV.
+
+They follow M. Afifi et al., "Learning multi-scale photo exposure correction", CVPR 2021."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,12 @@ class Sample:
     """One set of frames for a network.
 
     Attributes:
-        name: File or photograph it came from.
-        frames: HxWx3 float32, sRGB in [0,1], darkest first.
-        ev: Exposure difference between the last and the first frame; ``None`` when unknown.
+        name: Name of the file, folder or photograph that the frames come from.
+        frames: HxWx3 float32 each, sRGB-encoded, [0, 1], darkest first.
+        ev: Exposure difference in EV between the last and the first frame, or ``None`` when
+            unknown.
         truth: The exact middle exposure, or the well-exposed photograph behind a single frame,
-            HxWx3 float32; ``None`` for brackets and for pictures that are used as they are.
+            HxWx3 float32. ``None`` for brackets and for pictures that are used unchanged.
     """
 
     name: str
@@ -55,24 +59,31 @@ def samples(
     size: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> list[Sample]:
-    """Frames for a network that takes ``frame_count`` pictures.
+    """Return frames for a network that takes ``frame_count`` pictures.
 
-    Single photographs are re-exposed by the camera simulator with exact EV steps; sub-folders of
-    ``source`` are brackets and are used as they are (darkest and brightest, evenly spaced between).
-    A network that takes one frame gets each photograph at one of :data:`EXPOSURE_ERRORS`, well
-    exposed ones among them, since it has to correct some and to leave others alone.
+    Single photographs are re-exposed by the camera simulator with exact EV steps. Sub-folders of
+    ``source`` with several pictures are brackets and are used unchanged. If a bracket has more
+    frames than the network takes, its darkest, its brightest and evenly spaced frames between
+    them are used.
+
+    A network that takes one frame gets each photograph with one of :data:`EXPOSURE_ERRORS`. Some
+    errors are 0, because the network has to leave well-exposed pictures unchanged.
 
     Args:
-        frame_count: Frames per sample.
-        source: Folder of the user's pictures; ``None`` for the embedded photographs.
-        size: Each frame is scaled to cover this (height, width) and cropped at its centre;
+        frame_count: Number of frames in each sample.
+        source: Folder of the user's pictures, or ``None`` for the embedded photographs.
+        size: (height, width) that each frame is scaled to cover, then cropped to at its centre.
             ``None`` keeps the size.
-        seed: Seeds the simulated camera and the exposure error of every photograph (with its
-            name, so that neither depends on the other photographs).
+        seed: Seed of the simulated camera and of the exposure error. It is combined with the
+            photograph's name, so that a sample does not depend on the other photographs.
+
+    Returns:
+        One sample for each photograph or bracket.
 
     Raises:
-        UsageError: The folder is missing or holds no picture.
-        PictureError: A file in it cannot be used.
+        UsageError: The folder is missing or has no picture, or a bracket has too few frames or
+            frames of different sizes.
+        PictureError: A file in the folder cannot be used.
         MissingDependencyError: The embedded photographs are not installed.
     """
     if source is None:
@@ -89,7 +100,12 @@ def samples(
 
 
 def unseen(frame_count: int, size: tuple[int, int], seed: int = 0) -> list[Sample]:
-    """Frames of :data:`UNSEEN`, as :func:`samples` makes them of the embedded photographs.
+    """Return samples from the photographs in :data:`UNSEEN`, made as in :func:`samples`.
+
+    Args:
+        frame_count: Number of frames in each sample.
+        size: (height, width) that each frame is scaled to cover, then cropped to at its centre.
+        seed: Seed of the simulated camera and of the exposure error.
 
     Raises:
         MissingDependencyError: scikit-image or scikit-learn is not installed.
@@ -114,7 +130,7 @@ def unseen(frame_count: int, size: tuple[int, int], seed: int = 0) -> list[Sampl
 
 
 def embedded_photographs() -> Iterator[tuple[str, np.ndarray]]:
-    """The embedded photographs: (name, HxWx3 uint8).
+    """Yield the embedded photographs: (name, HxWx3 uint8, sRGB-encoded).
 
     Raises:
         MissingDependencyError: scikit-image is not installed.
@@ -173,7 +189,7 @@ def _wrongly_exposed(photograph: np.ndarray, seed: int) -> np.ndarray:
     from edgeexpo.imaging.response import srgb
 
     rng = np.random.default_rng(seed)
-    # The photograph's own response: at another one, the frame at 0 EV would not be the photograph.
+    # With a response other than the photograph's, the frame at 0 EV would not be the photograph.
     camera = dataclasses.replace(Camera.random(rng), table=srgb())
     return camera.shoot(
         np.asarray(srgb_to_linear(photograph)), float(rng.choice(EXPOSURE_ERRORS)), rng
@@ -195,14 +211,22 @@ def _bracket(
 
 
 def to_float(picture: np.ndarray) -> np.ndarray:
-    """Integer codes as float32 in [0,1]; floats unchanged."""
+    """Return integer codes as float32 in [0, 1], and float values unchanged as float32."""
     if picture.dtype.kind == "f":
         return picture.astype(np.float32, copy=False)
     return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
 
 
 def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale an HxWx3 picture to cover (height, width), keep its aspect, crop at the centre."""
+    """Scale a picture to cover (height, width) with its aspect ratio, and crop it at the centre.
+
+    Args:
+        picture: HxWx3 uint8, uint16, or float in [0, 1].
+        size: Height and width of the result, in pixels.
+
+    Returns:
+        height x width x 3 uint8, Lanczos-filtered, in the picture's encoding.
+    """
     from PIL import Image
 
     height, width = size

@@ -1,10 +1,11 @@
-"""Memory for arrays that live no longer than a frame: taken once, and used again by the next.
+"""Reusable memory for arrays that live no longer than one frame.
 
-A :class:`Scratch` is a stack. :func:`scratch_array` takes an array from its top, and the end of a
-:func:`scope` gives back all that was taken inside; so an array must not be used beyond the scope
-in which it was made. Where a thread has no scratch (:meth:`Scratch.lent`), arrays are NumPy's own
-and scopes do nothing: the same code serves a camera, which cannot pay for new memory with every
-frame, and a single call.
+A :class:`Scratch` is a stack. :func:`scratch_array` takes an array from its top. The end of a
+:func:`scope` releases all arrays that were taken inside the scope. So an array must not be used
+after the end of its scope.
+
+When a thread has no scratch (:meth:`Scratch.lent`), arrays are NumPy's own and scopes do nothing.
+So the same code serves a single call and a camera, where new memory for every frame is too slow.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ import numpy.typing as npt
 _ALIGNMENT = 64
 _SMALLEST = 1 << 16
 _BUFFER = 128
-"""Numbers in NumPy's buffers: 1 KiB of the largest kind.
+"""Size of NumPy's buffers as a number of elements, 1 KiB of the largest element type.
 
-NumPy 2.3 copies what is not contiguous through buffers, 8192 numbers each, which every call takes
-anew; it reads arrays in place when they are small, which is also faster."""
+NumPy 2.3 copies arrays that are not contiguous through buffers of 8192 elements, and every call
+allocates them anew. When the buffers are small, NumPy reads arrays in place, which is also
+faster."""
 
 
 class Scratch:
-    """A stack of memory for one thread at a time, and more of them for those that help it."""
+    """A stack of memory for one thread at a time, with a further stack for each helper thread."""
 
     def __init__(self) -> None:
         self._slabs: list[np.ndarray] = []
@@ -38,7 +40,7 @@ class Scratch:
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
-        """The memory of this thread's arrays, until the end."""
+        """Lend this memory to the arrays of the current thread, until the context ends."""
         before, buffer = _local.scratch, np.setbufsize(_BUFFER)
         _local.scratch = self
         try:
@@ -48,7 +50,7 @@ class Scratch:
             np.setbufsize(buffer)
 
     def empty(self, shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
-        """An array of any values, valid until the scope in which it is taken ends."""
+        """Return an uninitialised array that is valid until the end of the current scope."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if not self._slabs or self._offset + size > self._slabs[self._slab].nbytes:
             self._next_slab(size)
@@ -58,7 +60,7 @@ class Scratch:
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """Give back, at the end, what is taken inside."""
+        """Release all arrays that were taken inside the context when it ends."""
         top = (self._slab, self._offset, self._below)
         try:
             yield
@@ -66,12 +68,12 @@ class Scratch:
             self.release(top)
 
     def release(self, top: tuple[int, int, int] = (0, 0, 0)) -> None:
-        """Give back what lies above ``top``."""
+        """Release all memory above ``top``: the slab, the offset in it and the bytes below it."""
         self._most = max(self._most, self._below + self._offset)
         self._slab, self._offset, self._below = top
 
     def clear(self) -> None:
-        """Give back everything, and keep one piece of memory, of the size that was needed."""
+        """Release everything, and keep one slab that holds the most memory needed so far."""
         self.release()
         if len(self._slabs) != 1 or self._slabs[0].nbytes > 2 * max(self._most, _SMALLEST):
             self._slabs = []
@@ -81,7 +83,7 @@ class Scratch:
             helper.clear()
 
     def helper(self, index: int) -> Scratch:
-        """The scratch of a thread that helps."""
+        """Return the scratch of the helper thread with this index."""
         while len(self._helpers) <= index:
             self._helpers.append(Scratch())
         return self._helpers[index]
@@ -103,25 +105,30 @@ _local = _OfThread()
 
 
 def scratch_array(shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
-    """An array of any values, from this thread's scratch where it has one."""
+    """Return an uninitialised array, from the current thread's scratch when it has one."""
     scratch = _local.scratch
     return np.empty(shape, dtype) if scratch is None else scratch.empty(shape, dtype)
 
 
 def planar(shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
-    """As :func:`scratch_array`, HxWxC, in memory as planes: NumPy is slow on an innermost axis of
-    three."""
+    """Return an uninitialised HxWxC array that is stored as planes in memory.
+
+    NumPy is slow on an innermost axis of three.
+    """
     height, width, channels = shape
     return scratch_array((channels, height, width), dtype).transpose(1, 2, 0)
 
 
 def planes(picture: np.ndarray) -> np.ndarray:
-    """CxHxW view of a HxWxC picture."""
+    """Return the CxHxW view of an HxWxC picture."""
     return picture.transpose(2, 0, 1)
 
 
 def row_planes(picture: np.ndarray) -> np.ndarray:
-    """CxHxW, float32, of a HxWxC picture, its rows contiguous: a view if its memory is so."""
+    """Return CxHxW float32 planes with contiguous rows of an HxWxC picture.
+
+    The planes are a view when the picture is stored so already, and a copy otherwise.
+    """
     view = planes(picture)
     if view.dtype == np.float32 and view.strides[-1] == view.itemsize:
         return view
@@ -131,19 +138,25 @@ def row_planes(picture: np.ndarray) -> np.ndarray:
 
 
 def copy_planes(picture: np.ndarray, out: np.ndarray) -> None:
-    """Copy a HxWxC picture plane by plane, cast without a check: fast where only one is planar."""
+    """Copy an HxWxC picture plane by plane, cast without a check.
+
+    This is fast when only one of the two arrays is stored as planes.
+    """
     for source, target in zip(planes(picture), planes(out), strict=True):
         np.copyto(target, source, casting="unsafe")
 
 
 def clip_planes(picture: np.ndarray) -> None:
-    """Clip a HxWxC picture to [0, 1] in place."""
+    """Clip an HxWxC picture to [0, 1] in place."""
     for plane in planes(picture):
         np.clip(plane, 0, 1, out=plane)
 
 
 def interp(x: np.ndarray, xp: np.ndarray, fp: np.ndarray) -> np.ndarray:
-    """``numpy.interp`` of float64 vectors; it has no ``out``, so its results are small pieces."""
+    """Compute ``numpy.interp`` of float64 vectors into a scratch array.
+
+    ``numpy.interp`` has no ``out``, so it is called on small pieces.
+    """
     out = scratch_array(x.shape, np.float64)
     for part in _pieces(len(x)):
         out[part] = np.interp(x[part], xp, fp)
@@ -151,7 +164,7 @@ def interp(x: np.ndarray, xp: np.ndarray, fp: np.ndarray) -> np.ndarray:
 
 
 def kept(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Those of a vector's values at which the mask is true, also in pieces."""
+    """Return the values of a vector at which the mask is true, copied in small pieces."""
     out = scratch_array((int(np.count_nonzero(mask)),), values.dtype)
     start = 0
     for part in _pieces(len(values)):
@@ -166,13 +179,19 @@ def _pieces(length: int) -> list[slice]:
 
 
 def scope() -> contextlib.AbstractContextManager[None]:
-    """At its end, arrays taken inside go back to this thread's scratch where it has one."""
+    """Return a context whose end releases the arrays that were taken inside it.
+
+    When the current thread has no scratch, the context does nothing.
+    """
     scratch = _local.scratch
     return contextlib.nullcontext() if scratch is None else scratch.scope()
 
 
 def lent_to_helpers(count: int) -> list[contextlib.AbstractContextManager[None]]:
-    """For each thread that helps this one: what to enter for memory of its own."""
+    """Return a context for each of ``count`` helper threads that lends it memory of its own.
+
+    When the current thread has no scratch, the contexts do nothing.
+    """
     scratch = _local.scratch
     if scratch is None:
         return [contextlib.nullcontext() for _ in range(count)]

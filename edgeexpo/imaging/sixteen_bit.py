@@ -1,6 +1,6 @@
-"""PNG and TIFF with 16 bits a channel, which Pillow reads as 8 bits and cannot write.
+"""PNG and TIFF files with 16 bits a channel, which Pillow reads as 8 bits and cannot write.
 
-Arrays are HxWx3 uint16 RGB. The readers expect a file that Pillow has opened as RGB already.
+Arrays are HxWx3 uint16 RGB. The readers expect a file that Pillow has already opened as RGB.
 """
 
 from __future__ import annotations
@@ -13,15 +13,23 @@ from typing import Any
 import numpy as np
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PIXEL = 6  # bytes of a pixel
-_NAME = b"ICC profile\0\0"  # ends in the method of compression
+"""Signature at the start of every PNG file."""
+
+_PIXEL = 6  # bytes in a pixel
+_NAME = b"ICC profile\0\0"  # the last byte is the compression method
 
 
 def read_png(data: bytes) -> np.ndarray:
     """Decode a 16-bit RGB PNG (PNG specification, third edition, section 9).
 
+    Args:
+        data: Bytes of the file.
+
+    Returns:
+        HxWx3 uint16 RGB, codes as stored.
+
     Raises:
-        ValueError: The file is damaged, or interlaced.
+        ValueError: The file is damaged or interlaced.
     """
     width, height, _, _, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     if interlaced:
@@ -38,12 +46,12 @@ def read_png(data: bytes) -> np.ndarray:
 def write_png(
     picture: np.ndarray, exif: bytes | None = None, profile: bytes | None = None
 ) -> bytes:
-    """Encode HxWx3 uint16 as PNG, every row as its difference from the one above.
+    """Encode a picture as PNG, with every row stored as its difference from the row above.
 
     Args:
-        picture: HxWx3 uint16, sRGB-encoded.
+        picture: HxWx3 uint16 RGB, sRGB-encoded unless ``profile`` is given.
         exif: EXIF data, with or without the prefix that JPEG puts before it.
-        profile: ICC profile of its codes; sRGB by default.
+        profile: ICC profile of the picture's codes. By default the file declares sRGB.
     """
     height, width, _ = picture.shape
     codes = np.ascontiguousarray(picture, ">u2").view(np.uint8).reshape(height, -1)
@@ -66,11 +74,14 @@ def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
     """Decode a 16-bit RGB TIFF in strips, uncompressed or deflated (TIFF 6.0, Adobe note 3).
 
     Args:
-        data: The file.
-        tags: Its first directory, values by tag number.
+        data: Bytes of the file.
+        tags: First directory of the file, values by tag number.
+
+    Returns:
+        HxWx3 uint16 RGB, codes as stored.
 
     Raises:
-        ValueError: The file is damaged, or stored in another way.
+        ValueError: The file is damaged, or is stored in tiles, with other compression or by plane.
     """
     decoders: dict[int, Callable[[bytes, int], bytes]] = {1: _kept, 8: _inflated, 32946: _inflated}
     compression, predictor = tags.get(259, 1), tags.get(317, 1)
@@ -93,7 +104,12 @@ def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
 
 
 def write_tiff(picture: np.ndarray, profile: bytes | None = None) -> bytes:
-    """Encode HxWx3 uint16 as a deflated little-endian TIFF of one strip, with an ICC profile."""
+    """Encode a picture as a deflated little-endian TIFF of one strip.
+
+    Args:
+        picture: HxWx3 uint16 RGB, sRGB-encoded unless ``profile`` is given.
+        profile: ICC profile of the picture's codes. By default the file has no profile.
+    """
     height, width, _ = picture.shape
     pixels = zlib.compress(np.ascontiguousarray(picture, "<u2").tobytes(), 6)
     values = 8 + len(pixels) + len(pixels) % 2  # where the three bit depths lie
@@ -128,7 +144,7 @@ def _kept(data: bytes, most: int) -> bytes:
 
 
 def _inflated(data: bytes, most: int) -> bytes:
-    """All of ``data`` decompressed, or one byte more than ``most``."""
+    """Decompress ``data``, but at most one byte more than ``most``."""
     inflator = zlib.decompressobj()
     found = inflator.decompress(data, most + 1)
     if len(found) <= most and not inflator.eof:
@@ -147,7 +163,7 @@ def _png_chunks(data: bytes, wanted: bytes) -> list[bytes]:
 
 
 def _unfilter(filters: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Undo the row filters along anti-diagonals, whose pixels do not depend on each other."""
+    """Undo PNG's row filters along anti-diagonals, whose pixels do not depend on each other."""
     if filters.max(initial=0) > 4:
         raise ValueError(f"it uses row filter {filters.max()}; a PNG has 0 to 4")
     height, width, depth = codes.shape

@@ -1,11 +1,11 @@
-"""Tone mapping operators: linear radiance to a picture for an ordinary display.
+"""Tone mapping operators, which turn linear radiance into a picture for an ordinary display.
 
-All take HxWx3 linear RGB radiance (any scale, >= 0) and return HxWx3 float32 in [0, 1], encoded by
-a power ``1 / gamma`` and so sRGB-like. A black picture stays black and one of a single luminance
-comes back as its own colour, scaled to a maximum of 1 and encoded: neither has contrast to map.
+All operators take HxWx3 linear RGB radiance (any scale, >= 0). They return HxWx3 float32 in [0, 1],
+encoded by a power ``1 / gamma`` and so sRGB-like. Pictures without contrast are not mapped: a black
+picture stays black. A picture of a single luminance is scaled to a maximum of 1 and encoded.
 
-Reinhard, Drago and Mantiuk are OpenCV's, which reads channel 0 as red here. The ranges of
-:func:`random_operator` are those of D. Marnerides et al., "ExpandNet", Eurographics 2018.
+The operators of Reinhard, Drago and Mantiuk are OpenCV's, which here reads channel 0 as red. The
+ranges of :func:`random_operator` are those of D. Marnerides et al., "ExpandNet", Eurographics 2018.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
 
 ToneOperator = Callable[[Picture], Picture]
+"""A function from HxWx3 linear radiance to an HxWx3 display picture in [0, 1]."""
 
 _FLOOR = 1e-4
-"""Smallest luminance before a logarithm, relative to the brightest value; OpenCV's own floor."""
+"""Floor of luminance before a logarithm, relative to the brightest value, as in OpenCV."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -35,21 +36,23 @@ def reinhard(
     color_adapt: float = 0.0,
     gamma: float = 2.2,
 ) -> Picture:
-    """E. Reinhard and K. Devlin, "Dynamic range reduction inspired by photoreceptor physiology",
-    IEEE TVCG 11(1), 2005.
+    """Map tones by an adaptation model of photoreceptors.
+
+    Follows E. Reinhard and K. Devlin, "Dynamic range reduction inspired by photoreceptor
+    physiology", IEEE TVCG 11(1), 2005.
 
     Args:
-        radiance: HxWx3 linear RGB.
+        radiance: HxWx3 linear RGB, any scale, >= 0.
         intensity: Brightness, -8 to 8.
-        light_adapt: 0 adapts to the whole picture, 1 to each pixel.
-        color_adapt: 0 adapts the channels together, 1 each on its own.
-        gamma: Of the encoding, > 0.
+        light_adapt: Light adaptation: 0 adapts to the whole picture, 1 to each pixel.
+        color_adapt: Chromatic adaptation: 0 adapts the channels together, 1 each channel alone.
+        gamma: Gamma of the encoding, > 0.
 
     Returns:
-        HxWx3 float32 in [0, 1].
+        HxWx3 float32 in [0, 1], encoded by ``1 / gamma``.
 
     Raises:
-        PictureError: Not HxWx3, or not finite.
+        PictureError: The radiance is not HxWx3 or not finite.
         UsageError: ``gamma`` is not positive.
         MissingDependencyError: OpenCV is not installed.
     """
@@ -60,16 +63,24 @@ def reinhard(
 def drago(
     radiance: Picture, *, bias: float = 0.85, saturation: float = 1.0, gamma: float = 2.2
 ) -> Picture:
-    """F. Drago et al., "Adaptive logarithmic mapping for displaying high contrast scenes",
+    """Map tones by a logarithm whose base adapts to each pixel.
+
+    Follows F. Drago et al., "Adaptive logarithmic mapping for displaying high contrast scenes",
     Computer Graphics Forum 22(3), 2003.
 
     Args:
-        radiance: HxWx3 linear RGB.
-        bias: Of the logarithm's base, 0 to 1; 0.7 to 0.9 suit most scenes.
-        saturation: Of the colours, > 0.
-        gamma: Of the encoding, > 0.
+        radiance: HxWx3 linear RGB, any scale, >= 0.
+        bias: Bias of the logarithm's base, 0 to 1. Values from 0.7 to 0.9 suit most scenes.
+        saturation: Saturation of the colours, > 0.
+        gamma: Gamma of the encoding, > 0.
 
-    Returns and raises: as :func:`reinhard`.
+    Returns:
+        HxWx3 float32 in [0, 1], encoded by ``1 / gamma``.
+
+    Raises:
+        PictureError: The radiance is not HxWx3 or not finite.
+        UsageError: ``gamma`` is not positive.
+        MissingDependencyError: OpenCV is not installed.
     """
     make = opencv.load_opencv().createTonemapDrago
     return _mapped(radiance, make(gamma, saturation, bias).process, gamma)
@@ -78,16 +89,24 @@ def drago(
 def mantiuk(
     radiance: Picture, *, scale: float = 0.75, saturation: float = 1.0, gamma: float = 2.2
 ) -> Picture:
-    """R. Mantiuk et al., "A perceptual framework for contrast processing of high dynamic range
-    images", ACM TAP 3(3), 2006.
+    """Map tones by scaling the perceived contrast.
+
+    Follows R. Mantiuk et al., "A perceptual framework for contrast processing of high dynamic
+    range images", ACM TAP 3(3), 2006.
 
     Args:
-        radiance: HxWx3 linear RGB.
-        scale: Of the contrast response, 0.6 to 0.9; smaller compresses more.
-        saturation: Of the colours, > 0.
-        gamma: Of the encoding, > 0.
+        radiance: HxWx3 linear RGB, any scale, >= 0.
+        scale: Scale of the contrast response, 0.6 to 0.9. Smaller values compress more.
+        saturation: Saturation of the colours, > 0.
+        gamma: Gamma of the encoding, > 0.
 
-    Returns and raises: as :func:`reinhard`.
+    Returns:
+        HxWx3 float32 in [0, 1], encoded by ``1 / gamma``.
+
+    Raises:
+        PictureError: The radiance is not HxWx3 or not finite.
+        UsageError: ``gamma`` is not positive.
+        MissingDependencyError: OpenCV is not installed.
     """
     make = opencv.load_opencv().createTonemapMantiuk
     return _mapped(radiance, make(gamma, scale, saturation).process, gamma)
@@ -101,17 +120,26 @@ def durand(
     sigma_color: float = 0.4,
     gamma: float = 2.2,
 ) -> Picture:
-    """F. Durand and J. Dorsey, "Fast bilateral filtering for the display of high-dynamic-range
-    images", SIGGRAPH 2002: the base of log10 luminance is compressed, the detail is kept.
+    """Map tones by compressing the base of log10 luminance and keeping the detail.
+
+    Follows F. Durand and J. Dorsey, "Fast bilateral filtering for the display of
+    high-dynamic-range images", SIGGRAPH 2002.
 
     Args:
-        radiance: HxWx3 linear RGB.
-        contrast: Natural logarithm of the base's range afterwards, > 0; a base within it is left.
-        sigma_space: Of the bilateral filter, pixels.
-        sigma_color: Of the bilateral filter, log10 units.
-        gamma: Of the encoding, > 0.
+        radiance: HxWx3 linear RGB, any scale, >= 0.
+        contrast: Largest range of the compressed base, as a natural logarithm, > 0. A base whose
+            range is smaller stays unchanged.
+        sigma_space: Spatial standard deviation of the bilateral filter, in pixels.
+        sigma_color: Tonal standard deviation of the bilateral filter, in log10 units.
+        gamma: Gamma of the encoding, > 0.
 
-    Returns and raises: as :func:`reinhard`; also UsageError when ``contrast`` is not positive.
+    Returns:
+        HxWx3 float32 in [0, 1], encoded by ``1 / gamma``.
+
+    Raises:
+        PictureError: The radiance is not HxWx3 or not finite.
+        UsageError: ``gamma`` or ``contrast`` is not positive.
+        MissingDependencyError: OpenCV is not installed.
     """
     cv2 = opencv.load_opencv()
     if not contrast > 0:
@@ -133,15 +161,20 @@ def durand(
 def percentile_exposure(
     radiance: Picture, *, low: float = 10.0, high: float = 90.0, gamma: float = 2.2
 ) -> Picture:
-    """One exposure: the values between two percentiles fill the range, the rest clips.
+    """Map tones by one exposure: values between two percentiles fill the range, others are clipped.
 
     Args:
-        radiance: HxWx3 linear RGB.
+        radiance: HxWx3 linear RGB, any scale, >= 0.
         low: Percentile of all values that becomes 0.
-        high: Percentile that becomes 1, above ``low``.
-        gamma: Of the encoding, > 0.
+        high: Percentile of all values that becomes 1, above ``low``.
+        gamma: Gamma of the encoding, > 0.
 
-    Returns and raises: as :func:`reinhard`; also UsageError for percentiles out of order.
+    Returns:
+        HxWx3 float32 in [0, 1], encoded by ``1 / gamma``.
+
+    Raises:
+        PictureError: The radiance is not HxWx3 or not finite.
+        UsageError: ``gamma`` is not positive, or the percentiles are not in order within 0 to 100.
     """
     if not 0 <= low < high <= 100:
         raise UsageError(f"percentiles are {low} and {high}; expected 0 <= low < high <= 100")
@@ -159,13 +192,18 @@ def percentile_exposure(
 def random_operator(rng: np.random.Generator) -> ToneOperator:
     """Draw an operator and its parameters, uniformly, as ExpandNet's training does.
 
-    Percentile exposure (0 to 15 and 85 to 100), Reinhard (intensity -1 to 1, light 0.8 to 1, colour
-    0 to 0.2), Mantiuk (scale 0.65 to 0.85), Drago (bias 0.7 to 0.9), Durand (contrast 1 to 3.5);
-    gamma 1.8 to 2.2.
+    The ranges of the parameters are:
+
+    - percentile exposure: ``low`` 0 to 15, ``high`` 85 to 100
+    - Reinhard: ``intensity`` -1 to 1, ``light_adapt`` 0.8 to 1, ``color_adapt`` 0 to 0.2
+    - Mantiuk: ``scale`` 0.65 to 0.85
+    - Drago: ``bias`` 0.7 to 0.9
+    - Durand: ``contrast`` 1 to 3.5
+    - all: ``gamma`` 1.8 to 2.2
 
     Returns:
-        A :class:`functools.partial` of one of this module's operators; its ``keywords`` are what
-        was drawn.
+        A :class:`functools.partial` of one of this module's operators. Its ``keywords`` are the
+        drawn parameters.
     """
     draws: tuple[tuple[Callable[..., Picture], dict[str, tuple[float, float]]], ...] = (
         (percentile_exposure, {"low": (0, 15), "high": (85, 100)}),
@@ -195,7 +233,10 @@ def _mapped(radiance: Picture, process: Callable[[Picture], Any], gamma: float) 
 
 
 def _relative(radiance: Picture) -> Picture:
-    """``radiance`` over its largest value, in [0, 1]; negative values are out of gamut, hence 0."""
+    """Divide ``radiance`` by its largest value and clip it to [0, 1].
+
+    Negative values are out of gamut and become 0.
+    """
     picture = np.asarray(radiance, np.float32)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise PictureError(f"radiance has shape {picture.shape}; expected HxWx3")

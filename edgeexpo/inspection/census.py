@@ -1,10 +1,13 @@
-"""What an engine computes on integers, counted in the graph that the engine itself runs.
+"""Counts of integer and float operators, in the graph that an engine really runs.
 
-The file that is exported is not that graph: ONNX Runtime fuses quantise/dequantise pairs into
-integer kernels when it loads a file, and drops them where it can not; ExecuTorch has handed XNNPACK
-a graph of its own; Core ML computes a convolution on integers where its input, its weights and its
-result are quantised in the MIL program. LiteRT runs the operators of the file, in the types that it
-states.
+The exported file is not always that graph:
+
+- ONNX Runtime fuses quantise/dequantise pairs into integer kernels when it loads a file. Where it
+  cannot fuse a pair, it drops it.
+- ExecuTorch has given XNNPACK its own graph.
+- Core ML computes a convolution on integers if its input, weights and result are quantised in the
+  MIL program.
+- LiteRT runs the operators of the file, in the types that the file states.
 """
 
 from __future__ import annotations
@@ -21,29 +24,31 @@ from edgeexpo.runtime.engines.onnx import optimised
 from edgeexpo.targets import resolve, target_named
 
 _WEIGHTED = ("conv", "matmul", "gemm", "fullyconnected")
+"""Parts of the names of operators with weights, in lower case."""
+
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _ORDERING = frozenset(
     ("Transpose", "ReorderInput", "ReorderOutput", "StaticTranspose", "StaticReshape", "Copy")
 ) | {"cast", "const"}
-"""Operators that move numbers for the engine's own sake: counted as neither."""
+"""Operators that only move numbers for the engine; they are not counted."""
 
 _FOLLOWING = ("relu", "crop")
-"""MIL operators that need nothing but codes when what they follow is computed on codes."""
+"""MIL operators that compute on codes whenever the operator before them does."""
 
 _DATA = ("x", "y", "weight", "values")
-"""Inputs of MIL operators that are tensors to compute with; biases are float in any case."""
+"""Names of the tensor inputs of MIL operators; biases are always float and not listed."""
 
 
 @dataclass(frozen=True)
 class Census:
-    """Operators of an engine's own graph by name, with how often each occurs.
+    """Counts of the operators of an engine's own graph, by name.
 
     Attributes:
         engine: ``onnxruntime``, ``xnnpack``, ``coreml`` or ``litert``.
-        integer: Read and write 8-bit codes only.
-        floating: All others.
-        conversions: Quantise and dequantise steps that are left between the two.
-        portable: Of ``floating``, those outside every delegate of a ``.pte``.
+        integer: Operators that read and write only 8-bit codes.
+        floating: All other operators.
+        conversions: Number of quantise and dequantise steps that remain between the two.
+        portable: The operators of ``floating`` outside every delegate of a ``.pte``.
     """
 
     engine: str
@@ -54,23 +59,23 @@ class Census:
 
     @property
     def integer_weighted(self) -> int:
-        """Convolutions, transposed ones and matrix products on integers."""
+        """Number of convolutions, transposed convolutions and matrix products on integers."""
         return sum(n for name, n in self.integer.items() if is_weighted_kind(name))
 
     @property
     def float_weighted(self) -> int:
-        """Convolutions, transposed ones and matrix products in float."""
+        """Number of convolutions, transposed convolutions and matrix products in float."""
         return sum(n for name, n in self.floating.items() if is_weighted_kind(name))
 
 
 def is_weighted_kind(name: str) -> bool:
-    """True for the name, in any engine, of a convolution or a matrix product."""
+    """Return true for the name, in any engine, of a convolution or a matrix product."""
     stem = name.lower()
     return stem != "convert" and (stem == "linear" or any(part in stem for part in _WEIGHTED))
 
 
 def onnxruntime_census(path: Path) -> Census:
-    """Count the graph that ONNX Runtime makes of an ``.onnx`` file on this host.
+    """Count the operators of the graph that ONNX Runtime makes of an ``.onnx`` file on this host.
 
     Raises:
         EngineError: ONNX Runtime does not load the file.
@@ -95,18 +100,18 @@ def onnxruntime_census(path: Path) -> Census:
 
 
 def executorch_census(path: Path) -> Census:
-    """:func:`pte_census` of a ``.pte`` file.
+    """Count the operators of a ``.pte`` file, as :func:`pte_census` does.
 
     Raises:
-        ValueError: It is no ExecuTorch program.
+        ValueError: The file is not an ExecuTorch program.
     """
     return pte_census(read_pte(path))
 
 
 def pte_census(program: PteProgram) -> Census:
-    """Count what a ``.pte`` program's XNNPACK delegates and portable kernels compute.
+    """Count the operators of a ``.pte`` program's XNNPACK delegates and its portable kernels.
 
-    A delegate to another backend cannot be read, and counts as one operator that is not integer.
+    A delegate to another backend cannot be read. It counts as one float operator.
     """
     integer, floating = Counter[str](), Counter[str]()
     portable = Counter(name for name, _ in program.kernels)
@@ -126,12 +131,14 @@ def pte_census(program: PteProgram) -> Census:
 
 
 def coreml_census(path: Path) -> Census:
-    """Count the MIL program of an ``.mlpackage``.
+    """Count the operators of the MIL program of an ``.mlpackage``.
 
-    An operator counts as an integer one when all that it reads was just dequantised, weights by a
-    ``constexpr`` operator, and its result is quantised at once, a ReLU and a crop at most before
-    that; conversions are those that such operators do not absorb. What Apple's hardware makes of
-    it cannot be read in the file.
+    An operator counts as an integer operator under two conditions. Everything that it reads was
+    just dequantised (weights by a ``constexpr`` operator). Its result is quantised at once, with at
+    most a ReLU and a crop before.
+
+    ``conversions`` counts the steps that such operators do not absorb. The file does not show what
+    Apple's hardware makes of the program.
     """
     import coremltools as ct
 
@@ -148,7 +155,7 @@ def coreml_census(path: Path) -> Census:
 
 
 class _Mil:
-    """Who makes and who reads what in the operations of a MIL block."""
+    """The operations of a MIL block, with the maker and the readers of each tensor."""
 
     def __init__(self, operations: Iterable[Any]) -> None:
         self.operations = list(operations)
@@ -159,7 +166,7 @@ class _Mil:
                 self._readers.setdefault(argument, []).append(op)
 
     def exact(self, op: Any) -> bool:
-        """It lies between codes, or is the ReLU or the crop of what does."""
+        """Return true for an operation between codes, or a ReLU or a crop directly after one."""
         sources = [self._makers.get(name) for name in _names(op, _DATA)]
         if op.type in _FOLLOWING and len(sources) == 1 and sources[0] is not None:
             (source,) = sources
@@ -176,7 +183,7 @@ class _Mil:
         )
 
     def absorbed(self, conversion: Any) -> bool:
-        """True for a quantiser after, or a dequantiser before, integer operators only."""
+        """Return true for a quantiser after, or a dequantiser before, integer operators only."""
         if conversion.type == "dequantize":
             return all(self.exact(user) for user in self._users(conversion))
         (source,) = (self._makers.get(name) for name in _names(conversion, ("input",)))
@@ -192,16 +199,16 @@ def _gives_codes(op: Any) -> bool:
 
 
 def _names(op: Any, inputs: Iterable[str]) -> list[str]:
-    """Names of the tensors that an operation reads by these inputs."""
+    """Return the names of the tensors that an operation reads by these inputs."""
     bindings = [a for key in inputs if key in op.inputs for a in op.inputs[key].arguments]
     return [a.name for a in bindings if a.WhichOneof("binding") == "name"]
 
 
 def litert_census(path: Path) -> Census:
-    """:func:`tflite_census` of a ``.tflite`` file.
+    """Count the operators of a ``.tflite`` file, as :func:`tflite_census` does.
 
     Raises:
-        ValueError: It is no LiteRT model.
+        ValueError: The file is not a LiteRT model.
     """
     return tflite_census(read_tflite(path))
 

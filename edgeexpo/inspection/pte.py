@@ -1,4 +1,4 @@
-"""What a ``.pte`` file calls: kernels of its own, and delegates with the operators inside."""
+"""Read the calls of a ``.pte`` file: its kernels, and its delegates with their operators."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from edgeexpo.inspection.xnnpack_payload import XNNPACK, XnnpackOperator, xnnpack_operators
 
 PTE_MAGIC = b"ET12"
+"""Magic number of a ``.pte`` file, at byte 4."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Delegate:
 
     Attributes:
         backend: Name of that runtime.
-        operators: What it computes; ``None`` if the backend is none that can be read here.
+        operators: The operators of this part; ``None`` if this module cannot read the backend.
     """
 
     backend: str
@@ -31,8 +32,8 @@ class PteProgram:
 
     Attributes:
         plan: executorch's own record of the method: its values, inputs and outputs.
-        delegates: All of the program.
-        called: Delegates in the order of their calls; one may be called twice.
+        delegates: All delegates of the program.
+        called: Delegates in the order of their calls; a delegate may be called twice.
         kernels: Portable kernels in the order of their calls, as (name, overload).
     """
 
@@ -43,10 +44,10 @@ class PteProgram:
 
 
 def read_pte(path: Path) -> PteProgram:
-    """Read a ``.pte`` file, each delegate once.
+    """Read a ``.pte`` file; each delegate is read once.
 
     Raises:
-        ValueError: It is no ExecuTorch program.
+        ValueError: The file is not an ExecuTorch program.
         ImportError: executorch is not installed.
     """
     from executorch.exir._serialize._program import deserialize_pte_binary

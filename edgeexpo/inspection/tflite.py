@@ -1,4 +1,4 @@
-"""What a ``.tflite`` file computes: its inputs, outputs and operators, read from the flatbuffer."""
+"""Read the graph of a ``.tflite`` file from its flatbuffer: inputs, outputs and operators."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 TFLITE_MAGIC = b"TFL3"
+"""Magic number of a ``.tflite`` file, at byte 4."""
 
 _CODES = frozenset(("INT8", "UINT8"))
 _CONVERSIONS = frozenset(("Quantize", "Dequantize"))
 _UNREADABLE = (struct.error, ValueError, TypeError, IndexError, AttributeError, OverflowError)
-"""What the generated readers raise on bytes that follow no schema."""
+"""Errors that the generated readers raise on bytes that follow no schema."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,10 @@ class TfliteTensor:
     """A tensor of the graph.
 
     Attributes:
-        name: As the file's signature calls it for inputs and outputs, else the converter's own.
-        shape: At the size that was converted.
-        dtype: The schema's own name in lower case: ``float32``, ``int8``.
-        constant: It is stored in the file.
+        name: The signature's name for inputs and outputs, otherwise the converter's name.
+        shape: The shape at the size that was converted.
+        dtype: The schema's name in lower case: ``float32``, ``int8``.
+        constant: True when the file stores the tensor.
     """
 
     name: str
@@ -38,9 +39,9 @@ class TfliteOperator:
     """An operator of the graph.
 
     Attributes:
-        name: The schema's own without underscores: ``Conv2d``, ``TransposeConv``.
-        reads: Tensors, biases and other parameters in INT32 left out.
-        writes: The results.
+        name: The schema's name without underscores: ``Conv2d``, ``TransposeConv``.
+        reads: The tensors that it reads, without biases and other parameters in INT32.
+        writes: Its results.
     """
 
     name: str
@@ -49,19 +50,19 @@ class TfliteOperator:
 
     @property
     def integer(self) -> bool:
-        """All it reads and all it writes are 8-bit codes."""
+        """True when all tensors that it reads and writes are 8-bit codes."""
         tensors = (*self.reads, *self.writes)
         return bool(tensors) and all(t.dtype.upper() in _CODES for t in tensors)
 
     @property
     def converts(self) -> bool:
-        """It quantises, dequantises, or changes the scale of codes."""
+        """True when it quantises, dequantises, or changes the scale of codes."""
         return self.name in _CONVERSIONS
 
 
 @dataclass(frozen=True)
 class TfliteGraph:
-    """The one graph of a ``.tflite`` file, with its signature's names."""
+    """The first graph of a ``.tflite`` file, with its signature's names."""
 
     inputs: tuple[TfliteTensor, ...]
     outputs: tuple[TfliteTensor, ...]
@@ -72,7 +73,7 @@ def read_tflite(path: Path) -> TfliteGraph:
     """Read the first graph of a ``.tflite`` file.
 
     Raises:
-        ValueError: It is no LiteRT model.
+        ValueError: The file is not a LiteRT model.
         ImportError: ai-edge-litert is not installed.
     """
     from ai_edge_litert import schema_py_generated as schema
@@ -87,7 +88,7 @@ def read_tflite(path: Path) -> TfliteGraph:
 
 
 class _Reader:
-    """Turns the flatbuffer's records into values."""
+    """A reader that turns the flatbuffer's records into values."""
 
     def __init__(self, schema: Any, model: Any) -> None:
         self._model, self._graph = model, model.Subgraphs(0)
@@ -95,6 +96,7 @@ class _Reader:
         self._dtypes = _names(schema.TensorType)
 
     def graph(self) -> TfliteGraph:
+        """Return the first graph."""
         signature = self._model.SignatureDefs(0)
         inputs = (signature.Inputs(i) for i in range(signature.InputsLength()))
         outputs = (signature.Outputs(i) for i in range(signature.OutputsLength()))

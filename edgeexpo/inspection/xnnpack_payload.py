@@ -1,4 +1,4 @@
-"""XNNPACK's part of a ``.pte`` file: read and written without loss, and counted."""
+"""XNNPACK's part of a ``.pte`` file: it is read, written without loss, and its operators listed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from types import ModuleType
 from typing import Any
 
 XNNPACK = "XnnpackBackend"
-"""Name of the delegate in a program."""
+"""Name of the XNNPACK delegate in a program."""
 
 _INPUTS = tuple(f"input{n}Id" for n in ("", 1, 2, 3, 4, 5))
 _INTEGER = ("qint8", "quint8", "qcint8")
 _NONE = 2**32 - 1
+"""Number that stands for a missing input of a node."""
+
 _UNREADABLE = (struct.error, ValueError, TypeError, IndexError, AttributeError)
-"""What the generated readers raise on bytes that follow no schema."""
+"""Errors that the generated readers raise on bytes that follow no schema."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class XnnpackTensor:
     """A tensor of the graph.
 
     Attributes:
-        shape: At the largest size that the program takes; NHWC inside the graph.
-        integer: It holds 8-bit codes.
+        shape: The shape at the largest size that the program takes; NHWC inside the graph.
+        integer: True when the tensor holds 8-bit codes.
     """
 
     shape: tuple[int, ...]
@@ -40,9 +42,9 @@ class XnnpackOperator:
     """An operator of the graph.
 
     Attributes:
-        name: XNNPACK's own, such as ``Conv2d``.
-        reads: Tensors, weights after what they are applied to, biases left out.
-        writes: The result.
+        name: XNNPACK's name, such as ``Conv2d``.
+        reads: The tensors that it reads: first its inputs, then its weights; biases are left out.
+        writes: Its result.
     """
 
     name: str
@@ -51,20 +53,20 @@ class XnnpackOperator:
 
     @property
     def integer(self) -> bool:
-        """All it reads and what it writes are 8-bit codes."""
+        """True when all tensors that it reads and writes are 8-bit codes."""
         return self.writes.integer and all(tensor.integer for tensor in self.reads)
 
     @property
     def converts(self) -> bool:
-        """It quantises, or dequantises."""
+        """True when it quantises or dequantises."""
         return self.name == "Convert"
 
 
 def xnnpack_operators(delegate: bytes) -> tuple[XnnpackOperator, ...]:
-    """Operators of a delegate of :data:`XNNPACK`, by the schema that the installed executorch has.
+    """Return the operators of an XNNPACK delegate, by the schema of the installed executorch.
 
     Raises:
-        ValueError: The bytes are no graph of this schema.
+        ValueError: The bytes are not a graph of this schema.
     """
     graph, _ = read_graph(delegate)
     try:
@@ -86,40 +88,42 @@ def xnnpack_operators(delegate: bytes) -> tuple[XnnpackOperator, ...]:
 
 
 def name_of(node: Any) -> str:
-    """XNNPACK's name of a node's operator, such as ``Conv2d``."""
+    """Return XNNPACK's name of a node's operator, such as ``Conv2d``."""
     return _names()[node.xnodeUnionType]
 
 
 def tensor_of(value: Any) -> Any:
-    """The tensor of one of the graph's values, quantised or not."""
+    """Return the tensor of one of the graph's values, quantised or not."""
     return getattr(value.xvalueUnion, "tensorValue", value.xvalueUnion)
 
 
 def output_of(node: Any) -> int:
-    """Number of the value that a node makes."""
+    """Return the number of the value that a node makes."""
     union = node.xnodeUnion
     return int(union.outputId if hasattr(union, "outputId") else union.outputValueId)
 
 
 def inputs_of(node: Any) -> list[int]:
-    """Numbers of the values that a node is applied to."""
+    """Return the numbers of the values that a node takes as inputs."""
     given = [int(getattr(node.xnodeUnion, n)) for n in _INPUTS if hasattr(node.xnodeUnion, n)]
     name = name_of(node)
-    # All concatenations share one table, with room for the inputs of the largest.
+    # All concatenations share one table, which has room for the inputs of the largest.
     count = int(name[-1]) if name.startswith("Concatenate") else len(given)
     return [index for index in given[:count] if index != _NONE]
 
 
 def weights_of(node: Any) -> list[int]:
-    """Number of the value that holds a node's weights, if it has any; biases are no weights."""
+    """Return the number of the value that holds a node's weights, if any; a bias does not count."""
     return [int(node.xnodeUnion.filterId)] if hasattr(node.xnodeUnion, "filterId") else []
 
 
 def read_graph(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
-    """The payload's graph, and the function that writes a changed one with the same constants.
+    """Return the payload's graph, and a function that writes a changed graph.
+
+    The written payload has the same constants.
 
     Raises:
-        ValueError: The bytes are no graph of the installed executorch's schema.
+        ValueError: The bytes are not a graph of the installed executorch's schema.
     """
     import flatbuffers  # type: ignore[import-untyped]
     from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
@@ -154,10 +158,10 @@ def _names() -> dict[int, str]:
 
 @functools.cache
 def _schema() -> ModuleType:
-    """Readers and writers of XNNPACK payloads, generated from the schema that the wheel ships.
+    """Return readers and writers of XNNPACK payloads, generated from the schema in the wheel.
 
-    flatc's own JSON is no way there and back: it prints numbers with six decimals, and a scale
-    has its first significant digit in the third or later.
+    flatc's own JSON is not lossless: it prints numbers with six decimals, and the first significant
+    digit of a scale is the third decimal or later.
     """
     import executorch.backends.xnnpack.serialization as serialization
     from executorch.exir._serialize._flatbuffer import _run_flatc
@@ -171,7 +175,7 @@ def _schema() -> ModuleType:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    # flatc defines the readers of unions under one spelling and calls them by another.
+    # flatc defines the readers of unions with one spelling and calls them with another.
     readers = {k.lower(): v for k, v in vars(module).items() if k.endswith("Creator")}
     for name in ("XNodeUnionCreator", "XValueUnionCreator", "XNNQuantParamsCreator"):
         setattr(module, name, readers[name.lower()])

@@ -1,1 +1,4 @@
-"""Runs saved ``.mlpackage`` files on any host: an interpreter of MIL in torch."""
+"""An interpreter of MIL (Core ML's Model Intermediate Language) in torch.
+
+It runs saved ``.mlpackage`` files on any host.
+"""

@@ -1,4 +1,4 @@
-"""MIL's matrices, normalisations, reductions and orders in torch."""
+"""MIL's operators in torch for matrix products, normalisations, reductions and sorting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _product(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
 
 
 def _place(function: Callable[..., torch.Tensor]) -> MilOperator:
-    """Index of the largest or smallest value of an axis."""
+    """Return a MIL operator that finds the index of an axis's largest or smallest value."""
 
     def run(a: Arguments) -> torch.Tensor:
         keep = bool(python_number(a.get("keep_dims", False)))
@@ -145,3 +145,4 @@ ALGEBRA: dict[str, MilOperator] = {
     "argsort": _argsort,
     "cumsum": _cumsum,
 }
+"""Operators of this module by MIL operator type."""

@@ -1,4 +1,4 @@
-"""MIL's operators that read and write at indices, in torch."""
+"""MIL's operators in torch that read and write at given indices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeexpo.mil.values import Arguments, MilOperator, python_number
 
 
 def _positive(indices: torch.Tensor, length: int) -> torch.Tensor:
-    """Indices of an axis; those below zero count from its end."""
+    """Return ``indices`` as int64 positions, with ``length`` added to negative ones."""
     places = indices.long()
     return torch.where(places < 0, places + length, places)
 
@@ -61,7 +61,10 @@ _COMBINED: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 
 def _written(a: Arguments, places: tuple[torch.Tensor, ...], new: torch.Tensor) -> torch.Tensor:
-    """``data`` with ``new`` at ``places``; places that repeat are written one after another."""
+    """Return a copy of ``data`` with ``new`` combined in at ``places``.
+
+    A place that occurs several times is updated once for each occurrence, in order.
+    """
     combine = _COMBINED[a.get("mode", "add")]
     result: torch.Tensor = a["data"].clone()
     rows = new.reshape(-1, *result.shape[len(places) :])
@@ -101,3 +104,4 @@ INDICES: dict[str, MilOperator] = {
     "scatter_nd": _scatter_nd,
     "scatter_along_axis": _scatter_along_axis,
 }
+"""Operators of this module by MIL operator type."""

@@ -1,4 +1,4 @@
-"""MIL's integer activations in torch; integers are held as float32 numbers."""
+"""MIL's ``quantize`` and ``dequantize`` in torch. INT8 codes are held as float32 numbers."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ INTEGERS: dict[str, MilOperator] = {
     "quantize": lambda a: _quantize(a, own=False),
     "dequantize": lambda a: _dequantize(a, own=False),
 }
+"""Operators of this module by MIL operator type."""
 
 INTEGERS_IN_PLACE: dict[str, MilOperator] = {
     "quantize": lambda a: _quantize(a, own=True),
     "dequantize": lambda a: _dequantize(a, own=True),
 }
-"""The same, written over an input that nobody reads afterwards."""
+"""In-place forms of :data:`INTEGERS`, for an input that no later operator reads."""

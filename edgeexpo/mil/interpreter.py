@@ -1,8 +1,8 @@
-"""Runs a saved ``.mlpackage`` on any host: its MIL program, operator by operator, in torch.
+"""Run a saved ``.mlpackage`` on any host: its MIL program, operator by operator, in torch.
 
-Weights are read from the package on disk, and every result that the program declares as fp16 is
-rounded to fp16. That proves that the saved artefact means what the float program means; it says
-nothing about the kernels of Apple's CPU, GPU or Neural Engine.
+Weights are read from the package on disk. Every result that the program declares as fp16 is rounded
+to fp16. This proves that the saved artefact means what the float program means. It says nothing
+about the kernels of Apple's CPU, GPU or Neural Engine.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from edgeexpo.silence import quiet
 from edgeexpo.spec import ModelSpec
 
 Value = Any
-"""A tensor, a string, or a list of tensors: whatever a MIL operator takes."""
+"""A value that a MIL operator takes: a tensor, a string, or a list of tensors."""
 
 
 class MilEngine:
-    """Interprets an mlprogram; implements :class:`edgeexpo.runtime.Engine`.
+    """An engine that interprets an mlprogram. It implements :class:`edgeexpo.runtime.Engine`.
 
     Attributes:
-        operators: Number of operators of each type in the program, constants left out.
-        nonfinite: Operators whose fp16 result was not finite, by the number of runs since load.
-        observer: Called with every operator, result variable and result while the program runs;
-            the result may be overwritten afterwards.
+        operators: Number of operators of each type in the program, without constants.
+        nonfinite: Operator ("type name") -> number of runs since ``load`` in which its fp16 result
+            was not finite.
+        observer: Function called with every operator, result variable and result during a run. The
+            engine may overwrite the result afterwards, so an observer that keeps it must copy it.
     """
 
     name = "mil-interpreter"
@@ -49,10 +50,11 @@ class MilEngine:
         self._accepted: dict[str, _Accepted] = {}
 
     def load(self, path: Path) -> None:
-        """Read the package and its weights.
+        """Read the package at ``path`` and its weights.
 
         Raises:
-            EngineError: It is no mlprogram, or has an operator that is not interpreted.
+            EngineError: The package is not a readable mlprogram, or the interpreter does not know
+                one of its operators.
         """
         with quiet():
             import coremltools as ct
@@ -85,11 +87,17 @@ class MilEngine:
         self._operations = operations
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the program once: NCHW float32 by input name to float32 by output name.
+        """Run the program once.
+
+        Args:
+            inputs: Input name -> NCHW array, converted to float32.
+
+        Returns:
+            Output name -> float32 array.
 
         Raises:
-            EngineError: The engine is closed, an input is missing or of a size that the package
-                does not accept, or an operator fails.
+            EngineError: The engine is closed, an input is missing, the package does not accept an
+                input's shape, or an operator fails.
         """
         if self._function is None:
             raise EngineError("the mil-interpreter engine is closed; load the bundle again")
@@ -104,7 +112,7 @@ class MilEngine:
         return {v.name: environment[v].float().contiguous().numpy() for v in self._function.outputs}
 
     def close(self) -> None:
-        """Free the program."""
+        """Free the program and its weights."""
         self._function = None
         self._operations = []
         self._owned = set()
@@ -166,7 +174,7 @@ class MilEngine:
 
 
 class _Accepted:
-    """Shapes that an input of a package declares: enumerated ones, a range, or one."""
+    """The shapes that a package accepts for one input: a list of shapes, a range, or one shape."""
 
     def __init__(self, array: Any) -> None:
         self._shapes = [tuple(s.shape) for s in array.enumeratedShapes.shapes]
@@ -177,7 +185,7 @@ class _Accepted:
     def __call__(self, shape: tuple[int, ...]) -> bool:
         if self._shapes:
             return tuple(shape) in self._shapes
-        # Core ML writes -1 for a range without end.
+        # Core ML writes -1 as the upper bound of a range without end.
         return len(shape) == len(self._range) and all(
             low <= side and (high < 0 or side <= high)
             for side, (low, high) in zip(shape, self._range, strict=True)
@@ -190,7 +198,10 @@ class _Accepted:
 
 
 def _owned(operations: list[Any], outputs: list[Any]) -> set[Any]:
-    """Results whose memory no other value shares, so that their last reader may write over it."""
+    """Return the results that share their memory with no other value.
+
+    The last operator that reads such a result may overwrite it.
+    """
     shared = {v for op in operations if op.op_type in SHARING for v in _inputs(op)}
     made = {
         v
@@ -216,7 +227,10 @@ def _picture(array: np.ndarray) -> torch.Tensor:
 
 
 def _laid_out(value: Value) -> Value:
-    """Pictures and kernels in the layout in which torch convolves fastest on a CPU."""
+    """Return a 4-D tensor (picture or kernel) in channels-last layout, others unchanged.
+
+    In this layout torch's convolutions are fastest on a CPU.
+    """
     if isinstance(value, torch.Tensor) and value.dim() == 4:
         return value.contiguous(memory_format=torch.channels_last)
     return value
@@ -227,12 +241,16 @@ def _is_half(variable: Any) -> bool:
 
 
 def _finite(value: torch.Tensor) -> bool:
-    # One pass: fp16 numbers are too small for a float32 sum of a picture to overflow.
+    # The sum needs one pass. fp16 numbers are too small for a picture's float32 sum to overflow.
     return bool(torch.isfinite(value.sum()))
 
 
 def _round(result: Value, variable: Any, own: bool = False) -> Value:
-    """Keep fp16 values as float32 numbers on the fp16 grid: torch computes faster in float32."""
+    """Round the result to fp16 if ``variable`` is declared fp16.
+
+    Other results are unchanged. The rounded numbers are stored as float32, because torch computes
+    faster in float32. With ``own``, the result is overwritten.
+    """
     if isinstance(result, torch.Tensor) and result.dtype == torch.float32 and _is_half(variable):
         return result.copy_(result.half()) if own else result.half().float()
     return result
@@ -248,5 +266,5 @@ def _constant(value: Any) -> Value:
         array = array.astype(np.int32)
     if array.dtype == np.float16:
         array = array.astype(np.float32)
-    shape = array.shape  # ascontiguousarray would turn a scalar into a vector
+    shape = array.shape  # kept because ascontiguousarray turns a scalar into a vector
     return torch.from_numpy(np.ascontiguousarray(array)).reshape(shape)

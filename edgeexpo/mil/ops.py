@@ -1,6 +1,6 @@
-"""MIL operators in torch: ``{operator type: function of its arguments}``.
+"""The table of MIL operators in torch: operator type -> function of its arguments.
 
-Definitions follow Apple's MIL operator reference for iOS 15 to 18.
+The definitions follow Apple's MIL operator reference for iOS 15 to 18.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ gather_along_axis upsample_nearest_neighbor resize_nearest_neighbor
 """
 
 ROUNDING_KEPT = _MOVING | frozenset(_SELECTING.split())
-"""Operators that only select among their inputs: fp16 in, fp16 out, no rounding of their own."""
+"""Operators that only move or select values. From fp16 inputs they return fp16 values unrounded."""
 
 SHARING = _MOVING | {"identity", "cast"}
-"""Operators whose result may be a view of their input."""
+"""Operators whose result may share memory with their input."""
 
 OPERATORS: dict[str, MilOperator] = {
     **POINTWISE,
@@ -37,6 +37,7 @@ OPERATORS: dict[str, MilOperator] = {
     **INTEGERS,
     **WEIGHT_OPERATORS,
 }
+"""All MIL operators that the interpreter knows, by operator type."""
 
 IN_PLACE: dict[str, MilOperator] = {
     "relu": lambda a: real_tensor(a["x"]).relu_(),
@@ -45,4 +46,4 @@ IN_PLACE: dict[str, MilOperator] = {
     ),
     **INTEGERS_IN_PLACE,
 }
-"""Operators that may write over their first input once nobody else reads it."""
+"""In-place forms of operators, for a first input that no later operator reads."""

@@ -17,6 +17,7 @@ from edgeexpo.mil.values import (
 )
 
 BinaryFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""An elementwise function of two tensors, which are broadcast."""
 
 
 def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> MilOperator:
@@ -24,7 +25,11 @@ def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> MilOperator:
 
 
 def _binary(function: BinaryFunction) -> MilOperator:
-    """Whole numbers stay whole: sizes are computed with these operators too."""
+    """Return a MIL operator that applies ``function`` to ``x`` and ``y``.
+
+    Two integers give an integer, because programs compute tensor sizes with these operators too.
+    All other arguments are converted to float32.
+    """
 
     def run(a: Arguments) -> torch.Tensor:
         x, y = a["x"], a["y"]
@@ -84,6 +89,7 @@ GELU: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "TANH_APPROXIMATION": lambda x: F.gelu(x, approximate="tanh"),
     "SIGMOID_APPROXIMATION": lambda x: x * torch.sigmoid(1.702 * x),
 }
+"""Forms of GELU by MIL's ``mode``."""
 
 _CASTS = {
     "fp16": torch.float32,
@@ -183,3 +189,4 @@ POINTWISE: dict[str, MilOperator] = {
     "fill": _fill,
     "fill_like": _fill_like,
 }
+"""Operators of this module by MIL operator type."""

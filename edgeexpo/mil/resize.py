@@ -1,4 +1,4 @@
-"""MIL's resizing operators in torch, with the sampling grids that MIL defines."""
+"""MIL's resizing and resampling operators in torch, with the sampling grids that MIL defines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from edgeexpo.mil.values import Arguments, MilOperator, numbers, python_number, real_tensor
 
 SampleGrid = Callable[[torch.Tensor, int, int], torch.Tensor]
-"""(output index, input length, output length) -> input coordinate."""
+"""A sampling grid: (output indices, input length, output length) -> input coordinates."""
 
 
 def _aligned(index: torch.Tensor, length: int, wanted: int) -> torch.Tensor:
@@ -41,10 +41,14 @@ SAMPLING: dict[str, SampleGrid] = {
     "UNALIGN_CORNERS": _half_pixel,
     "DEFAULT": _corner,
 }
+"""Sampling grids by MIL's ``sampling_mode``."""
 
 
 def bilinear(x: torch.Tensor, size: tuple[int, int], grid: SampleGrid) -> torch.Tensor:
-    """Resize the last two axes to ``size`` (height, width), read at the places ``grid`` gives."""
+    """Resize the last two axes of ``x`` to ``size`` (height, width) by linear interpolation.
+
+    ``grid`` gives the input coordinate of every output index. Coordinates are clamped to the input.
+    """
     for axis, wanted in zip((-2, -1), size, strict=True):
         length = x.shape[axis]
         at = grid(torch.arange(wanted, dtype=torch.float64), length, wanted).clamp(0, length - 1)
@@ -59,7 +63,10 @@ def bilinear(x: torch.Tensor, size: tuple[int, int], grid: SampleGrid) -> torch.
 
 
 def nearest(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize the last two axes to ``size``, output pixel i from ``floor(i * length / wanted)``."""
+    """Resize the last two axes of ``x`` to ``size`` (height, width) by nearest neighbour.
+
+    Output index ``i`` reads input index ``floor(i * input length / output length)``.
+    """
     for axis, wanted in zip((-2, -1), size, strict=True):
         x = x.index_select(axis, torch.arange(wanted) * x.shape[axis] // wanted)
     return x
@@ -86,7 +93,7 @@ def _target(a: Arguments) -> tuple[int, int]:
 
 
 def _resize(a: Arguments) -> torch.Tensor:
-    """The last ``resized_dims`` axes take the sizes of ``shape``; 0 keeps a length."""
+    """Resize the last ``resized_dims`` axes to the sizes in ``shape``. Size 0 keeps an axis."""
     x, count = a["x"], int(python_number(a["resized_dims"]))
     if count > 2:
         raise ValueError(f"{count} resized axes are not interpreted, at most 2 are")
@@ -100,7 +107,7 @@ def _resize(a: Arguments) -> torch.Tensor:
 
 
 def _pixels(at: torch.Tensor, length: int, mode: str, corners: bool) -> torch.Tensor:
-    """Coordinates of one axis in pixels."""
+    """Convert the coordinates of one axis from MIL's ``coordinates_mode`` to pixels."""
     if mode == "unnormalized":
         return at
     at = (at + 1) / 2 if mode == "normalized_minus_one_to_one" else at
@@ -108,7 +115,7 @@ def _pixels(at: torch.Tensor, length: int, mode: str, corners: bool) -> torch.Te
 
 
 def _folded(at: torch.Tensor, length: int, mode: str) -> torch.Tensor:
-    """Coordinates beyond the borders, brought inside as ``padding_mode`` says."""
+    """Move pixel coordinates beyond the borders inside, as ``padding_mode`` says."""
     if mode == "border":
         return at.clamp(0, length - 1)
     if mode == "reflection" and length > 1:
@@ -141,3 +148,4 @@ RESIZES: dict[str, MilOperator] = {
     "resize": _resize,
     "resample": _resample,
 }
+"""Operators of this module by MIL operator type."""

@@ -1,4 +1,4 @@
-"""MIL's operators that move numbers without changing them, in torch."""
+"""MIL's operators in torch that move values without changing them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgeexpo.mil.values import (
 
 
 def _index(a: Arguments, x: torch.Tensor) -> tuple[Any, ...]:
-    """``begin``, ``end``, ``stride`` and the masks as numpy's slices."""
+    """Convert ``begin``, ``end``, ``stride`` and the masks to indices and slices, one per axis."""
     stride = numbers(a.get("stride")) or [1] * x.dim()
     masks = [flags(a.get(key), x.dim()) for key in ("begin_mask", "end_mask", "squeeze_mask")]
     parts: list[Any] = []
@@ -75,7 +75,7 @@ def _squeeze(a: Arguments) -> torch.Tensor:
 
 
 def _reshape(a: Arguments) -> torch.Tensor:
-    """MIL writes 0 for an axis that keeps its length."""
+    """Reshape ``x``. A size of 0 keeps the length of its axis."""
     x: torch.Tensor = a["x"]
     shape = numbers(a["shape"])
     return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
@@ -106,7 +106,10 @@ def _pad(a: Arguments) -> torch.Tensor:
 
 
 def _blocks(x: torch.Tensor, block: int) -> torch.Tensor:
-    """Pixels of a block as leading channels, as TensorFlow's ``space_to_depth`` orders them."""
+    """Move every block of pixels to the channel axis, in TensorFlow's ``space_to_depth`` order.
+
+    The pixel's place in its block is the slower index of the new channels.
+    """
     n, c, h, w = x.shape
     parts = x.reshape(n, c, h // block, block, w // block, block)
     return parts.permute(0, 3, 5, 1, 2, 4).reshape(n, c * block**2, h // block, w // block)
@@ -206,3 +209,4 @@ SHAPES: dict[str, MilOperator] = {
     "one_hot": _one_hot,
     "range_1d": _range,
 }
+"""Operators of this module by MIL operator type."""

@@ -1,4 +1,4 @@
-"""MIL's compressed weights in torch: affine, blockwise, palettes, sparse, and their joint forms."""
+"""Decompression of MIL's weights in torch: affine, blockwise, palettised, sparse, joint forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _affine(a: Arguments) -> torch.Tensor:
 
 
 def _spread(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Blocks' numbers, repeated to the shape of what they are blocks of."""
+    """Repeat the values of blocks (one a block) to ``shape``, that of the blocked tensor."""
     for axis, size in enumerate(shape):
         value = value.repeat_interleave(size // value.shape[axis], axis)
     return value
@@ -30,14 +30,18 @@ def _shifted(data: torch.Tensor, scale: Any, offset: Any) -> torch.Tensor:
 
 
 def _unpacked(packed: torch.Tensor, width: int, count: int) -> torch.Tensor:
-    """Numbers of ``width`` bits out of bytes, the lowest bit first."""
+    """Unpack ``count`` numbers of ``width`` bits from bytes, lowest bit first."""
     bits = np.unpackbits(packed.numpy().astype(np.uint8), bitorder="little")
     codes = (bits[: width * count].reshape(count, width) << np.arange(width)).sum(1)
     return torch.from_numpy(codes)
 
 
 def _looked_up(indices: torch.Tensor, table: torch.Tensor, vector_axis: Any) -> torch.Tensor:
-    """Rows of ``table`` (a palette for each block of ``indices``), laid along ``vector_axis``."""
+    """Replace every index by its vector in the palette.
+
+    ``table`` has one palette for each block of ``indices``: its last two axes are the palette's
+    entries and the numbers of an entry. Entries of several numbers are laid along ``vector_axis``.
+    """
     places = [
         torch.arange(size)
         .div(size // table.shape[axis], rounding_mode="floor")
@@ -55,7 +59,7 @@ def _palette(a: Arguments) -> torch.Tensor:
     table = real_tensor(a["lut"])
     if a.get("shape") is None:
         return _looked_up(a["indices"], table, a.get("vector_axis"))
-    shape = numbers(a["shape"])  # iOS 16: indices packed into bytes, one palette
+    shape = numbers(a["shape"])  # the iOS 16 form has one palette and indices packed into bytes
     codes = _unpacked(a["indices"], int(np.log2(table.numel())), int(np.prod(shape)))
     return table.reshape(-1)[codes].reshape(shape)
 
@@ -70,7 +74,7 @@ def _sparse(a: Arguments) -> torch.Tensor:
     values = real_tensor(a["nonzero_data"])
     if a.get("shape") is None:
         return _dense(values, a["mask"].bool())
-    shape = numbers(a["shape"])  # iOS 16: the mask packed into bytes
+    shape = numbers(a["shape"])  # the iOS 16 form has its mask packed into bytes
     mask = _unpacked(a["mask"], 1, int(np.prod(shape)))
     return _dense(values, mask.bool().reshape(shape))
 
@@ -100,3 +104,4 @@ WEIGHT_OPERATORS: dict[str, MilOperator] = {
     "constexpr_sparse_blockwise_shift_scale": _sparse_blockwise,
     "constexpr_cast": lambda a: real_tensor(a["source_val"]),
 }
+"""Operators of this module by MIL operator type."""

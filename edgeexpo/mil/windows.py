@@ -1,4 +1,4 @@
-"""MIL's sliding windows in torch: convolutions and pools, with MIL's rules for padding."""
+"""MIL's convolutions and pooling operators in torch, with MIL's padding rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeexpo.mil.values import (
 
 
 def _paddings(a: Arguments, x: torch.Tensor, kernel: list[int], strides: list[int]) -> list[int]:
-    """Begin and end padding of every spatial axis, flattened."""
+    """Return the padding of every spatial axis as ``[begin, end, begin, end, ...]``."""
     kind = a.get("pad_type", "valid")
     dilations = numbers(a.get("dilations")) or [1] * len(kernel)
     if kind == "valid":
@@ -116,3 +116,4 @@ WINDOWS: dict[str, MilOperator] = {
     "avg_pool": lambda a: _pool(a, average=True),
     "l2_pool": _l2_pool,
 }
+"""Operators of this module by MIL operator type."""

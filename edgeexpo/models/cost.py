@@ -1,4 +1,4 @@
-"""What a network costs: its parameters and the multiply-accumulates of one picture."""
+"""The cost of a network: its parameters, and the multiply-accumulates of one forward pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Cost:
     """Cost of one forward pass.
 
     Attributes:
-        params: Number of trainable and frozen parameters; buffers are not counted.
+        params: Number of trainable and frozen parameters, without buffers.
         macs: Multiply-accumulates of convolutions, transposed convolutions and matrix products.
     """
 
@@ -26,8 +26,9 @@ class Cost:
 def count_cost(module: torch.nn.Module, shapes: Sequence[tuple[int, ...]]) -> Cost:
     """Count the cost of ``module`` for inputs of ``shapes``, each NCHW.
 
-    Nothing is computed: the module's copy and its inputs are on the meta device. Counting at the
-    dispatcher, not by hooks on layers, also sees convolutions called as functions.
+    Nothing is computed, because a copy of the module and its inputs are on the meta device.
+    Operations are counted at torch's dispatcher, not by hooks on layers. So convolutions that are
+    called as functions count too.
     """
     shadow = copy.deepcopy(module).to("meta").eval()
     counter = FlopCounterMode(display=False)

@@ -1,4 +1,4 @@
-"""The form of a trained network that is exported: batch normalisation folded, branches split."""
+"""The deployable form of a trained network: batch normalisation folded, branches split."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def deployable(module: nn.Module) -> nn.Module:
-    """A copy of ``module`` in eval mode that computes the same and lowers better.
+    """Return a copy of ``module`` in eval mode that computes the same function and lowers better.
 
-    A module's own ``deployable()`` is used first; then every batch normalisation that follows a
-    convolution in the same ``Sequential`` is folded into it. The argument is left as it is.
+    If the module has its own method ``deployable()``, the copy is the result of this method. Then
+    every batch normalisation that follows a convolution in the same ``Sequential`` is folded into
+    the convolution. The argument stays unchanged.
     """
     module = copy.deepcopy(module).eval()
     own = getattr(module, "deployable", None)

@@ -1,9 +1,10 @@
-"""ExpandNet: one 8-bit picture to relative linear radiance (Marnerides et al., Eurographics 2018).
+"""ExpandNet, which expands one 8-bit picture to relative linear radiance.
 
-Three branches: local, dilated and global. The global branch sees the picture scaled to 256x256,
-which is an input of its own here (``thumbnail``): the runtime makes it once for the whole picture,
-and the other branches may then run on tiles. ``expandnet-full`` is the authors' network, key by key
-as in ``dmarnerides/hdr-expandnet``.
+Follows D. Marnerides et al., Eurographics 2018. The network has a local, a dilated and a global
+branch. The global branch sees the picture scaled to 256x256, which is a separate input here
+(``thumbnail``). The runtime makes the thumbnail once for the whole picture, so that the other
+branches can run on tiles. ``expandnet-full`` is the authors' network, with the weights' keys of
+``dmarnerides/hdr-expandnet``.
 """
 
 from __future__ import annotations
@@ -23,13 +24,21 @@ from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 THUMBNAIL = 256
+"""Height and width of the thumbnail, in pixels."""
+
 HALO = 8
-"""Four convolutions of dilation 2."""
+"""Halo of the local and dilated branches in pixels, of four 3x3 convolutions of dilation 2."""
 
 
 @dataclass(frozen=True)
 class ExpandNetShape:
-    """Width of all branches (the local one ends at twice that) and the activation."""
+    """The shape of an ExpandNet.
+
+    Attributes:
+        width: Channels of all branches. The local branch ends with twice as many.
+        activation: ``"selu"`` or ``"relu"``.
+        branches: Names of the branches that the network has.
+    """
 
     width: int
     activation: str
@@ -45,14 +54,17 @@ PRESETS: Mapping[str, ExpandNetShape] = MappingProxyType(
         "expandnet-nolocal-mobile": ExpandNetShape(32, "relu", ("dilated", "global")),
     }
 )
-"""The ``no...`` presets are the branch ablations."""
+"""Presets by name. Each preset with ``no`` in its name is the ablation of one branch."""
 
 
 class ExpandNet(nn.Module):
-    """The network. Args: see :class:`ExpandNetShape`.
+    """The ExpandNet network.
+
+    Args:
+        shape: Widths, activation and branches.
 
     Raises:
-        UsageError: Unknown activation.
+        UsageError: The activation is unknown.
     """
 
     def __init__(self, shape: ExpandNetShape) -> None:
@@ -100,7 +112,7 @@ class ExpandNet(nn.Module):
 
         Args:
             picture: Nx3xHxW, display-encoded, [0, 1].
-            thumbnail: Nx3x256x256, the whole picture scaled.
+            thumbnail: Nx3x256x256, the whole picture scaled, in the same encoding and range.
 
         Returns:
             Nx3xHxW, relative linear radiance, (0, 1).
@@ -112,11 +124,11 @@ class ExpandNet(nn.Module):
         return torch.sigmoid(self.end_net(torch.cat(features, dim=1)))
 
     def deployable(self) -> nn.Module:
-        """The same function without the broadcast copy; see :class:`SplitExpandNet`."""
+        """Return a :class:`SplitExpandNet`, the same function without the broadcast copy."""
         return SplitExpandNet(self)
 
     def local(self, picture: Tensor) -> list[Tensor]:
-        """Features of the branches that see a neighbourhood, NxCxHxW each."""
+        """Return the features of the local and dilated branches, NxCxHxW each."""
         names = {"local": "local_net", "dilated": "mid_net"}
         return [
             getattr(self, names[b])(picture) for b in ("local", "dilated") if b in self.branches
@@ -124,10 +136,11 @@ class ExpandNet(nn.Module):
 
 
 class SplitExpandNet(nn.Module):
-    """ExpandNet whose first fusing convolution is split: its global part is computed at 1x1.
+    """An ExpandNet whose first fusing convolution is split, with its global part computed at 1x1.
 
-    A 1x1 convolution of concatenated features is the sum of one for each; the global features are
-    the same everywhere, so theirs is a vector that is added. No target delegates ``expand``.
+    A 1x1 convolution of concatenated features is the sum of one convolution for each feature. The
+    global features are equal at all pixels, so their convolution gives one vector, which is added.
+    The split avoids ``expand``, which no target delegates.
     """
 
     def __init__(self, network: ExpandNet) -> None:
@@ -144,7 +157,7 @@ class SplitExpandNet(nn.Module):
         self.vector = _pointwise(weight[:, inside:], None) if "global" in network.branches else None
 
     def forward(self, picture: Tensor, thumbnail: Tensor) -> Tensor:
-        """As :meth:`ExpandNet.forward`."""
+        """Expand the range of a picture, as :meth:`ExpandNet.forward` does."""
         x = self.pixel(torch.cat(self.network.local(picture), dim=1))
         if self.vector is not None:
             x = x + self.vector(self.network.glob_net(thumbnail))
@@ -161,12 +174,12 @@ def _pointwise(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 
 def build(preset: str) -> ExpandNet:
-    """The network of a preset, initialised, without trained weights."""
+    """Build the network of a preset, initialised, without trained weights."""
     return ExpandNet(preset_named(PRESETS, preset))
 
 
 def spec(preset: str) -> ModelSpec:
-    """Tensors and stages of a preset."""
+    """Return the spec of a preset, with its tensors and stages."""
     return ModelSpec(
         name=preset.removesuffix("-full"),
         task="expand one 8-bit picture to linear radiance (ExpandNet)",
@@ -175,7 +188,7 @@ def spec(preset: str) -> ModelSpec:
         outputs=(TensorSpec("radiance", transfer="linear"),),
         kind="hdr",
         halo=HALO,
-        # As in the authors' code: bilinear, not antialiased.
+        # The authors' code scales the thumbnail bilinearly without antialiasing.
         front=StageSpec(
             "thumbnail", {"height": THUMBNAIL, "width": THUMBNAIL, "method": "bilinear"}
         ),

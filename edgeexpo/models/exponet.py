@@ -1,10 +1,11 @@
-"""ExpoNet and ExpoNetDouble: exposure correction of one picture by a small encoder-decoder.
+"""ExpoNet and ExpoNetDouble, which correct the exposure of one picture by encoder-decoders.
 
-After Cai's project report (Stanford): six strided convolutions with batch normalisation, five
-transposed ones with dropout, skips at every matching level, sigmoid (RGB) or tanh (Lab) at the end.
-Channels, slope and skip mode are not published; they follow the pix2pix generator that the
-description matches. Both run at a fixed low resolution; the runtime applies the *change* at full
-size.
+The networks follow Cai's project report (Stanford): six strided convolutions with batch
+normalisation, and five transposed convolutions with dropout. Skips join every matching level, and
+a sigmoid (RGB) or tanh (Lab) ends the network. The report does not give channels, slope and skip
+mode. They follow the pix2pix generator, which matches the report's description.
+
+Both networks run at a fixed low resolution. The runtime applies their *change* at full size.
 """
 
 from __future__ import annotations
@@ -22,26 +23,31 @@ from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 EXPONET_SLOPE = 0.2
+"""Negative slope of the leaky ReLUs."""
+
 THUMBNAIL_SIDE = 128
-"""Height and width of the network's picture, as published."""
+"""Height and width of the network's picture in pixels, as published."""
 
 DROPOUT = (0.6, 0.6, 0.6, 0.3, 0.3)
+"""Dropout probability of each of the five levels of a decoder, deepest first."""
+
 CHANNEL_MULTIPLES = (1, 2, 4, 8, 8, 8)
-"""Channels of the six downs over the base width."""
+"""Multiples of the base width that give the channels of the six encoder levels."""
 
 BYPASS_WIDTH = 32
+"""Width in channels of the decoders' outputs in ExpoNetDouble."""
 
 
 @dataclass(frozen=True)
 class ExpoNetShape:
-    """What a preset is.
+    """The shape of a preset.
 
     Attributes:
         base: Channels of the first convolution.
-        double: Two networks back to back (ExpoNetDouble).
-        bridge: The first network's encoder also feeds the second's decoder.
-        bypass: The input is put beside each decoder's output before the last layer.
-        color: ``"rgb"`` or ``"lab"`` (L/50-1, a/128, b/128).
+        double: True for two networks back to back (ExpoNetDouble).
+        bridge: True when the first network's encoder also feeds the second network's decoder.
+        bypass: True when the input is concatenated with each decoder's output.
+        color: ``"rgb"`` or ``"lab"`` (``L/50 - 1, a/128, b/128``).
     """
 
     base: int
@@ -63,11 +69,19 @@ PRESETS: Mapping[str, ExpoNetShape] = MappingProxyType(
         "exponet-double-plain-mobile": ExpoNetShape(16, double=True, bridge=False, bypass=False),
     }
 )
-"""``nobypass`` and ``plain`` (no bridge either) are the report's Table 1."""
+"""Presets by name.
+
+``nobypass`` has no bypass, and ``plain`` has neither bypass nor bridge. They are the ablations of
+the report's Table 1."""
 
 
 class Encoder(nn.Module):
-    """Six halvings; returns every level, finest first."""
+    """An encoder of six levels, each of which halves the size.
+
+    Args:
+        inputs: Channels of the input.
+        widths: Channels of the six levels, finest first.
+    """
 
     def __init__(self, inputs: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -80,7 +94,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """NxCxHxW, H and W multiples of 64, to six tensors of half to 1/64 the size."""
+        """Encode NxCxHxW, H and W multiples of 64, to six tensors of 1/2 to 1/64 of the size."""
         levels = []
         for level in self.levels:
             x = level(x)
@@ -89,7 +103,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Five doublings with skips, then the output layer's own doubling."""
+    """A decoder of five levels with skips and an output layer, each of which doubles the size.
+
+    Args:
+        widths: Channels of the encoder's six levels, finest first.
+        sources: Number of encoders whose levels are skips.
+        outputs: Channels of the output.
+    """
 
     def __init__(self, widths: tuple[int, ...], sources: int, outputs: int) -> None:
         super().__init__()
@@ -111,7 +131,12 @@ class Decoder(nn.Module):
         self.last = double(inputs, outputs, 3)
 
     def forward(self, skips: list[list[Tensor]]) -> Tensor:
-        """``skips``: one list of levels for each source; the first one's deepest is the input."""
+        """Decode the levels of all source encoders to NxCxHxW.
+
+        Args:
+            skips: One list of six levels for each source encoder, finest first. The deepest level
+                of the first list is the decoder's input.
+        """
         x = skips[0][-1]
         for index, up in enumerate(self.ups):
             x = torch.cat([up(x), *(levels[-2 - index] for levels in skips)], dim=1)
@@ -119,7 +144,12 @@ class Decoder(nn.Module):
 
 
 class ExpoNet(nn.Module):
-    """One encoder-decoder. Args: ``base`` channels; ``color`` chooses sigmoid or tanh."""
+    """One encoder-decoder.
+
+    Args:
+        base: Channels of the first convolution.
+        color: Colours of the network, ``"rgb"`` with a sigmoid or ``"lab"`` with a tanh.
+    """
 
     def __init__(self, base: int, color: str = "rgb") -> None:
         super().__init__()
@@ -130,12 +160,16 @@ class ExpoNet(nn.Module):
         initialise(self, EXPONET_SLOPE, self.decoder.last)
 
     def forward(self, small: Tensor) -> Tensor:
-        """Nx3xHxW in the network's colour scale, H and W multiples of 64; the same out."""
+        """Correct a picture: Nx3xHxW in the network's colours, H and W multiples of 64."""
         return _head(self.decoder([self.encoder(small)]), self.color)
 
 
 class ExpoNetDouble(nn.Module):
-    """Two encoder-decoders back to back. Args: see :class:`ExpoNetShape`."""
+    """Two encoder-decoders back to back.
+
+    Args:
+        shape: Channels, connections and colours of the network.
+    """
 
     def __init__(self, shape: ExpoNetShape) -> None:
         super().__init__()
@@ -151,7 +185,7 @@ class ExpoNetDouble(nn.Module):
         initialise(self, EXPONET_SLOPE, self.out)
 
     def forward(self, small: Tensor) -> Tensor:
-        """Nx3xHxW in the network's colour scale, H and W multiples of 64; the same out."""
+        """Correct a picture: Nx3xHxW in the network's colours, H and W multiples of 64."""
         first = self.first(small)
         middle = self._beside(self.activation(self.first_up([first])), small)
         second = self.second(middle)
@@ -169,14 +203,16 @@ def _head(x: Tensor, color: str) -> Tensor:
 
 
 def build(preset: str) -> nn.Module:
-    """The network of a preset, initialised, without trained weights."""
+    """Build the network of a preset, initialised, without trained weights."""
     chosen = preset_named(PRESETS, preset)
     return ExpoNetDouble(chosen) if chosen.double else ExpoNet(chosen.base, chosen.color)
 
 
 def spec(preset: str) -> ModelSpec:
-    """Tensors and stages of a preset; the network's picture is :data:`THUMBNAIL_SIDE` pixels
-    square."""
+    """Return the spec of a preset, with its tensors and stages.
+
+    The network's picture is :data:`THUMBNAIL_SIDE` pixels square.
+    """
     color = preset_named(PRESETS, preset).color
     scaling = {"color": color, "method": "triangle"}
     tensor = partial(

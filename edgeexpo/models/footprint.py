@@ -1,4 +1,4 @@
-"""How far a network looks and on which grid it works: measured, then proven on crops."""
+"""Measurement of a network's receptive field and pixel grid, with proof on a crop."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ import torch
 from edgeexpo.spec import TensorSpec
 
 GRID_MULTIPLES = (1, 2, 4, 8, 16, 32)
-"""Grids that are tried, in pixels."""
+"""Multiples that are tried as the network's grid, in pixels."""
 
 CELLS = 5
+"""Smallest number of grid cells along each side of a probe, if the largest size allows it."""
+
 TOLERANCE = 1e-9
+"""Largest difference between crop and whole picture, in float64, that counts as equal."""
+
 _FAILURES = (RuntimeError, ValueError, IndexError, AssertionError, TypeError)
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What tiles need to know of a network.
+    """The facts about a network that tiling needs.
 
     Attributes:
-        halo: Receptive-field radius in pixels, a multiple of ``multiple``; ``None`` when no crop
-            reproduces the whole picture (global branch, fixed size, output of another size).
-        multiple: Heights and widths must be multiples of this.
+        halo: Radius of the receptive field in pixels, a multiple of ``multiple``. ``None`` when no
+            crop reproduces the whole picture (global branch, fixed size, output of another size).
+        multiple: Number of pixels of which heights and widths must be multiples.
     """
 
     halo: int | None
@@ -37,14 +41,17 @@ def measure_footprint(
 ) -> Footprint:
     """Measure the halo of ``module`` by gradient support, and prove it on a crop.
 
-    For each grid of :data:`GRID_MULTIPLES`: the gradient of a centre cell of the output with
-    respect to the inputs gives the radius; a crop with that halo, shifted by one grid step, must
-    then give the same pixels as the whole picture to 1e-9 in float64.
+    The grids in :data:`GRID_MULTIPLES` are tried in turn. The gradient of a centre cell of the
+    output with respect to the inputs gives the radius. A crop with that halo, shifted by one grid
+    step, must then give the same pixels as the whole picture, to :data:`TOLERANCE` in float64.
 
     Args:
-        module: Takes one NCHW tensor per input spec, returns one NCHW tensor.
+        module: Module that takes one NCHW tensor for each input spec and returns one NCHW tensor.
         inputs: Specs of the inputs.
-        largest: Largest (height, width) that will be exported; probes stay within it.
+        largest: Largest (height, width) that will be exported. Probes are not larger.
+
+    Returns:
+        The first footprint that is proven, or ``Footprint(None, 1)``.
     """
     double = copy.deepcopy(module).double().eval()
     for multiple in GRID_MULTIPLES:
@@ -74,7 +81,10 @@ def _pictures(inputs: Sequence[TensorSpec], size: tuple[int, int], seed: int) ->
 def _support(
     module: torch.nn.Module, inputs: Sequence[TensorSpec], size: tuple[int, int], multiple: int
 ) -> int | None:
-    """Radius of the input pixels that reach one output cell; ``None`` if it fills the probe."""
+    """Return the radius of the input pixels that reach one output cell.
+
+    ``None`` means that the radius fills the probe, or that the output has another size.
+    """
     top, left = (side // multiple // 2 * multiple for side in size)
     reached = torch.zeros(size, dtype=torch.bool)
     for seed in range(3):

@@ -1,4 +1,4 @@
-"""A network that nobody here has seen: ``path/to/net.py:factory``."""
+"""Networks of the user, named as ``path/to/net.py:factory``."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")
 
 
 def is_foreign(model: str) -> bool:
-    """True for ``file.py:factory``, false for a name of the zoo."""
+    """Return True for ``file.py:factory``, and False for a name of the zoo."""
     return ".py" in model
 
 
 def parse_input(text: str) -> tuple[str | None, tuple[int, int, int, int]]:
-    """``NAME=1x3x512x512`` or ``1x3x512x512`` as (name, NCHW shape).
+    """Parse ``NAME=1x3x512x512`` or ``1x3x512x512``.
+
+    Returns:
+        The name, or ``None`` when it is missing, and the NCHW shape.
 
     Raises:
-        UsageError: Another form, or a batch other than 1.
+        UsageError: The text has another form, the batch is not 1, or a size is not positive.
     """
     match = _SHAPE.match(text)
     if not match:
@@ -42,8 +45,11 @@ def parse_input(text: str) -> tuple[str | None, tuple[int, int, int, int]]:
 def load_factory(model: str) -> torch.nn.Module:
     """Import ``file.py`` and call ``factory()``.
 
+    Returns:
+        The module in eval mode.
+
     Raises:
-        ModuleError: The file or the factory is missing, fails, or returns no module.
+        ModuleError: The file or the factory is missing or fails, or the result is not a module.
     """
     name, _, factory_name = model.rpartition(":")
     path = Path(name)
@@ -80,11 +86,20 @@ def load_factory(model: str) -> torch.nn.Module:
 def describe_module(
     module: torch.nn.Module, model: str, shapes: Sequence[tuple[str | None, tuple[int, ...]]]
 ) -> tuple[ModelSpec, tuple[int, int]]:
-    """The spec of a foreign module, its halo and grid measured, and the size to export at.
+    """Return the spec of a foreign module, with its measured halo and grid.
+
+    Args:
+        module: Network that takes NCHW tensors and returns one NCHW tensor.
+        model: Name of the network, ``path/to/net.py:factory``.
+        shapes: Name (or ``None``) and NCHW shape of each input.
+
+    Returns:
+        The spec, and the (height, width) to export at.
 
     Raises:
-        UsageError: The number of inputs does not fit ``forward``, or their sizes differ.
-        ModuleError: ``forward`` takes something else than tensors.
+        UsageError: The number of inputs does not fit ``forward``, sizes differ, or inputs share a
+            name.
+        ModuleError: ``forward`` takes arguments other than tensors.
     """
     names = _parameter_names(module)
     if len(shapes) != len(names):

@@ -1,11 +1,15 @@
 """Fusion with knowledge distillation: a teacher that reconstructs, students that fuse two frames.
 
-After UCSD Group 33's project (base: KDDN, Hong et al., CVPR 2020): the teacher is an auto-encoder
-of the ground truth; the student's trunk features are pulled towards the teacher's after residual
-blocks 2, 4 and 6, counted from one. Three students: the baseline on luminance (KDDN), dense fusion
-(low-level features concatenated, channel attention) and the final one (plus two strip-pooling
-modules, SPNet, Hou et al., CVPR 2020). Networks take and give [0,1]; inside, as published,
-``(x - 0.5) / 0.5`` and tanh.
+The networks follow UCSD Group 33's project, which builds on KDDN (Hong et al., CVPR 2020). The
+teacher is an auto-encoder of the ground truth. The student's trunk features are pulled towards the
+teacher's features after residual blocks 2, 4 and 6, counted from one. There are three students:
+
+- The baseline works on luminance (KDDN).
+- Dense fusion concatenates low-level features and adds channel attention.
+- The final student adds two strip-pooling modules (SPNet, Hou et al., CVPR 2020).
+
+The networks take and give values in [0, 1]. Inside they compute with ``(x - 0.5) / 0.5`` and tanh,
+as published.
 """
 
 from __future__ import annotations
@@ -24,27 +28,31 @@ from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 ATTENTION_BLOCKS = 6
+"""Number of residual blocks in the trunks of the teacher, dense fusion and the final student."""
 
 KDFUSION_LONGEST = 256
-"""Longest side at which a picture is seen whole; at 512 it gains 0.2 dB for four times the work."""
+"""Longest side, in pixels, at which a student sees the whole picture.
+
+A side of 512 gains 0.2 dB for four times the work."""
 
 DISTILLED_BLOCKS = (2, 4, 6)
-"""Residual blocks, counted from one, whose outputs are distilled. A public re-implementation counts
-from zero and so taps only the third and the fifth."""
+"""Residual blocks, counted from one, whose outputs are distilled.
+
+A public re-implementation counts from zero and so taps only the third and the fifth block."""
 
 
 @dataclass(frozen=True)
 class KDFusionShape:
-    """What a preset is.
+    """The shape of a preset.
 
     Attributes:
-        width: Channels.
+        width: Channels of the hidden layers.
         kind: ``"teacher"``, ``"luma"`` (KDDN), ``"dense"`` or ``"final"``.
-        up_kernel: Kernel of the transposed convolutions, 3 or 4.
-        groups: Residual-in-residual groups of the KDDN trunk.
-        per_group: Blocks in each of them.
-        reduction: Channels of the SE gate over its hidden ones.
-        pools: Average pools of the pooling modules, in pixels of a quarter of the size.
+        up_kernel: Kernel size of the transposed convolutions, 3 or 4.
+        groups: Number of residual-in-residual groups in the KDDN trunk.
+        per_group: Number of blocks in each group.
+        reduction: Ratio of the SE gate's channels to its hidden channels.
+        pools: Windows of the pooling modules' average pools, in pixels at a quarter of the size.
     """
 
     width: int
@@ -68,10 +76,11 @@ PRESETS: Mapping[str, KDFusionShape] = MappingProxyType(
         "kdfusion-baseline-full": KDFusionShape(64, "luma"),
     }
 )
+"""Presets by name."""
 
 
 class Teacher(nn.Module):
-    """Auto-encoder of a picture: two halvings, six residual blocks, two doublings."""
+    """An auto-encoder of a picture: two halvings, six residual blocks, two doublings."""
 
     def __init__(self, shape: KDFusionShape) -> None:
         super().__init__()
@@ -83,19 +92,25 @@ class Teacher(nn.Module):
         initialise(self, 0.0, self.out)
 
     def features(self, picture: Tensor) -> list[Tensor]:
-        """Low-level features, NxCxH/2xW/2; outputs of the blocks in :data:`DISTILLED_BLOCKS`,
-        NxCxH/4xW/4."""
+        """Return the features of a picture, Nx3xHxW, sRGB-encoded, [0, 1].
+
+        The first features are low-level, NxCxH/2xW/2. The others are the outputs of the blocks in
+        :data:`DISTILLED_BLOCKS`, NxCxH/4xW/4.
+        """
         low = torch.relu(self.down1(_widen(picture)))
         return [low, *_trunk(self.trunk, torch.relu(self.down2(low)))]
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Nx3xHxW, sRGB in [0,1], H and W multiples of 4, to the same picture."""
+        """Reconstruct a picture: Nx3xHxW, sRGB-encoded, [0, 1], H and W multiples of 4."""
         x = self.features(picture)[-1]
         return _narrow(self.out(torch.relu(self.up2(torch.relu(self.up1(x))))))
 
 
 class AttentionGate(nn.Module):
-    """Channel attention (SE): ``x * sigmoid(fc(relu(fc(mean(x)))))``, as 1x1 convolutions."""
+    """A gate of channel attention (SE), ``x * sigmoid(fc(relu(fc(mean(x)))))``.
+
+    The two fully connected layers are 1x1 convolutions.
+    """
 
     def __init__(self, width: int, reduction: int) -> None:
         super().__init__()
@@ -103,13 +118,13 @@ class AttentionGate(nn.Module):
         self.squeeze, self.excite = nn.Conv2d(width, hidden, 1), nn.Conv2d(hidden, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """NxCxHxW in and out."""
+        """Return the output for NxCxHxW features, of the same shape."""
         mean = x.mean(dim=(2, 3), keepdim=True)
         return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
 
 
 class Student(nn.Module):
-    """Dense fusion, and with ``kind="final"`` two pooling modules after the trunk."""
+    """The dense fusion student, and with ``kind="final"`` two pooling modules after the trunk."""
 
     def __init__(self, shape: KDFusionShape) -> None:
         super().__init__()
@@ -125,11 +140,11 @@ class Student(nn.Module):
         initialise(self, 0.0, self.out)
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """Fuse two frames: Nx3xHxW, sRGB in [0,1]; the same out."""
+        """Fuse two frames, Nx3xHxW each, sRGB-encoded, [0, 1], to one picture of the same kind."""
         return self.with_features(under, over)[0]
 
     def with_features(self, under: Tensor, over: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The fused picture, and features of the same kinds as :meth:`Teacher.features`."""
+        """Return the fused picture, and features of the same kinds as :meth:`Teacher.features`."""
         pair = _widen(torch.cat([under, over], dim=1))
         base = torch.relu(self.base2(torch.relu(self.base1(pair))))
         low = torch.relu(self.down1(base))
@@ -140,7 +155,7 @@ class Student(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Spatially weighted residual channel attention (SWRCA), KDDN's block."""
+    """A block of spatially weighted residual channel attention (SWRCA), from KDDN."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -148,7 +163,7 @@ class AttentionBlock(nn.Module):
         self.channel = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """NxCxHxW in and out."""
+        """Return the output for NxCxHxW features, of the same shape."""
         y = torch.relu(self.first(x))
         y = y * torch.sigmoid(self.spatial(y))
         scale = torch.sigmoid(self.channel(y.mean(dim=(2, 3), keepdim=True)))
@@ -156,7 +171,7 @@ class AttentionBlock(nn.Module):
 
 
 class AttentionGroup(nn.Module):
-    """Residual-in-residual group: blocks, a convolution, plus the input."""
+    """A residual-in-residual group: attention blocks and a convolution, plus the input."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
@@ -164,12 +179,12 @@ class AttentionGroup(nn.Module):
         self.end = conv3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """NxCxHxW in and out."""
+        """Return the output for NxCxHxW features, of the same shape."""
         return x + torch.as_tensor(self.end(self.blocks(x)))
 
 
 class LumaStudent(nn.Module):
-    """KDDN on luminance: two frames' Y in, one Y out; chroma is the back stage's."""
+    """The KDDN student, which fuses luminances. The back stage adds chroma."""
 
     def __init__(self, shape: KDFusionShape) -> None:
         super().__init__()
@@ -183,11 +198,11 @@ class LumaStudent(nn.Module):
         initialise(self, 0.0, self.out)
 
     def forward(self, under_y: Tensor, over_y: Tensor) -> Tensor:
-        """Two Nx1xHxW luminances, [0,1], H and W multiples of 4, to one."""
+        """Fuse two luminances, Nx1xHxW each, [0, 1], H and W multiples of 4, to one luminance."""
         return self.with_features(under_y, over_y)[0]
 
     def with_features(self, under_y: Tensor, over_y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The fused luminance, and features of the same kinds as :meth:`Teacher.features`."""
+        """Return the fused luminance, and features of the kinds of :meth:`Teacher.features`."""
         low = torch.relu(self.down1(_widen(torch.cat([under_y, over_y], dim=1))))
         taps = _trunk(self.trunk, torch.relu(self.down2(low)))
         x = torch.relu(self.up2(torch.relu(self.up1(taps[-1]))))
@@ -217,13 +232,13 @@ _KINDS: Mapping[str, type[Teacher] | type[Student] | type[LumaStudent]] = Mappin
 
 
 def build(preset: str) -> nn.Module:
-    """The network of a preset, initialised, without trained weights."""
+    """Build the network of a preset, initialised, without trained weights."""
     chosen = preset_named(PRESETS, preset)
     return _KINDS[chosen.kind](chosen)
 
 
 def spec(preset: str) -> ModelSpec:
-    """Tensors and stages of a preset."""
+    """Return the spec of a preset, with its tensors and stages."""
     chosen = preset_named(PRESETS, preset)
     name = preset.removesuffix("-mobile")
     if chosen.kind == "teacher":

@@ -6,23 +6,26 @@ import torch
 from torch import Tensor, nn
 
 SELU_ALPHA = 1.6732632423543772
+"""Alpha of SELU."""
+
 SELU_SCALE = 1.0507009873554805
+"""Scale of SELU."""
 
 
 class Selu(nn.Module):
-    """SELU as ``scale * elu(x, alpha)``: XNNPACK's ELU ignores the scale of a fused SELU."""
+    """SELU as ``scale * elu(x, alpha)``, because XNNPACK's ELU ignores a fused SELU's scale."""
 
     def __init__(self) -> None:
         super().__init__()
         self.elu = nn.ELU(alpha=SELU_ALPHA)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Equal to :func:`torch.nn.functional.selu`, any shape."""
+        """Return :func:`torch.nn.functional.selu` of ``x``, for any shape."""
         return SELU_SCALE * torch.as_tensor(self.elu(x))
 
 
 class ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(x)))`` with 3x3 convolutions, without normalisation."""
+    """A residual block, ``x + conv(relu(conv(x)))``, of 3x3 convolutions without normalisation."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,26 +33,32 @@ class ResidualBlock(nn.Module):
         self.second = conv3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """NxCxHxW in and out."""
+        """Return the block's output for NxCxHxW features, of the same shape."""
         return x + torch.as_tensor(self.second(torch.relu(self.first(x))))
 
 
 def conv3(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """3x3 convolution that keeps (or, with stride 2, halves) the size."""
+    """Build a 3x3 convolution that keeps the size, or halves it with stride 2."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation)
 
 
 def double(inputs: int, outputs: int, kernel: int) -> nn.ConvTranspose2d:
-    """Transposed convolution that doubles the size, kernel 3 or 4."""
+    """Build a transposed convolution of kernel 3 or 4 that doubles the size."""
     return nn.ConvTranspose2d(
         inputs, outputs, kernel, stride=2, padding=1, output_padding=kernel % 2
     )
 
 
 def initialise(module: nn.Module, slope: float, last: nn.Module) -> None:
-    """He initialisation for (leaky) ReLU, biases zero, transposed convolutions by their stride.
+    """Initialise convolutions by He's method for (leaky) ReLU, with zero biases.
 
-    The ``last`` layer gets a tenth of it, so that a sigmoid or tanh after it starts unsaturated.
+    Weights of transposed convolutions are multiplied by their stride. Weights of the ``last`` layer
+    are divided by ten, so that a sigmoid or tanh after it starts unsaturated.
+
+    Args:
+        module: Network to initialise in place.
+        slope: Negative slope of the leaky ReLUs, 0 for ReLU.
+        last: Last layer of the network.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):

@@ -1,4 +1,4 @@
-"""Pruned checkpoints: a network of the zoo with narrower layers, as its weights say."""
+"""Pruned checkpoints, whose weights make a network of the zoo narrower."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from edgeexpo.pruning.narrowing import narrow
 from edgeexpo.writing import write_file
 
 PRUNED = "pruned"
-"""Key of a checkpoint's metadata that only pruned ones have: the share of operations removed."""
+"""Key in the metadata of pruned checkpoints, with the share of operations that was removed."""
 
 
 def load_checkpoint(module: nn.Module, path: Path, preset: str | None = None) -> None:
-    """Load a checkpoint into a freshly built ``module``, which a pruned one makes narrower.
+    """Load a checkpoint into a freshly built ``module``.
+
+    A pruned checkpoint makes the module's layers narrower.
 
     Args:
-        module: The network; changed in place.
-        path: A ``.safetensors`` or ``.pth`` file; only the former can be a pruned one.
-        preset: What ``module`` is; a pruned checkpoint of another preset is refused.
+        module: Network to change in place.
+        path: A ``.safetensors`` or ``.pth`` file. Only a ``.safetensors`` file can be pruned.
+        preset: Preset of ``module``. A pruned checkpoint of another preset is refused.
 
     Raises:
         WeightsError: The file cannot be read, or does not fit the network.
@@ -39,7 +41,7 @@ def load_checkpoint(module: nn.Module, path: Path, preset: str | None = None) ->
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a ``.safetensors`` file says about itself; nothing for other files."""
+    """Return the metadata of a ``.safetensors`` file, or an empty dict for other files."""
     if path.suffix != ".safetensors":
         return {}
     from safetensors import safe_open
@@ -49,12 +51,12 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def save_pruned(module: nn.Module, path: Path, preset: str, ratio: float) -> None:
-    """Write the weights of a pruned network with what :func:`load_checkpoint` needs to know.
+    """Write the weights of a pruned network with the metadata that :func:`load_checkpoint` needs.
 
     Args:
-        module: The pruned network.
-        path: A ``.safetensors`` file; an existing one is replaced as a whole.
-        preset: The preset that it was.
+        module: Pruned network.
+        path: A ``.safetensors`` file. An existing file is replaced atomically.
+        preset: Preset of the network before pruning.
         ratio: Share of the multiply-accumulates that was removed.
 
     Raises:
@@ -67,10 +69,10 @@ def save_pruned(module: nn.Module, path: Path, preset: str, ratio: float) -> Non
 
 
 def fit_widths(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Narrow the layers of ``module`` to the shapes in ``state``; its values are not loaded.
+    """Narrow the layers of ``module`` to the shapes in ``state``, without loading values.
 
-    A ``state`` that is no narrowing of ``module`` (other names, something wider, another kernel)
-    leaves it as it is, and :func:`~edgeexpo.models.weights.load_weights` then says why.
+    If ``state`` is not a narrowing of ``module`` (other names, a wider layer, another kernel), the
+    module stays unchanged. :func:`~edgeexpo.models.weights.load_weights` then reports the reason.
     """
     own = module.state_dict()
     if own.keys() != state.keys():
@@ -81,7 +83,7 @@ def fit_widths(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _narrows(small: torch.Size, large: torch.Size) -> bool:
-    """True where only the two axes that count channels are shorter, and none is empty."""
+    """Return True when only the two channel axes are shorter, and neither is empty."""
     return (
         len(small) == len(large) > 0
         and small[2:] == large[2:]

@@ -1,8 +1,8 @@
 """Mixed pooling of SPNet (Hou et al., CVPR 2020, ``houqb/SPNet``): square and strip pools.
 
-Strip pooling here is a mean over one axis and a broadcast sum, which every target lowers; it equals
-adaptive pooling to 1 and interpolation back. The square pools have fixed windows (the original's
-are adaptive to 20 and 12 cells, whose uneven windows mobile engines refuse).
+Strip pooling is a mean over one axis and a broadcast sum here, which every target lowers. It equals
+adaptive pooling to 1 and interpolation back to the full size. The square pools have fixed windows.
+The original's pools adapt to 20 and 12 cells, and mobile engines refuse their uneven windows.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 
 class MixedPooling(nn.Module):
-    """``relu(x + conv(cat(square pools, strip pools)))``.
+    """A mixed pooling module, ``relu(x + conv(cat(square pools, strip pools)))``.
 
     Args:
-        width: Channels of input and output; inside a quarter of it.
-        pools: Windows of the two average pools; height and width must be multiples of both.
+        width: Channels of input and output. Inner layers have a quarter of them.
+        pools: Windows of the two average pools, in pixels. Height and width must be multiples of
+            both.
     """
 
     def __init__(self, width: int, pools: tuple[int, int]) -> None:
@@ -31,7 +32,7 @@ class MixedPooling(nn.Module):
         self.pools = pools
 
     def forward(self, x: Tensor) -> Tensor:
-        """NxCxHxW in and out."""
+        """Return the module's output for NxCxHxW features, of the same shape."""
         square = self.reduce_square(x)
         total = self.identity(square)
         for window, layer in zip(self.pools, self.pooled, strict=True):

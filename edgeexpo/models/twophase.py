@@ -1,10 +1,13 @@
 """Two-phase progressive exposure fusion: a UNet makes an intermediate, attention refines it.
 
-After Yu-Fu Huang's thesis slides (advisor Yung-Yu Chuang): ``I_inter = UNet(I_u, I_o)``, frozen,
-then ``I_final = AMNet(I_u, I_inter, I_o)``, both supervised by the same target. The slides give
-block kinds, not widths; these are ours, and AMNet takes the topology of AHDRNet (Yan et al., CVPR
-2019) with the intermediate as its reference. The slides' stride-1 transposed convolution is a 3x3
-convolution here: the same functions, and every target lowers it.
+The networks follow Yu-Fu Huang's thesis slides (advisor Yung-Yu Chuang). Phase 1 computes
+``I_inter = UNet(I_u, I_o)`` and is then frozen. Phase 2 computes
+``I_final = AMNet(I_u, I_inter, I_o)``. The same target supervises both phases.
+
+The slides give the kinds of blocks, but not their widths, which are ours. AMNet has the topology of
+AHDRNet (Yan et al., CVPR 2019), with the intermediate as its reference. The slides' stride-1
+transposed convolution is a 3x3 convolution here, which represents the same functions and which
+every target lowers.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 TWOPHASE_SLOPE = 0.2
+"""Negative slope of the leaky ReLUs."""
 
 TWOPHASE_LONGEST = 256
-"""Longest side at which a picture is seen whole, as scenes were in training."""
+"""Longest side, in pixels, at which a network sees the whole picture, as in training."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,13 @@ class TwoPhaseShape:
     """Widths of a preset.
 
     Attributes:
-        width: Channels of the UNet at full size; twice and four times that below.
-        attention: Channels of AMNet; 0 leaves phase 2 out.
+        width: Channels of the UNet at full size. Lower levels have two and four times as many.
+        attention: Channels of AMNet. 0 leaves phase 2 out.
         growth: Channels that each layer of a dense block adds.
-        layers: Layers of a dense block.
-        blocks: Dense blocks.
-        intermediate: ``"unet"``, or ``"mean"``: the ablation whose AMNet sees the mean of the
-            frames instead of phase 1.
+        layers: Number of layers in a dense block.
+        blocks: Number of dense blocks.
+        intermediate: ``"unet"`` or ``"mean"``. ``"mean"`` is the ablation whose AMNet sees the
+            mean of the frames instead of the output of phase 1.
     """
 
     width: int
@@ -49,7 +53,10 @@ class TwoPhaseShape:
 
 
 FULL = TwoPhaseShape(width=64, attention=64, growth=32, layers=5, blocks=3)
+"""Shape of the full preset."""
+
 MOBILE = TwoPhaseShape(width=32, attention=32, growth=16, layers=3, blocks=2)
+"""Shape of the mobile preset."""
 
 PRESETS: Mapping[str, TwoPhaseShape] = MappingProxyType(
     {
@@ -60,11 +67,13 @@ PRESETS: Mapping[str, TwoPhaseShape] = MappingProxyType(
         "twophase-mean-mobile": TwoPhaseShape(0, 32, 16, 3, 2, intermediate="mean"),
     }
 )
-"""``-unet-`` is phase 1 alone, ``-mean-`` phase 2 on the mean of the frames."""
+"""Presets by name.
+
+``-unet-`` is phase 1 alone, and ``-mean-`` is phase 2 on the mean of the frames."""
 
 
 class UNet(nn.Module):
-    """Phase 1: two downs, four dilated convolutions, two ups, a sigmoid."""
+    """The network of phase 1: two halvings, four dilated convolutions, two doublings, a sigmoid."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -80,7 +89,10 @@ class UNet(nn.Module):
         initialise(self, TWOPHASE_SLOPE, self.out)
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """Two Nx3xHxW frames, sRGB in [0,1], H and W multiples of 4, to one of the same kind."""
+        """Fuse two frames to one picture.
+
+        All are Nx3xHxW, sRGB-encoded, [0, 1], with H and W multiples of 4.
+        """
         act = self.activation
         e1 = act(self.e1b(act(self.e1a(torch.cat([under, over], dim=1)))))
         e2 = act(self.e2b(act(self.e2a(e1))))
@@ -93,7 +105,11 @@ class UNet(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Dilated residual dense block (AHDRNet): dilated 3x3 layers that grow, 1x1, plus the input."""
+    """A dilated residual dense block (AHDRNet).
+
+    Dilated 3x3 layers add ``growth`` channels each. A 1x1 convolution merges them, and the input
+    is added.
+    """
 
     def __init__(self, width: int, growth: int, layers: int) -> None:
         super().__init__()
@@ -103,7 +119,7 @@ class DenseBlock(nn.Module):
         self.merge = nn.Conv2d(width + layers * growth, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """NxCxHxW in and out."""
+        """Return the block's output for NxCxHxW features, of the same shape."""
         grown = x
         for layer in self.layers:
             grown = torch.cat([grown, torch.relu(layer(grown))], dim=1)
@@ -111,7 +127,7 @@ class DenseBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Weights in (0, 1) for one frame's features, given the intermediate's."""
+    """A layer that weights one frame's features by (0, 1), given the intermediate's features."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -119,13 +135,13 @@ class Attention(nn.Module):
         self.activation = nn.LeakyReLU(TWOPHASE_SLOPE)
 
     def forward(self, frame: Tensor, intermediate: Tensor) -> Tensor:
-        """Two NxCxHxW features to the weighted ``frame``."""
+        """Return the weighted features of ``frame``. All features are NxCxHxW."""
         pair = torch.cat([frame, intermediate], dim=1)
         return frame * torch.sigmoid(self.second(self.activation(self.first(pair))))
 
 
 class AMNet(nn.Module):
-    """Phase 2: attention against the intermediate, dense blocks, a sigmoid."""
+    """The network of phase 2: attention against the intermediate, dense blocks, a sigmoid."""
 
     def __init__(self, width: int, growth: int, layers: int, blocks: int) -> None:
         super().__init__()
@@ -139,7 +155,7 @@ class AMNet(nn.Module):
         initialise(self, TWOPHASE_SLOPE, self.out)
 
     def forward(self, under: Tensor, intermediate: Tensor, over: Tensor) -> Tensor:
-        """Three Nx3xHxW pictures, sRGB in [0,1], to one of the same kind."""
+        """Fuse three pictures, Nx3xHxW each, sRGB-encoded, [0, 1], to one of the same kind."""
         act = self.activation
         f_under, f_middle, f_over = (act(self.shared(p)) for p in (under, intermediate, over))
         weighted = (self.attend_under(f_under, f_middle), f_middle)
@@ -153,7 +169,7 @@ class AMNet(nn.Module):
 
 
 class TwoPhase(nn.Module):
-    """Both phases in one network, or one of them, by its :class:`TwoPhaseShape`."""
+    """A network of both phases, or of one phase, as its :class:`TwoPhaseShape` says."""
 
     def __init__(self, shape: TwoPhaseShape) -> None:
         super().__init__()
@@ -165,7 +181,10 @@ class TwoPhase(nn.Module):
         )
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        """Fuse two frames: Nx3xHxW, sRGB in [0,1], H and W multiples of 4; the same out."""
+        """Fuse two frames to one picture.
+
+        All are Nx3xHxW, sRGB-encoded, [0, 1], with H and W multiples of 4.
+        """
         mean = (under + over) * 0.5
         intermediate = mean if self.phase1 is None else self.phase1(under, over)
         if self.phase2 is None:
@@ -174,16 +193,16 @@ class TwoPhase(nn.Module):
 
 
 def build(preset: str) -> TwoPhase:
-    """The network of a preset, initialised, without trained weights."""
+    """Build the network of a preset, initialised, without trained weights."""
     return TwoPhase(preset_named(PRESETS, preset))
 
 
 def spec(preset: str) -> ModelSpec:
-    """Tensors and stages of a preset.
+    """Return the spec of a preset, with its tensors and stages.
 
-    The networks are convolutional, but what they learn is tone over a part of the *scene*: on a
-    picture several times the size of the training scenes they flatten it. So they see the whole
-    picture at a bounded size, and the change is applied at full size.
+    The networks are convolutional, but they learn tone over a part of the *scene*. They flatten a
+    picture that is several times as large as the training scenes. So they see the whole picture at
+    a bounded size, and their change is applied at full size.
     """
     return ModelSpec(
         name=preset.removesuffix("-mobile"),

@@ -1,4 +1,4 @@
-"""Checkpoints: read safely, fitted strictly."""
+"""Checkpoints, which are read safely and loaded strictly."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ WRAPPERS = ("state_dict", "model_state_dict", "params", "params_ema", "model")
 """Keys under which training scripts keep the weights in a larger checkpoint."""
 
 SHOWN = 3
+"""Number of keys that an error message shows."""
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict from ``.safetensors`` or, with ``weights_only=True``, from a ``.pth``.
+    """Read a state dict from ``.safetensors`` or, with ``weights_only=True``, from ``.pth``.
+
+    The suffixes ``.pt``, ``.ckpt`` and ``.bin`` are read like ``.pth``. A wrapping dict
+    (:data:`WRAPPERS`) and a prefix ``module.`` of all keys are removed.
+
+    Returns:
+        CPU tensors by name. Half-precision tensors of a ``.safetensors`` file become float32.
 
     Raises:
         WeightsError: The file is missing, damaged, or needs more than plain tensors to be read.
@@ -36,7 +43,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_weights(module: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load ``state`` into ``module``: every key, every shape, only finite values.
+    """Load ``state`` into ``module``, with all keys, equal shapes and only finite values.
+
+    Args:
+        module: Network to change in place.
+        state: Weights by name.
+        source: Name of the weights for error messages.
 
     Raises:
         WeightsError: Keys are missing or left over, a shape differs, or a value is not finite.

@@ -1,4 +1,4 @@
-"""Every network that edgeexpo knows by name."""
+"""The zoo of networks that edgeexpo knows by name."""
 
 from __future__ import annotations
 
@@ -55,12 +55,14 @@ SYSTEMS = {
         "kdfusion-baseline-full",
     ),
 }
-"""Module of ``edgeexpo.models`` -> its presets."""
+"""Systems by their module in ``edgeexpo.models``, each with the names of its presets."""
 
 ENTRIES = {
     preset: f"edgeexpo.models.{module}" for module, presets in SYSTEMS.items() for preset in presets
 }
-"""Name -> module that offers ``spec(name)`` and ``build(name)``; imported on use."""
+"""Entries by preset name, each a module with ``spec(name)`` and ``build(name)``.
+
+Modules are imported on use."""
 
 ALIASES = {
     "lrl": "lrl-8",
@@ -77,10 +79,13 @@ ALIASES = {
     "kdfusion-teacher": "kdfusion-teacher-mobile",
     "kdfusion-baseline": "kdfusion-baseline-mobile",
 }
-"""Plain name of a system -> the preset that ships."""
+"""Aliases of presets, the plain names of systems."""
 
 WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the shipped weights."""
+
 INT8_SUFFIX = ".int8.safetensors"
+"""Suffix of files with INT8 weights."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,12 @@ class ModelEntry:
     """One network of the zoo.
 
     Attributes:
-        name: Preset name.
-        spec: What it is and the stages around it.
-        weights: The shipped checkpoint, ``None`` for presets that are defined but not trained.
-        int8: The shipped INT8 weights made from it, where they are better than calibration alone.
-        trained_on: What the weights were trained on, in one line; ``None`` without weights.
+        name: Name of the preset.
+        spec: Spec of the network, with the stages around it.
+        weights: Shipped checkpoint, or ``None`` for a preset that is defined but not trained.
+        int8: Shipped INT8 weights made from ``weights``, where they are better than calibration
+            alone, or ``None``.
+        trained_on: Description of the training data in one line, or ``None`` without weights.
     """
 
     name: str
@@ -102,21 +108,21 @@ class ModelEntry:
     trained_on: str | None
 
     def build(self) -> torch.nn.Module:
-        """A new module with the architecture of this entry and untrained weights."""
+        """Build a new module with the architecture of this entry and untrained weights."""
         module: torch.nn.Module = _module(self.name).build(self.name)
         return module
 
 
 def shipped() -> list[str]:
-    """Names of the presets that have weights."""
+    """Return the names of the presets that have weights."""
     return [name for name in ENTRIES if get(name).weights is not None]
 
 
 def get(name: str) -> ModelEntry:
-    """The entry called ``name`` (or an alias of one).
+    """Return the entry of a preset or alias.
 
     Raises:
-        UsageError: There is none; the message suggests the nearest name.
+        UsageError: The name is unknown. The message suggests the nearest name.
     """
     preset = ALIASES.get(name, name)
     if preset not in ENTRIES:
@@ -141,7 +147,7 @@ def _module(preset: str) -> Any:
 
 
 def preset_named(presets: Mapping[str, _Shape], name: str) -> _Shape:
-    """The shape of the preset called ``name``, for the module that defines a system.
+    """Return the shape of the preset called ``name``, for the module that defines a system.
 
     Raises:
         UsageError: No preset has this name.

@@ -1,4 +1,4 @@
-"""The parity lab: proof that an artefact shows what the reference showed."""
+"""The parity check: proof that an artefact shows the same pictures as the reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOMES = {"ArtifactParity": "verdict", "ParityReport": "verdict", "check_parity"
 
 
 def __getattr__(name: str) -> Any:
-    # On use: the process that serves an engine, and the pytest plugin, need no torch.
+    # Modules are imported on use: an engine's process and the pytest plugin need no torch.
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""How far the artefacts of one precision lie from each other, whatever the reference says."""
+"""Differences between the artefacts of one precision, independent of the reference."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from edgeexpo.parity.verdict import ArtifactParity
 
 
 def agreement(results: Sequence[ArtifactParity]) -> tuple[Mapping[str, Any], ...]:
-    """Differences over photographs between artefacts of one precision and different targets.
+    """Return differences over photographs between artefacts of one precision and different targets.
+
+    Args:
+        results: The artefacts' results, with their outputs (HxWxC float32 in [0,1], sRGB-encoded).
 
     Returns:
-        One row per pair: ``files``, ``precision``, ``psnr`` (worst, dB), ``steps_max`` (largest
-        difference of a value, in 8-bit steps) and ``steps_p99`` (99th percentile over the values of
-        a photograph, worst one). Without finite values ``psnr`` is 0 and the steps are 255.
+        One row per pair: ``files``, ``precision``, ``psnr`` (worst, dB), ``steps_max`` and
+        ``steps_p99``. ``steps_max`` is the largest difference of a value, in 8-bit steps.
+        ``steps_p99`` is the 99th percentile over the values of a photograph, of the worst
+        photograph. If a value is not finite, ``psnr`` is 0 and the steps are 255.
     """
     return tuple(
         {"files": [first.file, second.file], "precision": first.precision, **_worst(first, second)}

@@ -1,4 +1,4 @@
-"""The parity check: every artefact of a bundle against the reference, on pictures."""
+"""The parity check: it compares every artefact of a bundle with the reference, on pictures."""
 
 from __future__ import annotations
 
@@ -57,17 +57,20 @@ def check_parity(
 
     Args:
         bundle: A bundle or its folder.
-        reference: ``cuda``, ``mps``, ``xpu``, ``cpu``, ``auto`` (the accelerator when there is
-            one) or ``golden``.
+        reference: ``cuda``, ``mps``, ``xpu``, ``cpu``, ``auto`` (the accelerator when there is one)
+            or ``golden``.
         images: Folder of photographs or brackets; the embedded photographs by default.
         samples: Frames to use instead of ``images``.
         target: Only artefacts of this target.
         precision: Only artefacts of this precision.
         gates: Bounds that replace those of the manifest on the same metric and kind of picture.
 
+    Returns:
+        The report; it is false when an artefact failed.
+
     Raises:
         BundleError: A file is missing or was changed, or no artefact matches.
-        UsageError: The images cannot be used.
+        UsageError: The images cannot be used, or the reference is unknown.
         MissingDependencyError: The reference's device, or the embedded photographs, are missing.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -78,12 +81,12 @@ def check_parity(
             raise UsageError("--reference golden has its own pictures; leave --images out")
         cases, device = golden_cases(opened)
     else:
-        from edgeexpo.parity.reference import choose_device  # brings torch
+        from edgeexpo.parity.reference import choose_device  # imports torch
 
         integer = any(a.precision == "int8" for a in wanted)
         cases, device = program_cases(opened, choose_device(reference), images, samples, integer)
     floor = noise_floor(cases)
-    with ThreadPoolExecutor(1) as judge:  # judges one artefact while the next one runs
+    with ThreadPoolExecutor(1) as judge:  # one artefact is judged while the next one runs
         judged = [
             judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), gates, floor)
             for artifact in wanted
@@ -106,27 +109,27 @@ def check_artifact(
     overrides: Sequence[Gate],
     floor: float | None,
 ) -> ArtifactParity:
-    """Run one artefact in a process of its own and judge it.
+    """Run one artefact in its own process and judge it.
 
     Args:
-        bundle: What it belongs to.
-        artifact: One of the bundle's.
-        cases: Pictures with their references, of
-            :func:`edgeexpo.parity.cases.program_cases` or ``golden_cases``.
+        bundle: The bundle of the artefact.
+        artifact: One of the bundle's artefacts.
+        cases: Pictures with their references, of :func:`edgeexpo.parity.cases.program_cases` or
+            ``golden_cases``.
         overrides: Bounds that replace those of the manifest.
         floor: The noise floor in dB (:func:`edgeexpo.parity.cases.noise_floor`).
 
     Raises:
-        BundleError: Its file is missing or was changed.
+        BundleError: The artefact's file is missing or was changed.
     """
     return _judged(bundle, artifact, _run(bundle, artifact, cases), overrides, floor)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What an artefact gave for the cases that it accepts, or why it gave nothing.
+    """The outputs of an artefact for the cases that it accepts, or the error that prevented them.
 
-    ``blank`` holds the verdict as far as it is known before anything is judged.
+    ``blank`` holds the part of the verdict that is known before any judging.
     """
 
     blank: ArtifactParity
@@ -195,7 +198,10 @@ def _outputs(
 def naming(
     cases: Sequence[Case], outputs: Mapping[str, np.ndarray]
 ) -> Callable[[str, str, float], bool]:
-    """Whether a metric with a value explains what is wrong with a picture, given its name."""
+    """Return a function that tells whether a metric's value explains the error of a picture.
+
+    Its arguments are the metric's name, the picture's name and the value.
+    """
     references = {case.name: case.reference for case in cases}
 
     def names(metric: str, picture: str, value: float) -> bool:
@@ -210,13 +216,14 @@ def naming(
 def rows_of(
     spec: ModelSpec, artifact: Artifact, cases: Sequence[Case], outputs: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """One row of metrics per case.
+    """Return one row of metrics per case.
 
     Args:
         spec: The model.
-        artifact: What gave the outputs.
+        artifact: The artefact that gave the outputs.
         cases: The pictures with their references.
-        outputs: HxWxC float32 by the case's name, as they are seen.
+        outputs: HxWxC float32 by the case's name, as :func:`edgeexpo.parity.cases.seen` returns
+            them.
     """
     rows = [_row(spec, artifact, case, outputs[case.name]) for case in cases]
     generated = {c.name: c for c in cases if c.kind != PHOTOGRAPH}
@@ -252,7 +259,7 @@ def _row(spec: ModelSpec, artifact: Artifact, case: Case, output: np.ndarray) ->
 
 
 def _frame(spec: ModelSpec, case: Case) -> np.ndarray | None:
-    """The network's first input, where it is a picture as the output is."""
+    """Return the network's first input if it is a picture of the output's kind and size."""
     tensor, output = spec.inputs[0], spec.outputs[0]
     same = (tensor.color, tensor.transfer, tensor.channels) == (
         output.color,

@@ -1,4 +1,4 @@
-"""Default bounds, and bounds from the command line."""
+"""Default gates, and gates from the command line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _GATE = re.compile(
 )
 
 FLAT_PSNR = 32.0
-"""PSNR in dB of a mid-grey area that is off by nearly a CIEDE2000 of 3 in lightness (2.5 %)."""
+"""PSNR in dB of a mid-grey area whose lightness is off by nearly a CIEDE2000 of 3 (2.5 %)."""
 
 SAME_POWER = 1.0
 """Decibels by which an artefact's rounding noise may exceed that of the quantised program."""
 
 TWO_DRAWS = 10 * math.log10(1 + 10 ** (SAME_POWER / 10))
-"""Decibels between one draw of rounding noise and its difference to another, independent one that
-is :data:`SAME_POWER` stronger: the powers add."""
+"""Decibels from one draw of rounding noise to the difference of two independent draws.
+
+The second draw is :data:`SAME_POWER` stronger, and the powers add.
+"""
 
 
 ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
@@ -43,68 +45,81 @@ ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
         "luminance_shift": 2.5,
     }
 )
-"""Bounds of the metrics that name a fault, for every precision; the reasons are in docs/gates.md.
+"""Bounds of the metrics that name a fault, for every precision; docs/gates.md gives the reasons.
 
-They are where a fault becomes visible, not where an engine's rounding ends."""
+A bound is the value at which a fault becomes visible, not the value at which an engine's rounding
+ends.
+"""
 
 OF_PHOTOGRAPHS = ("clipped_change", "contrast_change", "color_cast")
-"""Metrics that say nothing on probes: whole areas lie at the border of clipping or have one colour,
-and a gain of such areas is no gain of a picture."""
+"""Metrics that have no meaning on probes.
+
+Whole areas of a probe are almost clipped or have one colour, and the gain of such areas is not the
+gain of a picture.
+"""
 
 BETWEEN_PICTURES: Mapping[str, float] = MappingProxyType(
     {"frame_order": 0.0, "flicker": 1.0, "equal_frames": 2.5, "asymmetry": 2.5}
 )
-"""The same of metrics that need probes made for them."""
+"""Bounds of the metrics that need probes made for them, for every precision."""
 
 FLAT_SHIFT = 2.55 * 3
-"""Steps of luma by which a flat area may be off whose bound in colour is a CIEDE2000 of 3."""
+"""Steps of luma by which a flat area may be off when its colour may be off by a CIEDE2000 of 3."""
 
 FLOAT_BOUNDS: Mapping[str, float] = MappingProxyType(
     {"border_excess": 0.25, "color_cast": 0.25, "contrast_change": 0.25, "luminance_shift": 0.25}
 )
-"""Bounds on what rounding does not move, for fp32: a quarter of a step, which nobody sees."""
+"""Bounds for fp32 on metrics that rounding does not move: an invisible quarter of a step."""
 
 HALF = 2.0
-"""Times as much in fp16, whose rounding errors add up over a deep network: half a step."""
+"""Factor of the bounds for fp16, whose rounding errors add up over a deep network: half a step."""
 
 LOWERED: Mapping[str, float] = MappingProxyType({"contrast_change": 0.5, "luminance_shift": 0.5})
-"""The same for INT8 against the quantised program, as means over the photographs: lowering adds
-rounding noise and nothing systematic. Where a few numbers stand for the whole picture (a gate, a
-global vector) noise does shift a picture, but not all of them the same way."""
+"""Bounds for INT8 against the quantised program, on means over the photographs.
+
+Lowering adds rounding noise and nothing systematic. In some networks a few numbers (a gate, a
+global vector) stand for the whole picture. Noise then shifts a picture, but not all pictures in the
+same direction.
+"""
 
 
 def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Gate, ...]:
-    """The bounds that an artefact of ``precision`` has to respect.
+    """Return the gates that an artefact of ``precision`` has to pass.
 
-    First those that name a fault (:data:`ON_PHOTOGRAPHS`, :data:`BETWEEN_PICTURES`), alike for
-    every precision, then those that measure any.
+    The first gates name a fault (:data:`ON_PHOTOGRAPHS`, :data:`BETWEEN_PICTURES`); they are equal
+    for every precision. The other gates measure any difference.
 
-    fp32 differs from the reference by the order of its sums alone: 1e-4 of the range is a fortieth
-    of an 8-bit step. fp16 keeps 11 bits: 60 dB is a quarter of an 8-bit step, root mean square.
-    INT8 is judged by what is seen: 40 dB and SSIM 0.98 are the borders at which a careful viewer
-    finds a difference, a CIEDE2000 of 3 the one at which a tint is noticed side by side, 1 on the
-    mean. On probes a network that makes its picture from features alone gets :data:`FLAT_PSNR`
-    instead of 40 dB: in a flat area every pixel is rounded alike, which is a tint and no noise, so
-    colour is to decide (and :data:`FLAT_SHIFT` for its brightness).
+    fp32 differs from the reference only by the order of its sums: 1e-4 of the range is a fortieth
+    of an 8-bit step. fp16 has a precision of 11 bits: 60 dB is a root mean square of a quarter of
+    an 8-bit step.
 
-    Lowering is judged by the manifest's noise floor, the distance of the quantised program from the
-    float one, both in torch. An engine that adds in another order rounds a few values to the next
-    step; layer by layer more values follow, until in a deep network its rounding noise is another
-    draw of the same distribution. So an artefact may lie no further from the float reference than
-    the floor (reference ``floor``, :data:`SAME_POWER` for the chance in the draw), and, since two
-    independent draws differ by the power of both, at most :data:`TWO_DRAWS` further from the
-    quantised program itself (reference ``quantized``). Brightness and contrast, which noise does
-    not move, are on average as near to the quantised program's as :data:`LOWERED` says.
+    INT8 is judged by visibility. At 40 dB and SSIM 0.98 a careful viewer finds a difference. A tint
+    is noticed side by side at a CIEDE2000 of 3, and at 1 on the mean.
 
-    A residual network's correction is judged by itself (``correction_snr``, over all photographs
-    together), so that a correction of nearly zero cannot pass. It is no bound on single
-    photographs: where nothing needs correcting, the ratio of a tiny correction to a tiny error says
-    nothing of the picture, which the other bounds judge.
+    A network without a residual path gets :data:`FLAT_PSNR` instead of 40 dB on probes, and
+    :data:`FLAT_SHIFT` for brightness. In a flat area every pixel is rounded alike. The result is a
+    tint and not noise, so the colour gates decide.
+
+    Lowering is judged by the manifest's noise floor: the distance of the quantised program from the
+    float program, both in torch. An engine that adds in another order rounds a few values to the
+    next step. Layer by layer more values follow. In a deep network its rounding noise becomes
+    another draw of the same distribution.
+
+    Two gates follow from this. An artefact's distance to the float reference may exceed the floor
+    by :data:`SAME_POWER`, for the chance in the draw (reference ``floor``). Its distance to the
+    quantised program may exceed the floor by :data:`TWO_DRAWS`, because the powers of two
+    independent draws add (reference ``quantized``). Noise does not move brightness and contrast;
+    their mean distances to the quantised program have the bounds :data:`LOWERED`.
+
+    A residual network's correction has its own gate (``correction_snr``, over all photographs
+    together), so that a correction of nearly zero cannot pass. Single photographs have no such
+    gate. Where nothing needs correcting, the ratio of a tiny correction to a tiny error has no
+    meaning, and the other gates judge the picture.
 
     Args:
         precision: ``fp32``, ``fp16`` or ``int8``.
         residual: True when the model has an exact identity path.
-        hdr: True when its output is radiance; PSNR is then also taken in the PU21 encoding.
+        hdr: True when the output is radiance; PSNR is then also taken in the PU21 encoding.
     """
     if precision == "int8":
         return (
@@ -152,13 +167,13 @@ def _both(photographs: Mapping[str, float], generated: Mapping[str, float]) -> t
 
 
 def parse_gate(text: str) -> Gate:
-    """``psnr>=45`` as a gate on photographs, ``psnr@probes>=45`` as one on probes.
+    """Parse a gate: ``psnr>=45`` on photographs, ``psnr@probes>=45`` on probes.
 
-    ``correction_snr`` is over all photographs together; metrics of :data:`BETWEEN_PICTURES` and
-    ``seam`` are on probes.
+    ``correction_snr`` is taken over all photographs together. Metrics of :data:`BETWEEN_PICTURES`
+    and ``seam`` are always on probes.
 
     Raises:
-        UsageError: Another form, an unknown metric, or a bound on its wrong side.
+        UsageError: The text has another form, the metric is unknown, or the sign is wrong for it.
     """
     match = _GATE.match(text)
     if not match:
@@ -180,7 +195,7 @@ def parse_gate(text: str) -> Gate:
 
 
 def overridden(gates: Iterable[Gate], overrides: Sequence[Gate]) -> tuple[Gate, ...]:
-    """``gates`` with those replaced that ``overrides`` has other bounds for."""
+    """Return ``gates``, with those replaced for which ``overrides`` has other bounds."""
 
     def subject(gate: Gate) -> tuple[str, str, str]:
         return gate.metric, gate.statistic, gate.reference
@@ -190,5 +205,5 @@ def overridden(gates: Iterable[Gate], overrides: Sequence[Gate]) -> tuple[Gate, 
 
 
 def gate_holds(gate: Gate, value: float) -> bool:
-    """Whether a value respects the bound; of signed metrics its magnitude."""
+    """Return true when a value respects the gate's bound; signs of signed metrics are ignored."""
     return gate.holds(abs(value) if ALL[gate.metric].signed else value)

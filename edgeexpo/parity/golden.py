@@ -1,4 +1,4 @@
-"""Recorded references: golden inputs and outputs that travel with a bundle. No torch needed."""
+"""Recorded references: golden inputs and outputs in a bundle. They need no torch."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.writing import write_file
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden/inputs.safetensors", "golden/outputs.safetensors"
+"""Files of a recorded reference inside a bundle."""
+
 GOLDEN_DEVICE = "golden/device.json"
+"""File inside a bundle that describes the device of a recorded reference."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where a reference was computed.
+    """The device that computed a reference.
 
     Attributes:
         device: Kind of device, as torch names it (``cpu``, ``cuda``...).
         name: The device's own name.
-        dtype: In which the program ran.
-        details: What else decides the numbers: versions, driver, flags.
+        dtype: The dtype in which the program ran.
+        details: Other facts that decide the numbers: versions, driver, flags.
     """
 
     device: str
@@ -43,12 +46,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Golden:
-    """Recorded network inputs with what the reference made of them.
+    """Recorded network inputs with the reference's outputs.
 
     Attributes:
         inputs: Network inputs, HxWxC float32, by sample and input name.
         outputs: Reference output, HxWxC float32, by sample name.
-        device: What computed them.
+        device: The device that computed the outputs.
         probes: Names of the samples that are probes; the others are photographs.
     """
 
@@ -63,6 +66,9 @@ def write_golden(folder: Path, golden: Golden) -> dict[str, str]:
 
     Returns:
         SHA-256 by relative path, for the manifest.
+
+    Raises:
+        OutputError: A file cannot be written.
     """
     from safetensors.numpy import save
 
@@ -84,10 +90,10 @@ def write_golden(folder: Path, golden: Golden) -> dict[str, str]:
 
 
 def replace_golden(bundle: Bundle, golden: Golden) -> Bundle:
-    """A bundle at the same place with ``golden`` in place of its own, in one step.
+    """Write a bundle with ``golden`` in place of its own recording, in one step, and open it.
 
     Raises:
-        OutputError: The folder, or the one that holds it, cannot be written.
+        OutputError: The bundle's folder, or its parent, cannot be written.
     """
     with staged(bundle.path, force=True) as staging:
         shutil.copytree(bundle.path, staging, dirs_exist_ok=True, copy_function=_link)
@@ -105,10 +111,10 @@ def _link(source: str, destination: str) -> None:
 
 
 def read_golden(bundle: Bundle) -> Golden:
-    """What was recorded in a bundle.
+    """Return the recording in a bundle.
 
     Raises:
-        BundleError: The bundle has no recording, or it does not belong to its model.
+        BundleError: The bundle has no recording, or the recording belongs to another model.
         MissingDependencyError: safetensors is not installed.
     """
     if GOLDEN_OUTPUTS not in bundle.manifest.files:
@@ -145,14 +151,14 @@ def _load(bundle: Bundle, file: str) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BundleError(
-            f"{path} is no safetensors file ({error}); record it again with: "
+            f"{path} is not a safetensors file ({error}); record it again with: "
             "edgeexpo parity BUNDLE --record"
         ) from error
     return arrays
 
 
 def _check_model(bundle: Bundle, golden: Golden) -> None:
-    """Golden pictures must have the names and channels of the bundle's own model."""
+    """Refuse golden pictures whose names and channels are not those of the bundle's model."""
     spec = bundle.manifest.model
     expected = {t.name: t.channels for t in spec.inputs}
     fitting = bool(golden.outputs) and set(golden.inputs) == set(golden.outputs)

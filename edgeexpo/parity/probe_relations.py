@@ -1,4 +1,4 @@
-"""Metrics of probes that belong together: a bracket and its reverse, equal frames, a pan."""
+"""Metrics of related probes: a bracket and its reverse, equal frames, a pan."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from edgeexpo.parity.probes import EQUAL, MOVING, PAN, PAN_FRAMES, PAN_STEP, SWA
 def relations(
     references: Pictures, candidates: Pictures, frames: Pictures
 ) -> dict[str, dict[str, float]]:
-    """Metrics of related probes, by the name of the probe that they are reported on.
+    """Return the metrics of related probes, by the name of the probe on which they are reported.
 
     Args:
-        references: What the reference makes of each probe, by name.
-        candidates: The same of the candidate; probes that are not finite are left out.
-        frames: The frame behind :data:`EQUAL`, by that name, where it can be compared.
+        references: The reference's output for each probe, HxWxC float32, by name.
+        candidates: The candidate's output for each probe; outputs that are not finite are ignored.
+        frames: The frame behind :data:`EQUAL`, by that name, if it can be compared with the output.
     """
     known = {name for name in candidates if np.isfinite(candidates[name]).all()}
     found: dict[str, dict[str, float]] = {}

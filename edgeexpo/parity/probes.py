@@ -1,4 +1,4 @@
-"""Generated pictures on which image networks break: seeded, the same on every host."""
+"""Generated pictures that reveal errors of image networks; seeds make them equal on every host."""
 
 from __future__ import annotations
 
@@ -11,24 +11,36 @@ PROBE_SIDE = 256
 """Height and width of a probe, in pixels."""
 
 _FEWEST_BLOCKS, _FLAT, _UNRELATED = 24, 1e-6, 0.2
+"""Thresholds of :func:`is_noise`.
+
+They are the least number of blocks on a side, the least power, and the correlation of unrelated
+neighbours as a share of the power.
+"""
 
 
 MOVING, SWAPPED, EQUAL = "moving-bracket", "swapped-frames", "equal-frames"
-"""Probes of several frames: an object moves between them; the same in the other order; one picture
-in the place of every frame."""
+"""Names of the probes of several frames.
+
+- ``MOVING``: an object moves between the frames.
+- ``SWAPPED``: the same frames in the other order.
+- ``EQUAL``: one picture in the place of every frame.
+"""
 
 PAN, PAN_FRAMES, PAN_STEP = "pan", 3, 8
-"""Prefix, number, and distance in pixels of the pictures of one scene that the camera pans over."""
+"""The pan over one scene: prefix of the probes' names, number of pictures, distance in pixels."""
 
 LARGER = "larger-and-odd"
-"""Probe of a size above the artefact's largest, and odd, so that tiles and reflection take part."""
+"""Name of the probe above the artefact's largest size, with odd sides, for tiles and reflection."""
 
 
 def probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
-    """Every probe of one exposure's picture, re-exposed without noise into frames, 8-bit codes.
+    """Return every probe that is made from one picture.
+
+    A picture is re-exposed without noise into frames: HxWx3 float32, sRGB in [0,1], 8-bit codes.
 
     Args:
-        frame_count: Frames per sample, from -2 to +2 EV around the probe; one means the probe.
+        frame_count: Frames per sample, from -2 to +2 EV around the probe; one means the probe
+            itself.
         side: Height and width in pixels.
     """
     pictures = _pictures(side) | panned(side)
@@ -36,7 +48,9 @@ def probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
 
 
 def bracket_probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
-    """Probes of what is between frames: :data:`MOVING`, :data:`SWAPPED` and :data:`EQUAL`.
+    """Return the probes of relations between frames.
+
+    They are :data:`MOVING`, :data:`SWAPPED` and :data:`EQUAL`.
 
     Args:
         frame_count: Frames per sample, at least two.
@@ -59,16 +73,22 @@ def bracket_probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
 
 
 def larger(frame_count: int, size: tuple[int, int]) -> Sample:
-    """:data:`LARGER`: a scene of about 1.25 times ``size``, both sides odd."""
+    """Return :data:`LARGER`: a scene of about 1.25 times ``size``, both sides odd.
+
+    Args:
+        frame_count: Frames per sample, as :func:`probes`.
+        size: (height, width) in pixels.
+    """
     height, width = (side + side // 4 + 1 - side // 4 % 2 + side % 2 for side in size)
     return _sample(LARGER, _scene(height, width, seed=2), frame_count)
 
 
 def extremes(frame_count: int, size: tuple[int, int]) -> list[Sample]:
-    """Kin of the probes, none of them one: what calibration should have seen besides photographs.
+    """Return pictures similar to the probes, for calibration besides photographs.
 
-    A network that makes its picture from features alone computes what it pleases where features
-    leave the range of calibration; photographs hold few flat, saturated and blown areas.
+    Photographs hold few flat, saturated and blown areas. A network that makes its picture from
+    features alone is unpredictable where features leave the range of calibration. None of these
+    pictures is a probe.
 
     Args:
         frame_count: Frames per sample, as :func:`probes`.
@@ -89,7 +109,9 @@ def extremes(frame_count: int, size: tuple[int, int]) -> list[Sample]:
 
 
 def textures(frame_count: int, size: tuple[int, int]) -> list[Sample]:
-    """Kin of the probes with harder detail than photographs have: sparks and letters.
+    """Return pictures similar to the probes with harder detail than photographs.
+
+    They are sparks and letters.
 
     Args:
         frame_count: Frames per sample, as :func:`probes`.
@@ -103,7 +125,7 @@ def textures(frame_count: int, size: tuple[int, int]) -> list[Sample]:
 
 
 def grain(frame_count: int, size: tuple[int, int]) -> list[Sample]:
-    """Kin of the noise probe, coloured and grey, on which a network corrects most.
+    """Return pictures similar to the noise probe, in colour and grey; a network corrects them most.
 
     Args:
         frame_count: Frames per sample, as :func:`probes`.
@@ -174,13 +196,13 @@ def _pictures(side: int) -> dict[str, np.ndarray]:
 
 
 def panned(side: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """The pictures of a pan over one scene, HxWx3 in [0.1,0.9], by the names of their probes."""
+    """Return the pictures of a pan over one scene, HxWx3 in [0.1,0.9], by their probes' names."""
     scene = _scene(side, side + (PAN_FRAMES - 1) * PAN_STEP, seed)
     return {f"{PAN}-{i}": scene[:, i * PAN_STEP :][:, :side] for i in range(PAN_FRAMES)}
 
 
 def _scene(height: int, width: int, seed: int) -> np.ndarray:
-    """A picture with about the spectrum of photographs, in muted colours: HxWx3 in [0.1,0.9]."""
+    """Return a picture with the spectrum of photographs in muted colours: HxWx3 in [0.1,0.9]."""
     random = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
@@ -192,7 +214,7 @@ def _scene(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def _text(side: int) -> np.ndarray:
-    """Dark letters on paper, and light ones on black in the lower half: HxWx3."""
+    """Draw dark letters on paper, and light letters on black in the lower half: HxWx3 in [0,1]."""
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.new("L", (side, side), 235)
@@ -206,10 +228,10 @@ def _text(side: int) -> np.ndarray:
 
 
 def is_noise(picture: np.ndarray) -> bool:
-    """Whether a picture is random: pixels, or blocks of 2, 4, 8 or 16, say nothing of the next.
+    """Return true when a picture is random: neighbouring pixels or blocks are uncorrelated.
 
-    Photographs are alike from pixel to neighbour at every scale; scaled-up noise is random at the
-    scale that it had.
+    Blocks have sides of 2, 4, 8, 16 and so on. Neighbours in photographs are similar at every
+    scale; magnified noise is random at its own scale.
 
     Args:
         picture: HxWx3 float, [0,1].

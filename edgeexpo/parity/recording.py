@@ -1,4 +1,4 @@
-"""Recording a reference on the host that has the device, for hosts that have none."""
+"""Record a reference on a host with the device, for hosts without it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from edgeexpo.runtime.tiling import fits_whole
 def record(
     bundle: Bundle, device: str, photographs: Sequence[Sample], generated: Sequence[Sample] = ()
 ) -> Golden:
-    """Run the float program on the middle of every picture and keep what went in and came out.
+    """Run the float program on the middle of every picture and keep its inputs and outputs.
 
     Args:
-        bundle: Its ``reference.pt2`` is run.
+        bundle: The bundle whose ``reference.pt2`` is run.
         device: One of :data:`edgeexpo.parity.reference.DEVICES`.
-        photographs: Frames to record; the middle 256x256 pixels of them, or all of a frame where
-            an artefact does not take that size whole.
-        generated: Probes, likewise.
+        photographs: Frames to record. The middle 256x256 pixels are taken, or the whole frame if an
+            artefact does not take that size whole.
+        generated: Probes to record, cut in the same way.
+
+    Raises:
+        BundleError: The program is missing, was changed, or cannot be read.
     """
     spec = bundle.manifest.model
     run = ProgramReference(bundle, "reference.pt2", device)
@@ -44,14 +47,16 @@ def record(
 
 
 def recorded_probes(bundle: Bundle) -> list[Sample]:
-    """The probes at a size that every artefact takes."""
+    """Return the probes at a size that every artefact takes."""
     return sized(bundle.manifest.model, bundle.manifest.recipe.size, probes)
 
 
 def compared_with_cpu(bundle: Bundle, golden: Golden) -> tuple[Golden, Ruling]:
-    """A recording with the CPU's own reference measured against it, and that measurement.
+    """Compare a recording with the CPU's own reference.
 
-    The device's details say how far the two are apart and, by float64, which is nearer.
+    Returns:
+        The recording and the comparison. The device's details then state the distance of the two
+        references and, by float64, which is nearer.
     """
     run = ProgramReference(bundle, "reference.pt2", "cpu")
     here = {name: run(sample) for name, sample in golden.inputs.items()}

@@ -1,4 +1,4 @@
-"""Which of two references is right, by the float program in float64 on the CPU."""
+"""Decide which of two references is right, by the float program in float64 on the CPU."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.parity.reference import ProgramReference
 
 AGREEMENT = 1e-4
-"""Largest absolute difference, in [0,1], of two references that agree: a fortieth of an 8-bit step.
-Devices add in another order, and nothing else."""
+"""Largest absolute difference, in [0,1], of two references that agree.
+
+It is a fortieth of an 8-bit step, because devices differ only in the order of additions.
+"""
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """How far two references lie from each other and from the program in float64.
+    """The distances of two references from each other and from the program in float64.
 
     Attributes:
         difference: Largest absolute difference between the two, over all pictures.
-        first: Largest absolute error of the first, against float64.
-        second: The same of the second.
+        first: Largest absolute error of the first reference, against float64.
+        second: Largest absolute error of the second reference, against float64.
     """
 
     difference: float
@@ -32,12 +34,15 @@ class Ruling:
 
     @property
     def agree(self) -> bool:
-        """True when the two differ by :data:`AGREEMENT` at most; NaN never agrees."""
+        """True when the two references differ by :data:`AGREEMENT` at most; NaN never agrees."""
         return self.difference <= AGREEMENT
 
     @property
     def nearer(self) -> str:
-        """``first``, ``second`` or, when both are as far, ``neither``; NaN is further than all."""
+        """The nearer reference: ``first``, ``second`` or, for equal errors, ``neither``.
+
+        A NaN counts as an infinite error.
+        """
         errors = [e if e == e else float("inf") for e in (self.first, self.second)]
         if errors[0] == errors[1]:
             return "neither"
@@ -53,10 +58,10 @@ def referee(
     """Run the float program in float64 and measure two references against it.
 
     Args:
-        bundle: Its ``reference.pt2`` is run.
+        bundle: The bundle whose ``reference.pt2`` is run.
         inputs: Network inputs, HxWxC float32, by sample and input name.
-        first: Outputs, HxWxC float32, by sample name.
-        second: Likewise.
+        first: Outputs of the first reference, HxWxC float32, by sample name.
+        second: Outputs of the second reference, HxWxC float32, by sample name.
     """
     exact = ProgramReference(bundle, "reference.pt2", "cpu", torch.float64)
     truth = {name: exact(sample) for name, sample in inputs.items()}
@@ -64,5 +69,5 @@ def referee(
 
 
 def _largest(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> float:
-    # NumPy's max, not Python's, keeps a NaN wherever it stands.
+    # NumPy's max, unlike Python's, returns NaN when any value is NaN.
     return float(np.max([np.abs(first[name] - second[name]).max() for name in second]))

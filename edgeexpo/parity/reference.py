@@ -1,4 +1,4 @@
-"""The pictures that artefacts are compared with: the float program and the quantised one."""
+"""References: the float program and the quantised program, to which artefacts are compared."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ DEVICES = ("cuda", "mps", "xpu", "cpu")
 """Kinds of device that run a reference, as torch names them."""
 
 REFERENCES = ("auto", *DEVICES, "golden")
+"""Names of references that a user may choose."""
 
 
 class ProgramReference:
     """Runs a program of the bundle in torch, deterministically and without TF32.
 
     Args:
-        bundle: Its ``reference.pt2`` or ``quantized.pt2`` is run.
-        file: Which of them.
+        bundle: The bundle that holds the program.
+        file: ``reference.pt2`` or ``quantized.pt2``.
         device: One of :data:`DEVICES`.
-        dtype: The program's weights and pictures are converted to it.
+        dtype: The dtype to which the program's weights and the pictures are converted.
 
     Raises:
-        BundleError: The file is missing, was changed, or is no program that this torch reads.
+        BundleError: The file is missing, was changed, or is not a program that this torch reads.
     """
 
     def __init__(
@@ -44,15 +45,15 @@ class ProgramReference:
         self._device = torch.device(device)
         self._dtype = dtype
         self._module = fused_codes(load_program(bundle, file).module()).to(self._device, dtype)
-        # torch 2.13 takes this argument and does not declare it.
+        # torch 2.13 accepts this argument but does not declare it.
         self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._spec = bundle.manifest.model
         sizes = bundle.manifest.artifacts[0].sizes
-        # Core ML enumerates its sizes; the program itself takes everything between the bounds.
+        # Core ML enumerates its sizes; the program itself takes every size between the bounds.
         self._sizes = SizeRange(bundle.manifest.recipe.size, sizes.smallest, sizes.multiple)
 
     def __call__(self, inputs: Arrays) -> np.ndarray:
-        """HxWxC float32 by input name to the HxWxC float32 output."""
+        """Run the program: HxWxC float32 by input name to the HxWxC float32 output."""
         spec = self._spec
         return run_tiled(self._run, inputs, spec.halo, self._sizes, spec.fixed_inputs)
 
@@ -69,10 +70,10 @@ class ProgramReference:
 
 
 def load_program(bundle: Bundle, file: str) -> Any:
-    """The ``torch.export`` program of a bundle's ``reference.pt2`` or ``quantized.pt2``.
+    """Load a bundle's ``reference.pt2`` or ``quantized.pt2`` with ``torch.export``.
 
     Raises:
-        BundleError: The file is missing, was changed, or is no program that this torch reads.
+        BundleError: The file is missing, was changed, or is not a program that this torch reads.
     """
     # A process that has not quantised anything lacks the operators of quantized.pt2 (torch 2.13).
     import torch.ao.quantization.fx._decomposed
@@ -89,10 +90,10 @@ def load_program(bundle: Bundle, file: str) -> Any:
 
 
 def fused_codes(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
-    """``module`` with each quantiser and the dequantisers behind it as one step on real numbers.
+    """Replace each quantiser and its dequantisers in ``module`` by one step on real numbers.
 
-    The same arithmetic, and the same numbers bit for bit, in half the time: codes of 8 bits are
-    exact in float32, and no copy of the picture changes its type.
+    The results are equal bit for bit, in half the time. Codes of 8 bits are exact in float32, and
+    no copy of the picture changes its type. ``module`` is changed in place and returned.
     """
     decomposed = torch.ops.quantized_decomposed
     for node in list(module.graph.nodes):
@@ -122,11 +123,11 @@ def _through_codes(
 
 
 FLAGS = "deterministic algorithms, no TF32, no autotuning"
-"""What :class:`deterministic` sets, in words."""
+"""Settings of :class:`deterministic`, in words."""
 
 
 class deterministic:  # noqa: N801 - used as a context manager, like torch.no_grad
-    """Deterministic algorithms, no TF32, no autotuning, inside the block."""
+    """Context in which torch uses deterministic algorithms, no TF32 and no autotuning."""
 
     def __enter__(self) -> None:
         self._before = (
@@ -149,11 +150,13 @@ class deterministic:  # noqa: N801 - used as a context manager, like torch.no_gr
 
 
 def choose_device(reference: str) -> str:
-    """One of :data:`DEVICES` for one of :data:`REFERENCES`; ``auto`` is the accelerator, if any.
+    """Return one of :data:`DEVICES` for one of :data:`REFERENCES`.
+
+    ``auto`` is the accelerator, or the CPU if there is no accelerator.
 
     Raises:
-        UsageError: Another name.
-        MissingDependencyError: The device was asked for and there is none.
+        UsageError: The name is unknown.
+        MissingDependencyError: The device was asked for but is not available.
     """
     if reference not in REFERENCES:
         raise UsageError(f"unknown reference {reference!r}; expected {', '.join(REFERENCES)}")
@@ -170,7 +173,7 @@ def choose_device(reference: str) -> str:
 
 
 def describe_device(device: str) -> Device:
-    """The device, and what decides its numbers, as a parity record gives them."""
+    """Return the device and the facts that decide its numbers, for a parity record."""
     details = {"torch": torch.__version__, "flags": FLAGS}
     if device == "cuda":
         details |= {

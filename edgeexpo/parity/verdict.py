@@ -1,4 +1,4 @@
-"""What was found of every artefact, and whether its gates hold."""
+"""The results of every artefact, and the check of its gates."""
 
 from __future__ import annotations
 
@@ -23,24 +23,32 @@ MEANINGS: Mapping[str, Mapping[float, str]] = {
     },
     "frame_order": {1.0: "the frames are in the other order"},
 }
-"""What the values of metrics that count kinds stand for."""
+"""Meanings of the values of metrics that count kinds, by metric and value."""
 
 
 @dataclass(frozen=True)
 class ArtifactParity:
-    """How one artefact compares with the reference; false when it did not pass.
+    """The comparison of one artefact with the reference; false unless it is verified.
 
     Attributes:
-        failed_gates: A line for every gate that does not hold; the first names the fault best.
+        file: The artefact's path relative to the bundle.
+        target: The artefact's target.
+        precision: The artefact's precision.
+        status: ``verified``, ``unverified`` or ``failed``.
+        verified_by: Name of the engine that ran the artefact.
+        error: The reason for a failure or a missing verification.
+        failed_gates: A line for every gate that does not hold; the first line names the fault best.
         worst: Worst value over photographs of every metric of
             :data:`edgeexpo.parity.metrics.pictures.ALL`; ``X_quantized`` is ``X`` against the
             quantised program.
-        worst_probe: The same over probes.
-        total: ``correction_snr`` over all photographs together, for residual networks.
+        worst_probe: Worst value over probes of the same metrics.
+        total: Values over all photographs together: ``correction_snr`` for residual networks, and
+            means for INT8.
         per_input: One row of metrics per picture.
         psnr_picture: PSNR in dB of the final pictures (front stage, network, back stage) for the
             first photograph.
-        outputs: The artefact's output per picture, for reports; not part of the record.
+        outputs: The artefact's output per picture, HxWxC float32, for reports; not part of the
+            record.
     """
 
     file: str
@@ -81,7 +89,7 @@ class ParityReport:
         return self.passed
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that the manifest keeps and ``parity --json`` prints."""
+        """Return the record that the manifest keeps and ``parity --json`` prints."""
         return {
             "passed": self.passed,
             "model": self.model,
@@ -110,11 +118,11 @@ class ParityReport:
 
 
 GateResult = Mapping[str, Mapping[str, float]]
-"""Metrics by statistic, under the names that gates use."""
+"""Metrics by statistic and name, as gates use them."""
 
 
 def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Metrics by statistic, under the names that gates use."""
+    """Return the metrics by statistic and name, as gates use them."""
     photographs, generated = (_numbers(rows, kind) for kind in (PHOTOGRAPH, PROBE))
     return {
         "worst": worst(photographs),
@@ -130,17 +138,18 @@ def failed_gates(
     rows: Sequence[Mapping[str, Any]] = (),
     names: Callable[[str, str, float], bool] = lambda *_: True,
 ) -> Iterator[str]:
-    """A line for every gate that does not hold; the first one names the fault best.
+    """Yield a line for every gate that does not hold; the first line names the fault best.
 
-    First the metrics that explain the error, those of one kind of fault before those of any, then
-    those that fire along with it.
+    Metrics that explain the error come first. Among them, metrics of one kind of fault come before
+    metrics of any difference. Metrics that fail only along with another come last.
 
     Args:
         gates: The gates.
         found: Metrics by statistic, as :func:`statistics` gives them.
-        floor: The noise floor in dB; bounds on PSNR relative to it are left out without one.
-        rows: The metrics of every picture, to say on which one.
-        names: Whether a metric explains the error, given its name, the picture's and the value.
+        floor: The noise floor in dB; without a floor, bounds on PSNR relative to it are left out.
+        rows: The metrics of every picture, to name the picture in a line.
+        names: Function that tells whether a metric explains the error, given the metric's name, the
+            picture's name and the value.
     """
     where = {"worst": "", "worst_probe": " on a probe", "total": " over all photographs"}
     order = list(ALL)
@@ -158,7 +167,7 @@ def failed_gates(
             f"{f' ({words})' if words else ''}"
         )
         lines.append((along, order.index(gate.metric), line))
-    # Of one kind, in the order of the gates.
+    # Lines of one kind stay in the order of the gates.
     yield from (line for *_, line in sorted(lines, key=lambda entry: entry[:2]))
 
 
@@ -177,7 +186,7 @@ def _broken(
 
 
 def _most(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    """The photograph on which a signed metric is furthest from zero."""
+    """Return the photograph on which a signed metric is furthest from zero."""
     having = [r for r in rows if r["kind"] == PHOTOGRAPH and key in r and key in SHIFT_METRICS]
     return [max(having, key=lambda r: abs(r[key]))["name"]] if having else []
 

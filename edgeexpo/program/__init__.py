@@ -1,0 +1,1 @@
+"""The captured program of a network, and the rewrites that every target shares."""

@@ -1,4 +1,4 @@
-"""A module captured as one ``torch.export`` program: the common source of every lowering."""
+"""Capture of a module as one ``torch.export`` program, from which every target is lowered."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange, TensorSpec
 
 SMALLEST_CAPTURE_SIDE = 16
-"""Smallest height or width of a dynamic program, in pixels (rounded up to the multiple)."""
+"""Smallest height or width of a dynamic program, in pixels, before rounding up to the multiple."""
 
 _REWRITES = (remove_identities, real_bounds, matrix_contractions)
-"""What is done to every program before anything else sees it."""
+"""Rewrites applied to every captured program.
+
+Each one takes a graph module, changes it in place, and returns true if there was a change.
+"""
 
 CAPTURE_ERRORS = (
     torch._dynamo.exc.TorchDynamoException,
@@ -38,7 +41,7 @@ CAPTURE_ERRORS = (
     KeyError,
     AssertionError,
 )
-"""What a user's ``forward`` and the tracer may raise; anything else is a bug of ours."""
+"""Errors that a user's ``forward`` or the tracer may raise. Any other error is edgeexpo's bug."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ class Program:
     """An exported program with the names and sizes that its artefacts keep.
 
     Attributes:
-        exported: Takes NCHW float32 tensors in the order of ``tensors``, returns one NCHW tensor.
-        tensors: Its inputs, in order; those with a ``size`` of their own keep it.
-        outputs: Output names; exactly one.
-        sizes: Heights and widths of the other inputs; equal bounds when the network fixes its size.
+        exported: The program. It takes NCHW float32 tensors in the order of ``tensors`` and returns
+            one NCHW tensor.
+        tensors: Specs of the inputs, in order. An input whose spec has a ``size`` keeps that size.
+        outputs: Names of the outputs, exactly one.
+        sizes: Bounds of the height and width of all other inputs. The bounds are equal when the
+            network fixes its size.
         precision: ``fp32``, ``fp16`` or ``int8``.
     """
 
@@ -61,7 +66,7 @@ class Program:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Input names, in order."""
+        """Names of the inputs, in order."""
         return tuple(spec.name for spec in self.tensors)
 
     @property
@@ -80,21 +85,23 @@ def capture(
 ) -> Program:
     """Capture ``module`` with height and width bounded by ``size``.
 
-    A network that fixes its own size (a constant shape in its ``forward``) is captured at exactly
-    ``size``, one whose inputs all have a size of their own at the first one's; the result's
-    ``sizes`` say so.
+    Some networks fix their own size, for example by a constant shape in ``forward``. Such a network
+    is captured at exactly ``size``. If every input spec has a size, the network is captured at the
+    first spec's size. In both cases the bounds in the result's ``sizes`` are equal.
 
     Args:
-        module: Takes one NCHW float32 tensor per input spec and returns one NCHW tensor.
-        inputs: Specs of the inputs; they give names, channels, and sizes that do not vary.
-        outputs: Specs of the outputs; exactly one.
+        module: The network. It takes one NCHW float32 tensor per input spec and returns one NCHW
+            tensor. It is set to eval mode.
+        inputs: Specs of the inputs: names, channels, and sizes that do not vary.
+        outputs: Specs of the outputs, exactly one.
         size: Largest (height, width) in pixels.
-        multiple: Heights and widths are multiples of this.
-        precision: Recorded in the result.
+        multiple: Number of which every height and width is a multiple.
+        precision: Precision to record in the result.
 
     Raises:
-        ModuleError: ``forward`` fails, returns something else than one tensor, or depends on the
-            values of its input; the message names the user's line.
+        ModuleError: The size is too small or not a multiple of ``multiple``. Or ``forward`` fails,
+            does not return one NCHW tensor, cannot be traced, or depends on its input's values. The
+            message names the user's line where it is known.
     """
     size = next((s.size for s in inputs if s.size and all(t.size for t in inputs)), size)
     check_capture_size(size, multiple)
@@ -121,21 +128,25 @@ def capture(
 
 
 def recapture(program: Program, module: torch.nn.Module, precision: str) -> Program:
-    """Capture a transformed graph module with the names and sizes of ``program``."""
+    """Capture a rewritten graph module, with the names and sizes of ``program``.
+
+    Raises:
+        ModuleError: The graph module cannot be traced.
+    """
     shapes = _dynamic_shapes(program.sizes, program.tensors)
     exported = _export(module, _examples(program.tensors, _trace_size(program.sizes)), shapes)
     return dataclasses.replace(program, exported=exported, precision=precision)
 
 
 def at_one_size(program: Program) -> Program:
-    """``program`` described as one that takes its largest size alone, for :func:`recapture`."""
+    """Return ``program`` with its bounds set to its largest size, for :func:`recapture`."""
     only = program.sizes.largest
     sizes = SizeRange(largest=only, smallest=only, multiple=program.sizes.multiple)
     return dataclasses.replace(program, sizes=sizes)
 
 
 def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
-    """Bounds for a dynamic program of at most ``size``."""
+    """Return the bounds for a dynamic program of at most ``size`` (height, width) in pixels."""
     low = max(multiple, -(-SMALLEST_CAPTURE_SIDE // multiple) * multiple)
     return SizeRange(
         largest=size, smallest=(min(low, size[0]), min(low, size[1])), multiple=multiple
@@ -143,7 +154,12 @@ def size_range(size: tuple[int, int], multiple: int) -> SizeRange:
 
 
 def check_capture_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise :class:`ModuleError` unless both sides are positive multiples of ``multiple``."""
+    """Check that a (height, width) in pixels can be captured.
+
+    Raises:
+        ModuleError: A side is smaller than ``multiple`` or :data:`SMALLEST_CAPTURE_SIDE`, or is not
+            a multiple of ``multiple``.
+    """
     if any(s < max(multiple, SMALLEST_CAPTURE_SIDE) or s % multiple for s in size):
         raise ModuleError(
             f"size is {size[0]}x{size[1]}; expected a height and width of at least "
@@ -152,12 +168,15 @@ def check_capture_size(size: tuple[int, int], multiple: int) -> None:
 
 
 def example_inputs(program: Program, size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
-    """Zero tensors that ``program`` accepts, of ``size`` where an input has none of its own."""
+    """Return zero tensors (1xCxHxW) that ``program`` accepts.
+
+    An input has the (height, width) of its spec, or ``size`` if its spec gives no size.
+    """
     return tuple(torch.zeros(1, t.channels, *(t.size or size)) for t in program.tensors)
 
 
 def placeholders(exported: ExportedProgram) -> Iterator[Node]:
-    """The graph's user inputs, without parameters, buffers and constants."""
+    """Yield the graph's user inputs, without parameters, buffers and constants."""
     wanted = set(exported.graph_signature.user_inputs)
     return (n for n in exported.graph.nodes if n.op == "placeholder" and n.name in wanted)
 
@@ -165,7 +184,7 @@ def placeholders(exported: ExportedProgram) -> Iterator[Node]:
 def _dynamic_shapes(
     sizes: SizeRange, inputs: Sequence[TensorSpec]
 ) -> tuple[dict[int, Any], ...] | None:
-    """``torch.export``'s description of the free axes; ``None`` when the size is fixed."""
+    """Return the free axes as ``torch.export`` takes them, or ``None`` when the size is fixed."""
     if sizes.smallest == sizes.largest:
         return None
     axes = {}
@@ -179,12 +198,18 @@ def _dynamic_shapes(
 
 
 def _depends_on_size(error: ModuleError) -> bool:
-    """True when the network runs at its own size and failed only because that may not vary."""
+    """Return true if capture may succeed at a fixed size.
+
+    A network that depends on its input's values fails at every size.
+    """
     return "depends on the values" not in str(error)
 
 
 def _trace_size(sizes: SizeRange) -> tuple[int, int]:
-    """A small size with different sides: neither 0 nor 1, and no side equal to a bound."""
+    """Return a small (height, width) to trace at.
+
+    The sides differ and are neither 0 nor 1. No side equals a bound unless the bounds are close.
+    """
     low, high, step = sizes.smallest, sizes.largest, sizes.multiple
     return (min(high[0], low[0] + 2 * step), min(high[1], low[1] + 4 * step))
 
@@ -197,10 +222,10 @@ def _examples(inputs: Sequence[TensorSpec], size: tuple[int, int]) -> tuple[torc
 
 
 def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Run ``module`` once and return its NCHW output.
+    """Run ``module`` once on ``example`` (NCHW tensors) and return its NCHW output.
 
     Raises:
-        ModuleError: ``forward`` fails or returns something else than one NCHW tensor.
+        ModuleError: ``forward`` fails or does not return one NCHW tensor.
     """
     try:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Tensor contractions as the matrix products that every engine has kernels for."""
+"""Rewriting of tensor contractions as matrix products, for which every engine has kernels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ _ATEN = torch.ops.aten
 
 
 def matrix_contractions(module: GraphModule) -> bool:
-    """Write ``tensordot`` over the last axis and one of a matrix as ``linear`` or ``bmm``.
+    """Replace ``tensordot`` with a matrix by ``linear`` or ``bmm``, in place.
 
-    Core ML's converter has no ``tensordot``, and XNNPACK takes a product with a constant matrix as
-    ``linear`` only, one with a computed matrix (a colour matrix that the network predicts) as
-    ``bmm`` only. Other contractions stay.
+    The contraction must run over the last axis of the first operand and either axis of the matrix.
+    Other contractions are unchanged. The rewrite is needed because Core ML's converter has no
+    ``tensordot``. XNNPACK takes a product with a constant matrix only as ``linear``. It takes a
+    product with a computed matrix, such as a colour matrix that the network predicts, only as
+    ``bmm``.
 
     Returns:
         True when ``module`` was changed.
@@ -56,7 +58,10 @@ def _value(node: Node) -> torch.Tensor:
 
 
 def _bmm(graph: Graph, x: Node, matrix: Node, outputs: int) -> Node:
-    """``x`` as one matrix with a row for every pixel, times the (outputs, inputs) matrix."""
+    """Add nodes that multiply ``x`` by ``matrix`` (outputs x inputs), and return the last node.
+
+    ``x`` is reshaped to one matrix with a row for every pixel.
+    """
     leading = range(_value(x).dim() - 1)
     lengths = [_call(graph, _ATEN.sym_size.int, x, axis) for axis in leading]
     channels = int(_value(x).shape[-1])

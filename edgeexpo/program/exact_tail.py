@@ -1,4 +1,4 @@
-"""The exact tail of a network: what stays in float when everything before it is quantised."""
+"""The exact tail of a network: the last operators, which stay in float when the rest is INT8."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import torch
 from torch.fx import GraphModule, Node
 
 WEIGHTED_OPERATORS = ("conv", "linear", "addmm", "matmul", "mm", "bmm")
-"""Operators that multiply by weights or by another tensor's channels, by how their name begins."""
+"""Beginnings of the names of weighted operators, which multiply by weights or another tensor."""
 
 
 def is_weighted(node: Node) -> bool:
-    """True for convolutions, transposed convolutions and matrix products."""
+    """Return true for convolutions, transposed convolutions and matrix products."""
     return node.op == "call_function" and _operator(node).startswith(WEIGHTED_OPERATORS)
 
 
 def exact_tail(module: GraphModule) -> set[Node]:
-    """Nodes that reach the output without passing another weighted operator.
+    """Return the unweighted operators whose result reaches the output past no weighted operator.
 
-    In ``clip(y0 + f(y0))`` these are the addition and the clip; in a network that blends frames by
-    masks, the mask normalisation and the blend; in one that ends in a sigmoid, the sigmoid. They
-    work on the picture itself, where a quantisation step is a visible step, and cost little.
+    In ``clip(y0 + f(y0))`` these are the addition and the clip. In a network that blends frames by
+    masks, these are the normalisation of the masks and the blend. In a network that ends in a
+    sigmoid, this is the sigmoid. These operators work on the picture itself, where a quantisation
+    step is visible. They cost little.
     """
     output = next(n for n in reversed(module.graph.nodes) if n.op == "output")
     tail: set[Node] = set()
@@ -36,7 +37,10 @@ def exact_tail(module: GraphModule) -> set[Node]:
 
 
 def tail_border(module: GraphModule, tail: set[Node]) -> set[Node]:
-    """Weighted nodes whose result enters the tail: the end of what is quantised."""
+    """Return the weighted nodes whose results enter the tail or are the output.
+
+    They are the last operators that can be quantised.
+    """
     return {
         source
         for node in tail
@@ -52,9 +56,9 @@ def tail_border(module: GraphModule, tail: set[Node]) -> set[Node]:
 
 
 def computed_once(module: GraphModule) -> set[Node]:
-    """Operators that serve only to compute NxCx1x1 features, and those features themselves.
+    """Return the operators that make NxCx1x1 features, and those that only such features need.
 
-    A global branch is one: whatever the size of the picture, it works on a thumbnail or a mean.
+    A global branch is an example: it works on a thumbnail or a mean of the picture.
     """
     once: set[Node] = set()
     for node in reversed(module.graph.nodes):
@@ -66,7 +70,7 @@ def computed_once(module: GraphModule) -> set[Node]:
 
 
 def is_vector(node: Node) -> bool:
-    """True for NxCx1x1."""
+    """Return true if the node's result is a tensor of shape NxCx1x1."""
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor):
         return False
@@ -75,10 +79,10 @@ def is_vector(node: Node) -> bool:
 
 
 def unshare(module: GraphModule) -> bool:
-    """Give every weighted operator weights of its own; a shared convolution is several after this.
+    """Give every weighted operator its own copy of its weights, in place.
 
-    XNNPACK's quantiser annotates one reader of shared weights only, and ExecuTorch 1.5.1 then
-    lowers a program that does not load (``xnn_status_invalid_parameter``).
+    XNNPACK's quantiser annotates only one reader of shared weights. ExecuTorch 1.5.1 then lowers a
+    program that does not load (``xnn_status_invalid_parameter``).
 
     Returns:
         True when ``module`` was changed.
@@ -100,11 +104,14 @@ def unshare(module: GraphModule) -> bool:
 
 
 def float_operators(module: GraphModule) -> dict[str, int]:
-    """Operators of a converted PT2E program that compute in float, with how often each occurs.
+    """Count the operators of a converted PT2E program that compute in float.
 
-    An operator is an integer one when engines have such kernels (:data:`INTEGER`), everything that
-    it reads was just dequantised, and its result, through a fused ReLU at most, is quantised at
-    once. Reshaping and the like count as neither.
+    An operator computes on integers if three conditions hold. Engines have integer kernels for it
+    (:data:`INTEGER`). All its inputs are dequantised. Its result is quantised at once, with at most
+    a fused ReLU in between. Operators that only change the shape are not counted.
+
+    Returns:
+        Operator name -> number of occurrences, sorted by name.
     """
     nodes = [n for n in module.graph.nodes if n.op == "call_function"]
     counted: Counter[str] = Counter()
@@ -117,7 +124,7 @@ def float_operators(module: GraphModule) -> dict[str, int]:
 
 
 INTEGER = frozenset(("conv2d", "conv_transpose2d", "linear", "add", "mul", "cat", "max_pool2d"))
-"""Operators that XNNPACK computes on integers."""
+"""Integer operators: those that XNNPACK computes on integers."""
 
 _FORMAL = frozenset(
     ["sym_size", "getitem", "view", "reshape", "unsqueeze", "squeeze", "expand", "permute"]
@@ -126,7 +133,10 @@ _RELUS = frozenset(("relu", "relu_"))
 
 
 def _operator(node: Node) -> str:
-    """``conv2d`` of ``aten.conv2d.default``; the function's own name outside of such namespaces."""
+    """Return an operator's name, such as ``conv2d`` for ``aten.conv2d.default``.
+
+    A target without a namespace gives the function's name.
+    """
     parts = str(node.target).split(".")
     return parts[1] if len(parts) > 1 else getattr(node.target, "__name__", parts[0])
 

@@ -1,4 +1,4 @@
-"""The fp16 program: the float program with everything before its exact tail in half precision."""
+"""The fp16 program: the float program in half precision up to its exact tail."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ARITHMETIC = frozenset(
 
 
 def half(program: Program) -> Program:
-    """Cast weights and activations of ``program`` to float16; inputs, tail and output stay float32.
+    """Return ``program`` with weights and activations cast to float16.
 
-    The casts are part of the program, so that every target gets the same half-precision network and
-    float32 pictures go in and come out.
+    Inputs, the exact tail and the output stay in float32. The casts are part of the program.
+    Therefore every target gets the same half-precision network.
     """
     module = program.exported.module()
     graph = module.graph
@@ -50,9 +50,9 @@ def half(program: Program) -> Program:
 
 
 def _freeze_scalars(module: torch.nn.Module, nodes: list[Node]) -> None:
-    """Make numbers in the arithmetic of ``nodes`` fp16 constants.
+    """Replace the Python numbers among the operands of ``nodes`` by fp16 constants.
 
-    coremltools 9.0 takes a number for float32 and then computes what follows in float32.
+    coremltools 9.0 reads a number as float32 and then computes the following operators in float32.
     """
     for index, node in enumerate(nodes):
         for position, value in enumerate(node.args[:2]):

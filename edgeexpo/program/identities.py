@@ -1,4 +1,7 @@
-"""Operators that change nothing: left in, they hide patterns from quantisers and converters."""
+"""Removal of operators that change nothing.
+
+Left in a program, they hide patterns from quantisers and converters.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _TRAINING = 2
 
 
 def remove_identities(module: GraphModule) -> bool:
-    """Remove metadata checks, dropout in eval mode and conversions to what a tensor already is.
+    """Remove metadata checks, dropout in eval mode, and conversions that keep dtype and device.
 
     Returns:
         True when ``module`` was changed.

@@ -1,4 +1,4 @@
-"""Numbers of a program in the type of the tensor that they meet."""
+"""Conversion of a program's numbers to the type of the tensor that they are combined with."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch.fx import GraphModule, Node
 
 
 def real_bounds(module: GraphModule) -> bool:
-    """Write ``clamp(x, 1e-4, 1)`` as ``clamp(x, 1e-4, 1.0)`` where ``x`` is real.
+    """Rewrite ``clamp(x, 1e-4, 1)`` as ``clamp(x, 1e-4, 1.0)`` where ``x`` is real, in place.
 
-    The ONNX exporter of torch 2.13 makes a tensor of the whole number but not of the other one, and
-    finds no clamp that takes both.
+    The ONNX exporter of torch 2.13 makes a tensor of the integer bound but not of the real one.
+    It then finds no clamp that takes both.
 
     Returns:
         True when ``module`` was changed.

@@ -1,4 +1,4 @@
-"""Where in the user's code an operator or an error came from."""
+"""Search for the line of the user's code that an operator or an error comes from."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ _WORD = re.compile(r"[A-Za-z_][\w.]*\w")
 _LIBRARIES = ("site-packages", "dist-packages", "/edgeexpo/export/", "<")
 _COMMON = frozenset(("aten", "prims", "default", "tensor", "overload", "node", "input"))
 SHORTEST = 3
+"""Shortest word of a converter's message that is compared with operator names, in characters."""
 _OWN = Path(__file__).resolve().parent
 
 
 def node_source(node: Node) -> str | None:
-    """``file:line`` of the user's statement that made ``node``; ``None`` when it is not known.
+    """Return ``file:line`` of the user's statement that made ``node``, or ``None`` if unknown.
 
-    Files of edgeexpo itself are given relative to the package, a user's by name: a bundle tells
-    nothing of the machine that made it.
+    A file of edgeexpo's models is given relative to the package. Any other file is given by its
+    name without folders, so that a bundle says nothing about the machine that made it.
     """
     trace = node.meta.get("stack_trace") or ""
     return _last_user_frame([(f, int(n)) for f, n in _FRAME.findall(trace)])
 
 
 def find_source(error: BaseException) -> str:
-    """``" at file:line"`` for the innermost frame of the user's code in a traceback, or ``""``."""
+    """Return ``" at file:line"`` for the innermost frame of the user's code, or ``""``.
+
+    Frames are searched in the error's traceback and in its message.
+    """
     frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
     frames += [(f, int(n)) for f, n in _FRAME.findall(str(error))]
     place = _last_user_frame(frames)
@@ -35,16 +39,16 @@ def find_source(error: BaseException) -> str:
 
 
 def graph_sources(module: GraphModule) -> dict[str, str]:
-    """``{node name: file:line}`` of every operator whose origin is known."""
+    """Return node name -> ``file:line`` for every operator whose origin is known."""
     found = ((n.name, node_source(n)) for n in module.graph.nodes if n.op == "call_function")
     return {name: place for name, place in found if place}
 
 
 def blame(message: str, module: GraphModule) -> str:
-    """``"op at file:line"`` for the operator that a converter complains of, or ``""``.
+    """Return ``"op at file:line"`` for the operator named in a converter's message, or ``""``.
 
-    Converters name nodes after their own decompositions (``erf_inv`` for ``erfinv``), so names are
-    compared without underscores and counters.
+    Converters name nodes after their own decompositions (``erf_inv`` for ``erfinv``). Names are
+    therefore compared without underscores and trailing digits.
     """
     words = {_bare(part) for word in _WORD.findall(message) for part in word.split(".")}
     words = {word for word in words if len(word) >= SHORTEST} - _COMMON

@@ -1,7 +1,8 @@
-"""What each ATen operator does with channels: one rule an operator, for :mod:`.channels`.
+"""Rules that say what each ATen operator does with channels, for :mod:`.channels`.
 
-A rule returns the labels of the channels that the operator makes. An operator without a rule, or
-one used in a way that its rule does not cover, keeps all its operands whole.
+Every operator has one rule. A rule returns the labels of the channels that the operator makes.
+An operator without a rule keeps all channels of its operands. So does an operator that is used in
+a way that its rule does not cover.
 """
 
 from __future__ import annotations
@@ -19,18 +20,26 @@ if TYPE_CHECKING:
     from edgeexpo.pruning.channels import Follower
 
 Labels = NDArray[np.int64]
+"""Labels of channels, one integer a channel. Channels that belong together share a label."""
+
 Rule = Callable[["Follower", Node], Any]
+"""A rule: (follower, node) -> labels of the node's channels, or a list of labels if it has several
+results. A rule raises :class:`UnfitError` where it does not apply."""
 
 CHANNEL = 1
-"""Axis of the channels of NCHW and of NC tensors."""
+"""Channel axis of NCHW and of NC tensors."""
 
 
 class UnfitError(Exception):
-    """A rule does not cover this use of its operator."""
+    """Raised by a rule that does not cover this use of its operator."""
 
 
 def unknown_operator(follower: Follower, node: Node) -> Any:
-    """Keep the operands whole, and what becomes of them."""
+    """Fix all channels of the operands and of the result, so that none is removed.
+
+    Returns:
+        New labels of the result's channels.
+    """
     place = node_source(node)
     name = str(node.target).removeprefix("aten.").partition(".")[0]
     reason = f"{name} mixes its channels{f' at {place}' if place else ''}"
@@ -46,13 +55,13 @@ def unknown_operator(follower: Follower, node: Node) -> Any:
 
 
 def count_of(value: Any) -> int:
-    """Channels of a tensor; one where it has no such axis."""
+    """Return the number of channels of a tensor, 1 if it has no channel axis."""
     shape = getattr(value, "shape", ())
     return int(shape[CHANNEL]) if len(shape) > CHANNEL else 1
 
 
 def argument(node: Node, position: int, default: Any = None) -> Any:
-    """An operator's argument, given by place or by name."""
+    """Return an operator's argument that was given by position or by name, else ``default``."""
     if len(node.args) > position:
         return node.args[position]
     names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
@@ -70,12 +79,15 @@ def _rank(node: Any) -> int:
 
 
 def _same(follower: Follower, node: Node) -> Labels:
-    """Operators on places: each channel by itself."""
+    """Follow an operator that computes every channel by itself, such as pooling or padding."""
     return follower.channels(node.args[0])
 
 
 def _pointwise(follower: Follower, node: Node) -> Labels:
-    """With broadcasting: what has one channel, or none, does not tie the others' together."""
+    """Follow an elementwise operator, with broadcasting.
+
+    An operand with one channel, or without a channel axis, ties no channels of the others together.
+    """
     rank, number = _rank(node), count_of(node.meta["val"])
     if rank <= CHANNEL:
         raise UnfitError
@@ -88,9 +100,10 @@ def _pointwise(follower: Follower, node: Node) -> Labels:
 
 
 def _convolution(follower: Follower, node: Node, transposed: bool = False) -> Labels:
-    """Convolutions, transposed and grouped ones included.
+    """Follow a convolution, which may be transposed, grouped or depthwise.
 
-    Grouped: the same channels of every group. Depthwise: a channel with all that it becomes.
+    In a grouped convolution, channels at the same place in every group belong together. In a
+    depthwise convolution, an input channel belongs together with all output channels made from it.
     """
     groups = int(argument(node, 6, 1))
     x, weight = follower.channels(node.args[0]), node.args[1]
@@ -98,7 +111,7 @@ def _convolution(follower: Follower, node: Node, transposed: bool = False) -> La
     if groups == 1:
         sources, made = (first, second) if transposed else (second, first)
         follower.join(sources, x)
-    elif groups == len(x):  # depthwise: the first axis counts groups, the second one does not
+    elif groups == len(x):  # in a depthwise weight only the first axis counts groups
         times = len(second) if transposed else len(first) // groups
         made = np.repeat(x, times)
         follower.join(first, x if transposed else made)
@@ -151,7 +164,7 @@ def _linear(follower: Follower, node: Node) -> Labels:
 
 
 def _normalisation(follower: Follower, node: Node) -> Labels:
-    """Batch and instance normalisation: scale, shift, mean and variance go with the channel."""
+    """Follow batch or instance normalisation: scale, shift, mean and variance go with a channel."""
     x = follower.channels(node.args[0])
     for parameter in node.args[1:5]:
         if isinstance(parameter, Node):
@@ -185,7 +198,10 @@ def _reduction(follower: Follower, node: Node) -> Labels:
 
 
 def _over_places(position: int) -> Rule:
-    """Operators along an axis that must be a place's."""
+    """Return a rule for an operator along one axis, which must be spatial.
+
+    ``position`` is that of the axis among the operator's arguments.
+    """
 
     def rule(follower: Follower, node: Node) -> Labels:
         if _axis(node, position) <= CHANNEL:
@@ -203,7 +219,7 @@ def _expansion(follower: Follower, node: Node) -> Labels:
 
 
 def _reshaping(follower: Follower, node: Node) -> Labels:
-    """Views that keep batch and channels, as between NxCx1x1 and NxC."""
+    """Follow a reshape that keeps batch and channels, as between NxCx1x1 and NxC."""
     before, after = node.args[0].meta["val"].shape, node.meta["val"].shape  # type: ignore[union-attr]
     if len(after) < 2 or tuple(before[:2]) != tuple(after[:2]):
         raise UnfitError
@@ -211,7 +227,7 @@ def _reshaping(follower: Follower, node: Node) -> Labels:
 
 
 def _shuffle(follower: Follower, node: Node) -> Labels:
-    """Pixel shuffle: r*r neighbouring channels become one."""
+    """Follow a pixel shuffle, which makes one channel from r*r neighbouring channels."""
     x = follower.channels(node.args[0]).reshape(-1, int(argument(node, 1)) ** 2)
     for column in x.T[1:]:
         follower.join(x[:, 0], column)
@@ -223,7 +239,7 @@ def _unshuffle(follower: Follower, node: Node) -> Labels:
 
 
 def _chunks(follower: Follower, node: Node) -> list[Labels]:
-    """``chunk`` cuts in equal parts, so equal parts must stay."""
+    """Follow ``chunk``: it cuts channels into equal parts, so the same of each part must stay."""
     x, number = follower.channels(node.args[0]), int(argument(node, 1))
     if _axis(node, 2) != CHANNEL:
         return [x] * len(node.meta["val"])
@@ -234,13 +250,13 @@ def _chunks(follower: Follower, node: Node) -> list[Labels]:
 
 
 def _splits(follower: Follower, node: Node) -> list[Labels]:
-    if _axis(node, 2) == CHANNEL:  # at sizes that are written in forward
+    if _axis(node, 2) == CHANNEL:  # forward contains the sizes of the parts
         raise UnfitError
     return [follower.channels(node.args[0])] * len(node.meta["val"])
 
 
 def item(follower: Follower, node: Node) -> Labels:
-    """One result of an operator that has several."""
+    """Follow the selection of one result of an operator that has several."""
     source: Any = node.args[0]
     labels: Labels = follower.parts(source)[int(node.args[1])]  # type: ignore[arg-type]
     return labels
@@ -283,4 +299,4 @@ RULES: dict[str, Rule] = {
     "pixel_shuffle": _shuffle,
     "pixel_unshuffle": _unshuffle,
 }
-"""Operator of ATen -> its rule."""
+"""Rules by the name of their ATen operator."""

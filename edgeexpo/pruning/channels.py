@@ -1,11 +1,13 @@
-"""Which channels of a network belong together, so that they can only be removed together.
+"""Search for the channels of a network that belong together and must be removed together.
 
-The dependency graph of G. Fang et al., "DepGraph: Towards any structural pruning", CVPR 2023, read
-from the ``torch.export`` program instead of from autograd as Torch-Pruning 1.6.1 does: autograd
-does not record pictures that are concatenated, the factor of a pixel shuffle or a broadcast, and
-whatever Torch-Pruning does not know it takes for elementwise. Here every channel of every tensor
-and parameter carries a label, an operator says which labels are one, and labels that reach an
-operator without a rule, the input or the output are never removed.
+This is the dependency graph of G. Fang et al., "DepGraph: Towards any structural pruning", CVPR
+2023, read from the ``torch.export`` program. Torch-Pruning 1.6.1 reads it from autograd. Autograd
+does not record concatenated pictures, the factor of a pixel shuffle, or a broadcast. Torch-Pruning
+also treats every operator that it does not know as elementwise.
+
+Here every channel of every tensor and parameter carries a label. The rule of each operator says
+which labels are the same. A label is never removed if it reaches the input, the output, or an
+operator without a rule.
 """
 
 from __future__ import annotations
@@ -35,18 +37,20 @@ from edgeexpo.pruning.channel_rules import (
 )
 
 Axis = tuple[str, int]
-"""A parameter or buffer by name, and one of its axes."""
+"""An axis of a parameter or buffer: (name, axis number)."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Units that touch the same axes: the choice of which of them to keep is free.
+    """A set of units that touch the same axes. Any of its units may be kept or removed.
+
+    A unit is a set of channels that must be removed together.
 
     Attributes:
-        name: The layer that makes them first, in the order of the program.
-        axes: Axis -> unit -> positions that are removed with the unit (units x positions each).
-        share: Fewest channels of one activation that a unit is.
-        labels: Unit -> the label that stands for it (:meth:`Follower.roots`).
+        name: Layer that makes the units first, in the order of the program.
+        axes: Axis -> positions that are removed with each unit, an array of units x positions.
+        share: Number of channels that a unit takes from an activation, where it takes fewest.
+        labels: For each unit, the label that stands for it (see :meth:`Follower.roots`).
     """
 
     name: str
@@ -56,20 +60,20 @@ class Block:
 
     @property
     def units(self) -> int:
-        """Number of units."""
+        """Number of units in the block."""
         return len(next(iter(self.axes.values())))
 
 
 @dataclass(frozen=True)
 class Channels:
-    """What may be removed from a network, what may not, and what its layers cost.
+    """The channels of a network that may be removed, those that may not, and its layers' costs.
 
     Attributes:
-        blocks: Everything that may be removed.
-        whole: Layer -> why (some of) its output channels are never removed.
-        places: Weight -> positions at which each of its entries is multiplied, over all calls.
-        outputs: Weight -> its axis that counts what the layer makes.
-        shapes: Parameter or buffer -> shape.
+        blocks: Blocks of units that may be removed.
+        whole: Layer -> reason why some or all of its output channels are never removed.
+        places: Weight -> number of multiplications of each of its entries, over all calls.
+        outputs: Weight -> axis of the layer's output channels.
+        shapes: Parameter or buffer -> its shape.
     """
 
     blocks: tuple[Block, ...]
@@ -80,10 +84,14 @@ class Channels:
 
 
 def find_channels(module: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> Channels:
-    """Follow every channel of ``module`` through its program for ``examples`` (NCHW each).
+    """Follow every channel of ``module`` through its program.
+
+    Args:
+        module: The network.
+        examples: Its inputs, NCHW each. Their size is the one at which costs are counted.
 
     Raises:
-        ModuleError: ``forward`` fails or cannot be traced; the message names the user's line.
+        ModuleError: ``forward`` fails or cannot be traced. The message names the user's line.
     """
     check_forward(module, examples)
     try:
@@ -110,7 +118,7 @@ def find_channels(module: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -
 
 
 def _first_names(module: torch.nn.Module) -> dict[str, str]:
-    """Every parameter's name -> the first name of the same parameter, for tied ones."""
+    """Return every parameter's name -> its first name. Tied parameters have several names."""
     first: dict[int, str] = {}
     named = list(module.named_parameters(remove_duplicate=False))
     return {name: first.setdefault(id(value), name) for name, value in named}
@@ -121,11 +129,14 @@ def _layers(module: torch.nn.Module) -> list[str]:
 
 
 class Follower:
-    """Labels of the channels (axis 1) of activations and of all axes of parameters.
+    """Labels of the channels (axis 1) of activations and of every axis of parameters.
+
+    Call :meth:`follow` with every node in order, then :meth:`result`. Labels that are the same
+    form a union-find forest: one of them, the root, stands for all.
 
     Args:
-        names: Nodes of parameters and buffers, by name -> what they are called.
-        rules: Operators that keep channels apart; all others fix them.
+        names: Name of a parameter's or buffer's node -> name of the parameter or buffer.
+        rules: Operator name -> rule. An operator without a rule fixes its operands' channels.
     """
 
     def __init__(self, names: Mapping[str, str], rules: Mapping[str, Rule] = RULES) -> None:
@@ -140,7 +151,7 @@ class Follower:
         self._outputs: dict[str, int] = {}
 
     def follow(self, node: Node) -> None:
-        """Give the results of ``node`` their labels."""
+        """Give the result of ``node`` its labels."""
         if node.op in ("placeholder", "get_attr"):
             self._place(node)
         elif node.op == "output":
@@ -170,20 +181,27 @@ class Follower:
         self._axes[node] = self._parameters.setdefault(name, [self.fresh(n) for n in shape])
 
     def fresh(self, number: int) -> Labels:
-        """New labels that are like no other."""
+        """Return ``number`` new labels."""
         start = len(self._parents)
         self._parents.extend(range(start, start + number))
         return np.arange(start, start + number)
 
     def root(self, label: int) -> int:
-        """The label that stands for all that are one with ``label``."""
+        """Return the label that stands for all labels joined with ``label``."""
         while self._parents[label] != label:
             self._parents[label] = self._parents[self._parents[label]]
             label = self._parents[label]
         return label
 
     def join(self, first: Labels, second: Labels) -> Labels:
-        """Make labels one, place by place; returns the first."""
+        """Join each label of ``first`` with the label of ``second`` at the same place.
+
+        Returns:
+            The labels ``first``.
+
+        Raises:
+            UnfitError: The shapes differ.
+        """
         if first.shape != second.shape:
             raise UnfitError
         for a, b in zip(first.flat, second.flat, strict=True):
@@ -191,23 +209,27 @@ class Follower:
         return first
 
     def fix(self, node: Node, reason: str) -> None:
-        """Never remove any channel of ``node``, a parameter or an activation."""
+        """Note that no channel of ``node`` (a parameter or an activation) may be removed."""
         self.fix_labels(self._axes.get(node, self._channels.get(node, [])), reason)
 
     def fix_labels(self, labels: Labels | Sequence[Labels], reason: str) -> None:
-        """Never remove what these labels, or lists of them, stand for."""
+        """Note that no channel with one of ``labels`` may be removed, and the reason."""
         for part in [labels] if isinstance(labels, np.ndarray) else labels:
             for label in part.flat:
                 self._reasons.setdefault(int(label), reason)
 
     def constant(self, number: int) -> Labels:
-        """Labels of channels that are copies or constants, so that their number is fixed."""
+        """Return fixed labels for channels whose number is a constant in ``forward``."""
         made = self.fresh(number)
         self.fix_labels(made, "its number of channels is written in forward")
         return made
 
     def channels(self, node: Any) -> Labels:
-        """Labels of the channels of an activation (or of a parameter used as one)."""
+        """Return the labels of an activation's channels, or of a parameter used as activation.
+
+        Raises:
+            UnfitError: ``node`` is not one activation.
+        """
         if node in self._axes:
             axes = self._axes[node]
             return axes[1] if len(axes) > 1 else axes[0]
@@ -217,20 +239,40 @@ class Follower:
         return labels
 
     def parts(self, node: Any) -> Sequence[Labels]:
-        """Labels of the channels of each of several activations."""
+        """Return the labels of the channels of each result of an operator with several results.
+
+        Raises:
+            UnfitError: ``node`` has one result.
+        """
         labels = self._channels[node]
         if not isinstance(labels, list):
             raise UnfitError
         return labels
 
     def weight(self, node: Any, axis: int) -> Labels:
-        """Labels of one axis of a parameter."""
+        """Return the labels of one axis of a parameter.
+
+        Raises:
+            UnfitError: ``node`` is not a parameter.
+        """
         if node not in self._axes:
-            raise UnfitError  # computed in forward: its shape cannot be narrowed
+            raise UnfitError  # forward computes this weight, so its shape cannot be narrowed
         return self._axes[node][axis]
 
     def aligned(self, node: Any, axis: int, rank: int) -> Labels | None:
-        """Labels of the axis of ``node`` that broadcasting aligns with ``axis`` of ``rank``."""
+        """Return the labels of the axis of ``node`` that broadcasting aligns with ``axis``.
+
+        Args:
+            node: An operand, a parameter or an activation.
+            axis: Axis of the operator's result.
+            rank: Rank of the operator's result.
+
+        Returns:
+            The labels, or ``None`` if ``node`` has no such axis.
+
+        Raises:
+            UnfitError: The axis is not the channel axis of an activation.
+        """
         own = axis - (rank - node.meta["val"].dim())
         if own < 0:
             return None
@@ -242,24 +284,35 @@ class Follower:
         return self.channels(node)
 
     def roots(self, node: Node) -> list[int]:
-        """The labels that stand for the channels of ``node``; none of what is no activation."""
+        """Return the root label of each channel of ``node``, an empty list if not an activation."""
         labels = self._channels.get(node)
         return [self.root(int(x)) for x in labels] if isinstance(labels, np.ndarray) else []
 
     def fixed(self, labels: Labels) -> bool:
-        """True when all of the labels are fixed by now."""
+        """Return true if all of ``labels`` have been fixed so far."""
         fixed = {self.root(label) for label in self._reasons}
         return all(self.root(int(label)) in fixed for label in labels.flat)
 
     def cost(self, weight: Any, places: int, axis: int, *activations: Labels) -> None:
-        """Note a layer's cost, the axis that counts its outputs, what it reads and makes."""
+        """Note the cost of one call of a layer.
+
+        Args:
+            weight: Node of the layer's weight.
+            places: Number of multiplications of each entry of the weight.
+            axis: Axis of the weight that counts the output channels.
+            activations: Labels of the channels that the layer reads and makes.
+        """
         name = self._names[weight.name]
         self._outputs[name] = axis
         self._places[name] = self._places.get(name, 0) + places
         self._activations.extend(activations)
 
     def result(self, layers: Sequence[str]) -> Channels:
-        """Blocks and reasons, once all has been followed."""
+        """Return the channels of the network, after every node has been followed.
+
+        Args:
+            layers: Names of layers whose reasons are wanted, in the order of the result.
+        """
         reasons: dict[int, str] = {}
         for label, reason in self._reasons.items():
             reasons.setdefault(self.root(label), reason)

@@ -1,4 +1,4 @@
-"""How much a unit of channels matters: by magnitude, or by what a loss would lose without it."""
+"""Importance of a unit of channels: by magnitude, or by the change of a loss without the unit."""
 
 from __future__ import annotations
 
@@ -12,32 +12,42 @@ from edgeexpo.errors import UsageError
 from edgeexpo.pruning.channels import Block, Channels
 
 Importance = Literal["magnitude", "taylor"]
+"""Importance criteria: :func:`magnitudes` or :func:`taylor`."""
+
 Losses = Callable[[nn.Module], Iterable[Tensor]]
-"""Takes the network and yields the loss of one calibration batch after another."""
+"""Losses of a network: a function that takes it and yields one scalar a calibration batch."""
 
 
 def magnitudes(module: nn.Module, channels: Channels) -> list[Tensor]:
-    """L2 norm of all the weights that go with a unit: of its makers and of its readers.
+    """Return the L2 norm of all weights that go with a unit.
 
-    The group norm of G. Fang et al., "DepGraph", CVPR 2023. One vector a block.
+    These are weights of layers that make the unit's channels and of layers that read them. This is
+    the group norm of G. Fang et al., "DepGraph", CVPR 2023.
+
+    Returns:
+        One vector for each block, with one value for each unit.
     """
     values = {name: p.detach().square() for name, p in module.named_parameters()}
     return [_sums(block, values).sqrt() for block in channels.blocks]
 
 
 def taylor(module: nn.Module, channels: Channels, losses: Losses) -> list[Tensor]:
-    """First-order Taylor importance: the mean square over batches of ``sum(weight * gradient)``.
+    """Return the first-order Taylor importance of every unit.
 
-    P. Molchanov et al., "Importance estimation for neural network pruning", CVPR 2019, summed over
-    the layers that make the unit's channels. One vector a block.
+    The importance is the mean over batches of ``sum(weight * gradient) ** 2``. The sum runs over
+    the weights of the layers that make the unit's channels. Source: P. Molchanov et al.,
+    "Importance estimation for neural network pruning", CVPR 2019.
 
     Args:
-        module: A copy that may be differentiated, in eval mode.
-        channels: Its channels.
-        losses: Yields the losses; each is differentiated once.
+        module: The network, in eval mode. Its parameters are changed to require gradients.
+        channels: Channels of the network.
+        losses: Function that yields the loss of every calibration batch.
+
+    Returns:
+        One vector for each block, with one value for each unit.
 
     Raises:
-        UsageError: There is no loss, or one is not finite.
+        UsageError: There is no loss, or a loss is not finite.
     """
     module.requires_grad_(True)
     totals = [torch.zeros(block.units) for block in channels.blocks]
@@ -65,7 +75,10 @@ def taylor(module: nn.Module, channels: Channels, losses: Losses) -> list[Tensor
 def _sums(
     block: Block, values: Mapping[str, Tensor], outputs: Mapping[str, int] | None = None
 ) -> Tensor:
-    """Sum of ``values`` over a unit, with ``outputs`` over what makes its channels only."""
+    """Return the sum of ``values`` over the parameters of each unit.
+
+    With ``outputs``, only the parameters of layers that make the unit's channels count.
+    """
     total = torch.zeros(block.units)
     for (name, axis), places in block.axes.items():
         if name in values and (outputs is None or axis == outputs.get(name, 0)):
@@ -74,6 +87,6 @@ def _sums(
 
 
 def _along(value: Tensor, axis: int) -> Tensor:
-    """Sums over all other axes, on the CPU in float32."""
+    """Return the sums over all other axes, in float32 on the CPU."""
     rest = [other for other in range(value.dim()) if other != axis]
     return (value.sum(rest) if rest else value).float().cpu()

@@ -1,6 +1,7 @@
-"""Give the layers of a network narrower parameters, and the attributes that go with them.
+"""Narrow and masked networks.
 
-Or zeros in their place: the masked network, which the narrow one has to equal.
+A narrow network has smaller parameters, and layers whose attributes fit them. A masked network has
+zeros where the narrow network has no parameters. Both must compute the same.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 _NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
 Kept = Mapping[str, tuple[Tensor, ...]]
-"""Narrowed parameter or buffer -> for each axis the positions that stay, in order."""
+"""Kept positions: name of a narrowed parameter or buffer -> for each axis, ascending positions."""
 
 
 def narrow(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Replace, in place, the parameters and buffers of ``module`` named in ``state``.
+    """Replace the parameters and buffers of ``module`` that are named in ``state``, in place.
 
-    Tied parameters stay tied. Convolutions, linear layers, batch and instance normalisations and
-    PReLUs get the widths that their new tensors say; a depthwise convolution stays one.
+    Tied parameters stay tied. Convolutions, linear layers, PReLUs and batch and instance
+    normalisations take their widths from the new tensors. A depthwise convolution stays depthwise.
     """
     replaced: dict[int, nn.Parameter] = {}
     for prefix, layer in module.named_modules():
@@ -42,7 +43,10 @@ def narrow(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def masked(network: nn.Module, kept: Kept) -> nn.Module:
-    """A copy of ``network`` in which all that ``kept`` leaves out is zero."""
+    """Return a copy of ``network`` in which every position that is not in ``kept`` is zero.
+
+    Parameters and buffers that ``kept`` does not name are unchanged.
+    """
     copied = copy.deepcopy(network)
     named = {**dict(copied.named_parameters()), **dict(copied.named_buffers())}
     with torch.no_grad():
@@ -55,7 +59,7 @@ def masked(network: nn.Module, kept: Kept) -> nn.Module:
 
 
 def _describe(layer: nn.Module, depthwise: bool) -> None:
-    """Set the attributes that count channels to what the parameters have."""
+    """Set the layer's attributes that count channels to the sizes of its parameters."""
     if isinstance(layer, _CONVOLUTIONS):
         first, second = layer.weight.shape[:2]
         if depthwise:

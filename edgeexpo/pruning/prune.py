@@ -1,9 +1,10 @@
 """Structured pruning: a network with fewer channels that computes what the masked network does.
 
-Three things, as in Torch-Pruning: which channels go together (:mod:`.channels`), how much they
-matter (:mod:`.importance`), and how many of them are removed (:mod:`.schedule`). What comes out is
-proven on the spot: the narrow network equals the full one whose removed weights are zero. Layers
-of which this is not true are left whole, and named.
+As in Torch-Pruning, three questions are separate. :mod:`.channels` says which channels belong
+together. :mod:`.importance` says how much they matter. :mod:`.schedule` says how many are removed.
+
+The result is checked at once: the narrow network must equal the full network with its removed
+weights set to zero. Layers for which this fails keep all channels, and the result names them.
 """
 
 from __future__ import annotations
@@ -32,22 +33,23 @@ from edgeexpo.pruning.schedule import (
 from edgeexpo.pruning.step_costs import step_changes
 
 MULTIPLE = 8
-"""Channels that layers keep are a multiple of this: what engines pack."""
+"""Multiple of channels that layers keep by default, because engines pack 8 channels."""
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning made.
+    """The result of pruning.
 
     Attributes:
         module: The narrow network, in eval mode.
-        macs_before: Multiply-accumulates of convolutions and linear layers for the examples.
-        macs_after: The same of the narrow network.
-        parameters_before: Number of parameters.
-        parameters_after: The same of the narrow network.
-        widths: Layer -> output channels before and after.
-        whole: Layer -> why (some of) its output channels could not be removed.
-        kept: Narrowed parameter or buffer -> for each axis the positions kept, in order.
+        macs_before: Multiply-accumulates of the network's convolutions and linear layers, for the
+            examples.
+        macs_after: Multiply-accumulates of the narrow network.
+        parameters_before: Number of parameters of the network.
+        parameters_after: Number of parameters of the narrow network.
+        widths: Layer -> (output channels before, output channels after).
+        whole: Layer -> reason why some or all of its output channels could not be removed.
+        kept: Narrowed parameter or buffer -> for each axis the kept positions, in order.
     """
 
     module: nn.Module
@@ -80,28 +82,30 @@ def prune_module(
     """Remove channels until at least ``ratio`` of the multiply-accumulates are gone.
 
     Args:
-        module: The network; it is not changed.
+        module: The network. It is not changed.
         examples: Its inputs, NCHW each, of the size at which costs are counted.
-        ratio: Share of the multiply-accumulates to remove, above 0 and below 1; ``None`` removes
-            only what ``layers`` says.
+        ratio: Share of the multiply-accumulates to remove, above 0 and below 1. With ``None``, only
+            the channels named by ``layers`` are removed.
         importance: ``"magnitude"``, or ``"taylor"``, which needs ``gradients``.
-        scope: ``"uniform"`` takes the same share of every layer, ``"global"`` the least important
-            channels anywhere, ``"sensitivity"`` those that change ``pictures`` least for what they
-            cost.
-        multiple: Layers keep a multiple of this number of channels.
-        gradients: Takes the network and yields the loss of every calibration batch.
-        pictures: Inputs, NCHW each, that sensitivity is measured on.
-        layers: Layer -> share of its output channels to remove, where measured sensitivity says
-            so; 0 leaves it whole. Layers that are coupled with it follow.
+        scope: ``"uniform"`` removes the same share of every layer. ``"global"`` removes the least
+            important channels of the whole network. ``"sensitivity"`` removes the channels that
+            change the output for ``pictures`` least, relative to what they cost.
+        multiple: Number of which the kept channels of a layer are a multiple.
+        gradients: Function that takes the network and yields the loss of every calibration batch.
+        pictures: Inputs, NCHW each, on which sensitivity is measured.
+        layers: Layer -> share of its output channels to remove, from 0 to below 1. These layers
+            leave the schedule of ``ratio``. A share of 0 keeps all channels. Coupled layers are
+            narrowed with the layer.
 
     Returns:
-        The narrow network. Its true ratio is the nearest to the one asked for, from above, that
-        steps of ``multiple`` channels of single layers give.
+        The narrow network. The schedule (:func:`edgeexpo.pruning.schedule.schedule`) comes as near
+        to ``ratio`` from above as its steps of ``multiple`` channels allow.
 
     Raises:
-        UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients,
-            or no pictures.
-        ModuleError: ``forward`` fails or cannot be followed; the message names the user's line.
+        UsageError: A ratio is out of range, cannot be reached, or would empty a layer. Or
+            ``layers`` names a layer that cannot be pruned, or ``gradients`` or ``pictures`` are
+            needed and missing.
+        ModuleError: ``forward`` fails or cannot be followed. The message names the user's line.
     """
     if ratio is not None and not 0 < ratio < 1:
         raise UsageError(f"the ratio is {ratio:g}; expected a share above 0 and below 1")
@@ -126,7 +130,11 @@ def prune_module(
 
 
 def computes_the_same(first: nn.Module, second: nn.Module, examples: Sequence[Tensor]) -> bool:
-    """True where both give the same outputs on random inputs of the size of ``examples``."""
+    """Return true if both networks give the same output on random inputs.
+
+    The inputs are uniform in [0,1] and of the shapes of ``examples``. Both networks run in float64.
+    The largest difference may be 1e-9 of the largest output of ``second``.
+    """
     random = torch.Generator().manual_seed(0)
     inputs = [torch.rand(x.shape, generator=random, dtype=torch.float64) for x in examples]
     try:
@@ -164,7 +172,7 @@ def _changes(
 
 
 def _fixed(channels: Channels, layers: Mapping[str, float], multiple: int) -> dict[int, int]:
-    """Units that stay in the blocks of the layers named."""
+    """Return block -> number of units that stay, for the blocks of the named layers."""
     fixed: dict[int, int] = {}
     for layer, share in layers.items():
         found = [
@@ -210,7 +218,7 @@ def _wrong(
     counts: Sequence[int],
     examples: Sequence[Tensor],
 ) -> list[int]:
-    """Blocks that cannot even be pruned alone."""
+    """Return the blocks that change what the network computes when pruned alone."""
     wrong = []
     for index, count in enumerate(counts):
         if count < channels.blocks[index].units:

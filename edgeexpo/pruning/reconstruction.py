@@ -1,10 +1,11 @@
-"""Weights of a pruned network, layer by layer, that give what the whole network's layers gave.
+"""Reconstruction: new weights for a pruned network, so that its layers give the old results.
 
-When channels leave, those that stay can take over a part of what they did: each layer's weights are
-the least-squares answer to "give the whole network's result from the narrow network's input" (Y. He
-et al., "Channel pruning for accelerating very deep neural networks", ICCV 2017). A layer is linear
-in its weights whatever kind it is, so that conjugate gradients need its forward and its gradient
-only.
+The channels that stay can replace a part of what the removed channels did. Each layer's weights
+become a least-squares solution: from the narrow network's input, give the whole network's result.
+Source: Y. He et al., "Channel pruning for accelerating very deep neural networks", ICCV 2017.
+
+Convolutions and linear layers are linear in their weights. Conjugate gradients therefore need only
+a layer's forward pass and its gradient.
 """
 
 from __future__ import annotations
@@ -20,21 +21,27 @@ from torch import Tensor, nn
 from edgeexpo.pruning.narrowing import Kept
 
 ITERATIONS = 40
-"""Of conjugate gradients; fewer where pictures kept aside get no better."""
+"""Iterations of conjugate gradients at most. They end earlier by :data:`PATIENCE`."""
 
 PATIENCE, ENOUGH = 5, 0.005
-"""Iterations without a gain of this share of the error, after which a layer is done."""
+"""Patience: a layer is done after ``PATIENCE`` iterations that gain less than ``ENOUGH`` each.
+
+A gain is a share of the smallest error so far.
+"""
 
 ASIDE = 4
-"""Every fourth picture is kept aside to judge by."""
+"""Spacing of the pictures kept aside to judge the weights: every fourth picture is one."""
 
 NetworkInputs = tuple[Tensor, ...]
+"""Inputs of a network, NCHW each."""
+
 Weights = list[Tensor]
+"""Weights of a layer: its parameters in order."""
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One call of a layer: what the narrow network gives it, what the whole one's result was."""
+    """One call of a layer: its input in the narrow network and its result in the whole network."""
 
     given: Tensor
     wanted: Tensor
@@ -43,18 +50,20 @@ class _Case:
 def reconstruct(
     narrowed: nn.Module, whole: nn.Module, kept: Kept, pictures: Sequence[NetworkInputs]
 ) -> dict[str, float]:
-    """Adapt the weights of ``narrowed``, in place, from the input to the output.
+    """Adapt the weights of ``narrowed`` in place, layer by layer from the input to the output.
 
-    A layer keeps its weights where others are no better on pictures that were kept aside.
+    Every fourth picture, from the first, is kept aside. A layer keeps its old weights if the new
+    ones are no better on the pictures kept aside.
 
     Args:
         narrowed: The narrow network, in eval mode.
-        whole: The one that it was made from.
-        kept: What stayed of its parameters (:class:`edgeexpo.pruning.prune.Pruned`).
+        whole: The network that ``narrowed`` was made from, in eval mode.
+        kept: Kept positions of the parameters of ``whole``
+            (:class:`edgeexpo.pruning.prune.Pruned`).
         pictures: Inputs, NCHW each.
 
     Returns:
-        Layer -> its squared error on the pictures kept aside, as a share of that before.
+        Layer -> its squared error on the pictures kept aside, divided by its error before.
     """
     gains: dict[str, float] = {}
     named = whole.named_parameters(remove_duplicate=False)
@@ -84,7 +93,7 @@ def reconstruct(
 
 
 def _together(cases: Sequence[_Case]) -> list[_Case]:
-    """Cases of one size as one batch."""
+    """Join the cases of each input shape to one batch."""
     sizes: dict[torch.Size, list[_Case]] = {}
     for case in cases:
         sizes.setdefault(case.given.shape, []).append(case)
@@ -95,7 +104,10 @@ def _together(cases: Sequence[_Case]) -> list[_Case]:
 
 
 def _in_order(module: nn.Module, picture: NetworkInputs) -> Counter[str]:
-    """How often each convolution and linear layer is called, in the order of the first calls."""
+    """Return layer -> number of its calls, in the order of the first calls.
+
+    Only layers that are linear in their weights are counted.
+    """
     called: list[str] = []
 
     def note(name: str) -> Callable[..., None]:
@@ -116,8 +128,11 @@ def _in_order(module: nn.Module, picture: NetworkInputs) -> Counter[str]:
 
 
 def _is_linear_in_its_weights(layer: nn.Module) -> bool:
-    """Not where weights are computed from others, nor in grouped transposed convolutions, whose
-    second axis is no output channel."""
+    """Return true for convolutions and linear layers that can be reconstructed.
+
+    Layers whose weights are computed from other parameters cannot. Neither can grouped transposed
+    convolutions, because the second axis of their weight does not count all output channels.
+    """
     return (
         isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
         and {name for name, _ in layer.named_parameters()} <= {"weight", "bias"}
@@ -126,7 +141,7 @@ def _is_linear_in_its_weights(layer: nn.Module) -> bool:
 
 
 def _stayed(result: Tensor, layer: nn.Module, axes: tuple[Tensor, ...] | None) -> Tensor:
-    """The channels of the whole layer's result that the narrow one has."""
+    """Return the channels of the whole layer's result that the narrow layer still has."""
     if axes is None:
         return result
     places = axes[1 if isinstance(layer, nn.ConvTranspose2d) else 0]
@@ -134,13 +149,16 @@ def _stayed(result: Tensor, layer: nn.Module, axes: tuple[Tensor, ...] | None) -
 
 
 class _SeenAll(Exception):  # noqa: N818 - no error
-    """Ends a forward pass of which no more is wanted."""
+    """Raised to end a forward pass after the last call that is needed."""
 
 
 def _calls(
     module: nn.Module, layer: nn.Module, picture: NetworkInputs, times: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """(input, result) of the ``times`` calls of a layer; what follows them is not computed."""
+    """Return (input, result) of the first ``times`` calls of a layer.
+
+    The network is not run any further.
+    """
     found: list[tuple[Tensor, Tensor]] = []
 
     def keep(_: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
@@ -158,7 +176,11 @@ def _calls(
 
 
 def _solve(layer: nn.Module, learnt: Sequence[_Case], aside: Sequence[_Case]) -> float:
-    """Give ``layer`` the best weights; what is left of the error on ``aside``, as a share."""
+    """Give ``layer`` the weights that are best on ``aside``, found by learning on ``learnt``.
+
+    Returns:
+        Squared error on ``aside``, divided by the error before.
+    """
     names = [name for name, _ in layer.named_parameters()]
     start = [p.detach().clone() for p in layer.parameters()]
 
@@ -190,7 +212,10 @@ def _solve(layer: nn.Module, learnt: Sequence[_Case], aside: Sequence[_Case]) ->
 def _conjugate_gradients(
     applied: Callable[[Weights, Tensor], Tensor], start: Weights, cases: Sequence[_Case]
 ) -> Iterator[Weights]:
-    """Iterates of CGLS (Å. Björck, 1996, algorithm 7.4.1) from ``start`` on."""
+    """Yield the iterates of CGLS from ``start`` on.
+
+    Source: Å. Björck, "Numerical methods for least squares problems", 1996, algorithm 7.4.1.
+    """
     nothing = [torch.zeros_like(w) for w in start]
     weights = [w.clone() for w in start]
     residuals = [c.wanted - applied(weights, c.given) for c in cases]

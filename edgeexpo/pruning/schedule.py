@@ -1,4 +1,4 @@
-"""How many channels of every layer are removed for a share of the multiply-accumulates."""
+"""Choice of how many channels of every layer to remove for a share of the multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -15,22 +15,32 @@ from edgeexpo.errors import UsageError
 from edgeexpo.pruning.channels import Axis, Block, Channels
 
 Scope = Literal["uniform", "global", "sensitivity"]
+"""Scopes: the orders in which :func:`schedule` removes channels."""
+
 OVERSHOOT = 0.05
-"""How much more than asked for may go where that changes the pictures less."""
+"""Overshoot over the ratio asked for that is accepted if it changes the pictures less."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""All scopes, in order."""
+
 Changes = Sequence[Mapping[int, float]]
-"""For every block: units that stay -> what the pictures change when it alone is that narrow."""
+"""Changes of the output, for every block: units that stay -> mean squared change of the output.
+
+Only the one block is narrow in that measurement.
+"""
 
 
 def levels(block: Block, multiple: int) -> list[int]:
-    """Numbers of units that may stay, from all down to the fewest: multiples of ``multiple``."""
+    """Return the numbers of units that may stay in a block, from all of them to the fewest.
+
+    Except for the first, each gives a number of channels that is a multiple of ``multiple``.
+    """
     step = multiple // math.gcd(multiple, block.share)
     return [block.units, *range((block.units - 1) // step * step, 0, -step)]
 
 
 def cost(channels: Channels, counts: Sequence[int]) -> int:
-    """Multiply-accumulates when ``counts`` units of every block stay."""
+    """Return the network's multiply-accumulates when ``counts[i]`` units of block ``i`` stay."""
     removed: dict[Axis, int] = {}
     for block, count in zip(channels.blocks, counts, strict=True):
         for axis, places in block.axes.items():
@@ -53,24 +63,28 @@ def schedule(
     fixed: Mapping[int, int],
     changes: Changes | None = None,
 ) -> list[int]:
-    """Units that stay in every block, so that at least ``ratio`` of the cost is gone.
+    """Return how many units of every block stay, so that at least ``ratio`` of the cost is gone.
 
-    Channels leave in steps of ``multiple``, one layer after another: with ``"uniform"`` in the
-    order of the share that their layer has lost by then, with ``"global"`` in the order of their
-    importance over their layer's mean, with ``"sensitivity"`` in that of what they change for the
-    multiply-accumulates that they save. Bisection finds the first step that is enough. With
-    ``"sensitivity"`` the last step may be another layer's, and earlier ones, the latest first, that
-    are not needed then are taken back: of what the layers make possible, that which changes least
-    and stays within :data:`OVERSHOOT` of the ratio is chosen, else the nearest.
+    Every step removes ``multiple`` channels of one block. The scope gives the order of the steps:
+
+    - ``"uniform"`` orders them by the share that the block has lost by then.
+    - ``"global"`` orders them by the channels' importance, divided by the block's mean importance.
+    - ``"sensitivity"`` orders them by the change of the output for each multiply-accumulate saved.
+
+    Bisection finds the first step that is enough. With ``"sensitivity"`` that last step may be
+    replaced by another block's next step. Earlier steps that are then not needed are undone, the
+    latest first. Among the candidates within :data:`OVERSHOOT` above the ratio, the one that
+    changes the output least is chosen. Without such a candidate, the nearest to the ratio is
+    chosen.
 
     Args:
-        channels: The network's.
-        scores: Importance of every block's units.
-        ratio: Share of the multiply-accumulates; ``None`` removes only what ``fixed`` says.
-        scope: What the steps are ordered by.
-        multiple: See :func:`edgeexpo.pruning.prune.prune_module`.
-        fixed: Block -> units that stay, decided elsewhere.
-        changes: Measured, for ``"sensitivity"``.
+        channels: Channels of the network.
+        scores: Importance of every block's units, one vector for each block.
+        ratio: Share of the multiply-accumulates to remove. ``None`` applies only ``fixed``.
+        scope: Order of the steps.
+        multiple: Number of which the kept channels of a layer are a multiple.
+        fixed: Block -> units that stay, for blocks that the caller has decided.
+        changes: Measured changes of the output, for ``"sensitivity"`` only.
 
     Raises:
         UsageError: The ratio cannot be reached.
@@ -129,7 +143,7 @@ def _without_needless(
     multiple: int,
     ratio: float,
 ) -> list[int]:
-    """``counts`` with every step taken back, the latest first, without which ``ratio`` is kept."""
+    """Undo steps that ``ratio`` can be reached without, the latest first, and return the counts."""
     for *_, index, stay in reversed(moves):
         stays = levels(channels.blocks[index], multiple)
         wider = with_block(counts, index, stays[stays.index(stay) - 1])
@@ -139,19 +153,19 @@ def _without_needless(
 
 
 def _removed(channels: Channels, counts: Sequence[int]) -> float:
-    """Share of the multiply-accumulates that is gone."""
+    """Return the share of the multiply-accumulates that is removed."""
     return 1 - cost(channels, counts) / cost(channels, [block.units for block in channels.blocks])
 
 
 def with_block(counts: Sequence[int], index: int, stay: int) -> list[int]:
-    """``counts`` with another number of units in one block."""
+    """Return ``counts`` with ``stay`` units in block ``index``."""
     return [*counts[:index], stay, *counts[index + 1 :]]
 
 
 def _moves(
     index: int, scores: Tensor, stays: Sequence[int], scope: Scope
 ) -> list[tuple[float, float, int, int]]:
-    """Steps of one block as (order, order among equals, block, units that stay)."""
+    """Return the steps of one block as (order, order among equals, block, units that stay)."""
     mean = float(scores.mean()) or 1.0
     ranked = scores.sort(descending=True).values / mean
     moves, latest = [], 0.0
@@ -166,7 +180,7 @@ def _moves(
 def _measured_moves(
     index: int, channels: Channels, stays: Sequence[int], changes: Mapping[int, float]
 ) -> list[tuple[float, float, int, int]]:
-    """As :func:`_moves`, in the order of change for each multiply-accumulate saved."""
+    """Return steps as :func:`_moves` does, ordered by change for each multiply-accumulate saved."""
     units = [block.units for block in channels.blocks]
 
     def alone(stay: int) -> int:
@@ -183,9 +197,16 @@ def _measured_moves(
 def positions(
     channels: Channels, scores: Sequence[Tensor], counts: Sequence[int]
 ) -> dict[str, tuple[Tensor, ...]]:
-    """Parameter or buffer -> positions that stay on each axis, when the best units stay.
+    """Return the positions that stay on each axis when the most important units stay.
 
-    Only what gets narrower is there.
+    Args:
+        channels: Channels of the network.
+        scores: Importance of every block's units, one vector for each block.
+        counts: Number of units that stay in every block.
+
+    Returns:
+        Parameter or buffer -> for each axis the ascending positions that stay. Parameters and
+        buffers that keep their shape are left out.
     """
     removed: dict[Axis, list[int]] = {}
     for block, score, count in zip(channels.blocks, scores, counts, strict=True):

@@ -1,6 +1,6 @@
 """Unstructured magnitude pruning: zeros in the weights, for a smaller compressed download.
 
-Nothing gets faster by it: every engine here multiplies by the zeros, too.
+It does not make a network faster, because every engine here also multiplies by the zeros.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from edgeexpo.errors import MissingDependencyError, UsageError
 
 @dataclass(frozen=True)
 class Sparse:
-    """What unstructured pruning made.
+    """The result of unstructured pruning.
 
     Attributes:
-        module: The network with zeros among its weights; shapes are as before.
-        zeros: Share of the weights of convolutions and linear layers that is zero, measured.
-        bytes_before: Size of all tensors after zlib (level 9).
-        bytes_after: The same of the sparse network.
+        module: The sparse network, with zeros among its weights and unchanged shapes.
+        zeros: Measured share of zeros among all parameters of rank 2 and more.
+        bytes_before: Size of the network's tensors after zlib (level 9), in bytes.
+        bytes_after: Size of the sparse network's tensors after zlib (level 9), in bytes.
     """
 
     module: nn.Module
@@ -33,15 +33,15 @@ class Sparse:
 
 
 def sparsify(module: nn.Module, examples: tuple[Tensor, ...], ratio: float) -> Sparse:
-    """Set the smallest weights of the whole network to zero, by NNCF.
+    """Set the smallest weights of the whole network to zero with NNCF.
 
     Args:
-        module: The network; it is not changed.
+        module: The network. It is not changed.
         examples: Its inputs, NCHW each.
-        ratio: Share of the weights, above 0 and below 1.
+        ratio: Share of the weights to set to zero, above 0 and below 1.
 
     Raises:
-        UsageError: A ratio out of range.
+        UsageError: The ratio is out of range.
         MissingDependencyError: NNCF is not installed.
     """
     if not 0 < ratio < 1:
@@ -70,7 +70,7 @@ def sparsify(module: nn.Module, examples: tuple[Tensor, ...], ratio: float) -> S
 
 
 def compressed_bytes(module: nn.Module) -> int:
-    """Bytes of all tensors of ``module`` after zlib, as a download would have them."""
+    """Return the size of all tensors of ``module`` after zlib (level 9), in bytes."""
     packer = zlib.compressobj(9)
     size = 0
     for value in module.state_dict().values():

@@ -1,4 +1,4 @@
-"""What the pictures of a network change when one of its layers gets narrower, step by step."""
+"""Measurement of how a network's output changes when one block gets narrower, step by step."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ def step_changes(
     multiple: int,
     pictures: Sequence[tuple[Tensor, ...]],
 ) -> Changes:
-    """Mean squared change of the output for every block alone at each of its widths.
+    """Measure the mean squared change of the output for every block alone at each of its widths.
+
+    Removed channels are set to zero. The most important units stay.
 
     Args:
-        network: In eval mode; it is not changed.
-        channels: Its channels.
-        scores: Importance of every block's units: the best stay.
-        multiple: See :func:`edgeexpo.pruning.prune.prune_module`.
+        network: The network, in eval mode. It is not changed.
+        channels: Channels of the network.
+        scores: Importance of every block's units, one vector for each block.
+        multiple: Number of which the kept channels of a layer are a multiple.
         pictures: Inputs, NCHW each.
 
+    Returns:
+        For every block: units that stay -> mean squared change. All units give 0.
+
     Raises:
-        UsageError: The output for one of them is not finite.
+        UsageError: The network's output for a picture is not finite.
     """
     units = [block.units for block in channels.blocks]
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """The pytest plugin: ``def test_ships(edge_parity): edge_parity("dist/lrl").check()``.
 
-pytest loads this module at every start, so it imports nothing heavy before the fixture is used.
+pytest loads this module at every start. It therefore imports nothing heavy before the fixture is
+used.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from edgeexpo.parity.verdict import ParityReport
 
 OpenParity = Callable[..., "Parity"]
+"""Type of the fixture's value: a function that opens a bundle for a parity check."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options, which stand in for what a test leaves out."""
+    """Declare the options, which are the defaults of a test's arguments."""
     group = parser.getgroup("edgeexpo", "parity of exported networks")
     group.addoption(
         "--edge-reference",
@@ -51,9 +53,9 @@ class Parity:
         images: Folder of photographs or brackets; the embedded photographs by default.
         target: Only artefacts of this target.
         precision: Only artefacts of this precision.
-        gates: Bounds as ``psnr>=45``; they replace the bundle's of the same metric.
-        keep: Called with the name and the value of everything that JUnit should keep.
-        pages: Folder for the report; none is written without one.
+        gates: Bounds as ``psnr>=45``; they replace the bundle's bounds on the same metric.
+        keep: Function that is called with the name and the value of each fact for JUnit.
+        pages: Folder for the report; ``None`` writes no report.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Parity:
 
     @cached_property
     def report(self) -> ParityReport:
-        """What :func:`edgeexpo.check_parity` found, and raises; run once."""
+        """The report of :func:`edgeexpo.check_parity`, which runs once and may raise."""
         from edgeexpo.parity.check import check_parity
         from edgeexpo.parity.gates import parse_gate
         from edgeexpo.parity.report.junit import properties
@@ -103,10 +105,10 @@ class Parity:
         """Fail the test when an artefact failed.
 
         Args:
-            strict: Artefacts that could not be run fail the test too.
+            strict: True fails the test for artefacts that could not be run, too.
 
         Raises:
-            AssertionError: With the verdict in words.
+            AssertionError: An artefact failed; the message is the verdict in words.
         """
         __tracebackhide__ = True
         from edgeexpo.parity.report.words import verdict
@@ -129,16 +131,16 @@ class Parity:
 
 @pytest.fixture
 def edge_parity(request: pytest.FixtureRequest) -> OpenParity:
-    """Opens a bundle for a parity check: ``edge_parity("dist/lrl").check()``.
+    """Open a bundle for a parity check: ``edge_parity("dist/lrl").check()``.
 
-    Takes the keywords of :class:`Parity`; those left out come from ``--edge-reference``,
+    The fixture takes the keywords of :class:`Parity`. The defaults come from ``--edge-reference``,
     ``--edge-images`` and ``--edge-gate``.
     """
     option = request.config.getoption
     pages = option("--edge-report")
 
     def keep(name: str, value: object) -> None:
-        # Not record_property, which warns under pytest's default JUnit family, "xunit2".
+        # record_property would warn under pytest's default JUnit family, "xunit2".
         request.node.user_properties.append((name, value))
 
     def opened(

@@ -1,4 +1,7 @@
-"""Batches from a store of scenes: seeded by step, so that an interrupted run sees the same ones."""
+"""Batches from a store of scenes.
+
+The number of the step seeds each batch, so that a resumed run sees the same batches.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor
 from edgeexpo.training.store import Store
 
 VALIDATION = 16
-"""Scenes at the end of a store that no step trains on."""
+"""Number of validation scenes at the end of a store, on which no step trains."""
 
 
 def batch(
@@ -25,19 +28,23 @@ def batch(
     seed: int,
     color: bool,
 ) -> dict[str, Tensor]:
-    """A batch for one step: random scenes, turned, mirrored and cropped, the same for all tensors.
+    """Draw the batch of one step: random scenes, turned, mirrored and cropped.
+
+    All tensors of the batch are turned, mirrored and cropped in the same way.
 
     Args:
         store: Scenes, at least ``crop`` pixels high and wide.
-        names: Tensors to take; the first also comes uncropped as ``whole``.
-        step: Number of the step; with ``seed`` it decides everything random.
-        count: Scenes in the batch.
-        crop: Height and width, pixels.
-        seed: Of the run.
-        color: Also permute the colour channels.
+        names: Names of the tensors to take. The first tensor is also returned uncropped, as
+            ``whole``.
+        step: Number of the step. Together with ``seed`` it determines all random choices.
+        count: Number of scenes in the batch.
+        crop: Height and width of the crops, in pixels.
+        seed: Seed of the run.
+        color: True to permute the colour channels too.
 
     Returns:
-        BxCxHxW float32 in [0, 1] by name.
+        Tensors by name, BxCxHxW float32, in the stored encoding. Integer codes are scaled to
+        [0, 1].
     """
     rng = np.random.default_rng([seed, step])
     chosen = rng.integers(max(1, store.count - VALIDATION), size=count)
@@ -53,7 +60,17 @@ def batch(
 
 
 def validation(store: Store, names: tuple[str, ...], crop: int) -> dict[str, Tensor]:
-    """The scenes at the end of the store, cropped at their middle; see :func:`batch`."""
+    """Return the scenes at the end of the store, cropped at their centre.
+
+    Args:
+        store: Scenes, at least ``crop`` pixels high and wide.
+        names: Names of the tensors to take. The first tensor is also returned uncropped, as
+            ``whole``.
+        crop: Height and width of the crops, in pixels.
+
+    Returns:
+        Tensors by name, as :func:`batch` returns them.
+    """
     chosen = np.arange(max(0, store.count - VALIDATION), store.count)
     values = dict(zip(names, store.batch(chosen, names), strict=True))
     margin = (store.tensors[names[0]].shape[1] - crop) // 2

@@ -18,6 +18,11 @@ def write_curves(
 ) -> None:
     """Write ``curve.csv`` (step, loss, learning rate, validation loss) and ``curve.png``.
 
+    Args:
+        folder: Folder of the two files.
+        curve: Step, loss and learning rate of every step.
+        validated: Step and validation loss of every validation.
+
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """

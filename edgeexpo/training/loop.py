@@ -1,4 +1,7 @@
-"""The training loop: any recipe, CPU or GPU, killed and resumed without a trace in its curve."""
+"""The training loop, for any recipe, on CPU or GPU.
+
+A run that is killed and resumed has the same curve as an uninterrupted run.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,31 @@ from edgeexpo.training.store import Store
 from edgeexpo.writing import write_file
 
 CHECKPOINT = "checkpoint.pt"
+"""File name of a run's checkpoint."""
+
 SAVE_SECONDS = 120.0
+"""Default time between two checkpoints, in seconds."""
+
 VALIDATE_STEPS = 200
+"""Number of steps between two validations."""
 
 
 @dataclass
 class Training:
-    """A network, what it minimises, the running mean of its weights, its optimiser and its curve.
+    """The state of a training run.
 
-    ``curve`` has a (step, loss, learning rate) for each step, ``validated`` a (step, loss) of the
-    mean weights every :data:`VALIDATE_STEPS`.
+    Attributes:
+        recipe: Recipe of the run.
+        objective: Objective that the network minimises.
+        network: Network in training.
+        mean: Copy of the network with the running mean of its weights, which is the result.
+        optimizer: Optimiser of the network's trainable parameters.
+        device: Device of both networks.
+        step: Number of steps done.
+        seconds: Time spent, in seconds.
+        curve: Step, loss and learning rate of every step.
+        validated: Step and validation loss of the mean weights, every :data:`VALIDATE_STEPS`
+            steps and at the end.
     """
 
     recipe: TrainingRecipe
@@ -50,7 +68,12 @@ class Training:
 
 
 def begin(recipe: TrainingRecipe, start: Mapping[str, Tensor], device: torch.device) -> Training:
-    """A training at step 0, from the recipe's seed and, where names agree, from ``start``.
+    """Return a training at step 0 with initial weights from the recipe's seed and from ``start``.
+
+    Args:
+        recipe: Recipe of the run.
+        start: Weights to start from, where name and shape agree. It may be empty.
+        device: Device to train on.
 
     Raises:
         UsageError: The recipe's numbers do not go together, or ``start`` does not fit.
@@ -69,7 +92,7 @@ def begin(recipe: TrainingRecipe, start: Mapping[str, Tensor], device: torch.dev
 def training_of(
     network: nn.Module, recipe: TrainingRecipe, objective: Objective, device: torch.device
 ) -> Training:
-    """A training of ``network``, which is on ``device``, at step 0."""
+    """Return a training at step 0 of ``network``, which must be on ``device`` already."""
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad],
         recipe.learning_rate,
@@ -94,15 +117,15 @@ def _check(recipe: TrainingRecipe, network: nn.Module) -> None:
 
 
 def adopt(network: nn.Module, start: Mapping[str, Tensor]) -> None:
-    """Copy the weights whose name and shape ``network`` has.
+    """Copy into ``network`` the weights of ``start`` whose name and shape agree.
 
     Raises:
-        UsageError: ``start`` has weights, but none fits.
+        UsageError: ``start`` has weights, but no weight fits.
     """
     own = network.state_dict()
     fitting = {k: v for k, v in start.items() if k in own and own[k].shape == v.shape}
     if start and not fitting:
-        raise UsageError("no weight of the given start fits the network; check its preset")
+        raise UsageError("no weight of the given start fits the network; check the start's preset")
     network.load_state_dict({**own, **fitting})
 
 
@@ -113,10 +136,20 @@ def train(
     helpers: Helpers,
     save_seconds: float = SAVE_SECONDS,
 ) -> Training:
-    """Run the recipe to its end; saves into ``folder`` every few minutes and at the end.
+    """Run the recipe to its end, and save into ``folder`` regularly and at the end.
+
+    Args:
+        training: Training to continue, changed in place.
+        store: Scenes to train on.
+        folder: Folder of the checkpoint, the weights and the curves, created when missing.
+        helpers: Frozen networks that the loss needs.
+        save_seconds: Time between two saves, in seconds.
+
+    Returns:
+        ``training``, with all steps done.
 
     Raises:
-        TrainingError: The loss is not finite; the last good checkpoint stays.
+        TrainingError: The loss is not finite. The last good checkpoint stays.
     """
     recipe = training.recipe
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +171,7 @@ def train(
 def batch_at(
     step: int, store: Store, recipe: TrainingRecipe, objective: Objective
 ) -> dict[str, Tensor]:
-    """The batch of one step of a recipe; see :func:`edgeexpo.training.batches.batch`."""
+    """Return the batch of one step of a recipe, from :func:`edgeexpo.training.batches.batch`."""
     return batch(
         store,
         objective.tensors,
@@ -151,7 +184,11 @@ def batch_at(
 
 
 def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -> None:
-    """One step on one batch."""
+    """Take one step on one batch.
+
+    Raises:
+        TrainingError: The loss is not finite. The weights stay unchanged.
+    """
     recipe, network = training.recipe, training.network
     rate = learning_rate(recipe, training.step)
     for group in training.optimizer.param_groups:
@@ -174,7 +211,7 @@ def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -
 
 
 def validate(training: Training, store: Store, helpers: Helpers) -> None:
-    """Note the mean weights' loss on the scenes kept back."""
+    """Record the mean weights' loss on the validation scenes."""
     objective = training.objective
     sample = validation(store, objective.tensors, training.recipe.crop)
     with torch.no_grad():
@@ -183,7 +220,7 @@ def validate(training: Training, store: Store, helpers: Helpers) -> None:
 
 
 def learning_rate(recipe: TrainingRecipe, step: int) -> float:
-    """Linear warm-up, then a cosine down to a hundredth of the peak."""
+    """Return the learning rate at a step: a linear warm-up, then a cosine to 1/100 of the peak."""
     done = step / recipe.steps
     if done < recipe.warm_up:
         return recipe.learning_rate * max(done / recipe.warm_up, 0.05)
@@ -191,7 +228,7 @@ def learning_rate(recipe: TrainingRecipe, step: int) -> float:
 
 
 def save(training: Training, folder: Path) -> None:
-    """Write the checkpoint, the mean weights, the curves and what was done."""
+    """Write the checkpoint, the mean weights, the curves and a JSON record of the run."""
     from safetensors.torch import save
 
     state = {
@@ -226,10 +263,10 @@ def save(training: Training, folder: Path) -> None:
 
 
 def resume(training: Training, folder: Path) -> None:
-    """Go on from the folder's checkpoint when it has one.
+    """Restore ``training`` from the folder's checkpoint, if there is one.
 
     Raises:
-        UsageError: It is another preset's.
+        UsageError: The checkpoint belongs to another preset.
     """
     path = folder / CHECKPOINT
     if not path.exists():

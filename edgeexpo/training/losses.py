@@ -1,4 +1,4 @@
-"""Losses of the published systems, each a function of NCHW tensors that gives a scalar."""
+"""Losses of the published systems. Each is a function of NCHW tensors that returns a scalar."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import torch
 from torch import Tensor
 
 LOSS_SSIM_WINDOW = 11
+"""Side of SSIM's Gaussian window, in pixels."""
+
 SSIM_SIGMA = 1.5
+"""Standard deviation of SSIM's Gaussian window, in pixels."""
 
 
 def interpolation_loss(predicted: Tensor, truth: Tensor, color_weight: float = 0.05) -> Tensor:
-    """Mean squared error plus the angle between RGB vectors (LRL, ICASSP 2020).
+    """Return the mean squared error plus the angle between RGB vectors (LRL, ICASSP 2020).
 
-    The angle is ``mean(1 - cos)``, as in the authors' code: arccos has no finite gradient at 1.
+    The angle is measured as ``mean(1 - cos)``, as in the authors' code, because arccos has no
+    finite gradient at 1.
 
     Args:
         predicted: Nx3xHxW, sRGB-encoded, about [0, 1].
         truth: Nx3xHxW, sRGB-encoded, [0, 1].
-        color_weight: Weight of the angle; 0.05 is the sister code's 1.5 / 32 in terms of means.
+        color_weight: Weight of the angle. 0.05 corresponds to 1.5 / 32 in the code of the
+            authors' sister paper, in terms of means.
     """
     error = torch.mean((predicted - truth) ** 2)
     dot = (predicted * truth).sum(dim=1)
@@ -26,27 +31,31 @@ def interpolation_loss(predicted: Tensor, truth: Tensor, color_weight: float = 0
 
 
 def structure_loss(predicted: Tensor, truth: Tensor, ssim_weight: float = 0.5) -> Tensor:
-    """Mean L1 plus ``ssim_weight * (1 - SSIM)`` (two-phase fusion, without its VGG term).
+    """Return the mean L1 plus ``ssim_weight * (1 - SSIM)``: two-phase fusion without its VGG term.
 
     Args:
-        predicted: Nx3xHxW, sRGB-encoded, [0, 1], at least 11x11.
-        truth: The same.
-        ssim_weight: The slides give none; 0.5.
+        predicted: NxCxHxW, sRGB-encoded, [0, 1], at least 11x11.
+        truth: Tensor of the same shape, encoding and range.
+        ssim_weight: Weight of the SSIM term. The slides do not give it, and 0.5 is our choice.
     """
     absolute = torch.mean(torch.abs(predicted - truth))
     return absolute + ssim_weight * (1 - ssim_loss_map(predicted, truth))
 
 
 def summed_loss(predicted: Tensor, truth: Tensor) -> Tensor:
-    """L1 summed over each picture's pixels and channels, mean over the batch (ExpoNet).
+    """Return L1 summed over each picture's pixels and channels, averaged over the batch (ExpoNet).
 
-    The published L2 of 0.2 on all layers goes with this sum: see :func:`weight_penalty`.
+    The published L2 of 0.2 on all layers is relative to this sum. See :func:`weight_penalty`.
+
+    Args:
+        predicted: NxCxHxW, in the network's colours.
+        truth: Tensor of the same shape and colours.
     """
     return torch.abs(predicted - truth).sum(dim=(1, 2, 3)).mean()
 
 
 def weight_penalty(module: torch.nn.Module, factor: float = 0.2) -> Tensor:
-    """``factor`` times the sum of squares of all convolution weights (Keras' L2 regulariser)."""
+    """Return ``factor`` times the sum of squares of all convolution weights (Keras' L2 penalty)."""
     weights = [
         layer.weight
         for layer in module.modules()
@@ -56,12 +65,14 @@ def weight_penalty(module: torch.nn.Module, factor: float = 0.2) -> Tensor:
 
 
 def radiance_loss(predicted: Tensor, truth: Tensor, cosine_weight: float = 5.0) -> Tensor:
-    """Mean L1 plus five times the mean of one minus the cosine of RGB vectors (ExpandNet).
+    """Return the mean L1 plus ``cosine_weight`` times the mean of one minus the cosine (ExpandNet).
+
+    The cosine is that of the angle between RGB vectors, whose norms are kept above 1e-20.
 
     Args:
         predicted: Nx3xHxW, relative linear radiance, [0, 1].
-        truth: The same.
-        cosine_weight: 5, as published; the cosine's norms are kept above 1e-20.
+        truth: Tensor of the same shape and range.
+        cosine_weight: Weight of the cosine term, 5 as published.
     """
     absolute = torch.mean(torch.abs(predicted - truth))
     cosine = torch.nn.functional.cosine_similarity(predicted, truth, dim=1, eps=1e-20)
@@ -69,19 +80,24 @@ def radiance_loss(predicted: Tensor, truth: Tensor, cosine_weight: float = 5.0) 
 
 
 def distillation_loss(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Sum over the tapped blocks of the mean L1 between features (KDDN, equation 4)."""
+    """Return the mean L1 between features, summed over the tapped blocks (KDDN, equation 4).
+
+    Args:
+        student: NxCxHxW features, one tensor for each tapped block.
+        teacher: Features of the same shapes. They receive no gradient.
+    """
     pairs = zip(student, teacher, strict=True)
     return torch.stack([torch.mean(torch.abs(s - t.detach())) for s, t in pairs]).sum()
 
 
 def ssim_loss_map(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean SSIM, 11x11 Gaussian window of sigma 1.5, valid positions only, data range 1.
+    """Return the mean SSIM over valid positions of an 11x11 Gaussian window of sigma 1.5.
 
-    Wang et al., TIP 2004; constants 0.01 and 0.03.
+    Follows Wang et al., TIP 2004, with the constants 0.01 and 0.03 and the data range 1.
 
     Args:
-        predicted: NxCxHxW, at least 11x11.
-        truth: The same.
+        predicted: NxCxHxW, [0, 1], at least 11x11.
+        truth: Tensor of the same shape, encoding and range.
     """
     channels = predicted.shape[1]
     axis = torch.arange(LOSS_SSIM_WINDOW, dtype=predicted.dtype, device=predicted.device)

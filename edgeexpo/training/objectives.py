@@ -1,4 +1,4 @@
-"""What each system minimises: a network and a batch in, a scalar out."""
+"""The objective that each system minimises: a scalar function of a network and a batch."""
 
 from __future__ import annotations
 
@@ -16,32 +16,36 @@ from edgeexpo.training import losses
 from edgeexpo.training.perceptual import Perceptual
 
 LUMA = (0.299, 0.587, 0.114)
-"""BT.601, as in the runtime's ``luma`` stage."""
+"""Luma weights of BT.601, as in the runtime's ``luma`` stage."""
 
 STRUCTURE_WEIGHT = 0.5
 """Weight of ``1 - SSIM`` in the students' loss where there is no VGG19."""
 
 IMITATION = 10.0
-"""Weight of the distance from the network before compression."""
+"""Weight of a compressed network's distance from the network before compression."""
 
 BLOCKS = (4, 16)
-"""Sides of the blocks whose mean colours a compressed network keeps: 16 pixels as in the gate on
-flicker, and 4, which is as much of a picture that is four times as large as the network's."""
+"""Sides in pixels of the blocks whose mean colours a compressed network keeps.
+
+16 pixels are the blocks of the gate on flicker. 4 pixels cover 16 pixels of a picture that is four
+times as large as the network's."""
 
 _BRACKET = ("under", "over", "near", "far", "truth")
 
 Batch = Mapping[str, Tensor]
+"""Tensors of a batch by name, BxCxHxW each."""
 
 
 @dataclass(frozen=True)
 class Helpers:
-    """Frozen networks that some losses need; ``None`` where there is none.
+    """Frozen networks that some losses need. ``None`` stands for a missing network.
 
     Attributes:
         teacher: Auto-encoder whose features students follow.
-        perceptual: VGG19 distance; without it the published perceptual terms are off.
-        low_level: Students follow the teacher's low-level features too. The published equation
-            has the trunk's only, the authors' replies to reviewers add these.
+        perceptual: VGG19 distance. Without it the published perceptual terms are off.
+        low_level: True when students also follow the teacher's low-level features. The published
+            equation contains only features of the trunk. The authors' replies to reviewers add
+            the low-level features.
     """
 
     teacher: Any = None
@@ -49,22 +53,23 @@ class Helpers:
     low_level: bool = False
 
     def distance(self, predicted: Tensor, truth: Tensor, weight: float) -> Tensor | float:
-        """``weight`` times the perceptual distance, or 0 without VGG19."""
+        """Return ``weight`` times the perceptual distance, or 0 without VGG19."""
         return 0.0 if self.perceptual is None else weight * self.perceptual(predicted, truth)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a network is given, what it should give, and how far off it is.
+    """A network's inputs, its desired output, and the loss that compares outputs with it.
 
     Attributes:
         scenes: Kind of scenes (:data:`edgeexpo.training.scenes.MAKERS`).
-        tensors: Tensors of a scene, the network's picture first.
-        inputs: The network's inputs of a batch.
-        truth: What its output should be.
-        error: Of an output and its truth; the system's loss without terms that need the network.
-        loss: The system's whole loss of a network on a batch.
-        permute: Colour channels may be permuted.
+        tensors: Names of the tensors of a scene, the network's picture first.
+        inputs: Function from a batch to the network's inputs.
+        truth: Function from a batch to the desired output.
+        error: Function of an output and its truth: the system's loss without the terms that need
+            the network.
+        loss: Function of a network, a batch and helpers: the system's whole loss.
+        permute: True when the colour channels may be permuted.
     """
 
     scenes: str
@@ -85,7 +90,7 @@ def _truth(batch: Batch) -> Tensor:
 
 
 def _pair(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The bracket's ends for the first half of a batch, random frames of it for the second."""
+    """Return the bracket's ends for the first half of a batch, and random frames for the second."""
     half = (len(batch["under"]) + 1) // 2
     under = torch.cat([batch["under"][:half], batch["near"][half:]])
     over = torch.cat([batch["over"][:half], batch["far"][half:]])
@@ -101,7 +106,7 @@ def _structure(output: Tensor, truth: Tensor) -> Tensor:
 
 
 def _interpolation() -> Objective:
-    """LRL: squared error and colour angle of the repaired exposure."""
+    """Build LRL's objective: squared error and colour angle of the repaired exposure."""
 
     def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
         return losses.interpolation_loss(network(batch["y0"]), batch["truth"])
@@ -113,7 +118,7 @@ def _interpolation() -> Objective:
 
 
 def _two_phase() -> Objective:
-    """Two-phase fusion, either phase: L1 + 0.5 (1 - SSIM) + 0.1 VGG."""
+    """Build the objective of both phases of two-phase fusion: L1 + 0.5 (1 - SSIM) + 0.1 VGG."""
     inputs = _inputs("under", "over")
 
     def loss(network: nn.Module, batch: Batch, helpers: Helpers) -> Tensor:
@@ -126,7 +131,7 @@ def _two_phase() -> Objective:
 
 
 def _correction(encode: Callable[[Tensor], Tensor]) -> Objective:
-    """ExpoNet: summed L1 plus L2 on the weights, over the number of values."""
+    """Build ExpoNet's objective: summed L1 plus L2 on the weights, over the number of values."""
 
     def error(output: Tensor, truth: Tensor) -> Tensor:
         return losses.summed_loss(output, truth) / truth[0].numel()
@@ -148,7 +153,10 @@ def _correction(encode: Callable[[Tensor], Tensor]) -> Objective:
 
 
 def _expansion() -> Objective:
-    """ExpandNet: L1 + 5 cosine on relative radiance; the thumbnail is the whole picture."""
+    """Build ExpandNet's objective: L1 + 5 (1 - cosine) on relative radiance.
+
+    The thumbnail shows the whole picture, not the crop.
+    """
 
     def inputs(batch: Batch) -> tuple[Tensor, ...]:
         thumbnail = batch["whole"]
@@ -164,7 +172,7 @@ def _expansion() -> Objective:
 
 
 def _reconstruction() -> Objective:
-    """The teacher: L1 of the reconstruction."""
+    """Build the teacher's objective: L1 of the reconstruction."""
 
     def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
         return _absolute(network(batch["truth"]), batch["truth"])
@@ -173,10 +181,11 @@ def _reconstruction() -> Objective:
 
 
 def _distilled() -> Objective:
-    """Students: L1 + 0.1 distillation + 0.05 perceptual, half of the batch on random pairs.
+    """Build the students' objective: L1 + 0.1 distillation + 0.05 perceptual.
 
-    Without VGG19 an SSIM term stands in for the perceptual one (:data:`STRUCTURE_WEIGHT`): with L1
-    alone short runs stay soft.
+    Half of a batch consists of random pairs of frames. Without VGG19 an SSIM term
+    (:data:`STRUCTURE_WEIGHT`) replaces the perceptual term, because pictures stay soft after short
+    runs with L1 alone.
     """
 
     def loss(network: nn.Module, batch: Batch, helpers: Helpers) -> Tensor:
@@ -190,7 +199,10 @@ def _distilled() -> Objective:
 
 
 def _distilled_luma() -> Objective:
-    """The baseline: the same on luminance, without perceptual term; the teacher sees it as grey."""
+    """Build the baseline student's objective, on luminance and without the perceptual term.
+
+    The teacher sees the luminance as a grey picture.
+    """
 
     def inputs(batch: Batch) -> tuple[Tensor, ...]:
         return tuple(luma_of_tensor(frame) for frame in _pair(batch))
@@ -208,13 +220,20 @@ def _distilled_luma() -> Objective:
 
 
 def luma_of_tensor(picture: Tensor) -> Tensor:
-    """Nx3xHxW, sRGB-encoded, to Nx1xHxW: Y of BT.601, full range."""
+    """Return the luma of a picture: Nx3xHxW, sRGB-encoded, to Nx1xHxW, Y of BT.601, full range."""
     weights = picture.new_tensor(LUMA).view(1, 3, 1, 1)
     return (picture * weights).sum(dim=1, keepdim=True)
 
 
 def rgb_to_lab_tensor(picture: Tensor) -> Tensor:
-    """Nx3xHxW, sRGB in [0,1], to CIE Lab (D65) in the network's scale: L/50-1, a/128, b/128."""
+    """Convert a picture to CIE L*a*b* (D65) in the network's scale, ``L/50 - 1, a/128, b/128``.
+
+    Args:
+        picture: Nx3xHxW, sRGB-encoded, [0, 1].
+
+    Returns:
+        Nx3xHxW, about [-1, 1], differentiable.
+    """
     linear = torch.where(
         picture <= 0.04045, picture / 12.92, ((picture.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
     )
@@ -244,7 +263,7 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
         "expansion": _expansion(),
     }
 )
-"""Name in a recipe -> objective."""
+"""Objectives by their names in recipes."""
 
 
 def imitation(
@@ -255,24 +274,30 @@ def imitation(
     exact: bool = False,
     weight: float = IMITATION,
 ) -> Objective:
-    """What a compressed network minimises: the system's error, and to show what it showed before.
+    """Return the objective of a compressed network: the system's error plus imitation.
 
-    A pruned network may find another way to the truth; a quantised one shall be the one it was:
-    ``exact`` takes the system's error, too, from the teacher's output.
+    Imitation is the distance from the output of the network before compression, the teacher. A
+    pruned network may find another way to the truth, but a quantised network shall stay the same
+    network. With ``exact`` the system's error is therefore also measured from the teacher's output.
 
-    More pictures go with every batch, for the teacher's term alone: a flat one, since skies and
-    walls are where rounding shows first and no crop of a photograph is as flat; a drawn one
-    (:mod:`edgeexpo.quantization.synthetic_pictures`), since ranges are used to their ends by detail
-    that is harder than a photograph's; and one of ``others``.
+    The loss adds more pictures to every batch, for the imitation term alone:
+
+    - A flat picture, because rounding shows first in skies and walls, and no crop of a photograph
+      is as flat.
+    - A drawn picture (:mod:`edgeexpo.quantization.synthetic_pictures`), because its detail is
+      harder than a photograph's and uses ranges to their ends.
+    - A crop of one of ``others``, if there are any.
+
+    The mean colours of blocks are imitated as well. A shift that is too small to count in a pixel
+    is visible there as a tint, and from frame to frame as a flicker.
 
     Args:
-        objective: Of the system.
-        teacher: The network before compression, in eval mode; given the same inputs.
-        others: Inputs of the network, 1xCxHxW each, at least as large as the crops trained on.
-        exact: The teacher's output is the truth.
-        weight: Of the mean L1 from the teacher's output, and of that between the mean colours of
-            blocks: a shift that is too small to count in a pixel is a tint there, and from frame to
-            frame a flicker. The system's error weighs 1.
+        objective: Objective of the system.
+        teacher: Network before compression, in eval mode. It gets the same inputs.
+        others: Inputs of the network, 1xCxHxW each, at least as large as the training crops.
+        exact: True to use the teacher's output as the truth.
+        weight: Weight of the mean L1 from the teacher's output, and of the mean L1 between mean
+            colours of blocks. The system's error has weight 1.
     """
 
     def loss(network: nn.Module, batch: Batch, _: Helpers) -> Tensor:
@@ -293,7 +318,7 @@ def imitation(
 
 
 def _blocks(picture: Tensor, side: int) -> Tensor:
-    """Mean colours of blocks of ``side`` pixels, and of what is left at the end, NxCxHxW."""
+    """Return the mean colours of blocks of ``side`` pixels, NxCxHxW. Blocks at the ends are cut."""
     return nn.functional.avg_pool2d(picture, side, ceil_mode=True)
 
 
@@ -303,7 +328,7 @@ def _with_features(network: Any, *frames: Tensor) -> tuple[Tensor, list[Tensor]]
 
 
 def _distance_of_features(taps: list[Tensor], truth: Tensor, helpers: Helpers) -> Tensor | float:
-    """0.1 times the distance of the features from the teacher's; 0 without a teacher."""
+    """Return 0.1 times the distance of the features from the teacher's, or 0 without a teacher."""
     if helpers.teacher is None:
         return 0.0
     with torch.no_grad():

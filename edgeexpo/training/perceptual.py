@@ -1,8 +1,8 @@
-"""Perceptual loss on VGG19 features, from a state dict that the user points at.
+"""Perceptual loss on VGG19 features, with weights from a state dict that the user names.
 
-The layers are those of the published systems: outputs of relu1_1, relu2_1, relu3_1, relu4_1 and
-relu5_1 (slices ending at 2, 7, 12, 21 and 30 of torchvision's ``features``). No weights are shipped
-or fetched.
+The layers are those of the published systems: the outputs of relu1_1, relu2_1, relu3_1, relu4_1
+and relu5_1. These are slices ending at 2, 7, 12, 21 and 30 of torchvision's ``features``. VGG19's
+weights are neither shipped nor downloaded.
 """
 
 from __future__ import annotations
@@ -17,19 +17,24 @@ from edgeexpo.errors import WeightsError
 from edgeexpo.models.weights import read_weights
 
 CHANNELS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
-"""VGG19 up to conv5_1; 0 is a max pool."""
+"""Channels of VGG19's convolutions up to conv5_1, where 0 stands for a max pool."""
 
 VGG_TAPS = (1, 6, 11, 20, 29)
+"""Indices of the tapped layers in ``features``."""
+
 MEAN = (0.485, 0.456, 0.406)
+"""Mean of RGB values that VGG19's inputs are normalised by."""
+
 DEVIATION = (0.229, 0.224, 0.225)
+"""Standard deviation of RGB values that VGG19's inputs are normalised by."""
 
 
 class Perceptual(nn.Module):
-    """Weighted sum of L1 distances of VGG19 features.
+    """Weighted sum of the mean L1 distances between VGG19 features.
 
     Args:
-        weights: torchvision's ``vgg19`` state dict (``features.0.weight``...).
-        layer_weights: One for each tapped layer.
+        weights: File of torchvision's ``vgg19`` state dict (``features.0.weight``...).
+        layer_weights: One weight for each tapped layer.
 
     Raises:
         WeightsError: The file is not such a state dict.
@@ -53,7 +58,7 @@ class Perceptual(nn.Module):
         wanted = self.state_dict()
         missing = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
         if missing:
-            raise WeightsError(f"{weights} is no VGG19 state dict: it lacks {missing[0]}")
+            raise WeightsError(f"{weights} is not a VGG19 state dict: it lacks {missing[0]}")
         self.load_state_dict({k: state[k] for k in wanted})
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer(
@@ -63,7 +68,7 @@ class Perceptual(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """Two Nx3xHxW pictures, sRGB in [0,1], to the distance."""
+        """Return the distance of two pictures, each Nx3xHxW, sRGB-encoded, [0, 1], as a scalar."""
         total = predicted.new_zeros(())
         x, y = ((p - self.mean) / self.deviation for p in (predicted, truth))
         for index, layer in enumerate(self.features):

@@ -1,4 +1,4 @@
-"""A folder of photographs as linear light, read when asked for; damaged files are named once."""
+"""A folder of photographs, read on demand as linear light."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.progress import note
 
 PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png")
+"""Suffixes of photographs."""
+
 KEPT = 64
-"""Photographs that stay in memory."""
+"""Number of photographs kept in memory."""
 
 
 class Photographs(Mapping[str, Picture]):
-    """Name (without suffix) -> HxWx3 float32 linear light, [0, 1].
+    """Photographs by name without suffix, each HxWx3 float32 linear light, [0, 1].
 
-    ``damaged`` fills with the names of files that could not be read when they were asked for.
+    ``damaged`` collects the names of photographs that :meth:`draw` could not read.
+
+    Args:
+        folder: Folder of the photographs.
+        wanted: Predicate on names, True for the photographs to include.
     """
 
     def __init__(self, folder: Path, wanted: Callable[[str], bool]) -> None:
@@ -45,10 +51,12 @@ class Photographs(Mapping[str, Picture]):
         return len(self._files)
 
     def draw(self, rng: np.random.Generator) -> Picture:
-        """A random photograph; damaged ones are skipped, named on stderr and counted.
+        """Return a random photograph, HxWx3 float32 linear light, [0, 1].
+
+        Damaged photographs are skipped. A note on stderr names each of them once and counts them.
 
         Raises:
-            PictureError: None can be read.
+            PictureError: No photograph can be read.
         """
         while len(self.damaged) < len(self._files):
             name = list(self._files)[int(rng.integers(len(self._files)))]
@@ -68,5 +76,5 @@ def _read(path: Path) -> Picture:
         with Image.open(path) as image:
             encoded = np.asarray(image.convert("RGB"), np.float32) / 255
     except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{path} is no readable picture; expected JPEG or PNG") from error
+        raise PictureError(f"{path} is not a readable picture; expected JPEG or PNG") from error
     return np.asarray(srgb_to_linear(encoded), np.float32)

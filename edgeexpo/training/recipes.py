@@ -1,4 +1,4 @@
-"""How each preset that ships was trained; ``edgeexpo train NAME`` follows it."""
+"""Recipes by which the shipped presets were trained, and which ``edgeexpo train NAME`` follows."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from edgeexpo.models import zoo
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """A training run, without its data.
+    """The settings of a training run, without its data.
 
     Attributes:
-        preset: Network.
+        preset: Name of the network's preset.
         objective: Name in :data:`edgeexpo.training.objectives.OBJECTIVES`.
-        steps: Updates.
-        batch: Scenes in each.
-        crop: Height and width of what the network sees, pixels.
-        learning_rate: Peak of a linear warm-up and cosine decay to a hundredth.
-        scenes: Scenes made before training.
-        scene_size: Their height and width, pixels.
-        seed: Of scenes, batches and initial weights.
-        weight_decay: AdamW's.
-        average: Decay of the running mean of the weights, which is what is kept.
-        warm_up: Share of the steps in which the rate rises.
-        clip: Norm that gradients are clipped to.
-        teacher: Preset whose weights guide this one.
-        low_level: The teacher's low-level features guide too.
-        start: Preset whose weights this one starts from, by the names they share.
-        frozen: Prefix of the parameters that stay as they start.
-        full: What a full recipe on a GPU would be, for the model card.
+        steps: Number of updates.
+        batch: Number of scenes in each batch.
+        crop: Height and width of the network's training crops, in pixels.
+        learning_rate: Peak learning rate, after a linear warm-up. A cosine then lowers it to a
+            hundredth of the peak.
+        scenes: Number of scenes made before training.
+        scene_size: Height and width of a scene, in pixels.
+        seed: Seed of scenes, batches and initial weights.
+        weight_decay: Weight decay of AdamW.
+        average: Decay of the running mean of the weights. The mean weights are the result.
+        warm_up: Share of the steps in which the learning rate rises.
+        clip: Norm to which gradients are clipped.
+        teacher: Preset whose network guides this network.
+        low_level: True when the teacher's low-level features guide too.
+        start: Preset whose weights are the initial weights, where names agree.
+        frozen: Prefix of the names of parameters that stay unchanged.
+        full: Description of a full recipe on a GPU, for the model card.
     """
 
     preset: str
@@ -144,13 +145,14 @@ RECIPES: Mapping[str, TrainingRecipe] = MappingProxyType(
         )
     }
 )
+"""Recipes by the name of their preset."""
 
 
 def recipe(name: str) -> TrainingRecipe:
-    """The recipe of a preset or alias.
+    """Return the recipe of a preset or alias.
 
     Raises:
-        UsageError: No such network, or it has no recipe.
+        UsageError: The network is unknown or has no recipe.
     """
     preset = zoo.get(name).name
     if preset not in RECIPES:

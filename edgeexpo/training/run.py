@@ -1,4 +1,4 @@
-"""A recipe on the user's data: scenes, helpers, start, loop."""
+"""A training run of a recipe on the user's data: scenes, helpers, initial weights and loop."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from edgeexpo.training.widening import widened
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a run reads and writes.
+    """The files, the device and the intervals of a run.
 
     Attributes:
         data: Folder of radiance maps and photographs.
-        output: The run's folder.
-        scenes: Folder of made scenes, shared by runs; ``output/scenes`` by default.
-        start: Weights to start from instead of the shipped ones of ``recipe.start``.
-        teacher: Weights of the teacher instead of the shipped ones.
-        vgg: VGG19 state dict for perceptual terms.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``...
-        threads: CPU threads; ``None`` leaves torch's choice.
-        save_seconds: Time between two checkpoints.
+        output: Folder of the run's results.
+        scenes: Folder of made scenes, which runs can share. By default ``output/scenes``.
+        start: File of initial weights, instead of the shipped weights of ``recipe.start``.
+        teacher: File of the teacher's weights, instead of the shipped weights.
+        vgg: File of the VGG19 state dict for perceptual terms.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or another device of torch.
+        threads: Number of CPU threads, or ``None`` for torch's choice.
+        save_seconds: Time between two checkpoints, in seconds.
     """
 
     data: Path
@@ -49,10 +49,11 @@ class Settings:
 
 
 def run(recipe: TrainingRecipe, settings: Settings) -> loop.Training:
-    """Train ``recipe`` to its end, going on from where ``settings.output`` stands.
+    """Train ``recipe`` to its end, from the checkpoint in ``settings.output`` if there is one.
 
     Raises:
-        UsageError: Bad data, weights or a checkpoint of another preset.
+        UsageError: Data or weights are unusable, or the checkpoint belongs to another preset.
+        WeightsError: A file of weights cannot be read or does not fit.
         TrainingError: The loss is not finite.
     """
     if settings.threads is not None:
@@ -74,19 +75,19 @@ def imitate(
     *,
     exact: bool = False,
 ) -> loop.Training:
-    """Train a compressed network to show what ``teacher`` shows.
+    """Train a compressed network to give the pictures that ``teacher`` gives.
 
-    Goes on from where ``settings.output`` stands.
+    Training continues from the checkpoint in ``settings.output`` if there is one.
 
     Args:
-        teacher: The network before compression.
-        student: The compressed one, not yet trained; takes and gives the same tensors.
-        recipe: The training; its objective is the system's.
-        settings: Where it reads and writes.
+        teacher: Network before compression.
+        student: Compressed network, not yet trained, with the same input and output tensors.
+        recipe: Recipe of the training, whose objective is the system's.
+        settings: Files, device and intervals of the run.
         others, exact: As for :func:`edgeexpo.training.objectives.imitation`.
 
     Raises:
-        UsageError: Bad data, or a checkpoint of another preset.
+        UsageError: The data are unusable, or the checkpoint belongs to another preset.
         TrainingError: The loss is not finite.
     """
     if settings.threads is not None:
@@ -102,7 +103,11 @@ def imitate(
 
 
 def training_scenes(recipe: TrainingRecipe, settings: Settings) -> Store:
-    """The recipe's scenes, made or completed."""
+    """Return the store of the recipe's scenes, making those that are missing.
+
+    Raises:
+        UsageError: The data folder is unusable, or the store holds other scenes.
+    """
     kind = OBJECTIVES[recipe.objective].scenes
     parent = settings.scenes or settings.output / "scenes"
     name = f"{kind}-{recipe.scene_size}-{recipe.scenes}-{recipe.seed}"
@@ -117,10 +122,10 @@ def training_scenes(recipe: TrainingRecipe, settings: Settings) -> Store:
 
 
 def training_device(name: str) -> torch.device:
-    """``auto`` is the accelerator when there is one, else the CPU.
+    """Return the named device. ``auto`` is the accelerator if there is one, else the CPU.
 
     Raises:
-        UsageError: The device named is not there.
+        UsageError: The named device is unavailable.
     """
     if name == "auto":
         found = torch.accelerator.current_accelerator(check_available=True)

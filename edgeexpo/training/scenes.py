@@ -1,8 +1,9 @@
-"""Scenes for training: what a camera saw and the truth, one seeded scene for each index.
+"""Scenes for training: the pictures of a simulated camera and the exact truth.
 
-Radiance comes from equirectangular maps (perspective views of them) and from photographs turned
-back to linear light; :class:`edgeexpo.imaging.camera.Camera` takes the pictures, so every truth is
-exact. A maker is called with an index and gives the same scene for the same seed, in any order.
+Radiance comes from perspective views of equirectangular maps and from photographs that are
+converted back to linear light. :class:`edgeexpo.imaging.camera.Camera` takes the pictures, so every
+truth is exact. A maker gets a random generator that is seeded for each scene. So it makes the same
+scenes in any order.
 """
 
 from __future__ import annotations
@@ -30,39 +31,58 @@ from edgeexpo.training.photographs import Photographs
 from edgeexpo.training.synthesis import interpolation_pair, radiance_maps, random_view
 
 SceneArrays = Mapping[str, npt.NDArray[Any]]
+"""Arrays of a scene by name, HxWx3 each."""
+
 Maker = Callable[["Sources", int, np.random.Generator], SceneArrays]
+"""A function that makes a scene from sources, a size in pixels and a random generator."""
 
 STACK = 9
-"""Exposures of the dense stack whose fusion is the target of fusion networks."""
+"""Number of exposures in the dense stack whose fusion is the target of fusion networks."""
 
 JUDGED = 64
-"""Smallest height and width at which candidates for the target are compared, pixels."""
+"""Smallest height and width, in pixels, at which candidates for the target are compared."""
 
 CORRECTION_EVS = (-1.5, -1.0, 0.0, 1.0, 1.5)
-"""Exposure errors of the Exposure-Errors data set (Afifi et al., CVPR 2021)."""
+"""Exposure errors in EV of the Exposure-Errors data set (Afifi et al., CVPR 2021)."""
 
 WELL_EXPOSED = 0.4
-"""Share of correction scenes without an error: with the data set's fifth, networks spoil them."""
+"""Share of correction scenes without an exposure error.
+
+With the data set's share of a fifth, networks spoil well-exposed pictures."""
 
 RADIANCE_HEADROOM = 16.0
-"""Radiance at which the fixed-range target of LDR->HDR saturates, over that of a white pixel."""
+"""Ratio of the radiance at which the target of LDR-to-HDR networks saturates to that of white."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Radiance maps and linear photographs, by name."""
+    """The radiance maps and photographs that scenes are made from.
+
+    Attributes:
+        maps: Equirectangular maps by name, HxWx3 float32 linear radiance, >= 0.
+        photographs: Photographs by name, HxWx3 float32 linear light, [0, 1], or ``None``.
+    """
 
     maps: Mapping[str, Picture]
     photographs: Photographs | None
 
     def scene(self, size: int, rng: np.random.Generator, photographs: float = 1 / 3) -> Picture:
-        """Linear radiance, ``size x size x 3``: a view of a map, or part of a photograph."""
+        """Return a view of a map or a part of a photograph, size x size x 3, linear radiance.
+
+        Args:
+            size: Height and width, in pixels.
+            rng: Generator of the choice.
+            photographs: Probability of a photograph when there are maps as well.
+
+        Raises:
+            UsageError: There is neither a map nor a photograph.
+        """
         if self.photographs and (not self.maps or rng.random() < photographs):
             return self.part(size, rng)
         return self.view(size, rng)
 
     def view(self, size: int, rng: np.random.Generator) -> Picture:
-        """A perspective view of a random map.
+        """Return a perspective view of a random map, size x size x 3, linear radiance.
 
         Raises:
             UsageError: There is no map.
@@ -75,27 +95,35 @@ class Sources:
         return random_view(self.maps[names[int(rng.integers(len(names)))]], size, rng)
 
     def part(self, size: int, rng: np.random.Generator) -> Picture:
-        """A part of a random photograph.
+        """Return a part of a random photograph, size x size x 3, linear light, [0, 1].
 
         Raises:
             UsageError: There is no photograph to train on.
+            PictureError: No photograph can be read.
         """
         if not self.photographs:
             raise UsageError(
-                "this network learns from photographs; the folder has none that is not held out"
+                "this network learns from photographs; expected some in the folder beside those "
+                "that are held out for evaluation"
             )
         return part(self.photographs.draw(rng), size, rng)
 
 
 def read_sources(folder: Path, held_out: bool = False) -> Sources:
-    """Everything under ``folder`` that can be trained on: ``.hdr``/``.exr`` maps and photographs.
+    """Find the ``.hdr`` and ``.exr`` maps and the photographs of a folder that can be trained on.
 
     Maps lie in ``folder/hdri`` (or ``folder``), photographs in ``folder/photos`` (or ``folder``).
-    One photograph in five (by a checksum of its name) is held out, and the maps of
-    :data:`edgeexpo.training.synthesis.HELD_OUT`.
+    One photograph in five is held out, by a checksum of its name. The maps in
+    :data:`edgeexpo.training.synthesis.HELD_OUT` are held out too.
+
+    Args:
+        folder: Folder of the user's data.
+        held_out: True for the held-out maps and photographs instead of the others.
 
     Raises:
-        UsageError: The folder is missing or holds neither.
+        UsageError: The folder is missing, has neither maps nor photographs, or has maps of which
+            no wanted map can be read.
+        MissingDependencyError: There are ``.exr`` maps and the OpenEXR package is not installed.
     """
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}; expected radiance maps (.hdr) and photographs in it")
@@ -110,12 +138,21 @@ def read_sources(folder: Path, held_out: bool = False) -> Sources:
 
 
 def held_out_photograph(name: str) -> bool:
-    """True for the fifth of all photographs that is for evaluation only."""
+    """Return True for the fifth of all photographs that is for evaluation only."""
     return zlib.crc32(name.encode()) % 5 == 0
 
 
 def part(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
-    """A random square of a picture, at least half its shorter side, scaled to ``size``."""
+    """Crop a random square of at least half the shorter side, and scale it to ``size`` pixels.
+
+    Args:
+        picture: HxWx3, any range and encoding.
+        size: Height and width of the result, in pixels.
+        rng: Generator of the choice.
+
+    Returns:
+        size x size x 3 float32, in the picture's range and encoding.
+    """
     shorter = min(picture.shape[:2])
     side = int(rng.uniform(0.5, 1.0) * shorter)
     top = int(rng.integers(0, picture.shape[0] - side + 1))
@@ -124,21 +161,29 @@ def part(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
 
 
 def interpolation(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
-    """``y0`` as the runtime's front stage gives it, and the exact exposure half way (LRL).
+    """Make a scene for exposure interpolation (LRL).
 
-    Half of the scenes are photographs: scaled down, they have texture as fine as noise, which
-    views of maps lack.
+    Half of the scenes are photographs. Photographs that are scaled down have texture as fine as
+    noise, which views of maps lack.
+
+    Returns:
+        ``y0`` as the runtime's front stage computes it, and ``truth``, the exact exposure half
+        way. Both are size x size x 3 uint16, encoded by the simulated camera's response.
     """
     y0, truth = interpolation_pair(sources.scene(size, rng, photographs=1 / 2), rng)
     return {"y0": _sixteen(y0), "truth": _sixteen(truth)}
 
 
 def fusion(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
-    """The ends of a bracket 4 to 8 EV wide, and the best fusion of its dense stack.
+    """Make a scene for exposure fusion: frames of a bracket and the best fusion of a dense stack.
 
-    ``truth`` is the best of {Mertens, Reinhard, Drago, Mantiuk} by MEF-SSIM against the noiseless
-    stack. ``near`` and ``far`` are two random frames of the stack, for networks that learn from
-    any pair.
+    The bracket is 4 to 8 EV wide.
+
+    Returns:
+        Arrays of size x size x 3. ``under`` and ``over`` (uint8) are the ends of the bracket.
+        ``near`` and ``far`` (uint8) are two random frames of the stack, for networks that learn
+        from any pair. ``truth`` (uint16) is the best of {Mertens, Reinhard, Drago, Mantiuk} by
+        MEF-SSIM against the noiseless stack.
     """
     radiance = sources.scene(size, rng)
     camera = Camera.random(rng)
@@ -157,9 +202,17 @@ def fusion(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays
 
 
 def best_fusion(stack: Sequence[Picture], radiance: Picture) -> Picture:
-    """The candidate with the highest MEF-SSIM against the stack.
+    """Return the candidate fusion with the highest MEF-SSIM against the stack.
 
-    They are compared at a quarter of the size, at least :data:`JUDGED`.
+    Candidates are Mertens' fusion of the stack and three tone mappings of the radiance. They are
+    compared at a quarter of the size, but at least at :data:`JUDGED` pixels.
+
+    Args:
+        stack: HxWx3 exposures, display-encoded, [0, 1].
+        radiance: HxWx3 linear radiance of the same scene and size.
+
+    Returns:
+        HxWx3 float32, display-encoded, [0, 1].
     """
     candidates = [exposure_fusion(stack), *(f(radiance) for f in (reinhard, drago, mantiuk))]
     side = min(radiance.shape[0], max(JUDGED, radiance.shape[0] // 4))
@@ -169,11 +222,17 @@ def best_fusion(stack: Sequence[Picture], radiance: Picture) -> Picture:
 
 
 def correction(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
-    """A well-exposed picture and the same one exposed by one of :data:`CORRECTION_EVS`.
+    """Make a scene for exposure correction: a picture with an exposure error, and the truth.
 
-    The response is sRGB both ways, as in the Exposure-Errors data. Photographs are well exposed as
-    they are; maps are developed with their geometric mean at 0.18. Half of the pictures have the
-    noise of a camera, whatever their error, so that noise does not tell the error.
+    Errors come from :data:`CORRECTION_EVS`. The response of picture and truth is sRGB, as in the
+    Exposure-Errors data. Photographs count as well exposed. Views of maps are scaled to a
+    geometric mean of 0.18.
+
+    Half of the pictures have camera noise, whatever their error, so that noise does not reveal the
+    error.
+
+    Returns:
+        ``picture`` and ``truth``, size x size x 3 uint8, sRGB-encoded.
     """
     drawn = Camera.random(rng)
     camera = Camera(response.srgb(), drawn.full_well, drawn.read_noise)
@@ -192,8 +251,12 @@ def correction(sources: Sources, size: int, rng: np.random.Generator) -> SceneAr
 
 
 def expansion(sources: Sources, size: int, rng: np.random.Generator) -> SceneArrays:
-    """One 8-bit picture of a radiance map, and the radiance over :data:`RADIANCE_HEADROOM` times
-    white."""
+    """Make a scene for LDR-to-HDR expansion from a view of a radiance map.
+
+    Returns:
+        ``picture``, size x size x 3 uint8, encoded by a random camera. ``truth``, size x size x 3
+        float16, linear radiance in [0, 1] relative to :data:`RADIANCE_HEADROOM` times white.
+    """
     radiance = sources.view(size, rng)
     exposure = rng.uniform(-0.5, 2.0)
     camera = Camera.random(rng)
@@ -210,7 +273,7 @@ MAKERS: Mapping[str, Maker] = MappingProxyType(
         "expansion": expansion,
     }
 )
-"""Kind of scene -> its maker."""
+"""Makers by the kind of scene."""
 
 
 def _photographs(folder: Path, held_out: bool) -> Photographs | None:

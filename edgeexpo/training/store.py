@@ -1,4 +1,7 @@
-"""Scenes on disk: made once, in order, each from its own seed, so that making can be resumed."""
+"""A store of scenes on disk.
+
+Scenes are made once and in order. Each scene has its own seed, so that making can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,14 @@ from edgeexpo.progress import track
 from edgeexpo.training.scenes import MAKERS, Sources
 
 STORE_BLOCK = 16
-"""Scenes between two notes of progress."""
+"""Number of scenes between two records of progress."""
 
 
 class Store:
-    """Scenes of one kind in a folder: one memory-mapped ``NAME.npy`` (NxHxWx3) for each tensor."""
+    """Scenes of one kind in a folder.
+
+    Each tensor of the scenes is one memory-mapped file ``NAME.npy``, NxHxWx3.
+    """
 
     def __init__(self, folder: Path, count: int) -> None:
         self.count = count
@@ -28,12 +34,20 @@ class Store:
         }
 
     def batch(self, indices: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[Any]:
-        """The scenes ``indices`` of the tensors ``names``, BxHxWx3 each, as stored."""
+        """Return the scenes ``indices`` of the tensors ``names``, BxHxWx3 each, as stored."""
         return [np.asarray(self.tensors[name][indices]) for name in names]
 
 
 def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, seed: int) -> Store:
-    """Make what is still missing of ``count`` scenes of ``size`` x ``size`` pixels.
+    """Make those of ``count`` scenes of ``size`` x ``size`` pixels that are still missing.
+
+    Args:
+        sources: Radiance maps and photographs.
+        kind: Kind of scene, a key of :data:`edgeexpo.training.scenes.MAKERS`.
+        folder: Folder of the store, created when missing.
+        count: Number of scenes.
+        size: Height and width of a scene, in pixels.
+        seed: Seed of the scenes.
 
     Raises:
         UsageError: The folder holds scenes of another kind, count, size or seed.
@@ -45,7 +59,9 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
         found = json.loads(state.read_text("utf-8"))
         done = found.pop("done")
         if found != plan:
-            raise UsageError(f"{folder} holds scenes of {found}, asked for {plan}; name another")
+            raise UsageError(
+                f"{folder} holds scenes of {found}; expected {plan}: name another folder"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     maps: dict[str, Any] = {}
     for index in track(range(done, count), f"Making scenes ({kind})"):

@@ -1,8 +1,8 @@
-"""Training pairs for exposure interpolation: y0 as the front stage gives it, and the true exposure.
+"""Training pairs for exposure interpolation: the front stage's y0, and the true exposure.
 
-Radiance comes from equirectangular maps (perspective views of them) and from photographs turned
-back to linear light; a simulated camera takes the bracket, so the exposure half way is known
-exactly.
+Radiance comes from perspective views of equirectangular maps and from photographs that are
+converted back to linear light. A simulated camera takes the bracket, so the exposure half way is
+known exactly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.progress import note
 
 HELD_OUT = ("lab", "hall", "bridge", "blender_city", "sunset")
-"""Maps that are for evaluation only."""
+"""Names of the radiance maps that are for evaluation only."""
 
 _WORST_MISFIT = 10**-3.7
 _TRIES = 20
@@ -29,7 +29,15 @@ _TRIES = 20
 
 @dataclass(frozen=True)
 class ShotBracket:
-    """Two frames and the truth between them, each HxWx3 float32 in [0, 1]."""
+    """A bracket of two frames and the true exposure half way between them.
+
+    Attributes:
+        under: The shorter exposure, HxWx3 float32 in [0, 1], encoded by the camera's response.
+        over: The longer exposure, of the same shape, range and encoding.
+        truth: The exposure half way, of the same shape, range and encoding, without noise.
+        ev: log2 of the exposure ratio over/under.
+        camera: Camera that took the frames.
+    """
 
     under: Picture
     over: Picture
@@ -39,9 +47,16 @@ class ShotBracket:
 
 
 def radiance_maps(folder: Path, *, held_out: bool) -> dict[str, Picture]:
-    """Read the radiance maps of a folder: the held-out ones, or all others.
+    """Read the radiance maps of a folder, either the held-out maps or all others.
 
-    A damaged file is skipped; stderr names each and counts them.
+    Damaged files are skipped. Notes on stderr name and count them.
+
+    Args:
+        folder: Folder of ``.hdr`` and ``.exr`` files.
+        held_out: True for the maps in :data:`HELD_OUT`, False for all others.
+
+    Returns:
+        Maps by name, HxWx3 float32 linear radiance, >= 0.
 
     Raises:
         UsageError: The folder has no ``.hdr`` or ``.exr`` file of the wanted kind that can be read.
@@ -68,17 +83,17 @@ def radiance_maps(folder: Path, *, held_out: bool) -> dict[str, Picture]:
 def perspective(
     radiance: Picture, size: int, yaw: float, pitch: float, field_of_view: float
 ) -> Picture:
-    """A pinhole camera's view into an equirectangular map, bilinear.
+    """Render a pinhole camera's view into an equirectangular map, with bilinear sampling.
 
     Args:
         radiance: HxWx3 linear radiance, 360 by 180 degrees.
-        size: Height and width of the view, pixels.
-        yaw: Direction, radians, 0 at the map's middle.
-        pitch: Elevation, radians, positive up.
-        field_of_view: Horizontal, radians, below pi.
+        size: Height and width of the view, in pixels.
+        yaw: Direction in radians, 0 at the map's middle.
+        pitch: Elevation in radians, positive up.
+        field_of_view: Horizontal field of view in radians, below pi.
 
     Returns:
-        ``size x size x 3`` linear radiance.
+        size x size x 3 float32 linear radiance.
     """
     height, width = radiance.shape[:2]
     axis = np.tan(field_of_view / 2) * (2 * (np.arange(size) + 0.5) / size - 1)
@@ -98,7 +113,16 @@ def perspective(
 
 
 def random_view(radiance: Picture, size: int, rng: np.random.Generator) -> Picture:
-    """A random view, scaled so that its geometric mean is 0.18 of saturation, within 1 EV."""
+    """Render a random view whose geometric mean is within 1 EV of 0.18 of saturation.
+
+    Args:
+        radiance: HxWx3 linear radiance, 360 by 180 degrees.
+        size: Height and width of the view, in pixels.
+        rng: Generator of the direction, the field of view (50 to 95 degrees) and the scale.
+
+    Returns:
+        size x size x 3 float32 linear radiance.
+    """
     view = perspective(
         radiance,
         size,
@@ -113,8 +137,14 @@ def random_view(radiance: Picture, size: int, rng: np.random.Generator) -> Pictu
 def shoot_bracket(
     radiance: Picture, ev: float, rng: np.random.Generator, camera: Camera | None = None
 ) -> ShotBracket:
-    """Photograph ``radiance`` at -ev/2 and +ev/2, by default with a random camera; the truth is
-    at 0."""
+    """Photograph ``radiance`` at -ev/2 and +ev/2, with the truth at 0 EV.
+
+    Args:
+        radiance: HxWx3 linear radiance. At EV 0, radiance 1 just saturates.
+        ev: log2 of the exposure ratio.
+        rng: Generator of the noise, and of the camera when ``camera`` is missing.
+        camera: Camera that takes the frames, by default a random camera.
+    """
     camera = camera or Camera.random(rng)
     return ShotBracket(
         camera.shoot(radiance, -ev / 2, rng),
@@ -126,8 +156,11 @@ def shoot_bracket(
 
 
 def any_camera(rng: np.random.Generator) -> Camera:
-    """A random camera; half of them up to 64 times the full well (large sensors, pictures scaled
-    down), half of them with JPEG frames of quality 85 to 95."""
+    """Draw a random camera from a wider range than :meth:`Camera.random`.
+
+    Half of the cameras have up to 64 times the full well, for large sensors and for pictures that
+    are scaled down. Half of the cameras deliver JPEG frames of quality 85 to 95.
+    """
     camera = Camera.random(rng)
     return dataclasses.replace(
         camera,
@@ -137,12 +170,22 @@ def any_camera(rng: np.random.Generator) -> Camera:
 
 
 def interpolation_pair(radiance: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """``y0`` of a bracket of ``radiance``, and the true exposure half way; [0, 1], HxWx3.
+    """Make ``y0`` of a bracket of ``radiance``, and the true exposure half way.
 
-    EV is 4 for half of the brackets, else uniform in 2 to 5; one in eight is interpolated as if EV
-    were unknown and one in eight with the camera's own response, the rest as the runtime does. A
-    bracket whose y0 is below 37 dB against the one by the camera's own response is shot again with
-    another camera: its histograms do not reveal the response, and pixels cannot either.
+    The EV is 4 for half of the brackets, and otherwise uniform in 2 to 5. One bracket in eight is
+    interpolated as if the EV were unknown, and one in eight with the camera's own response. The
+    others are interpolated as the runtime does.
+
+    A bracket is shot again with another camera when its y0 is below 37 dB against the y0 by the
+    camera's own response. The histograms of such a bracket do not reveal the response, and its
+    pixels cannot reveal it either.
+
+    Args:
+        radiance: HxWx3 linear radiance. At EV 0, radiance 1 just saturates.
+        rng: Generator of the bracket.
+
+    Returns:
+        ``y0`` and the truth, HxWx3 float32 in [0, 1], encoded by the camera's response.
     """
     for _ in range(_TRIES):
         ev = 4.0 if rng.random() < 0.5 else rng.uniform(2, 5)

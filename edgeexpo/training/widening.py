@@ -1,4 +1,4 @@
-"""Start a network from the weights of a smaller one."""
+"""Initial weights of a network from the weights of a smaller network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from edgeexpo.models import lrl, zoo
 
 
 def widened(preset: str, small: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Weights for ``preset`` that compute what ``small`` does; ``small`` as it is unless for LRL.
+    """Return weights for ``preset`` that compute the same function as the smaller network.
 
-    Function-preserving as in T. Chen, I. Goodfellow, J. Shlens, "Net2Net", ICLR 2016: the small
-    network's channels come first, layers it lacks pass them on, new channels do not reach its
-    outputs (and keep their random weights).
+    The method follows T. Chen, I. Goodfellow, J. Shlens, "Net2Net", ICLR 2016. The small network's
+    channels come first, and additional layers pass them on unchanged. New channels keep their
+    random weights and do not reach the outputs of the small network.
+
+    Args:
+        preset: Preset of the larger network.
+        small: Weights of the smaller network.
+
+    Returns:
+        Weights by name. For networks other than LRL, ``small`` itself.
     """
     network = zoo.get(preset).build()
     if not isinstance(network, lrl.LRLNet):
@@ -37,7 +44,10 @@ def widened(preset: str, small: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _layers(state: Mapping[str, Tensor]) -> list[str]:
-    """Convolutions by the number in their name; files keep names in alphabetical order."""
+    """Return the names of convolutions, sorted by the number in the name.
+
+    Files keep names in alphabetical order.
+    """
     names = [k.removesuffix(".weight") for k in state if k.endswith(".weight")]
     layers = [n for n in names if state[f"{n}.weight"].dim() == 4]
     return sorted(layers, key=lambda name: int(name.rpartition(".")[2]))

@@ -21,7 +21,7 @@ from edgeexpo.spec import ModelSpec
 
 
 class CoremlEngine:
-    """Runs an ``.mlpackage``; whether CPU, GPU or Neural Engine does the work is Apple's choice."""
+    """An engine for an ``.mlpackage``; Apple chooses between CPU, GPU and Neural Engine."""
 
     name = "coreml"
 
@@ -31,7 +31,12 @@ class CoremlEngine:
         self._model: Any = None
 
     def load(self, path: Path) -> None:
-        """Compile and load the package."""
+        """Compile and load the package.
+
+        Raises:
+            MissingDependencyError: This is not macOS, or coremltools is not installed.
+            EngineError: Core ML refuses the package, or the options choose CPUs or memory.
+        """
         if sys.platform != "darwin":
             raise MissingDependencyError(
                 "Core ML runs on macOS only; on this host 'edgeexpo run' and 'edgeexpo parity' "
@@ -49,7 +54,11 @@ class CoremlEngine:
             raise EngineError(f"Core ML cannot load {path.name}: {first_line(error)}") from error
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Predict once."""
+        """Predict once, from and to NCHW float32 by name.
+
+        Raises:
+            EngineError: Core ML failed, or the engine is closed.
+        """
         if self._model is None:
             raise closed(self.name)
         try:

@@ -1,4 +1,7 @@
-"""ExecuTorch's Python runtime: for desktops, since it links torch; devices use the C++ one."""
+"""ExecuTorch's Python runtime.
+
+It links torch, so it is for desktops; devices use the C++ runtime.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from edgeexpo.spec import ModelSpec
 
 
 def bindings() -> Any:
-    """ExecuTorch's native module, imported without what its CPU probe prints on stderr.
+    """Import ExecuTorch's native module without the messages of its CPU probe on stderr.
 
     Raises:
         MissingDependencyError: ExecuTorch is not installed.
@@ -36,7 +39,7 @@ def bindings() -> Any:
 
 
 class ExecutorchEngine:
-    """Runs a ``.pte`` file with ExecuTorch and its XNNPACK delegate."""
+    """An engine for a ``.pte`` file: ExecuTorch with its XNNPACK delegate."""
 
     name = "executorch"
 
@@ -48,7 +51,12 @@ class ExecutorchEngine:
         self._method: Any = None
 
     def load(self, path: Path) -> None:
-        """Load the program and its ``forward``."""
+        """Load the program and its ``forward``.
+
+        Raises:
+            MissingDependencyError: ExecuTorch is not installed.
+            EngineError: ExecuTorch refuses the file, or does not support the options.
+        """
         options = self._options
         if options.affinity is not None:
             raise EngineError(
@@ -62,7 +70,7 @@ class ExecutorchEngine:
             from executorch.runtime import Runtime
         except ImportError as error:
             raise missing("executorch", "[export]") from error
-        with muted():  # the pool of threads says what its CPU probe did not find
+        with muted():  # the thread pool prints warnings of its CPU probe
             if options.threads is None:
                 portable_lib._threadpool_get_thread_count()
             else:
@@ -76,7 +84,12 @@ class ExecutorchEngine:
             raise EngineError(f"ExecuTorch cannot load {path.name}: {first_line(error)}") from error
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Execute ``forward`` once."""
+        """Execute ``forward`` once, from and to NCHW float32 by name.
+
+        Raises:
+            EngineError: ExecuTorch failed, its outputs are not the manifest's, or the engine is
+                closed.
+        """
         import torch
 
         if self._method is None:

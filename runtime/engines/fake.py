@@ -1,4 +1,4 @@
-"""An engine made of a function, for tests of everything around an engine, an app's included."""
+"""An engine made of a function, for tests of the code around an engine, also in apps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgeexpo.runtime.engines.base import Arrays, closed
 
 
 class FakeEngine:
-    """Answers every run with ``function(inputs)``.
+    """An engine that answers every run with ``function(inputs)``.
 
     Args:
-        function: NCHW float32 by input name to NCHW float32 by output name.
-        name: What the engine calls itself.
+        function: Function from NCHW float32 by input name to NCHW float32 by output name.
+        name: Name of the engine.
 
     Attributes:
         runs: Number of runs so far.
-        path: What was loaded.
+        path: The path that was loaded, or ``None``.
     """
 
     def __init__(self, function: Callable[[Arrays], dict[str, np.ndarray]], name: str = "fake"):
@@ -34,7 +34,11 @@ class FakeEngine:
         self.path = path
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Call the function."""
+        """Call the function.
+
+        Raises:
+            EngineError: The engine is closed.
+        """
         if self._closed:
             raise closed(self.name)
         self.runs += 1

@@ -1,4 +1,4 @@
-"""An engine in a process of its own, started again when it dies or hangs."""
+"""An engine in its own process, which is started again when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ RUN_LIMIT = 10.0
 
 
 def _unheard(_: str) -> None:
-    """The listener of those who do not ask."""
+    """Ignore a restart; it is the listener of a caller who asks for none."""
 
 
 class IsolatedEngine:
-    """Runs an artefact in a process that the caller survives.
+    """An engine whose process may die or hang without harm to the caller.
 
-    A run that kills its engine, or takes longer than the limit, is tried once more in a new
-    process. When that fails, too, the caller is told, and the next run starts another.
+    If a run kills its engine or exceeds the time limit, it is tried once more in a new process. If
+    the second try fails, too, the caller gets an error. The next run then starts another process.
 
     Args:
         engine: The engine's class, ``module:Class``, or whatever ``opener`` knows.
         spec: The model.
-        options: Threads, CPUs and memory; its process stays on the CPUs.
+        options: Threads, CPUs and memory; the whole process stays on the CPUs.
         timeout_s: Seconds that one run may take; :data:`RUN_LIMIT` by default.
-        restarted: Is called before the process is started again, with the reason: ``crash``,
-            ``hang`` or ``interrupt``.
-        opener: What opens the engine there, ``module:function``, as
-            :func:`edgeexpo.runtime.engines.base.open_engine_class`.
+        restarted: Function that is called before the process is started again, with the reason:
+            ``crash``, ``hang`` or ``interrupt``.
+        opener: Function that opens the engine in the process, as ``module:function``. It takes the
+            arguments of :func:`edgeexpo.runtime.engines.base.open_engine_class`.
 
     Raises:
-        UsageError: ``timeout_s`` is no time.
+        UsageError: ``timeout_s`` is not a positive, finite number.
     """
 
     def __init__(
@@ -67,7 +67,12 @@ class IsolatedEngine:
         self._ended = ""
 
     def load(self, path: Path) -> None:
-        """Start a process and load the artefact there; takes the name of the engine that did."""
+        """Start a process and load the artefact in it; ``name`` becomes the name of its engine.
+
+        Raises:
+            MissingDependencyError: The engine is not installed or does not run on this host.
+            EngineError: The engine refuses the artefact or the options, or its process failed.
+        """
         self.close()
         if self._options.affinity is not None:
             check_cpus(self._options.affinity)
@@ -76,7 +81,11 @@ class IsolatedEngine:
         self._path = path
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Run once: NCHW float32 by input name to NCHW float32 by output name."""
+        """Run once: NCHW float32 by input name to NCHW float32 by output name.
+
+        Raises:
+            EngineError: The engine refused the inputs, two tries failed, or the engine is closed.
+        """
         try:
             return self._attempt(inputs)
         except LostError:
@@ -85,11 +94,11 @@ class IsolatedEngine:
             return self._attempt(inputs)
         except LostError as again:
             raise EngineError(
-                f"{again}; a second try ended no better: the next frame starts the engine anew"
+                f"{again}; a second try failed as well: the next frame starts the engine again"
             ) from again
 
     def close(self) -> None:
-        """End the process; calling it twice is harmless."""
+        """End the process; a second call is harmless."""
         self._path = None
         if self._worker is not None:
             worker, self._worker = self._worker, None
@@ -109,7 +118,7 @@ class IsolatedEngine:
         except LostError as lost:
             self._ended = lost.reason
             raise
-        except EngineError:  # it refused, and goes on
+        except EngineError:  # the engine refused the inputs; its process goes on
             self._worker = worker
             raise
         finally:
@@ -121,7 +130,7 @@ class IsolatedEngine:
         if _digest(path) != self._sha256:
             raise EngineError(
                 f"{path} was changed since it was loaded and cannot be loaded again; "
-                "load the bundle anew"
+                "load the bundle again"
             )
 
     def _started(self, path: Path) -> Worker:

@@ -21,11 +21,11 @@ from edgeexpo.silence import muted
 from edgeexpo.spec import ModelSpec
 
 _FAILURES = (RuntimeError, ValueError, MemoryError)
-"""What LiteRT's interpreter raises."""
+"""Exceptions that LiteRT's interpreter raises."""
 
 
 class LitertEngine:
-    """Runs a ``.tflite`` file with LiteRT's interpreter."""
+    """An engine for a ``.tflite`` file: LiteRT's interpreter."""
 
     name = "litert"
 
@@ -35,7 +35,12 @@ class LitertEngine:
         self._runner: Any = None
 
     def load(self, path: Path) -> None:
-        """Create the interpreter and its XNNPACK delegate."""
+        """Create the interpreter and its XNNPACK delegate.
+
+        Raises:
+            MissingDependencyError: LiteRT is not installed.
+            EngineError: LiteRT refuses the file, or does not support the options.
+        """
         if self._options.affinity is not None:
             raise EngineError(
                 "LiteRT cannot choose CPUs for its threads; isolated=True restricts its process to "
@@ -49,7 +54,13 @@ class LitertEngine:
             raise EngineError(f"LiteRT cannot load {path.name}: {first_line(error)}") from error
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Invoke the interpreter once; memory is planned again when the size changes."""
+        """Invoke the interpreter once, from and to NCHW float32 by name.
+
+        When the size of the inputs changes, LiteRT plans its memory again.
+
+        Raises:
+            EngineError: LiteRT failed, or the engine is closed.
+        """
         if self._runner is None:
             raise closed(self.name)
         try:
@@ -64,19 +75,23 @@ class LitertEngine:
 
 
 def runner(path: Path, threads: int | None = None) -> Any:
-    """A function of the inputs by name that gives the outputs by name, of a ``.tflite`` file.
+    """Return a function from inputs by name to outputs by name, made of a ``.tflite`` file.
+
+    Args:
+        path: The file.
+        threads: Threads for one run; ``None`` leaves the choice to LiteRT.
 
     Raises:
         MissingDependencyError: LiteRT is not installed.
         EngineError: The file cannot be read.
-        ValueError: It is no LiteRT model, or one without a signature.
+        ValueError: The file is not a LiteRT model, or has no signature.
     """
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise missing("ai-edge-litert", "[litert-runtime]") from error
     model = in_memory(path)
-    with muted():  # the delegate says on stderr that it was made
+    with muted():  # the delegate prints on stderr that it was created
         interpreter = Interpreter(model_content=model, num_threads=threads)
         interpreter.allocate_tensors()
         return interpreter.get_signature_runner()

@@ -26,7 +26,7 @@ from edgeexpo.spec import ModelSpec
 
 
 class OnnxEngine:
-    """Runs a ``.onnx`` file with ONNX Runtime's CPU provider."""
+    """An engine for a ``.onnx`` file: ONNX Runtime's CPU provider."""
 
     name = "onnxruntime"
 
@@ -36,7 +36,12 @@ class OnnxEngine:
         self._session: Any = None
 
     def load(self, path: Path) -> None:
-        """Create the inference session."""
+        """Create the inference session.
+
+        Raises:
+            MissingDependencyError: ONNX Runtime is not installed.
+            EngineError: ONNX Runtime refuses the file, or does not support the options.
+        """
         options, chosen = _options(), self._options
         if chosen.threads is not None:
             options.intra_op_num_threads = chosen.threads
@@ -49,7 +54,11 @@ class OnnxEngine:
         _open.add(self)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Run the session once."""
+        """Run the session once, from and to NCHW float32 by name.
+
+        Raises:
+            EngineError: ONNX Runtime failed, or the engine is closed.
+        """
         if self._session is None:
             raise closed(self.name)
         try:
@@ -63,14 +72,16 @@ class OnnxEngine:
         self._session = None
 
     def outlive(self) -> None:
-        """In a fork, where ONNX Runtime's threads are missing: never free the session.
+        """Keep the session alive for ever in a forked process, which lacks ONNX Runtime's threads.
 
-        Freeing it, at the end of the process at the latest, would wait for them or crash.
+        Freeing the session there, even at the end of the process, would wait for these threads or
+        crash.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
 
 
 _open: weakref.WeakSet[OnnxEngine] = weakref.WeakSet()
+"""Engines with a session, which a fork must not free."""
 
 
 def _outlive() -> None:
@@ -83,9 +94,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
 
 
 def optimised(path: Path) -> bytes:
-    """The graph that ONNX Runtime makes of the ``.onnx`` file at ``path``, and runs, as a file.
+    """Return the graph that ONNX Runtime optimises and runs, as the bytes of a ``.onnx`` file.
 
     Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
         EngineError: ONNX Runtime refuses the file.
     """
     options = _options()
@@ -103,17 +115,20 @@ def _options() -> Any:
         raise missing("onnxruntime", "") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Else a file may turn out to be of ONNX Runtime's own format, whatever its name.
+    # Without this entry ONNX Runtime also accepts its own format, whatever the file's name.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
 
 
 def _affinities(cpus: tuple[int, ...], threads: int | None) -> str:
-    """The CPUs of each of ONNX Runtime's own threads, the caller's not among them, from 1."""
+    """Return the CPUs, counted from 1, of each thread that ONNX Runtime starts.
+
+    The calling thread is not among them.
+    """
     if threads is None or threads < 2:
         raise EngineError(
-            "with one thread ONNX Runtime runs on the caller's, which keeps its own affinity; ask "
-            "for more threads, use isolated=True, or leave affinity out"
+            "with one thread ONNX Runtime runs on the caller's thread and keeps its affinity; "
+            "ask for more threads, use isolated=True, or leave affinity out"
         )
     check_cpus(cpus)
     return ";".join([",".join(str(cpu + 1) for cpu in cpus)] * (threads - 1))
@@ -136,14 +151,14 @@ def _session(path: Path, options: Any) -> Any:
         raise EngineError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
 
 
-# The key under which a tensor names its file, after its length: protobuf ends every encoding of the
-# length 8 with one of these bytes. ONNX Runtime 1.31 would read that file, for a model in memory
-# from the working directory. The search takes 1 ms per MB.
+# The key under which a tensor names its external file, after the key's length: protobuf ends every
+# encoding of the length 8 with one of these bytes. ONNX Runtime 1.31 would read that file; for a
+# model in memory, from the working directory. The search takes 1 ms per MB.
 _EXTERNAL = (b"\x08location", b"\x00location")
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises: its own exceptions derive from Exception alone."""
+    """Return the exceptions that ONNX Runtime raises; its own derive from Exception alone."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = (v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception))

@@ -1,6 +1,6 @@
-"""Arrays in memory that two processes share: one writes them, the other reads them in place.
+"""Arrays in memory that two processes share: one process writes them, the other reads in place.
 
-The memory has no name and no file: it is gone when both processes are, however they end.
+The memory has no name and no file. It is freed when both processes have ended, in whatever way.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import numpy as np
 from edgeexpo.runtime.engines.base import Arrays
 
 Layout = Sequence[tuple[str, Sequence[int]]]
-"""Name and shape of each array, in the order in which they lie in the memory."""
+"""Name and shape of each array, in their order in the memory."""
 
 _ALIGNMENT = 64
+"""Alignment of each array's start, in bytes."""
 
 
 class SharedArrays:
-    """Float32 arrays by name, in memory that grows with them.
+    """Float32 arrays by name, in shared memory that grows with them.
 
     Args:
-        descriptor: Of the memory that another process made; ``None`` makes some.
+        descriptor: Descriptor of the memory that another process made; ``None`` makes new memory.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -35,7 +36,7 @@ class SharedArrays:
         self._map: mmap.mmap | None = None
 
     def write(self, arrays: Arrays) -> Layout:
-        """Copy arrays into the memory; what was in it is overwritten."""
+        """Copy arrays into the memory and return their layout; earlier arrays are overwritten."""
         layout = [(name, array.shape) for name, array in arrays.items()]
         if (size := _size(layout)) > os.fstat(self.descriptor).st_size:
             os.ftruncate(self.descriptor, size)
@@ -44,14 +45,15 @@ class SharedArrays:
         return layout
 
     def views(self, layout: Layout) -> dict[str, np.ndarray]:
-        """The arrays where they lie, until the next :meth:`write`.
+        """Return the arrays as views into the memory, which are valid until the next :meth:`write`.
 
         Raises:
             ValueError: The memory is smaller than ``layout`` says.
         """
         size = _size(layout)
         if size and (self._map is None or len(self._map) < size):
-            # Raises ValueError beyond the end. The old map goes with the last view into it.
+            # mmap raises ValueError beyond the memory's end. The old map is freed with the last
+            # view into it.
             self._map = mmap.mmap(self.descriptor, size)
         views, at = {}, 0
         for name, shape in layout:
@@ -64,7 +66,7 @@ class SharedArrays:
         return views
 
     def close(self) -> None:
-        """Give the memory up; the other process keeps what it has mapped."""
+        """Free the memory; the other process keeps its own mapping."""
         self._map = None
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -72,10 +74,10 @@ class SharedArrays:
 
 
 def checked_layout(value: Any) -> Layout:
-    """``value``, which came as JSON from another process, if it is a layout.
+    """Return ``value``, which came as JSON from another process, if it is a layout.
 
     Raises:
-        ValueError: It is none.
+        ValueError: ``value`` is not a layout.
     """
     rows: list[Any] = value if isinstance(value, list) else [value]
     if not all(
@@ -95,12 +97,15 @@ def _size(layout: Layout) -> int:
 
 
 def _padded(count: int) -> int:
-    """Bytes that ``count`` numbers take, up to where the next array starts."""
+    """Return the bytes that ``count`` numbers take, up to the start of the next array."""
     return -(-4 * count // _ALIGNMENT) * _ALIGNMENT
 
 
 def _anonymous() -> int:
-    """A descriptor of memory; where the system allows, nobody can take it away from a reader."""
+    """Return a descriptor of new memory.
+
+    Where the system allows it, the memory is sealed against shrinking under a reader.
+    """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("edgeexpo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)

@@ -1,7 +1,7 @@
-"""A process that runs an engine for another: what crashes or hangs there stays there.
+"""A process that runs an engine for another process, so that crashes and hangs stay inside it.
 
-Requests and answers are lines of JSON, so that nothing a broken process says can do more than
-fail to parse; arrays lie in shared memory.
+Requests and answers are lines of JSON: nonsense from a broken process can only fail to parse.
+Arrays lie in shared memory.
 """
 
 from __future__ import annotations
@@ -27,14 +27,19 @@ from edgeexpo.runtime.engines.shared_arrays import SharedArrays, checked_layout
 from edgeexpo.spec import ModelSpec, to_json
 
 OPENER = "edgeexpo.runtime.engines.base:open_engine_class"
-"""What opens an engine in the process, unless told otherwise."""
+"""Default opener: the function that opens an engine in the process, as ``module:function``."""
 
 ENGINE_ERRORS = {kind.__name__: kind for kind in (EngineError, MissingDependencyError)}
-"""What an engine may raise and its process survives."""
+"""Errors that an engine may raise and that its process survives, by name."""
 
 _LONGEST_LINE = 1 << 20
+"""Longest accepted answer, in bytes."""
+
 _LONGEST_SPEECH = 1 << 16
-# Not multiprocessing's own start: that runs the caller's script once more, which need not guard it.
+"""Longest kept standard error of the process, in bytes."""
+
+# multiprocessing's start method is not used: it runs the caller's script once more, and that script
+# need not be guarded against it.
 _BOOTSTRAP = """
 import json, os, sys
 sys.path[:] = json.loads(sys.argv[2])
@@ -46,7 +51,7 @@ serve_engine(*json.loads(sys.argv[1]))
 
 
 class LostError(EngineError):
-    """The process is of no more use; ``reason`` is ``crash`` or ``hang``."""
+    """The process cannot be used any more; ``reason`` is ``crash`` or ``hang``."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
@@ -54,13 +59,13 @@ class LostError(EngineError):
 
 
 class Worker:
-    """A process that waits for an engine to serve, and ends with this one.
+    """A process that waits for requests to run an engine, and ends when this process ends.
 
     Args:
-        affinity: CPUs that it stays on; ``None`` for those of this process.
+        affinity: CPUs on which the process stays; ``None`` keeps the CPUs of this process.
 
     Raises:
-        EngineError: The system starts no process.
+        EngineError: The system cannot start a process.
     """
 
     def __init__(self, affinity: tuple[int, ...] | None = None) -> None:
@@ -81,7 +86,7 @@ class Worker:
             theirs.enter_context(other)
             watched, held = os.pipe()
             theirs.callback(os.close, watched)
-            # Closed by the system when this process ends: then the other one ends, too.
+            # The system closes this end when this process ends; the other process then ends, too.
             keep(os.fdopen(held, "wb"))
             self._inputs, self._outputs = (keep(contextlib.closing(SharedArrays())) for _ in "io")
             self._said = keep(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
@@ -102,7 +107,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Identifier of the process."""
         return self._process.pid
 
     def load(
@@ -121,16 +126,16 @@ class Worker:
                 need not know the target that the engine belongs to.
             path: The artefact.
             spec: The model.
-            options: Threads and memory; CPUs are the process's own matter.
-            limit: Seconds that it may take.
-            opener: ``module:function``.
+            options: Threads and memory; the process's CPUs were chosen at its start.
+            limit: Time limit in seconds.
+            opener: The function that opens the engine, as ``module:function``.
 
         Returns:
             The engine's name.
 
         Raises:
             EngineError, MissingDependencyError: As ``opener`` does.
-            LostError: It crashed or took too long.
+            LostError: The process crashed or exceeded the time limit.
         """
         self._file = path.name
         request = {
@@ -144,18 +149,26 @@ class Worker:
         return str(self._ask(request, limit).get("name"))
 
     def run(self, inputs: Arrays, limit: float) -> dict[str, np.ndarray]:
-        """Run the engine once, within ``limit`` seconds; raises as :meth:`load`."""
+        """Run the engine once: NCHW float32 by input name to NCHW float32 by output name.
+
+        Args:
+            inputs: The inputs by name.
+            limit: Time limit in seconds.
+
+        Raises:
+            EngineError, LostError: As :meth:`load`.
+        """
         layout = self._inputs.write(inputs)
         answer = self._ask({"verb": "run", "layout": layout}, limit)
         try:
             views = self._outputs.views(checked_layout(answer["layout"]))
         except (KeyError, ValueError, OverflowError, OSError) as error:
             raise self._nonsense() from error
-        # The next run overwrites them.
+        # The next run overwrites the views.
         return {name: view.copy() for name, view in views.items()}
 
     def close(self, limit: float) -> None:
-        """Free the engine and wait for the next one; raises as :meth:`load`."""
+        """Free the engine; the process waits for the next one. Raises as :meth:`load` does."""
         self._ask({"verb": "close"}, limit)
 
     def end(self) -> None:
@@ -163,7 +176,7 @@ class Worker:
         if self._owner == os.getpid():
             self._process.kill()
             self._process.wait()
-        else:  # a fork: the process is the other one's
+        else:  # in a fork: the process belongs to the parent
             self._process.returncode = 0
         self._ours.close()
 
@@ -207,7 +220,9 @@ class Worker:
         return bytes(line)
 
     def _nonsense(self) -> LostError:
-        return LostError(f"{self._file} breaks its engine: its process answers nonsense", "crash")
+        return LostError(
+            f"{self._file} breaks its engine: its process gives an invalid answer", "crash"
+        )
 
     def _obituary(self) -> str:
         try:
@@ -220,24 +235,25 @@ class Worker:
         return f"its process ended with {names.get(code, f'exit code {code}')}{reason}"
 
     def _speech(self) -> list[str]:
-        """The last lines that the process wrote on its standard error."""
+        """Return the last lines of the process's standard error."""
         with open(self._said.fileno(), "rb", closefd=False) as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LONGEST_SPEECH))
             return stream.read().decode(errors="replace").strip().splitlines()
 
     def _forget_speech(self) -> None:
-        # An engine that complains of every frame must not fill the disk.
+        # An engine that prints a warning for every frame must not fill the disk.
         descriptor = self._said.fileno()
         if os.fstat(descriptor).st_size > _LONGEST_SPEECH:
             os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)  # where the process, which shares it, goes on
+            os.lseek(descriptor, 0, os.SEEK_SET)  # the process shares this position
 
 
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+"""Workers of this process, which a fork must forget."""
 
 
 def _let_go() -> None:
-    """In a fork: leave the processes to the one that started them, and do not keep them alive."""
+    """Forget the parent's worker processes in a fork, and do not keep them alive."""
     for worker in list(_workers):
         worker.end()
     _workers.clear()

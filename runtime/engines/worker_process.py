@@ -1,4 +1,4 @@
-"""What runs in the process of a :class:`edgeexpo.runtime.engines.worker.Worker`."""
+"""The code that runs in the process of a :class:`edgeexpo.runtime.engines.worker.Worker`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from edgeexpo.targets import resolve
 
 
 def serve_engine(descriptor: int, lifeline: int, inputs: int, outputs: int) -> None:
-    """Answer requests until the other process closes its end.
+    """Answer requests until the other process closes its end of the socket.
 
     Args:
-        descriptor: Of the socket.
-        lifeline: Of a pipe that the other process holds open, and never writes to, while it lives.
-        inputs, outputs: Of the memory that arrays come and go in.
+        descriptor: Descriptor of the socket.
+        lifeline: Descriptor of a pipe. The other process holds it open while it lives, and never
+            writes to it.
+        inputs, outputs: Descriptors of the shared memory of the inputs and of the outputs.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process handles Ctrl-C
     _end_with(lifeline)
     server = _Server(SharedArrays(inputs), SharedArrays(outputs))
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
@@ -43,7 +44,7 @@ class _Server:
         self._spec: ModelSpec | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what is asked; what an engine raises on purpose is an answer, too."""
+        """Do what the request asks; an error that an engine raises on purpose is also an answer."""
         try:
             if request["verb"] == "load":
                 return {"name": self._load(request)}
@@ -73,14 +74,14 @@ class _Server:
 
 
 def _end_with(lifeline: int) -> None:
-    """Have this process end when the other end of a pipe is closed, whatever it is doing then."""
-    if hasattr(fcntl, "F_SETSIG"):  # Linux: the kernel does it, even where no thread could run
+    """Make this process end when the other end of a pipe is closed, whatever it is doing then."""
+    if hasattr(fcntl, "F_SETSIG"):  # Linux: the kernel ends it, even when no thread can run
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     else:
         threading.Thread(target=_wait_and_end, args=(lifeline,), daemon=True).start()
-    if select.select([lifeline], [], [], 0)[0]:  # it was closed before
+    if select.select([lifeline], [], [], 0)[0]:  # the pipe was closed before
         os._exit(1)
 
 

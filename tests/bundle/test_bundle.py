@@ -1,4 +1,4 @@
-"""Bundles: written in one step, vouched for byte by byte, damaged ones refused in one line."""
+"""Bundles are written in one step and checked byte by byte; damage is refused in one line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from edgeexpo.bundle import files
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest, size_in_bytes, staged
 from edgeexpo.bundle.manifest import MANIFEST, Artifact, Manifest, write_manifest
@@ -27,7 +28,7 @@ SIZES = SizeRange((64, 64), (16, 16))
 
 
 def make_bundle(folder: Path, kinds: tuple[tuple[str, str], ...] = (("onnx", "int8"),)) -> Bundle:
-    """A bundle with small files of nothing in particular."""
+    """Write a bundle with small files of arbitrary content."""
     with staged(folder) as staging:
         (staging / "reference.pt2").write_bytes(b"program")
         artifacts = []
@@ -222,7 +223,7 @@ def test_a_failed_swap_puts_the_old_bundle_back(
             raise OSError(errno.ENOSPC, "No space left on device")
         rename(source, destination)
 
-    monkeypatch.setattr(bundle.os, "rename", refuse)
+    monkeypatch.setattr(files.os, "rename", refuse)
     with pytest.raises(OutputError, match="disk is full"), staged(bundle.path, force=True):
         pass
     assert snapshot(tmp_path) == before
@@ -231,7 +232,7 @@ def test_a_failed_swap_puts_the_old_bundle_back(
 KILLED = """
 import sys, time
 from pathlib import Path
-from edgeexpo.bundle.bundle import staged
+from edgeexpo.bundle.files import staged
 with staged(Path(sys.argv[1]), force=True) as staging:
     (staging / "lrl.int8.onnx").write_bytes(b"half of it")
     print("halfway", flush=True)

@@ -14,7 +14,7 @@ from edgeexpo.cli import main
 from edgeexpo.evaluation.predict import float_session
 from edgeexpo.models import zoo
 from edgeexpo.models.pruned_weights import load_checkpoint, read_metadata
-from edgeexpo.workflows import prune
+from edgeexpo.workflows import pruned_networks
 
 SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "4", "--scene-size", "64"]
 
@@ -48,15 +48,17 @@ def test_it_writes_narrow_weights_that_load_anywhere(narrow):
 @pytest.mark.parametrize(("side", "count"), [(64, 21), (512, 7), (2048, 4)])
 def test_layers_are_reconstructed_on_fewer_pictures_where_they_are_large(side, count, monkeypatch):
     monkeypatch.setattr(
-        prune,
-        "photographs",
+        pruned_networks,
+        "photograph_inputs",
         lambda _, seed: [
             (torch.full((1,), 7.0 * seed + i).expand(1, 3, side, side),) for i in range(7)
         ],
     )
     used = []
-    monkeypatch.setattr(prune, "reconstruct", lambda *arguments: used.extend(arguments[-1]))
-    prune.take_over(SimpleNamespace(module=None, kept={}), None, None)
+    monkeypatch.setattr(
+        pruned_networks, "reconstruct", lambda *arguments: used.extend(arguments[-1])
+    )
+    pruned_networks.take_over(SimpleNamespace(module=None, kept={}), None, None)
     assert len({float(picture[0, 0, 0, 0]) for (picture,) in used}) == len(used) == count
 
 
@@ -170,7 +172,7 @@ def test_export_prunes_and_says_whether_it_is_trained(
 
 
 def test_export_prunes_what_has_no_pruned_weights(capsys):
-    network = prune.open_pruned("exponet", 0.3, None, None, ())
+    network = pruned_networks.open_pruned("exponet", 0.3, None, None, ())
     assert "without training after that" in capsys.readouterr().err
     whole = zoo.get("exponet").build()
     assert _parameters(network.module) < 0.9 * _parameters(whole)
@@ -191,12 +193,12 @@ def test_export_takes_pruned_weights_that_ship(narrow, monkeypatch, capsys, tmp_
     path, document = narrow
     shipped = tmp_path / "lrl-mobile.pruned.safetensors"
     path.rename(shipped)
-    monkeypatch.setattr(prune.zoo, "WEIGHTS", tmp_path)
-    assert prune.shipped_pruned("lrl-mobile", 0.5) == shipped
-    assert prune.shipped_pruned("lrl-mobile", 0.3) is None
-    assert prune.shipped_pruned("lrl-mobile", 0.6) is None
-    assert prune.shipped_pruned("lrl-8", 0.5) is None
-    network = prune.open_pruned("lrl-mobile", 0.5, None, None, ())
+    monkeypatch.setattr(pruned_networks.zoo, "WEIGHTS", tmp_path)
+    assert pruned_networks.shipped_pruned("lrl-mobile", 0.5) == shipped
+    assert pruned_networks.shipped_pruned("lrl-mobile", 0.3) is None
+    assert pruned_networks.shipped_pruned("lrl-mobile", 0.6) is None
+    assert pruned_networks.shipped_pruned("lrl-8", 0.5) is None
+    network = pruned_networks.open_pruned("lrl-mobile", 0.5, None, None, ())
     assert "weights that ship: lrl-mobile.pruned.safetensors" in capsys.readouterr().err
     assert network.weights == shipped
     assert network.int8 is None
@@ -204,4 +206,4 @@ def test_export_takes_pruned_weights_that_ship(narrow, monkeypatch, capsys, tmp_
     int8 = tmp_path / "lrl-mobile.pruned.int8.safetensors"
     arguments = ["--weights", str(shipped), "--method", "ptq", "--variants", "plain"]
     assert main(["quantize", "lrl-mobile", *arguments, "-o", str(int8)]) == 0
-    assert prune.open_pruned("lrl-mobile", 0.5, None, None, ()).int8 == int8
+    assert pruned_networks.open_pruned("lrl-mobile", 0.5, None, None, ()).int8 == int8

@@ -77,7 +77,7 @@ def test_strength_scales_what_a_residual_network_adds(place):
         (["c", "a.png", "-o", "out.hdr"], "is for radiance, not for the picture of mean"),
         (["c", "a.png", "-o", "out.png", "--tonemap", "drago"], "--tonemap is for radiance"),
         (["c", "a.png", "-o", "out.png", "--strength", "2"], "expected a number from 0 to 1"),
-        (["r", "a.png", "-o", "out.hdr", "--strength", "0.5"], "is no correction of its input"),
+        (["r", "a.png", "-o", "out.hdr", "--strength", "0.5"], "does not correct its input"),
         (["r", "a.png", "-o", "out.hdr", "--keep-p3"], "--keep-p3 is for pictures"),
     ],
 )

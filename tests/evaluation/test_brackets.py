@@ -1,4 +1,4 @@
-"""Bracket folders: order, EV, truth, what goes in, and what is refused."""
+"""Tests of bracket folders: order, EVs, truth, choice of frames, and refused folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks and baselines over folders: rows, gains, pictures, the verb."""
+"""Tests of networks and baselines over folders: rows, gains, pictures and the verb."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_float_network_beside_the_baselines(brackets):
 
 
 def test_the_measured_picture_is_the_network_output_for_exposures(brackets):
-    """Middle frames are compared with the prediction, references with the fused picture."""
+    """Compare middle frames with the network's output, and references with the fused picture."""
     under, over, middle = (shot(scene(48, 64), ev).astype(np.float32) / 255 for ev in (-2, 2, 0))
     session = float_session("lrl-mobile", None)
     output = session(under, over, ev=4.0, fuse=False)
@@ -136,7 +136,7 @@ def test_gains_tell_the_mean_the_worst_and_the_hardest_tenth():
 
 @pytest.fixture
 def random_weights(tmp_path):
-    """A checkpoint of a preset that was never trained."""
+    """Write a checkpoint of a preset that was never trained."""
 
     def write(preset):
         torch.manual_seed(0)

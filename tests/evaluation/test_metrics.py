@@ -1,4 +1,4 @@
-"""The table of metrics against independent implementations."""
+"""Tests of the table of metrics against independent implementations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeexpo.parity.metrics import structure as parity
 
 
 def pair(height: int, width: int, noise: float = 0.03, seed: int = 0) -> list[np.ndarray]:
-    """A smooth picture and a noisy, darker copy, uint8."""
+    """Return a smooth picture and a noisy, darker copy, height x width x 3 uint8."""
     rng = np.random.default_rng(seed)
     picture = ndi.gaussian_filter(rng.random((height, width, 3)), (3, 3, 0))
     picture = (picture - picture.min()) / (picture.max() - picture.min())
@@ -29,14 +29,14 @@ def gaussian(side: int, sigma: float) -> np.ndarray:
 
 
 def blurred(plane: np.ndarray, taps: np.ndarray) -> np.ndarray:
-    """Separable, only where the window fits."""
+    """Filter a plane with ``taps`` along both axes, only where the window fits."""
     cut = len(taps) // 2
     full = ndi.correlate1d(ndi.correlate1d(plane, taps, axis=0), taps, axis=1)
     return full[cut : plane.shape[0] - cut, cut : plane.shape[1] - cut]
 
 
 def literal_ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """Wang et al. 2003, over the pixels of all three channels together."""
+    """Return MS-SSIM after Wang et al. (2003), over the pixels of all three channels together."""
     weights, taps = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), gaussian(11, 1.5)
     planes = [[p[..., c].astype(float) for c in range(3)] for p in (x, y)]
     score = 1.0
@@ -63,7 +63,7 @@ def literal_ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def literal_vifp(truth: np.ndarray, picture: np.ndarray) -> float:
-    """Sheikh and Bovik's pixel-domain release (vifp_mscale), noise variance 2."""
+    """Return VIFp as Sheikh and Bovik's release ``vifp_mscale`` does, with noise variance 2."""
     luma = np.array([0.299, 0.587, 0.114])
     x, y, noise = truth @ luma, picture @ luma, 2.0
     shared = total = 0.0

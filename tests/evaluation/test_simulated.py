@@ -1,4 +1,4 @@
-"""Scenes from photographs and radiance maps."""
+"""Tests of scenes from photographs and radiance maps."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def found(source, kind, frames, **options):
 
 def test_fusion_of_photographs_is_over_the_published_pairs(photographs):
     groups = Counter(g for s in found(photographs, "fusion", TWO) for g in s.groups)
-    # Two photographs: 1, C(3,2) and C(5,2) pairs each, as in the project's test set.
+    # Each of the two photographs gives 1, C(3,2) and C(5,2) pairs, as in the project's test set.
     assert groups == {
         "photographs, low EV pairs": 2,
         "photographs, high EV pairs": 6,

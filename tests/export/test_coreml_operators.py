@@ -1,4 +1,4 @@
-"""Normalisations in half precision reach Core ML, and mean there what they mean in torch."""
+"""Tests that fp16 normalisations convert to Core ML and compute there what torch computes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeexpo.spec import TensorSpec
 
 
 class Normalised(nn.Module):
-    """A convolution, a normalisation over the last axis or over channels, a convolution."""
+    """A normalisation between two convolutions, over the last axis or over the channels."""
 
     def __init__(self, norm: nn.Module, last: bool) -> None:
         super().__init__()

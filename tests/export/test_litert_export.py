@@ -1,4 +1,7 @@
-"""LiteRT artefacts mean what their program means, and say nothing of the machine."""
+"""Tests that LiteRT artefacts compute what their program computes.
+
+They also check that a file says nothing about the machine that made it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ TOLERANCE = {"fp32": 1e-5, "int8": 5e-3}
 
 
 class Doubling(torch.nn.Module):
-    """Two readers of one tensor, and transposed convolutions by kernels of 4 and of 3."""
+    """A network with two readers of one tensor: transposed convolutions with kernels 4 and 3."""
 
     def __init__(self):
         super().__init__()
@@ -80,7 +83,8 @@ def test_what_the_converter_gets_means_the_same(doubling, precision):
     program, fixed = doubling[precision], litert_form(doubling[precision])
     assert fixed.sizes.smallest == fixed.sizes.largest == (64, 64)
     difference = np.abs(given(fixed, x) - given(program, x))
-    assert np.mean(difference > 2e-6) <= (0 if precision == "fp32" else 1e-3)  # ties of rounding
+    # In INT8, values halfway between two codes may round either way.
+    assert np.mean(difference > 2e-6) <= (0 if precision == "fp32" else 1e-3)
     assert difference.max() <= TOLERANCE[precision]
 
 
@@ -187,7 +191,10 @@ def test_transposed_convolutions_run_on_integers(doubling, tmp_path):
 
 
 class Shared(torch.nn.Module):
-    """A tensor that two shifts read, with the channels first, and a convolution, with them last."""
+    """A network in which two shifts and a convolution read one tensor.
+
+    The shifts need the channels first, the convolution needs them last.
+    """
 
     def __init__(self):
         super().__init__()
@@ -209,7 +216,7 @@ def on_grid(x):
 
 @pytest.mark.slow
 def test_an_input_is_still_rounded_for_all_its_readers(programs, tensors, tmp_path, monkeypatch):
-    """What inputs are guarded for; when this fails, that can go."""
+    """Show why ``litert_form`` guards inputs. When this test fails, the guard can go."""
     x = picture((96, 96))
     path = tmp_path / "net.tflite"
     monkeypatch.setattr(litert_program, "_guard_inputs", lambda module: None)
@@ -220,7 +227,7 @@ def test_an_input_is_still_rounded_for_all_its_readers(programs, tensors, tmp_pa
 
 @pytest.mark.slow
 def test_a_shared_dequantiser_is_still_forgotten():
-    """What every reader has one of its own for; when this fails, that can go."""
+    """Show why every reader gets its own dequantiser. When this test fails, the copies can go."""
     from litert_torch import fx_infra
     from litert_torch._convert.fx_passes import OptimizeLayoutTransposesPass
 

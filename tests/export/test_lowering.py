@@ -1,4 +1,4 @@
-"""Each artefact means what its program means, at sizes other than the traced one."""
+"""Tests that each artefact computes what its program computes, at sizes besides the traced one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from edgeexpo.spec import TensorSpec
 
 SIZES = [(96, 96), (17, 43)]
 TOLERANCE = {"fp32": 1e-5, "fp16": 2e-3, "int8": 5e-3}
-"""fp16: rounding of each engine's own sums; int8: one step of the correction (0.5 x its range)."""
+"""Tolerances by precision: largest absolute difference, for pictures in [0,1].
+
+For fp16 it covers how each engine rounds its sums. For INT8 it covers one step of the residual
+network's correction, which the network halves.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +111,7 @@ def test_executorchs_pool_of_threads_starts_in_silence(programs, threads, tmp_pa
 
 
 def test_onnx_and_executorch_agree_in_int8(programs, tmp_path):
-    """Same integers, same rounding: at most one step apart, and rarely."""
+    """Both compute on the same integers, so results differ rarely and by one step at most."""
     from executorch.runtime import Runtime
 
     export_onnx(programs["int8"], tmp_path / "net.onnx")
@@ -120,7 +124,7 @@ def test_onnx_and_executorch_agree_in_int8(programs, tmp_path):
 
 
 class Scaled(torch.nn.Module):
-    """Arithmetic with numbers before and between convolutions, and a doubling with a crop."""
+    """A network with scalar arithmetic and a transposed convolution whose output is cropped."""
 
     def __init__(self):
         super().__init__()
@@ -134,7 +138,7 @@ class Scaled(torch.nn.Module):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_numbers_and_crops_reach_core_ml(precision, tensors, tmp_path):
-    """coremltools 9.0 takes numbers for float32 and then refuses the fp16 weights."""
+    """Without help, coremltools 9.0 reads numbers as float32 and then refuses the fp16 weights."""
     program = capture(Scaled().eval(), *tensors, (64, 64), multiple=2)
     program = half(program) if precision == "fp16" else program
     export_coreml(program, tmp_path / "net.mlpackage")

@@ -1,4 +1,4 @@
-"""ReLUs whose result shares its codes with negative numbers stay in integer convolutions."""
+"""Tests that ReLUs stay in integer convolutions if their codes also hold negative numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeexpo.inspection.census import onnxruntime_census
 
 
 def model(zero, *, read_twice=False):
-    """Codes -> Conv -> Relu -> codes with ``zero`` -> float."""
+    """Return a model: codes -> Conv -> Relu -> codes with zero point ``zero`` -> float."""
     rng = np.random.default_rng(0)
     constants = {
         "scale": np.float32(0.02),

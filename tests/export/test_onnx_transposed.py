@@ -1,4 +1,4 @@
-"""Transposed convolutions on integers in ONNX Runtime, with the result they had."""
+"""Tests that ONNX Runtime computes transposed convolutions on integers, with unchanged results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeexpo.export.onnx_transposed import split_transposed_onnx
 
 
 def model(weight, bias, relu, *, stride=2):
-    """Codes -> ConvTranspose (-> Relu) -> codes -> float, as the exporter writes it."""
+    """Return an exporter's model: codes -> ConvTranspose (-> Relu) -> codes -> float."""
     inputs, outputs, kernel, _ = weight.shape
     constants = {
         "scale": np.float32(0.02),
@@ -98,7 +98,7 @@ def test_phases_interleave_to_the_transposed_convolution(
     zero = -128 if relu else 3
     wanted = ((y / 0.05).round() + zero).clamp(-128, 127).sub(zero).mul(0.05).numpy()
     assert found.shape == wanted.shape == (1, outputs, 2 * height, 2 * width)
-    assert np.abs(found - wanted).max() < 0.051  # one step, where a sum lies between two codes
+    assert np.abs(found - wanted).max() < 0.051  # one step, for sums halfway between two codes
     assert np.mean(np.abs(found - wanted) > 1e-5) < 0.02 or found.size < 200
 
 

@@ -1,4 +1,4 @@
-"""What capture rewrites for the sake of converters means the same, and converts."""
+"""Tests that capture's rewrites for converters keep the meaning, and that the result converts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def targets(program):
 
 
 class Contracted(nn.Module):
-    """A colour matrix that is a parameter, then one that the picture decides."""
+    """A product with a constant colour matrix, then with one computed from the picture."""
 
     def __init__(self, axis):
         super().__init__()
@@ -65,7 +65,7 @@ def test_bounds_of_two_types_become_real():
 
 
 def test_torch_still_cannot_express_bounds_of_two_types(tmp_path):
-    """When this fails, ``real_bounds`` can go."""
+    """Show why ``real_bounds`` is needed. When this test fails, it can go."""
     exported = torch.export.export(Bounded(), (torch.rand(1, 3, 32, 32),))
     with pytest.raises(torch.onnx.OnnxExporterError):
         torch.onnx.export(exported, (torch.rand(1, 3, 32, 32),), dynamo=True, verbose=False)

@@ -1,6 +1,6 @@
-"""Why nothing here rounds activations to 16 bits: no engine computes on them.
+"""Tests that no engine computes on 16-bit activations, so that edgeexpo offers none.
 
-A test that fails says that an engine has learnt it, and that first and last layers can have them.
+When a test fails, an engine computes on them. The first and last layers can then use 16 bits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgeexpo.runtime.engines.onnx import optimised
 
 
 def rounded_convolution(kind: type[np.integer]) -> onnx.ModelProto:
-    """Activations of ``kind`` around a convolution with INT8 weights."""
+    """Return a model with activations of type ``kind`` around a convolution with INT8 weights."""
     constants = {
         "scale": np.float32(1 / 255),
         "zero": kind(0),

@@ -1,4 +1,4 @@
-"""What a target cannot express is refused with the operator and the user's line."""
+"""Tests that a target refuses what it cannot express, naming the operator and the user's line."""
 
 from __future__ import annotations
 

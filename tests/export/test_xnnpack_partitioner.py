@@ -1,4 +1,4 @@
-"""ELUs are XNNPACK's where it computes them right."""
+"""Tests that XNNPACK gets exactly the ELUs that it computes correctly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ELUS = {
     "of the zoo": (Selu(), 0),
     "scaled": (F.selu, 1),
 }
-"""Activation, how many portable kernels it is."""
+"""ELUs by name: (activation, number of portable kernels that it becomes)."""
 
 
 @pytest.mark.parametrize("name", ELUS)

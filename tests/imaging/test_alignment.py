@@ -1,4 +1,4 @@
-"""Alignment of known warps of photographs, taken at other exposures by a simulated camera."""
+"""Tests of alignment on photographs with known warps, which a simulated camera re-exposes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def rotation(degrees: float) -> np.ndarray:
 
 
 def bracket(matrix: np.ndarray, seed: int = 0, name: str = "coffee") -> list[np.ndarray]:
-    """The reference at +1 EV, and a frame at -1.5 EV whose pixel ``matrix @ p`` shows its p."""
+    """Return a reference at +1 EV, and a warped frame at -1.5 EV.
+
+    The frame's pixel ``matrix @ p`` shows the same point as the reference's pixel ``p``.
+    """
     rng = np.random.default_rng(seed)
     camera = Camera(response.random_response(rng))
     moved = cv2.warpPerspective(

@@ -1,4 +1,4 @@
-"""Shots grouped into brackets by their EXIF data, and EXIF data kept."""
+"""Tests of the grouping of shots into brackets by EXIF data, and of keeping EXIF data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOON = datetime.datetime(2024, 5, 4, 12, 0, 0)
 
 
 def shoot(path, seconds, exposure, side=8):
-    """A picture taken ``seconds`` after noon, ``exposure`` EV above 1/64 s."""
+    """Write a picture taken ``seconds`` after noon, exposed ``exposure`` EV above 1/64 s."""
     path.parent.mkdir(parents=True, exist_ok=True)
     time = NOON + datetime.timedelta(seconds=seconds)
     exif = Image.Exif()
@@ -42,7 +42,7 @@ def test_brackets_are_told_apart_by_pauses_or_by_exposures(tmp_path_factory, siz
     for size in sizes:
         names = []
         for step in range(size):
-            # Names run backwards: time decides.
+            # Names are in reverse order, because time must decide.
             name = f"p{99 - number}.jpg"
             shoot(folder / name, clock, step)
             names.append(name)

@@ -1,4 +1,4 @@
-"""PQ and HLG against the levels that ITU-R BT.2408 and BT.2100 print."""
+"""Tests of PQ and HLG against the levels that ITU-R BT.2408 and BT.2100 print."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_curves_rise_and_join():
 
 def test_white_stays_white_and_primaries_move_inwards():
     np.testing.assert_allclose(bt709_to_bt2020(np.ones((1, 1, 3), np.float32)), 1, atol=1e-6)
-    # BT.2087 prints the columns: pure red of BT.709 in BT.2020.
+    # Pure red of BT.709 in BT.2020 is the first column of the matrix that BT.2087 prints.
     red = bt709_to_bt2020(np.float32([[[1, 0, 0]]]))
     np.testing.assert_allclose(red[0, 0], [0.6274, 0.0691, 0.0164], atol=1e-4)
 

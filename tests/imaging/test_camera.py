@@ -43,7 +43,7 @@ def test_ev_steps_are_exact(ev):
     radiance = srgb_to_linear(photograph())
     frame = Camera(response.srgb()).expose(radiance, ev)
     expected = linear_to_srgb(np.minimum(radiance * 2**ev, 1))
-    # Between two codes the table is a straight line; that matters only in deep shadow.
+    # Between two codes the table is a straight line, which matters only in deep shadow.
     np.testing.assert_allclose(frame, expected, atol=0.3 / 255)
 
 

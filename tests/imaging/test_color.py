@@ -18,7 +18,7 @@ from edgeexpo.imaging.color import (
     ycbcr_to_rgb,
 )
 
-# Sharma, Wu, Dalal (2005), Table 1: pairs that catch the usual mistakes in hue and chroma.
+# These pairs from Table 1 of Sharma, Wu, Dalal (2005) catch the usual mistakes in hue and chroma.
 SHARMA = [
     ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
     ((50, 3.1571, -77.2803), (50, 0, -82.7485), 2.8615),

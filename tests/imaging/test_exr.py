@@ -1,4 +1,4 @@
-"""Reading OpenEXR: files written by the OpenEXR package here, and damaged ones."""
+"""Tests of reading OpenEXR files: files that the OpenEXR package writes, and damaged files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_truncated_files_are_refused(tmp_path, kept, compression):
     path = write(tmp_path / "a.exr", {"RGB": radiance()}, compression)
     data = path.read_bytes()
     path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    with pytest.raises(PictureError, match="no readable OpenEXR picture"):
+    with pytest.raises(PictureError, match="not a readable OpenEXR picture"):
         read_exr(path)
 
 

@@ -51,7 +51,7 @@ def test_lossless_formats_keep_every_code(tmp_path, suffix, kind):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_every_row_filter_of_16_bit_png_is_undone(height, width, seed):
-    """Filters each row by its definition, byte by byte, and expects the picture back."""
+    """Filter each row by the filter's definition, byte by byte, and expect the picture back."""
     random = np.random.default_rng(seed)
     picture = random.integers(0, 2**16, (height, width, 3), np.uint16)
     rows = picture.astype(">u2").tobytes()
@@ -127,7 +127,7 @@ def test_an_embedded_profile_is_converted_to_srgb(tmp_path):
     Image.fromarray(picture).save(tmp_path / "srgb.png", icc_profile=srgb_profile())
     np.testing.assert_array_equal(read_picture(tmp_path / "srgb.png"), picture)
     found = read_picture(tmp_path / "own.png").astype(int)
-    # Its red primary is sRGB's green and the other way round.
+    # The profile's red primary is sRGB's green, and its green primary is sRGB's red.
     assert np.abs(found - picture[:, :, [1, 0, 2]]).max() <= 2
 
 
@@ -136,7 +136,7 @@ def srgb_profile():
 
 
 def renamed_profile():
-    """The sRGB profile under a name that says nothing."""
+    """Return the sRGB profile under a name that does not mention sRGB."""
     return srgb_profile().replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
 
 

@@ -12,7 +12,7 @@ SIZES = [(16, 16), (17, 33), (64, 64), (101, 55), (240, 320)]
 
 
 def bracket(height: int, width: int, seed: int = 0) -> list[np.ndarray]:
-    """Three exposures of a smooth colourful scene, 8-bit codes, none exactly grey."""
+    """Return three exposures of a smooth scene, 8-bit codes, without exactly grey pixels."""
     rng = np.random.default_rng(seed)
     scene = cv2.GaussianBlur(rng.random((height, width, 3), dtype=np.float32), (0, 0), 2)
     scene = (scene - scene.min()) / (scene.max() - scene.min())
@@ -24,7 +24,7 @@ def bracket(height: int, width: int, seed: int = 0) -> list[np.ndarray]:
 @pytest.mark.parametrize("powers", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_equals_opencv(size, powers):
     codes = bracket(*size)
-    # OpenCV turns its frames to grey as if they were RGB, so RGB goes in.
+    # OpenCV converts frames to grey as if they were RGB, so it gets RGB frames.
     oracle = np.clip(cv2.createMergeMertens(*map(float, powers)).process(codes), 0, 1)
     contrast, saturation, exposedness = powers
     fused = exposure_fusion(
@@ -34,7 +34,7 @@ def test_equals_opencv(size, powers):
         exposedness=exposedness,
     )
     difference = np.abs(fused - oracle)
-    # Where a pixel is exactly grey, OpenCV's saturation is rounding noise and so is its weight.
+    # Where a pixel is exactly grey, OpenCV's saturation is rounding noise, and so is the weight.
     assert np.quantile(difference, 0.999) < 1e-4
     assert difference.mean() < 2e-5
 

@@ -35,7 +35,7 @@ def photograph(name: str) -> np.ndarray:
 
 
 def retouched(picture: np.ndarray) -> np.ndarray:
-    """A smooth tone curve, and one EV more around a point."""
+    """Apply a smooth tone curve, and brighten the surroundings of a point by one EV."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[0:height, 0:width]
     ev = np.exp(-((y / height - 0.4) ** 2 + (x / width - 0.6) ** 2) / 0.08)
@@ -146,7 +146,7 @@ def test_unknown_colours_are_refused():
 
 
 def windows(height: int, width: int, radius: int):
-    """Every pixel with the window around it, cut at the border."""
+    """Yield every pixel with the window around it, which is cut off at the border."""
     for y in range(height):
         for x in range(width):
             rows = slice(max(0, y - radius), y + radius + 1)

@@ -21,7 +21,8 @@ def test_agrees_with_opencv(tmp_path, size):
     path = tmp_path / "a.hdr"
     write(path, radiance)
     ours, oracle = read_hdr(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
-    # OpenCV decodes a mantissa to the lower end of its interval, Ward's own code to the middle.
+    # OpenCV decodes a mantissa to the lower end of its interval. Ward's own code decodes it to the
+    # middle.
     step = ours.max(axis=2, keepdims=True) / 128
     assert (np.abs(ours - oracle) <= step).all()
     assert (ours[0, 0] == 0).all()

@@ -14,7 +14,7 @@ def quantised(picture: np.ndarray) -> np.ndarray:
 
 
 def ramp() -> np.ndarray:
-    """Radiance over 16 EV, 64x256x3."""
+    """Return a ramp of radiance over 16 EV, 64x256x3."""
     steps = 2.0 ** np.linspace(-12, 4, 64 * 256)
     return np.repeat(steps.reshape(64, 256, 1), 3, axis=2)
 

@@ -11,7 +11,7 @@ from edgeexpo.imaging.mef_ssim import EXPONENTS, MefReference, mef_ssim, mef_ssi
 
 
 def bracket(height: int, width: int, count: int = 3, seed: int = 0) -> list[np.ndarray]:
-    """Exposures of a smooth scene with noise, clipped at both ends, 8-bit codes."""
+    """Return exposures of a smooth scene with noise, clipped at both ends, 8-bit codes."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width] / 9.0
     scene = np.stack([np.sin(rows + c) * np.cos(columns * (1 + c / 3)) for c in range(3)], axis=2)
@@ -27,7 +27,7 @@ def grey(picture: np.ndarray) -> np.ndarray:
 
 
 def patch_score(patches: np.ndarray, y: np.ndarray) -> float:
-    """One patch, literally: patches Kx11x11, y 11x11, codes."""
+    """Score one patch literally by the paper, from Kx11x11 patches and an 11x11 ``y`` of codes."""
     window = np.exp(-(np.arange(-5, 6)[:, None] ** 2 + np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     window /= window.sum()
     centred = [(p - p.mean()).ravel() for p in patches]
@@ -102,7 +102,7 @@ def test_structures_that_cancel_leave_none() -> None:
     frame = bracket(41, 41, 1)[0]
     codes = np.repeat(np.rint(frame[..., :1] * 255), 3, axis=2)
     opposite = [np.float32(codes / 255), np.float32((255 - codes) / 255)]
-    # Only the variance of the fused picture is left in the denominator.
+    # The desired patch has no variance, so the score of y is C / (var(y) + C).
     assert mef_ssim_map(opposite, np.full_like(frame, 0.5)) == pytest.approx(1.0)
     assert mef_ssim_map(opposite, opposite[0]).max() < 1
 

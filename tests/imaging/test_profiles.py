@@ -1,4 +1,4 @@
-"""Which profiles mean sRGB or Display P3, and pictures that stay in Display P3."""
+"""Tests of the recognition of sRGB and Display P3, and of pictures that stay in Display P3."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HERE = Path("p.png")
 
 
 def colours(kind=np.uint8):
-    """HxWx3 of 17^3 colours all over the cube."""
+    """Return an HxWx3 picture of 17^3 colours from all of the RGB cube."""
     steps = np.linspace(0, 1, 17)
     cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(17, -1, 3)
     return np.rint(cube * np.iinfo(kind).max).astype(kind)
 
 
 def converted(picture, profile):
-    """To sRGB by Little CMS itself."""
+    """Convert a picture from a profile to sRGB with Little CMS itself."""
     own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
     done = ImageCms.profileToProfile(
@@ -44,12 +44,12 @@ def saved(path, picture, profile):
 
 @pytest.mark.parametrize("version", [2, 4])
 def test_the_tests_own_profile_means_display_p3(version):
-    """Little CMS against the matrices of the chromaticities: two codes of 255."""
+    """Compare Little CMS with the matrices of the chromaticities, within two codes of 255."""
     matrix = np.linalg.inv(icc_profiles.to_xyz(SRGB)) @ icc_profiles.to_xyz(P3)
     linear = icc_profiles.srgb_decoded(colours() / 255) @ matrix.T
     expected = icc_profiles.srgb_encoded(linear) * 255
     found = converted(colours(), icc_profiles.profile(version=version))
-    # What sRGB cannot show is clipped.
+    # Colours outside sRGB are clipped.
     assert np.abs(found - expected).max() <= 2
     assert np.abs(found - colours().astype(float)).max() > 40
 
@@ -91,7 +91,7 @@ def test_srgb_under_any_name_is_left_alone(tmp_path, version):
 
 
 def test_a_name_with_srgb_in_it_does_not_hide_wide_colours(tmp_path):
-    """Android's cameras call Display P3 so."""
+    """Check a name that Android's cameras give Display P3."""
     profile = icc_profiles.profile(name="Display P3 Gamut with sRGB Transfer")
     saved(tmp_path / "p.png", colours(), profile)
     np.testing.assert_array_equal(read_picture(tmp_path / "p.png"), converted(colours(), profile))
@@ -111,7 +111,10 @@ def test_pictures_stay_in_display_p3_on_request(tmp_path, name):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
 def test_the_written_picture_means_the_same_colours(tmp_path, suffix):
-    """Little CMS on the file that was written and on the picture: equal; JPEG's loss is a code."""
+    """Check that Little CMS converts the written file and the picture to equal colours.
+
+    JPEG may lose about one code.
+    """
     profile = icc_profiles.profile()
     rows, columns = np.mgrid[0:48, 0:64] / 64
     picture = np.rint(np.stack([rows, columns, 1 - columns], axis=2) * 255).astype(np.uint8)
@@ -127,7 +130,10 @@ def test_the_written_picture_means_the_same_colours(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("extra", [0, 1])
 def test_16_bits_in_display_p3(tmp_path, suffix, extra):
-    """Kept to the last bit, the profile too, of even and of odd length; else refused."""
+    """Check that codes and profile are kept exactly on request, and refused otherwise.
+
+    The profile has an even or an odd length.
+    """
     picture, profile = colours(np.uint16), icc_profiles.profile() + bytes(extra)
     profile = struct.pack(">I", len(profile)) + profile[4:]
     path = tmp_path / f"p{suffix}"

@@ -10,7 +10,7 @@ from edgeexpo.imaging.pu21 import pu21, pu21_psnr
 
 
 def exact(luminance: float) -> float:
-    """The formula in 40 digits."""
+    """Compute the formula of PU21 with 40 digits."""
     getcontext().prec = 40
     p = [
         Decimal(t)
@@ -35,7 +35,7 @@ def test_equals_the_formula_in_many_digits(luminance: float) -> None:
 
 
 def test_anchors() -> None:
-    # White of a common display is 256 by construction; the encoding starts at 0.
+    # The white of a common display has the code 256 by construction. The encoding starts at 0.
     assert pu21(100.0) == pytest.approx(256, abs=0.5)
     assert pu21(0.005) == pytest.approx(0, abs=0.1)
     assert 590 < pu21(10_000.0) < 600

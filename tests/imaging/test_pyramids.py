@@ -1,4 +1,4 @@
-"""Pyramids against OpenCV's."""
+"""Tests of pyramids against OpenCV's pyramids."""
 
 from __future__ import annotations
 

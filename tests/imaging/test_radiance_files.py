@@ -1,4 +1,4 @@
-"""Radiance files by suffix."""
+"""Tests of reading and writing radiance files by suffix."""
 
 import numpy as np
 import pytest

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.resize import RESIZE_METHODS, bilinear_taps, resize
@@ -37,17 +38,27 @@ def test_checks_on_the_grid_arrive_faint_by_triangle(factor):
     assert triangle < 0.32
 
 
-@pytest.mark.parametrize(("method", "atol"), [("bilinear", 2e-5), ("triangle", 5e-5)])
 @settings(deadline=None, max_examples=60)
 @given(sides, sides, sides, sides)
-def test_bilinear_and_triangle_equal_torchs(method, atol, height, width, new_height, new_width):
+def test_bilinear_equals_torchs(height, width, new_height, new_width):
     source, size = picture(height, width), (new_height, new_width)
     tensor = torch.from_numpy(source).permute(2, 0, 1)[None]
-    antialias = method == "triangle"
-    oracle = torch.nn.functional.interpolate(tensor, size, mode="bilinear", antialias=antialias)
-    # torch counts positions in float32.
-    found = resize(source, size, method)
-    np.testing.assert_allclose(found, oracle[0].permute(1, 2, 0), atol=atol)
+    oracle = torch.nn.functional.interpolate(tensor, size, mode="bilinear")
+    # torch computes positions in float32, so its results differ slightly.
+    found = resize(source, size, "bilinear")
+    np.testing.assert_allclose(found, oracle[0].permute(1, 2, 0), atol=2e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(sides, sides, sides, sides)
+def test_triangle_equals_pillows(height, width, new_height, new_width):
+    # torch 2.13.0 is no oracle here. With AVX-512, its antialiased resize of a contiguous picture
+    # that is one pixel wide repeats the first row.
+    source, size = picture(height, width), (new_height, new_width)
+    planes = [Image.fromarray(source[..., channel]) for channel in range(3)]
+    oracle = [plane.resize(size[::-1], Image.Resampling.BILINEAR) for plane in planes]
+    found = resize(source, size, "triangle")
+    np.testing.assert_allclose(found, np.stack(oracle, axis=-1), atol=2e-6)
 
 
 @settings(deadline=None, max_examples=40)

@@ -10,7 +10,7 @@ from edgeexpo.imaging.color import linear_to_srgb
 
 
 def scene(seed: int, size: int = 96) -> np.ndarray:
-    """Radiance with 12 EV between its darkest and brightest parts."""
+    """Return radiance with 12 EV between its darkest and its brightest parts."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:size, 0:size] / size
     ramp = 2.0 ** (12 * rows - 9)

@@ -1,4 +1,4 @@
-"""Debevec calibration and merge on a simulated camera whose response is known."""
+"""Tests of Debevec calibration and merge on a simulated camera whose response is known."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from edgeexpo.imaging.samples import EMBEDDED, EXPOSURE_ERRORS, samples
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twenty grey photographs and a bracket of three."""
+    """Create a folder of twenty grey photographs and a bracket of three frames."""
     for index in range(20):
         Image.new("RGB", (40, 30), (60, 60, 60)).save(tmp_path / f"{index:02}.png")
     (tmp_path / "bracket").mkdir()
@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def exposure(sample) -> float:
-    """EV of the frame relative to the truth."""
+    """Return the EV of the sample's frame relative to its truth."""
     frame, truth = (
         srgb_to_linear(p).mean(dtype=np.float64) for p in (*sample.frames, sample.truth)
     )

@@ -1,4 +1,4 @@
-"""Memory that is taken once: a stack of arrays, for one thread at a time."""
+"""Tests of scratch memory: a stack of arrays that is allocated once, for one thread at a time."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def test_a_warm_scratch_takes_nothing():
         memory.clear()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 16 * 1024  # Python's own objects; the smaller array has 360,000 bytes
+    # Only Python's own objects take memory here. The smaller array has 360,000 bytes.
+    assert peak < 16 * 1024
 
 
 def test_memory_of_a_large_frame_is_given_up_after_a_small_one():
@@ -107,7 +108,7 @@ def test_threads_that_help_have_memory_of_their_own():
     def work(window):
         part = scratch_array((32, 32))
         part.fill(window[0].start * 64 + window[1].start)
-        barrier.wait()  # both threads have their array now
+        barrier.wait()  # now both threads have their arrays
         picture[window] = part
 
     with memory.lent():

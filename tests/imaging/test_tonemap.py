@@ -1,4 +1,4 @@
-"""Tone mapping against OpenCV called directly, and what must hold for any picture."""
+"""Tests of tone mapping against direct calls of OpenCV, and of properties for any picture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPERATORS = {
 
 
 def scene(seed: int = 0, size: tuple[int, int] = (48, 64)) -> np.ndarray:
-    """Smooth radiance over four decades, with texture."""
+    """Return smooth radiance over four decades, with texture."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(0, 2.0, (6, 6, 3)).astype(np.float32)
     log = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)

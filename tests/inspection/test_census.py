@@ -1,4 +1,4 @@
-"""The census tells integer operators from float ones, in each engine's own graph."""
+"""The census separates integer operators from float operators, in each engine's own graph."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ KEPT = frozenset({"conv2d_1"})
 
 @pytest.fixture(scope="module")
 def programs(residual, tensors, pictures):
-    """A network of three convolutions: all integer, one of them left in float, all in float."""
+    """Return a network of three convolutions in three forms.
+
+    All convolutions are integer, one is left in float, or all are in float.
+    """
     program = capture(residual, *tensors, (96, 96))
     return {
         "int8": quantize_program(program, pictures),
@@ -60,7 +63,7 @@ def test_every_convolution_is_counted_once(censuses, target):
 
 @pytest.mark.slow
 def test_without_a_guard_the_engine_quantises_by_itself(programs, censuses, tmp_path):
-    """What the guard of float weights is for; when this fails, it can go."""
+    """The guard of float weights prevents this; when this test fails, the guard can be removed."""
     path = tmp_path / "net.onnx"
     export_onnx(programs["mixed"], path)
     model = onnx.load(path)
@@ -77,9 +80,9 @@ def test_without_a_guard_the_engine_quantises_by_itself(programs, censuses, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_only_the_tail_is_in_float(censuses, target):
-    """The addition and the clip of ``clip(y0 + 0.5 f(y0))``, and the multiplication before.
+    """The tail is the addition and the clip of ``clip(y0 + 0.5 f(y0))``, and the multiplication.
 
-    LiteRT's input passes a guard (:mod:`edgeexpo.export.litert_program`).
+    LiteRT's input also passes a guard (:mod:`edgeexpo.export.litert_program`).
     """
     census = censuses["int8", target]
     guards = census.floating.get("Maximum", 0)
@@ -131,7 +134,7 @@ def test_what_the_engine_refuses_is_an_error(tmp_path):
 
 @pytest.fixture(scope="module")
 def delegate(tensors, tmp_path_factory) -> bytes:
-    """XNNPACK's part of a network that concatenates two convolutions of one input."""
+    """Return XNNPACK's part of a network that concatenates two convolutions of one input."""
 
     class Net(torch.nn.Module):
         def __init__(self) -> None:
@@ -150,7 +153,7 @@ def delegate(tensors, tmp_path_factory) -> bytes:
 
 def test_biases_and_room_for_more_inputs_are_not_read(delegate):
     read = {o.name: [t.shape[-1] for t in o.reads] for o in xnnpack_operators(delegate)}
-    assert read["Conv2d"] == [3, 3]  # NHWC and OHWI: no bias of 4
+    assert read["Conv2d"] == [3, 3]  # NHWC and OHWI, without the bias of 4
     assert read["Concatenate2"] == [4, 4]
 
 

@@ -1,4 +1,4 @@
-"""Reading ``.tflite`` files: what is in one, and what is none."""
+"""Reading ``.tflite`` files: their content, and files that are not LiteRT models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interpreter against Apple's runtime, where there is one."""
+"""Tests of the interpreter against Apple's runtime, on macOS only."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ pytestmark = pytest.mark.skipif(
 
 SIDE = 64
 LEAST = {"fp32": 100.0, "fp16": 60.0, "int8": 45.0}
-"""PSNR in dB: sums in another order; fp16 kept between operators or not; another draw of INT8
-rounding where a sum fell near the middle of two codes."""
+"""Least PSNR in dB by precision.
+
+In fp32 the order of sums differs. In fp16 a runtime may or may not round between operators. In INT8
+a sum near the middle of two codes may round either way.
+"""
 
 
 def psnr(first, second):
@@ -32,7 +35,7 @@ def psnr(first, second):
 
 
 class Mixed(nn.Module):
-    """Strides, transposed convolution, pools, resizes, normalisation, attention."""
+    """A network with strides, a transposed convolution, pooling, resizing, norms and attention."""
 
     def __init__(self):
         super().__init__()

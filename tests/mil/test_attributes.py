@@ -1,4 +1,4 @@
-"""Windows, pads, slices and resizes of the interpreter at random shapes and attributes."""
+"""Tests of the interpreter's windows, pads, slices and resizes, at random shapes and attributes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_pools(seed, height, width, kernel, stride, pad, ceiled, inside):
         "ceil_mode": ceiled,
     }
     close(OPERATORS["max_pool"](arguments), F.max_pool2d(x, kernel, stride, pad, 1, ceiled))
-    # Whether a window that hangs over the end by ceil_mode counts is torch's own rule.
+    # For average pooling with ceil_mode, torch has its own rule for windows beyond the end.
     if not ceiled:
         found = OPERATORS["avg_pool"](arguments | {"exclude_padding_from_average": inside})
         close(found, F.avg_pool2d(x, kernel, stride, pad, False, not inside))

@@ -1,4 +1,4 @@
-"""The interpreter against torch: converted modules, saved, read back, at odd sizes too."""
+"""Tests of the interpreter against torch, with modules converted, saved and read back."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_residual_network(residual, tensors, pictures, precision, bound, tmp
 
 
 def test_the_exact_tail_is_float32_in_the_saved_package(residual, tensors, pictures, tmp_path):
-    """A picture between two codes comes back unchanged when the correction is zero."""
+    """With a zero correction, a picture comes back unchanged, even between two codes."""
     import copy
 
     silent = copy.deepcopy(residual)
@@ -63,7 +63,7 @@ def test_the_exact_tail_is_float32_in_the_saved_package(residual, tensors, pictu
 
 
 class Shapes(nn.Module):
-    """Pools, resizes, concatenation, padding, slices, shuffles."""
+    """A network with pooling, resizing, concatenation, padding, slices and shuffles."""
 
     def __init__(self):
         super().__init__()
@@ -84,7 +84,7 @@ class Shapes(nn.Module):
 
 
 class Activations(nn.Module):
-    """Nonlinearities, normalisation, reductions, gates."""
+    """A network with nonlinearities, normalisation, reductions and gates."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Blocks of well-known image networks, converted, saved and interpreted: nothing is missing."""
+"""Tests that the interpreter runs blocks of well-known image networks, converted and saved."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def normalised(norm, x):
 
 
 class NafNet(nn.Module):
-    """Simple gates and simplified channel attention (NAFNet)."""
+    """A block with simple gates and simplified channel attention, as in NAFNet."""
 
     def __init__(self):
         super().__init__()
@@ -40,7 +40,7 @@ class NafNet(nn.Module):
 
 
 class Restormer(nn.Module):
-    """Attention over channels with normalised queries and a temperature (Restormer)."""
+    """A block with channel attention, normalised queries and a temperature, as in Restormer."""
 
     def __init__(self):
         super().__init__()
@@ -58,7 +58,7 @@ class Restormer(nn.Module):
 
 
 class SwinIR(nn.Module):
-    """Shifted windows, torch's attention kernel, pixel shuffle (SwinIR)."""
+    """A block with shifted windows, torch's attention kernel and pixel shuffle, as in SwinIR."""
 
     def __init__(self):
         super().__init__()
@@ -78,7 +78,7 @@ class SwinIR(nn.Module):
 
 
 class SegFormer(nn.Module):
-    """Reduced keys, mixed feed-forward, an upsampled sum of scales (SegFormer)."""
+    """A block with reduced keys and an upsampled sum of scales, as in SegFormer."""
 
     def __init__(self):
         super().__init__()
@@ -98,7 +98,7 @@ class SegFormer(nn.Module):
 
 
 class Unet(nn.Module):
-    """Pools, uneven padding, transposed convolution, other norms and gates (U-Net, MPRNet)."""
+    """A block with pools, uneven padding, upsampling, norms and gates, as in U-Net and MPRNet."""
 
     def __init__(self):
         super().__init__()
@@ -115,7 +115,7 @@ class Unet(nn.Module):
 
 
 class Curves(nn.Module):
-    """Look-ups, warps, sums along an axis, extremes and masks (curve and flow networks)."""
+    """A block with look-ups, warps, cumulative sums and masks, as in curve and flow networks."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every operator of the interpreter against torch or numpy, in one saved program, at odd sizes."""
+"""Tests of the interpreter's operators against torch or numpy, in one saved program of odd size."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def resized(mode, size=(21, 7)):
 
 
 def corners(x, wanted):
-    """Bilinear with output pixel i at input coordinate i * length / wanted."""
+    """Resize bilinearly, with output pixel i at input coordinate i * length / wanted."""
     for axis, size in ((2, wanted[0]), (3, wanted[1])):
         length = x.shape[axis]
         at = np.minimum(np.arange(size) * length / size, length - 1)
@@ -135,7 +135,7 @@ OPERATORS = {
     ),
     "conv_same": (
         lambda mb, x, y: mb.conv(x=x, weight=W3, bias=B6, strides=[2, 2], pad_type="same"),
-        # 13 -> 7 pads 1 and 1, 10 -> 5 pads 0 and 1.
+        # The height 13 -> 7 needs paddings 1 and 1, the width 10 -> 5 needs 0 and 1.
         lambda x, y: F.conv2d(F.pad(x, (0, 1, 1, 1)), T(W3), T(B6), 2),
     ),
     "conv_same_lower": (
@@ -376,7 +376,7 @@ OPERATORS = {
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    """All of :data:`OPERATORS` as the outputs of one package, saved without optimisation."""
+    """Return an engine with one package, saved unoptimised, that outputs all :data:`OPERATORS`."""
     with quiet():
         import coremltools as ct
         from coremltools.converters.mil import Builder as mb  # noqa: N813
@@ -423,7 +423,7 @@ def test_an_operator_equals_torch(outputs, inputs, name):
 
 
 def test_the_operators_survived_the_converter(engine):
-    """Without its passes the converter saves what was built: the tests above test these."""
+    """Without its passes, the converter saves the operators as built, so the tests reach them."""
     from edgeexpo.mil.ops import OPERATORS as KNOWN
 
     plain = {name for name in OPERATORS if name in KNOWN}

@@ -1,4 +1,4 @@
-"""Operators that few image networks need: against torch, numpy or TensorFlow's definitions."""
+"""Tests of operators that few image networks need, against torch, numpy or TensorFlow."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def scattered(data, update):
 
 
 def by_tensorflow(x, block):
-    """``space_to_depth`` as TensorFlow defines it: the block's pixels vary slower than channels."""
+    """Compute TensorFlow's ``space_to_depth``: a block's pixels vary slower than channels."""
     parts = [x[:, :, i::block, j::block] for i in range(block) for j in range(block)]
     return torch.cat(parts, 1)
 
@@ -442,10 +442,9 @@ def test_an_operator_equals_its_definition(outputs, inputs, name):
 
 
 def test_every_operator_is_tested(engine):
-    from test_mil_ops import OPERATORS as COMMON
-
     from edgeexpo.mil.ops import OPERATORS as KNOWN
-    from edgeexpo.mil.weights import WEIGHT_OPERATORS  # of their own: test_mil_weights
+    from edgeexpo.mil.weights import WEIGHT_OPERATORS  # tested in test_weights.py
+    from tests.mil.test_ops import OPERATORS as COMMON
 
     under_other_names = {"dequantize", "resize_bilinear"}
     assert (

@@ -1,6 +1,6 @@
-"""Compressed weights of real packages: what the interpreter reads against coremltools' own reading.
+"""Tests that the interpreter reads compressed weights of real packages as coremltools does.
 
-The packages are made by ``coremltools.optimize``; its ``decompress_weights`` is the oracle.
+``coremltools.optimize`` makes the packages. Its ``decompress_weights`` gives the expected values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIDE = 16
 
 
 class Net(nn.Module):
-    """A pointwise and a wide convolution: channels enough for blocks and vectors."""
+    """A 3x3 and a pointwise convolution with enough channels for blocks and vectors."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,7 @@ class Net(nn.Module):
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """(iOS 17 package, iOS 18 package) of one network in float32."""
+    """Return two float32 packages of one network, for iOS 17 and for iOS 18."""
     folder = tmp_path_factory.mktemp("float")
     torch.manual_seed(0)
     program = capture(Net().eval(), (TensorSpec("x"),), (TensorSpec("y"),), (SIDE, SIDE))

@@ -9,7 +9,7 @@ PARAMETERS = {"lrl-3": 40_451, "lrl-8": 225_091, "lrl-8-w32": 57_251, "lrl-mobil
 
 
 def trained(preset: str) -> lrl.LRLNet:
-    """A preset with weights that do something."""
+    """Build a preset with random weights in the last layer too, so that it changes its input."""
     torch.manual_seed(0)
     network = lrl.build(preset).eval()
     torch.nn.init.normal_(network.body[-1].weight, std=0.02)

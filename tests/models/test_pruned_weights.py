@@ -1,4 +1,4 @@
-"""Pruned checkpoints of every system load, deploy and are captured like any other."""
+"""Tests that pruned checkpoints of every system load, deploy and are captured like others."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_system_is_pruned_saved_loaded_and_captured(name, tmp_path):
 
 @pytest.fixture
 def narrow_state():
-    """A pruned lrl-mobile's weights."""
+    """Return the weights of a pruned lrl-mobile."""
     entry = zoo.get("lrl-mobile")
     return prune_module(entry.build(), pictures(entry.spec, 32), ratio=0.5).module.state_dict()
 
@@ -74,7 +74,7 @@ def narrow_state():
 def test_wrong_checkpoints_are_refused_as_before(narrow_state, tmp_path):
     entry = zoo.get("lrl-mobile")
     path = tmp_path / "w.safetensors"
-    save_file(narrow_state, path)  # narrower, but nothing says that it is meant
+    save_file(narrow_state, path)  # narrower, but without the metadata of a pruned checkpoint
     with pytest.raises(WeightsError, match="is 16, the network expects 24"):
         load_checkpoint(entry.build(), path)
     save_file(narrow_state, path, {"preset": "lrl-mobile", "pruned": "0.5"})

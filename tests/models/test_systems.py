@@ -1,4 +1,4 @@
-"""What all systems share: sizes, specs, and exported forms that equal the textbook ones."""
+"""Tests of what all systems share: sizes, specs, and exported forms equal to textbook forms."""
 
 import pytest
 import torch
@@ -21,20 +21,20 @@ PARAMETERS = {
     "kdfusion-dense-full": 831_883,
     "kdfusion-full": 867_019,
 }
-"""By hand, as in the tables of the design; k4 up-convolutions."""
+"""Parameter counts computed by hand, as in the design's tables, with k4 up-convolutions."""
 
 PRESETS = [p for module in (twophase, exponet, expandnet, kdfusion) for p in module.PRESETS]
 
 
 def inputs(preset: str, side: int = 64) -> list[torch.Tensor]:
-    """Random inputs of the sizes that a preset's spec asks for."""
+    """Return random inputs of the sizes in a preset's spec."""
     spec = zoo.get(preset).spec
     side = max(side, spec.multiple)
     return [torch.rand(1, t.channels, *(t.size or (side, side))) for t in spec.inputs]
 
 
 def trained(preset: str) -> torch.nn.Module:
-    """A network whose normalisation has seen something, so that folding it means something."""
+    """Build a network with random normalisation statistics, so that folding changes weights."""
     torch.manual_seed(0)
     network = zoo.get(preset).build()
     for module in network.modules():
@@ -95,7 +95,7 @@ def test_double_doubles_and_stride_halves(kernel, side):
 
 
 def textbook_mixed_pooling(layer: MixedPooling, x: torch.Tensor) -> torch.Tensor:
-    """SPNet's formula with adaptive pools to one and interpolation back to the size."""
+    """Compute SPNet's formula with adaptive pooling to one and interpolation back to the size."""
     size = x.shape[2:]
     square = layer.reduce_square(x)
     total = layer.identity(square)
@@ -118,7 +118,7 @@ def test_strip_pooling_by_means_is_the_textbooks(size):
 
 
 def textbook_expandnet(network: expandnet.ExpandNet, picture: torch.Tensor) -> torch.Tensor:
-    """The published formula on one tensor, functions only."""
+    """Compute the published formula of ExpandNet on one picture, with functions only."""
 
     def layers(prefix: str, x: torch.Tensor, last: int, **options: int) -> torch.Tensor:
         state = network.state_dict()

@@ -1,4 +1,4 @@
-"""The check itself: clean artefacts pass, and a fault in one is caught by the gate it is for."""
+"""Clean artefacts pass the parity check, and each fault is caught by its gate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def samples():
 
 
 def with_fault(fault):
-    """``open_engine`` whose engine passes its output through ``fault``."""
+    """Return an ``open_engine`` whose engine passes its output through ``fault``."""
 
     def opened(target, path, spec):
         engine = open_engine(target, path, spec)
@@ -115,7 +115,7 @@ def test_noise_alone_proves_nothing(exported, samples, tmp_path):
 
 
 def test_a_correction_of_nothing_is_caught(exported, samples, monkeypatch):
-    """The picture is near the reference, the network's work is gone."""
+    """The picture is near the reference, but the network's correction is gone."""
 
     def identity(target, path, spec):
         engine = open_engine(target, path, spec)
@@ -128,7 +128,7 @@ def test_a_correction_of_nothing_is_caught(exported, samples, monkeypatch):
 
 
 def test_damage_by_lowering_is_caught_below_the_float_bound(exported, samples, monkeypatch):
-    """Noise that the 40 dB bound would let pass is more than quantising itself cost."""
+    """The 40 dB bound accepts this noise, but it exceeds the cost of quantisation itself."""
     random = np.random.default_rng(0)
     noisy = with_fault(lambda y: y + 0.007 * random.standard_normal(y.shape).astype(np.float32))
     monkeypatch.setattr(module, "open_engine", noisy)

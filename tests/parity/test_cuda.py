@@ -1,4 +1,4 @@
-"""The zoo against the GPU: ``pytest -m cuda`` on a host that has one."""
+"""The zoo is compared with the GPU by ``pytest -m cuda`` on a host with a GPU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module", params=SHIPPED)
 def bundle(request, tmp_path_factory):
-    """A float bundle of every network that ships; its export was judged on the GPU already."""
+    """Export a float bundle of every shipped network; the export was judged on the GPU already."""
     folder = tmp_path_factory.mktemp(request.param) / "bundle"
     return export_bundle(
         request.param, targets=("all",), precision="fp32", size=(128, 128), output=folder

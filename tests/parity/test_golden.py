@@ -1,4 +1,4 @@
-"""Recorded references: what is written is what is read, in one step, and a stranger is refused."""
+"""Recorded references are written in one step and read back unchanged; foreign ones are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import sys
 import numpy as np
 import pytest
 
+from edgeexpo.bundle import files
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.errors import BundleError, OutputError
 from edgeexpo.parity.cases import golden_cases
 from edgeexpo.parity.golden import Device, Golden, read_golden, replace_golden
@@ -69,7 +72,7 @@ def test_an_interrupted_recording_leaves_the_bundle_as_it_was(bundle, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bundle.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OutputError, match="disk is full"):
         replace_golden(before, golden(device=Device("cpu", "CPU")))
     monkeypatch.undo()
@@ -106,8 +109,8 @@ def test_a_bundle_without_a_recording_says_so(bundle):
 
 def relisted(bundle, file, content):
     (bundle.path / file).write_bytes(content)
-    files = {**bundle.manifest.files, file: bundle.digest(bundle.path / file)}
-    bundle.write_manifest(bundle.path, dataclasses.replace(bundle.manifest, files=files))
+    files = {**bundle.manifest.files, file: digest(bundle.path / file)}
+    write_manifest(bundle.path, dataclasses.replace(bundle.manifest, files=files))
     return Bundle.open(bundle.path)
 
 
@@ -120,7 +123,7 @@ def test_a_device_that_is_none_is_refused(bundle, content):
 
 def test_a_file_of_another_format_is_refused(bundle):
     damaged = relisted(replace_golden(bundle, golden()), "golden/outputs.safetensors", b"pickle")
-    with pytest.raises(BundleError, match="is no safetensors file"):
+    with pytest.raises(BundleError, match="is not a safetensors file"):
         read_golden(damaged)
 
 

@@ -1,4 +1,4 @@
-"""Engines in another process: the same numbers, and a crash or a hang that stays there."""
+"""Engines in another process compute the same numbers, and a crash or a hang stays there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def picture():
 
 
 def write_endless(path):
-    """ONNX: ``y_hat = y0`` after a loop of 2^62 rounds."""
+    """Write an ONNX file: ``y_hat = y0`` after a loop of 2^62 rounds."""
     shape = [1, 3, "h", "w"]
     scalar, flag = (
         helper.make_tensor_value_info(name, kind, [])

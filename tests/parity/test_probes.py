@@ -61,7 +61,7 @@ def test_kin_of_the_probes_are_none_of_them(make, number, count):
             assert 0 <= frame.min() <= frame.max() <= 1
         for probe in probes(count, 64):
             pairs = zip(probe.frames, sample.frames, strict=True)
-            # A white frame is one thing only.
+            # White frames are all equal.
             assert sample.name == "white" or max(
                 np.abs(a[:64, :48] - b).max() for a, b in pairs
             ) > (0.05)

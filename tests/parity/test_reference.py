@@ -1,4 +1,4 @@
-"""The reference on its devices: recorded, refereed, refused where there is none."""
+"""The reference on its devices: recorded, compared in float64, refused without the device."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Mean(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """A bundle with a float program and one ONNX artefact of it."""
+    """Write a bundle with a float program and one ONNX artefact of it."""
     facts = {"front": None, "back": None, "frames": ("photo",)}
     folder = write_bundle(tmp_path_factory.mktemp("b") / "bundle", **facts)
     side = {2: torch.export.Dim("h", min=16, max=64), 3: torch.export.Dim("w", min=16, max=64)}
@@ -79,7 +79,7 @@ def test_the_referee_says_which_of_two_is_nearer(bundle, inputs):
 
 
 class Codes(torch.nn.Module):
-    """One value through 8-bit codes for two readers, and codes that are the result themselves."""
+    """A network with 8-bit codes of one value for two readers, and codes as its result."""
 
     def __init__(self, scale: float, zero_point: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Codes(torch.nn.Module):
 @given(scale=st.floats(1e-5, 1e3), zero_point=st.integers(-128, 127), seed=st.integers(0, 99))
 @settings(max_examples=20)
 def test_codes_in_one_step_are_the_same_numbers(scale, zero_point, seed):
-    import torch.ao.quantization.fx._decomposed  # brings the operators
+    import torch.ao.quantization.fx._decomposed  # registers the operators
 
     x = (torch.rand(3, 50, generator=torch.manual_seed(seed)) * 300 - 150) * scale
     module = torch.fx.symbolic_trace(Codes(scale, zero_point))

@@ -1,4 +1,4 @@
-"""Networks that see the whole picture are run at a second size: a baked one fails there."""
+"""Networks that see the whole picture run at a second size, where a baked size fails."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ GATES = {
 
 
 class Whole(torch.nn.Module):
-    """Every pixel less the picture's mean, plus a half."""
+    """A network that subtracts the picture's mean from every pixel and adds a half."""
 
     def forward(self, y0):
         return y0 - y0.mean((2, 3), keepdim=True) + 0.5
 
 
 def write_network(path, baked):
-    """The same in ONNX; ``baked`` divides by the number of pixels at 64x64 whatever the size."""
+    """Write the same network in ONNX.
+
+    With ``baked`` it divides by the number of pixels at 64x64, whatever the size.
+    """
     shape = [1, 3, "h", "w"]
     nodes = [helper.make_node("GlobalAveragePool", ["y0"], ["mean"])]
     if baked:

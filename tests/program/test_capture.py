@@ -103,7 +103,7 @@ def test_a_network_of_fixed_inputs_ignores_the_size_of_the_picture(tensors):
 
 def test_operators_know_the_line_they_came_from(residual, tensors):
     sources = graph_sources(capture(residual, *tensors, (32, 32)).exported.graph_module)
-    assert sources["conv2d"].startswith("conftest.py:")
+    assert sources["conv2d"].startswith("networks.py:")
 
 
 class Tuple(torch.nn.Module):
@@ -127,8 +127,8 @@ class Raises(torch.nn.Module):
     ("module", "words"),
     [
         (Tuple(), "returned a tuple; expected one NCHW tensor"),
-        (Branch(), r"depends on the values of its input at test_program.py:\d+"),
-        (Raises(), r"forward failed .* at test_program.py:\d+"),
+        (Branch(), r"depends on the values of its input at test_capture.py:\d+"),
+        (Raises(), r"forward failed .* at test_capture.py:\d+"),
     ],
 )
 def test_what_cannot_be_captured_is_named_with_its_line(module, words):

@@ -9,7 +9,7 @@ from edgeexpo.spec import TensorSpec
 
 
 class Formal(torch.nn.Module):
-    """What typed code and training leave behind: checks, conversions and dropout."""
+    """A network with operators that change nothing: type checks, conversions and dropout."""
 
     def __init__(self):
         super().__init__()

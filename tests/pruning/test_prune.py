@@ -1,4 +1,4 @@
-"""Pruned networks equal masked ones, whatever they are made of."""
+"""Tests that a pruned network equals the masked network, for all kinds of layers and blocks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def weights_of(network):
 
 
 def masked(network, pruned):
-    """The network whose weights are zero wherever the pruned one has none."""
+    """Return the network with zeros for all weights that pruning removed, in float64."""
     copied = copy.deepcopy(network).double()
     full, narrow = weights_of(copied), weights_of(pruned.module)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def assert_equals_masked(network, pruned):
 
 
 def layers_of(network):
-    """Layers of its blocks that have more channels than the fewest."""
+    """Return the layers in the network's blocks that have more than 8 channels."""
     named = network.blocks.named_modules(prefix="blocks")
     widths = {n: getattr(m, "out_channels", getattr(m, "out_features", 0)) for n, m in named}
     return {name for name, width in widths.items() if width > 8}
@@ -144,7 +144,7 @@ def test_important_channels_stay():
 
 
 def test_taylor_finds_what_the_loss_does_not_need():
-    """Channels whose readers are nearly zero cost no loss, however large their own weights."""
+    """Channels whose readers are nearly zero do not affect the loss, even with large weights."""
     network = chain([])
     idle = torch.arange(8, 16)
     with torch.no_grad():
@@ -166,7 +166,10 @@ def test_taylor_finds_what_the_loss_does_not_need():
 
 
 def test_sensitivity_scope_takes_from_where_pictures_change_least():
-    """Large weights whose effect a later layer drops go first; magnitude keeps them."""
+    """Sensitivity first removes large weights whose effect a later layer drops.
+
+    Magnitude would keep them.
+    """
     network = chain([Plain, Plain])
     with torch.no_grad():
         network.blocks[0][0].weight *= 100
@@ -204,7 +207,7 @@ def test_by_sensitivity_nothing_more_goes_than_the_ratio_needs(ratio, seed):
 def test_global_scope_takes_from_the_least_important_layer():
     network = chain([Plain, Plain])
     weak, norm, _ = network.blocks[0]
-    with torch.no_grad():  # two thirds of the layer's channels are all but absent
+    with torch.no_grad():  # two thirds of the layer's channels are nearly zero
         for value in (*weak.parameters(), *norm.parameters()):
             value[:16] *= 1e-3
         network.blocks[1][0].weight[:, :16] *= 1e-3
@@ -230,7 +233,7 @@ def test_the_picture_is_never_pruned_and_layers_say_why():
 
 
 class Gated(nn.Module):
-    """What scales and shifts the picture."""
+    """A network that scales and shifts the picture."""
 
     def __init__(self):
         super().__init__()
@@ -249,7 +252,7 @@ def test_what_gates_the_picture_is_not_pruned():
 
 
 class Constant(nn.Module):
-    """A tensor of forward's own that fits one width only, and is not in the state."""
+    """A network with a tensor that fits only one width and is not part of its state."""
 
     def __init__(self):
         super().__init__()
@@ -303,7 +306,7 @@ class Branch(nn.Module):
         (chain([]), {"ratio": None, "layers": {"first": 0.9}}, UsageError, "empty layer 'first'"),
         (chain([]), {"ratio": None, "layers": {"last": 0.5}}, UsageError, "'last' cannot be prune"),
         (chain([]), {"ratio": 0.5, "layers": {"none": 0}}, UsageError, "no layer 'none' .* first"),
-        (Branch(), {"ratio": 0.5}, ModuleError, r"cannot be followed .* at test_pruning.py:\d+"),
+        (Branch(), {"ratio": 0.5}, ModuleError, r"cannot be followed .* at test_prune.py:\d+"),
     ],
 )
 def test_what_cannot_be_done_is_said(network, options, error, message):
@@ -313,7 +316,7 @@ def test_what_cannot_be_done_is_said(network, options, error, message):
 
 
 def test_it_agrees_with_torch_pruning_where_that_follows():
-    """An independent dependency graph finds the same channels for residual and dense networks."""
+    """Torch-Pruning's dependency graph finds the same channels in residual and dense networks."""
     from tests.support.pruning_blocks import Dense, Skip, Transposed
 
     network = chain([Skip, Transposed, Dense])
@@ -328,11 +331,11 @@ def test_it_agrees_with_torch_pruning_where_that_follows():
 
 
 def test_torch_pruning_still_loses_pictures_that_are_concatenated():
-    """Why the dependency graph is our own: 1.6.1 narrows the wrong weights without a word."""
+    """Show why edgeexpo has its own graph: Torch-Pruning 1.6.1 silently narrows wrong weights."""
     from tests.support.pruning_blocks import BesideThePicture
 
     network = chain([BesideThePicture])
     graph = tp.DependencyGraph().build_dependency(network, torch.rand(1, 3, 16, 16), verbose=False)
     group = graph.get_pruning_group(network.first, tp.prune_conv_out_channels, [0])
     read = [places for dep, places in group if dep.target.module is network.before_last]
-    assert read == [[0]]  # right would be [[3]]: the picture's channels come first
+    assert read == [[0]]  # [[3]] is right, because the picture's channels come first

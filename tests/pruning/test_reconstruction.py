@@ -1,4 +1,4 @@
-"""Layers of a pruned network give what the whole one's gave, as far as the rest can."""
+"""Tests that reconstruction restores the results of a pruned network's layers where it can."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def error(narrowed, whole):
 
 
 def first():
-    """Sixteen channels, of which the last eight are twice the first ones: half are needed."""
+    """Return a layer of 16 channels of which half suffice: the last 8 are twice the first 8."""
     layer = nn.Conv2d(3, 16, 3, padding=1)
     with torch.no_grad():
         layer.weight[8:], layer.bias[8:] = 2 * layer.weight[:8], 2 * layer.bias[:8]
@@ -31,7 +31,7 @@ def first():
 
 
 def reader(kind):
-    """Something that reads sixteen channels and gives three."""
+    """Return a layer of the given kind that reads 16 channels and makes 3."""
     return {
         "conv": lambda: nn.Conv2d(16, 3, 3, padding=1),
         "dilated": lambda: nn.Conv2d(16, 3, 3, padding=2, dilation=2, bias=False),
@@ -52,12 +52,12 @@ def test_what_repeats_itself_is_found_again(kind):
     before = error(result.module, whole)
     gains = reconstruct(result.module, whole, result.kept, pictures())
     assert error(result.module, whole) < 1e-4 * before
-    assert gains["0"] > 0.99  # reads the picture itself: nothing to be taken over
+    assert gains["0"] > 0.99  # this layer reads the picture, so there is nothing to restore
     assert min(gains.values()) < 1e-3
 
 
 class Shared(nn.Module):
-    """One layer used twice, its result beside another's, and one layer's weight in two places."""
+    """A network that calls one layer twice and another layer with the same weight."""
 
     def __init__(self):
         super().__init__()

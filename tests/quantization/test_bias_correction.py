@@ -1,4 +1,4 @@
-"""Bias correction takes a shift of the mean back, whatever made it."""
+"""Tests that bias correction cancels a shift of the mean, whatever its cause."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def chain(bias=True):
 
 
 def tint(graph, network, inputs):
-    """Largest mean error of an output channel."""
+    """Return the largest mean error of an output channel."""
     with torch.no_grad():
         errors = [(graph(*x) - network(*x)).mean((0, 2, 3)) for x in inputs]
     return float(torch.stack(errors).mean(0).abs().max())
 
 
 def planted(change):
-    """A step that changes the first layer that it meets."""
+    """Return a step that applies ``change`` to the first layer it is called with."""
     met = []
 
     def step(layer):

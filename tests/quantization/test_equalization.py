@@ -12,7 +12,7 @@ from edgeexpo.quantization.ptq import quantize_program
 
 
 def unequal(residual):
-    """The residual network with ranges up to 16 times apart, computing the same pictures."""
+    """Return a network with ranges up to 16 times apart that computes the same pictures."""
     network = copy.deepcopy(residual)
     first, second = network.body[0], network.body[2]
     factor = torch.logspace(-0.6, 0.6, first.out_channels)
@@ -35,7 +35,10 @@ def test_the_pictures_stay_the_same(residual, tensors, pictures):
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 def test_strength_says_who_gets_like_ranges(strength, residual, tensors, pictures):
-    """At 0 the weights that read the channels, at 1 the channels; at 0.5 both the same."""
+    """At strength 0 the reading weights get equal ranges, at 1 the channels do.
+
+    At 0.5 channels and reading weights get the same ranges.
+    """
     network = torch.nn.Sequential(*(residual.body[index] for index in (0, 1, 4)))
     program = capture(network, *tensors, (96, 96))
     x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
@@ -84,7 +87,7 @@ def test_what_reads_or_makes_the_picture_is_left_alone(tensors):
 
 
 class Skips(torch.nn.Module):
-    """A small UNet: leaky ReLUs, a transposed convolution, a skip read twice."""
+    """A small UNet with leaky ReLUs, a transposed convolution, and a skip that is read twice."""
 
     def __init__(self):
         super().__init__()
@@ -119,7 +122,7 @@ def test_skips_and_transposed_convolutions_are_equalised_too(tensors, pictures):
 
 
 class Gated(torch.nn.Module):
-    """Weights used for two frames, a gate, a sum and a concatenation: as in fusion networks."""
+    """A fusion network with weights shared by two frames, a gate, a sum and a concatenation."""
 
     def __init__(self):
         super().__init__()

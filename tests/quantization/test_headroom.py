@@ -1,4 +1,4 @@
-"""Ranges with headroom: wide enough for fine checks, at most doubled, untouched where unneeded."""
+"""Tests that headroom widens ranges for fine checks, where needed and at most twofold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from edgeexpo.quantization.variants import Calibration, parse_variant
 
 
 class Sharpening(torch.nn.Module):
-    """Flat areas give nothing, single pixels much; its picture is made of features alone."""
+    """A network that makes its picture from features alone.
+
+    Its features are zero in flat areas and large at single pixels.
+    """
 
     def __init__(self, gain):
         super().__init__()
@@ -50,7 +53,7 @@ def test_the_names_of_variants_tell_it():
 
 
 class Skipping(torch.nn.Module):
-    """Two features beside each other: a concatenation gives both and itself one range."""
+    """A network that concatenates two features, so that both and the result share one range."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""INT8 weights: written, read, and made into the very program that was trained."""
+"""Tests that INT8 weights are written, read, and made into exactly the program that was trained."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_program_is_bit_for_bit_what_was_simulated(name, tmp_path):
     pictures = given(program)
     _, graph = ptq.calibrated(program, pictures)
     simulate(graph)
-    with torch.no_grad():  # as training would
+    with torch.no_grad():  # this stands for training
         for parameter in graph.parameters():
             parameter.mul_(1.01)
         wanted = graph(*ptq.tensors(program, pictures)[0])

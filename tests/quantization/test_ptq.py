@@ -60,7 +60,7 @@ def test_weights_are_per_channel_and_every_convolution_is_quantised(program, pic
 
 
 def test_the_identity_path_stays_exact(residual, tensors, pictures):
-    """With the correction at zero the picture comes back bit for bit, between the codes too."""
+    """With a zero correction, the picture comes back bit for bit, even between two codes."""
     silent = copy.deepcopy(residual)
     torch.nn.init.zeros_(silent.body[-1].weight)
     torch.nn.init.zeros_(silent.body[-1].bias)
@@ -87,7 +87,7 @@ def test_a_network_without_integer_work_is_refused(tensors):
 
 
 class Gated(torch.nn.Module):
-    """Means, numbers and a sigmoid at the end: what the quantiser leaves in float."""
+    """A network with operators that stay in float: means, scalar arithmetic and a last sigmoid."""
 
     def __init__(self):
         super().__init__()
@@ -139,7 +139,7 @@ def test_a_global_branch_is_computed_once(tensors):
 
 
 class Shared(torch.nn.Module):
-    """One convolution for both frames, as in siamese encoders."""
+    """A network with one convolution for both frames, as in siamese encoders."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A scale that nobody has any more is not shared."""
+"""Tests that no operator shares the scale of an operator that stays in float."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeexpo.spec import TensorSpec
 
 
 class Tokens(nn.Module):
-    """Pixels as tokens, an offset that is a parameter, and back: the form of many transformers."""
+    """A network that adds a learned offset to pixels as tokens, as many transformers do."""
 
     def __init__(self):
         super().__init__()

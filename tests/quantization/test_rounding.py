@@ -1,4 +1,4 @@
-"""Adaptive rounding: nearer outputs than nearest codes, and never further than one code away."""
+"""Tests that adaptive rounding beats rounding to nearest, and moves no weight by a whole code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ LAYERS = {
 
 
 def chain(kind):
-    """A layer with one outlier a channel, which leaves few codes to the rest, and its reader."""
+    """Return a network, and its two layers.
+
+    The first layer has one outlier in each channel, which leaves few codes to the other weights.
+    """
     torch.manual_seed(0)
     first, last = LAYERS[kind](), torch.nn.Conv2d(8, 3, 1)
     axis = 1 if kind == "transposed" else 0
@@ -29,7 +32,7 @@ def chain(kind):
 
 
 def codes(graph):
-    """Float codes (weight over scale) of every rounded weight by its tensor's name."""
+    """Return tensor name -> float codes (weight divided by scale) of every rounded weight."""
     weights, found = dict(graph.named_parameters()), {}
     for name, rounding in roundings(graph).items():
         scale, _ = weight_codes(rounding.observer, weights[name])

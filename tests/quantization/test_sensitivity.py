@@ -1,4 +1,4 @@
-"""Which layer costs how much picture, against programs that are really quantised that way."""
+"""Tests of measured sensitivities, against programs that are quantised in that way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from edgeexpo.quantization.simulation import observers, prepare_simulation, roun
 
 
 class Planted(nn.Module):
-    """Five convolutions; the weights of one read a channel that is always zero, and shout at it."""
+    """A network of five convolutions with one planted layer that quantises badly.
+
+    The planted layer has large weights for an input channel that is always zero.
+    """
 
     def __init__(self, planted: int) -> None:
         super().__init__()
@@ -76,7 +79,7 @@ def test_operators_know_their_module_line_and_tensors(simulated):
     assert [o.name for o in found] == ["conv2d", "conv2d_1", "conv2d_2"]
     assert [o.module for o in found] == ["body.0", "body.2", "body.4"]
     assert {o.kind for o in found} == {"conv2d"}
-    assert all(o.source is not None and o.source.startswith("conftest.py:") for o in found)
+    assert all(o.source is not None and o.source.startswith("networks.py:") for o in found)
     assert found[0].tensors == {"y0", "body_0_weight", "relu"}
     assert found[2].tensors == {"relu_1", "body_4_weight", "conv2d_2"}
 
@@ -88,7 +91,7 @@ def test_what_is_float_anyway_has_no_row(simulated):
 
 
 def test_sparing_an_operator_is_what_the_quantiser_does(simulated, residual, pictures):
-    """Differential: the tensors left in float, and the picture, are those of ``keep_float``."""
+    """Compare with ``keep_float``: the tensors left in float and the picture are the same."""
     program, graph, inputs = simulated
     first = quantized_operators(program, graph)[0]
     _, kept = ptq.calibrated(program, pictures, frozenset([first.name]))

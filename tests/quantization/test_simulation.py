@@ -1,4 +1,4 @@
-"""The simulated program rounds as the converted one does, and learns."""
+"""Tests that a simulated program rounds as the converted program does, and can be trained."""
 
 from __future__ import annotations
 

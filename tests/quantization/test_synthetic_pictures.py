@@ -5,7 +5,7 @@ from edgeexpo.quantization import synthetic_pictures
 
 
 def pair(side=48, pictures=3):
-    """Frames that hold one dark and one bright colour each, and others between them."""
+    """Return two frames, each with a dark place, a bright place, and colours between these."""
     torch.manual_seed(1)
     under = torch.rand(pictures, 3, side, side) * 0.2 + 0.3
     under[:, :, 0, 0], under[:, :, -1, -1] = 0.05, 0.6

@@ -1,4 +1,4 @@
-"""Calibration variants: their names, and a file of each that is bit for bit what was judged."""
+"""Tests of the names of calibration variants, and of their files, which equal what was judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warm session takes no memory for a frame, and gives the same pictures as without its own."""
+"""A warm session allocates no memory for a frame, and reused memory changes no picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from tests.support.tiny_bundle import CORRECTION, write_bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "allocations.py"
 LEAST = 4096
-"""Bytes a line: the histogram of a channel is 2 KiB, a row of these frames 4.4."""
+"""Bytes per line that count as an allocation.
+
+The histogram of a channel has 2 KiB, a row of these frames 4.4 KiB.
+"""
 
 SIZE = (280, 1120)
 SYSTEMS = {
@@ -89,7 +92,7 @@ def test_an_allocation_is_seen(script):
 
 
 def overwritten(monkeypatch):
-    """Have memory hold no number: new, or as soon as it went back, which a later frame would do."""
+    """Fill memory with invalid numbers when it is new and when it is released."""
     release, slab = Scratch.release, scratch._slab
 
     def release_and_overwrite(self, top=(0, 0, 0)):

@@ -1,4 +1,4 @@
-"""Sessions with a memory budget give the same pictures and stay within it."""
+"""Sessions with a memory budget give the same pictures and keep the budget."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SYSTEMS = {
 
 
 def blur(inputs):
-    """A local network: the mean of its inputs and of their right neighbours."""
+    """Return the output of a local network: the mean of its inputs and their right neighbours."""
     pictures = [v for n, v in inputs.items() if n != "small"]
     mean = sum(pictures) / np.float32(len(pictures))
     after = np.concatenate([mean[..., 1:], mean[..., -1:]], axis=3)
@@ -74,7 +74,7 @@ def frames_of(name, height, width):
 
 
 def allocated(function):
-    """Largest number of bytes allocated at a time while the function runs."""
+    """Return the largest number of bytes allocated at a time while the function runs."""
     tracemalloc.start()
     try:
         function()

@@ -1,4 +1,4 @@
-"""Frames that cannot be used, through a session: a typed error, and the next frame runs."""
+"""A session refuses unusable frames with a typed error, and the next frame runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def hole(value, kind):
 
 
 def refused(folder, frame, words, frame_format=None):
-    """A session refuses ``frame`` in one line and does the next one as if nothing had been."""
+    """Check that a session refuses ``frame`` in one line and runs the next one unharmed."""
     frame_format = frame_format or FrameFormat()
     whole = good(frame_format.layout)
     with load(folder, engine=identity(), frames=frame_format) as session:
@@ -125,17 +125,17 @@ def test_frames_of_a_camera(folder, frame, frame_format, words):
 
 
 def overlapping():
-    """Rows of 96 bytes that start 20 bytes apart."""
+    """Return rows of 96 bytes that start 20 bytes apart."""
     return as_strided(np.zeros(H * W * 3, np.uint8), (H, W, 3), (20, 3, 1))
 
 
 def beyond():
-    """The last row ends behind the buffer."""
+    """Return a frame whose last row ends behind the buffer."""
     return as_strided(np.zeros(H * W * 3 - 1, np.uint8), (H, W, 3), (W * 3, 3, 1))
 
 
 def before():
-    """Rows upwards, from the first one."""
+    """Return a frame whose rows go upwards from the buffer's first row."""
     return as_strided(np.zeros(H * W * 3, np.uint8), (H, W, 3), (-W * 3, 3, 1))
 
 
@@ -164,7 +164,7 @@ def test_strides_of_planes_that_do_not_fit(folder, plane, words):
 
 
 def test_frames_in_any_memory_are_read_where_they_are(folder):
-    """Not contiguous, upside down, padded, read-only, of the other byte order, repeated."""
+    """Frames may be not contiguous, upside down, padded, read-only, byte-swapped or repeated."""
     frame = good()
     wide = np.zeros((H, W + 5, 3), np.uint8)
     wide[:, :W] = frame
@@ -266,7 +266,7 @@ def test_exposures_that_are_none(pair, ev):
     ],
 )
 def test_outputs_that_the_manifest_does_not_promise(folder, output, words):
-    """Of an engine, not of a frame: an artefact that was swapped with its manifest."""
+    """The fault lies in the engine, not in the frame: an artefact swapped with its manifest."""
     answers = iter([output, lambda x: {"y_hat": x}])
     engine = FakeEngine(lambda inputs: next(answers)(inputs["y0"]))
     with load(folder, engine=engine) as session:
@@ -278,7 +278,7 @@ def test_outputs_that_the_manifest_does_not_promise(folder, output, words):
 
 @pytest.mark.parametrize("error", [RuntimeError("driver"), MemoryError(), ZeroDivisionError()])
 def test_an_engine_that_raises_leaves_the_session_usable(folder, error):
-    """What an engine of the app's own raises is the app's: it comes through as it is."""
+    """An exception of the app's own engine passes through unchanged."""
     answers = iter([error, None])
 
     def run(inputs):

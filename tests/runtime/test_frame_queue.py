@@ -11,7 +11,7 @@ from edgeexpo.runtime.frame_queue import Channel, Closed
 
 
 def taken(channel):
-    """Everything that comes until the end."""
+    """Return all items until the end."""
     found = []
     with contextlib.suppress(Closed):
         while True:

@@ -1,4 +1,4 @@
-"""Frame formats against the formulas of the standards, OpenCV and FFmpeg's scaler."""
+"""Frame formats agree with the standards' formulas, OpenCV and FFmpeg's scaler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ YUV = [layout for layout in LAYOUTS if FrameFormat(layout).is_yuv]
 
 
 def formats(layouts):
-    """Every combination of how a frame may lie in memory."""
+    """Return every combination of layout, orientation and coding of a frame."""
     return st.builds(
         FrameFormat,
         layout=st.sampled_from(layouts),
@@ -36,7 +36,7 @@ def rgb(frame, frame_format):
 
 
 def smooth(height=48, width=64):
-    """A picture whose chroma is smooth: interpolations of any kind agree."""
+    """Return a picture with smooth chroma, for which all interpolations agree."""
     rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
     return np.stack([0.2 + 0.5 * rows, 0.3 + 0.4 * columns, 0.7 - 0.4 * rows], axis=2).astype("f4")
 
@@ -108,13 +108,13 @@ def test_agrees_with_opencv(layout, code):
     frame = empty_frame(48, 64, frame_format)
     from_rgb(smooth(), frame_format, frame)
     oracle = cv2.cvtColor(frame, code) / 255
-    # OpenCV repeats each chroma sample, which is half a sample's slope away.
+    # OpenCV repeats each chroma sample. The difference is the chroma's slope over half a sample.
     assert np.abs(rgb(frame, frame_format) - oracle).max() < 0.02
     assert np.abs(oracle - smooth()).max() < 0.03
 
 
 def video_frame(frame, name):
-    """FFmpeg's frame of the same bytes."""
+    """Return FFmpeg's frame of the same bytes."""
     height, width = frame.shape[0] * 2 // 3, frame.shape[1]
     made = av.VideoFrame(width, height, name)
     at = 0

@@ -1,4 +1,4 @@
-"""Damaged files through an engine's wrapper: a taste of ``benchmarks/fuzz.py``."""
+"""Damaged files go through an engine's wrapper: a short run of ``benchmarks/fuzz.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles made to do harm: refused in one line, before anything outside them is read."""
+"""Malicious bundles are refused in one line, before anything outside them is read."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def refused(bundle, words):
         ("../mean.fp32.onnx", "lies outside the bundle"),
         ("a/../../b", "lies outside the bundle"),
         ("/etc/hostname", "lies outside the bundle"),
-        ("..\\mean.fp32.onnx", "no plain path"),
-        ("C:/mean.fp32.onnx", "no plain path"),
-        ("mean.fp32.onnx:stream", "no plain path"),
-        ("mean\0.onnx", "no plain path"),
-        ("mean\n.onnx", "no plain path"),
-        ("\ud800.onnx", "no plain path"),
-        ("a//b", "no plain path"),
-        ("", "no plain path"),
+        ("..\\mean.fp32.onnx", "not a plain path"),
+        ("C:/mean.fp32.onnx", "not a plain path"),
+        ("mean.fp32.onnx:stream", "not a plain path"),
+        ("mean\0.onnx", "not a plain path"),
+        ("mean\n.onnx", "not a plain path"),
+        ("\ud800.onnx", "not a plain path"),
+        ("a//b", "not a plain path"),
+        ("", "not a plain path"),
     ],
 )
 def test_no_path_leads_out_of_a_bundle(bundle, name, words):
@@ -70,7 +70,7 @@ def test_a_name_too_long_for_the_disk_is_refused(bundle):
 
 
 def as_package(bundle):
-    """The artefact becomes a folder with a file in a folder."""
+    """Turn the artefact into a folder with a file in a subfolder."""
     package = bundle / "mean.mlpackage"
     (package / "Data").mkdir(parents=True)
     (bundle / "mean.fp32.onnx").rename(package / "Data" / "weight.bin")
@@ -84,7 +84,7 @@ def test_links_inside_a_package_are_refused(bundle, tmp_path):
     load(bundle, engine=FakeEngine(dict)).close()
     inner = package / "Data" / "weight.bin"
     inner.rename(tmp_path / "weight.bin")
-    inner.symlink_to(tmp_path / "weight.bin")  # the digest is still right
+    inner.symlink_to(tmp_path / "weight.bin")  # the digest still matches
     refused(bundle, "holds 'Data/weight.bin', which is neither a file nor a folder")
     shutil.move(package / "Data", tmp_path / "Data")
     (package / "Data").symlink_to(tmp_path / "Data")
@@ -139,7 +139,7 @@ def test_json_that_breaks_parsers_is_refused(bundle, text, words):
 
 def test_a_huge_manifest_is_not_read_whole(bundle, monkeypatch):
     with (bundle / MANIFEST).open("ab") as stream:
-        stream.truncate(1 << 40)  # sparse: it takes no room on the disk
+        stream.truncate(1 << 40)  # a sparse file takes no space on the disk
     refused(bundle, "larger than 16 MiB")
     monkeypatch.setattr(untrusted, "LARGEST_JSON", 10)
     with pytest.raises(ValueError, match="larger"):
@@ -187,7 +187,7 @@ def test_numbers_that_no_session_could_use_are_refused(bundle, path, value):
 
 
 def external(path, location):
-    """The network of :mod:`tests.support.tiny_bundle`, its weights in a file of their own."""
+    """Write the network of :mod:`tests.support.tiny_bundle` with its weights in another file."""
     weights = numpy_helper.from_array(np.full((3, 3, 3, 3), 1 / 9, np.float32), "k")
     weights.ClearField("raw_data")
     weights.data_location = TensorProto.EXTERNAL
@@ -211,20 +211,20 @@ def test_tensors_in_another_file_are_refused(bundle, tmp_path, monkeypatch, loca
     for folder in (bundle, tmp_path):
         (folder / "weights.bin").write_bytes(bytes(324))
     edit(bundle, lambda m: m["artifacts"][0].update(sha256=digest(file)))
-    for folder in (bundle, tmp_path):  # where ONNX Runtime would look
+    for folder in (bundle, tmp_path):  # ONNX Runtime would look in both
         monkeypatch.chdir(folder)
         with pytest.raises(EngineError, match=r"mean\.fp32\.onnx keeps tensors in another file"):
             load(bundle)
 
 
 def test_the_encoding_of_lengths_hides_no_other_file(bundle, tmp_path, monkeypatch):
-    """Protobuf reads a length of 8 written in two bytes, too."""
+    """Protobuf also reads a length of 8 that is written in two bytes."""
     file = tmp_path / "m.onnx"
     model = external(file, "weights.bin")
     (tmp_path / "weights.bin").write_bytes(bytes(324))
     entry = model.graph.initializer[0].external_data[0]
     plain = entry.SerializeToString()
-    entry.value += "x"  # one byte more, for the longer length
+    entry.value += "x"  # one more byte for the longer encoding of the length
     longer = plain.replace(b"\x08location", b"\x88\x00location")
     data = model.SerializeToString().replace(entry.SerializeToString(), longer)
     read = onnx.load_from_string(data).graph.initializer[0].external_data[0]
@@ -279,7 +279,7 @@ print(np.array_equal(before, after), after[0, 0, 5, 5])
 
 
 def test_an_executorch_program_truncated_while_open_still_runs(bundle, tmp_path):
-    """Mapped into memory, as ExecuTorch 1.5 loads a path, it ended the process with SIGBUS."""
+    """ExecuTorch 1.5 maps a path into memory, where truncation ended the process with SIGBUS."""
     from tests.support.tiny_program import write_program
 
     write_program(tmp_path / "m.pte")

@@ -16,7 +16,7 @@ from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, StageSpec, TensorS
 
 @pytest.fixture
 def bundle(tmp_path):
-    """A bundle whose network gives its input back."""
+    """Write a bundle whose network returns its input."""
     (tmp_path / "net.int8.onnx").write_bytes(b"stand-in")
     sizes = SizeRange(largest=(64, 64), smallest=(16, 16))
     artifact = Artifact(

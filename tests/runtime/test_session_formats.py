@@ -1,4 +1,4 @@
-"""Sessions on camera frames: YUV in and out, written into the caller's memory."""
+"""Sessions on camera frames: YUV input and output, written into the caller's memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that look at the whole picture, that run at a fixed size, or that see luma only."""
+"""Networks that look at the whole picture, run at a fixed size, or take only luma."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FUSION = ("under", "over")
 
 
 def open_with(folder, function, sizes=RANGE, **fields):
-    """A session around ``function`` whose bundle says ``fields`` and ``sizes``."""
+    """Open a session around ``function`` whose bundle has ``fields`` and ``sizes``."""
     file = folder / "net.fp32.onnx"
     file.write_bytes(b"stand-in")
     artifact = Artifact(file.name, "onnx", "fp32", digest(file), 8, sizes)
@@ -42,7 +42,10 @@ def smooth(height, width, seed=0):
 
 
 def fusion(folder, sizes=RANGE, **fields):
-    """A global network: 0.25 under + 0.5 over + 0.1; guided."""
+    """Open a session with a guided back stage on a global network.
+
+    The network computes 0.25 under + 0.5 over + 0.1.
+    """
     inputs = tuple(TensorSpec(name) for name in FUSION)
     fields = {"back": StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}), **fields}
     return open_with(
@@ -114,7 +117,7 @@ def test_a_network_of_fixed_size_corrects_pictures_of_any_size(tmp_path, color):
     assert seen == [{"small": (1, 3, 32, 32)}]
     raw = session(picture, fuse=False)
     assert raw.shape == (32, 32, 3)
-    # Lab as the network codes it is no picture: it comes as it is.
+    # Lab in the network's coding is not a picture, so it is returned unchanged.
     assert raw.dtype == (np.uint8 if color == "rgb" else np.float32)
     if color == "rgb":
         np.testing.assert_allclose(found, picture * 0.5, atol=0.51)

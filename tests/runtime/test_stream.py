@@ -1,4 +1,4 @@
-"""Streams around a fake engine whose speed the test decides."""
+"""Streams around a fake engine whose speed the test controls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE = {"frames": ("picture",), "front": None, "back": None}
 
 @pytest.fixture
 def bundle(tmp_path):
-    """One frame in, the same out."""
+    """Write a bundle whose network returns its one frame."""
     return write_bundle(tmp_path / "b", **ONE)
 
 

@@ -92,7 +92,7 @@ def test_what_tiles_cannot_do_is_said(halo, sizes, words):
 
 
 def with_thumbnail(inputs):
-    """A local network that adds the mean of a thumbnail of another size."""
+    """Return the output of a local network that adds the mean of a thumbnail of another size."""
     assert inputs["thumbnail"].shape == (1, 3, 8, 10)
     return whole({"x": inputs["x"]}) + inputs["thumbnail"].mean((2, 3), keepdims=True)
 

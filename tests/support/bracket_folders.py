@@ -12,7 +12,7 @@ TIME, F_NUMBER, ISO, EXIF = 33434, 33437, 34855, 0x8769
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth linear radiance of three decades, HxWx3."""
+    """Return smooth linear radiance over three decades, HxWx3."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width] / 17.0
     phases = rng.uniform(0, 6, (3, 2))
@@ -21,7 +21,7 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def shot(radiance: np.ndarray, ev: float) -> np.ndarray:
-    """8-bit codes of an exposure, gamma 2.2."""
+    """Return the 8-bit codes of an exposure with gamma 2.2."""
     return np.rint(np.clip(radiance * 2.0**ev, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
 
 
@@ -35,7 +35,7 @@ def write_bracket(
     exif: bool = False,
     seed: int = 0,
 ) -> Path:
-    """PNG frames ``0.png``... at ``evs`` (JPEG with EXIF times under ``exif``)."""
+    """Write PNG frames ``0.png``... at ``evs``, or JPEG files with EXIF times under ``exif``."""
     folder.mkdir(parents=True)
     radiance = scene(*size, seed)
     suffix = ".jpg" if exif else ".png"
@@ -54,12 +54,12 @@ def write_bracket(
 
 
 def write_exposures(source: Path, listed: dict[str, object]) -> None:
-    """``exposures.json`` beside the brackets."""
+    """Write ``exposures.json`` into the folder of the brackets."""
     (source / "exposures.json").write_text(json.dumps(listed))
 
 
 def write_hdr(path: Path, radiance: np.ndarray) -> None:
-    """A flat (not run-length encoded) Radiance picture."""
+    """Write a flat (not run-length encoded) Radiance picture."""
     largest = radiance.max(axis=2)
     exponent = np.where(largest > 0, np.floor(np.log2(np.maximum(largest, 1e-30))) + 1, 0)
     codes = np.clip(radiance / 2.0 ** exponent[..., None] * 256, 0, 255)

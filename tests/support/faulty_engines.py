@@ -1,4 +1,4 @@
-"""Engines that misbehave, opened in a process of their own: ``target`` names the misbehaviour."""
+"""Engines that misbehave, opened in their own process; ``target`` names the misbehaviour."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edgeexpo.errors import EngineError
 
 
 class FaultyEngine:
-    """Gives its input back, and misbehaves when the input's first number is above 0.5.
+    """An engine that returns its input, and misbehaves when the first number is above 0.5.
 
-    ``once-`` before the name of a fault: only where the file ``PATH.done`` is missing, which it
-    then writes; another process behaves.
+    With ``once-`` before the name of a fault it misbehaves only if the file ``PATH.done`` is
+    missing, and then writes it. The next process behaves well.
     """
 
     name = "faulty"

@@ -13,9 +13,9 @@ from tests.support.tiny_bundle import write_bundle
 
 
 def write_golden_bundle(folder: Path, offset: float = 0.0, name: str = "y0") -> Path:
-    """A bundle whose network gives the 3x3 mean; its recorded outputs are off by ``offset``.
+    """Write a bundle whose network gives the 3x3 mean; recorded outputs are off by ``offset``.
 
-    ``name`` is the input's, as the manifest has it; the network's is ``y0``.
+    ``name`` is the input's name in the manifest; in the network it is always ``y0``.
     """
     facts = {"front": None, "back": None, "frames": ("photo",), "inputs": (TensorSpec(name),)}
     bundle = Bundle.open(write_bundle(folder, **facts))
@@ -29,7 +29,7 @@ def write_golden_bundle(folder: Path, offset: float = 0.0, name: str = "y0") -> 
 
 
 def mean(picture: np.ndarray) -> np.ndarray:
-    """3x3 mean of every channel of HxWxC, zero-padded, float32."""
+    """Return the 3x3 mean of every channel of HxWxC, zero-padded, float32."""
     padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)))
     height, width = picture.shape[:2]
     parts = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]

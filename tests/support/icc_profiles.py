@@ -1,4 +1,7 @@
-"""ICC profiles of primaries and a curve, after ICC.1:2022 (version 4) and ICC.1:2001 (2)."""
+"""ICC profiles made of primaries and a curve.
+
+They follow ICC.1:2022 (version 4) and ICC.1:2001 (version 2).
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,21 @@ _BRADFORD = np.array(
 
 
 def to_xyz(primaries, white=D65):
-    """Matrix from linear RGB to XYZ, white at its own chromaticity."""
+    """Return the matrix from linear RGB to XYZ, with white at its own chromaticity."""
     columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
     x, y = white
     return columns * np.linalg.solve(columns, [x / y, 1, (1 - x - y) / y])
 
 
 def adapted(primaries, white=D65):
-    """The same adapted to D50 by Bradford's method: what a profile holds."""
+    """Return that matrix adapted to D50 by Bradford's method, as a profile holds it."""
     matrix = to_xyz(primaries, white)
     gains = (_BRADFORD @ D50) / (_BRADFORD @ matrix.sum(axis=1))
     return np.linalg.inv(_BRADFORD) @ (gains[:, None] * (_BRADFORD @ matrix))
 
 
 def profile(primaries=P3, white=D65, gamma=None, version=4, name="Display P3"):
-    """The bytes of a display profile; sRGB's curve unless a gamma is given."""
+    """Return the bytes of a display profile; its curve is sRGB's unless a gamma is given."""
     matrix = adapted(primaries, white)
     curve = _gamma(gamma) if gamma else _srgb_curve(version)
     tags = {b"desc": _text(name, version, b"desc"), b"cprt": _text("none", version, b"text")}
@@ -51,13 +54,13 @@ def profile(primaries=P3, white=D65, gamma=None, version=4, name="Display P3"):
 
 
 def srgb_decoded(codes):
-    """sRGB's curve in float64, codes in [0,1]."""
+    """Decode codes in [0,1] by sRGB's curve, in float64."""
     codes = np.asarray(codes, np.float64)
     return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
 
 
 def srgb_encoded(linear):
-    """Its inverse, clipped to [0,1]."""
+    """Encode linear values by sRGB's curve, clipped to [0,1]."""
     linear = np.clip(linear, 0, 1)
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 

@@ -1,4 +1,4 @@
-"""MIL programs written by hand, saved without optimisation, read back by the interpreter."""
+"""MIL programs written by hand, saved without optimisation and opened by the interpreter."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from edgeexpo.silence import quiet
 
 
 def saved(builds, shapes, path):
-    """An engine on one package whose outputs are those of ``builds``.
+    """Return an engine on one package whose outputs are those of ``builds``.
 
     Args:
-        builds: ``{name: function of the MIL builder and the inputs}``; outputs are ``out_NAME``.
+        builds: Functions of the MIL builder and the inputs, by name; outputs are ``out_NAME``.
         shapes: Shapes of the float32 inputs ``x``, ``y``.
-        path: Where the package goes.
+        path: Path of the package.
     """
     with quiet():
         import coremltools as ct

@@ -7,7 +7,7 @@ import torch
 
 
 def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A smooth random picture: HxWx3 float32 in [0,1]."""
+    """Return a smooth random picture: HxWx3 float32 in [0,1]."""
     random = np.random.default_rng(seed)
     low = torch.from_numpy(random.random((1, 3, 5, 5), dtype=np.float32))
     full = torch.nn.functional.interpolate(low, (height, width), mode="bicubic")

@@ -1,4 +1,4 @@
-"""Blocks for random networks: NxCxHxW to NxDxHxW each, everything that pruning must follow."""
+"""Blocks for random networks, NxCxHxW to NxDxHxW, with every structure that pruning must follow."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Transposed(nn.Module):
 
 
 class Gate(nn.Module):
-    """SE, with linear layers."""
+    """A squeeze-and-excitation gate with linear layers."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class Depthwise(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """One channel that gates all."""
+    """Attention by one channel that gates all others."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ class Chunks(nn.Module):
 
 
 class WrittenWidth(nn.Module):
-    """Slices at a width that is written in forward: left whole."""
+    """A slice at a width that is written in ``forward``; pruning leaves it whole."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ class WrittenSplit(WrittenWidth):
 
 
 class ChannelSoftmax(nn.Module):
-    """Softmax over channels: left whole."""
+    """A softmax over channels, which pruning leaves whole."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ BLOCKS = (
 
 
 class Chain(nn.Module):
-    """A residual network of some blocks, with a convolution before them and one after."""
+    """A residual network of some blocks, with one convolution before and one after."""
 
     def __init__(self, blocks: list[type[nn.Module]]) -> None:
         super().__init__()
@@ -261,7 +261,7 @@ class Chain(nn.Module):
 
 
 def chain(blocks: list[type[nn.Module]], seed: int = 0) -> Chain:
-    """The network with random weights, statistics and biases, in eval mode."""
+    """Return the network with random weights, statistics and biases, in eval mode."""
     torch.manual_seed(seed)
     network = Chain(blocks).eval()
     for layer in network.modules():

@@ -1,4 +1,4 @@
-"""Simulated chains of layers with rounded weights, built without capturing anything."""
+"""Simulated chains of layers with rounded weights, built without a capture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPERATORS = {
 
 
 def arguments(layer):
-    """What follows input, weight and bias in the operator's arguments."""
+    """Return the operator's arguments after input, weight and bias."""
     if isinstance(layer, torch.nn.ConvTranspose2d):
         order = (layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation)
     else:
@@ -23,7 +23,7 @@ def arguments(layer):
 
 
 def rounded(layers):
-    """A graph of convolutions with ReLUs between them; weights go through their codes."""
+    """Return a graph of convolutions with ReLUs between; weights are rounded to their codes."""
     root, graph = torch.nn.Module(), torch.fx.Graph()
     x = graph.placeholder("y0")
     for index, layer in enumerate(layers):
@@ -54,7 +54,7 @@ def rounded(layers):
 
 
 def correlated(count, channels, height=24, width=28):
-    """Inputs whose channels and neighbours resemble each other, as those of images do."""
+    """Return inputs whose channels and neighbours are correlated, as in photographs."""
     generator = torch.Generator().manual_seed(1)
     mixed = torch.rand(channels, 3, generator=generator)
     found = []

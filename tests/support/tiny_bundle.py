@@ -24,7 +24,7 @@ CORRECTION: dict[str, object] = {
 
 
 def write_network(path: Path) -> None:
-    """ONNX: 3x3 mean of every channel, zero-padded; ``y0`` to ``y_hat``, any size."""
+    """Write an ONNX file: 3x3 mean of every channel, zero-padded; ``y0`` to ``y_hat``, any size."""
     weights = np.zeros((3, 3, 3, 3), np.float32)
     weights[range(3), range(3)] = 1 / 9
     shape = [1, 3, "h", "w"]
@@ -40,7 +40,7 @@ def write_network(path: Path) -> None:
 
 
 def write_bundle(folder: Path, **changes: object) -> Path:
-    """A bundle with that network as its only artefact; ``changes`` go into its ModelSpec."""
+    """Write a bundle with that network as its only artefact; ``changes`` go into its ModelSpec."""
     folder.mkdir()
     file = folder / "mean.fp32.onnx"
     write_network(file)

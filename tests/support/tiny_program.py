@@ -9,7 +9,7 @@ from executorch.exir import to_edge
 
 
 class Mean(torch.nn.Module):
-    """3x3 mean of every channel, zero-padded."""
+    """The 3x3 mean of every channel, zero-padded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,6 +21,6 @@ class Mean(torch.nn.Module):
 
 
 def write_program(path: Path, size: tuple[int, int] = (24, 20)) -> None:
-    """``.pte`` without a delegate, whose weights are used where the file has them."""
+    """Write a ``.pte`` file without a delegate, which uses its weights inside the file's memory."""
     program = torch.export.export(Mean().eval(), (torch.zeros(1, 3, *size),))
     path.write_bytes(to_edge(program).to_executorch().buffer)

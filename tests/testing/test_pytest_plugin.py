@@ -1,4 +1,4 @@
-"""The fixture in somebody else's project, run by pytest itself."""
+"""The fixture works in another project, run by pytest itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.golden_bundle import write_golden_bundle
 pytest_plugins = ["pytester"]
 
 INSTALLED = any(e.name == "edgeexpo" for e in importlib.metadata.entry_points(group="pytest11"))
-# An entry point is there only once the project has been installed with it.
+# The entry point exists only once the project has been installed with it.
 LOADED = () if INSTALLED else ("-p", "edgeexpo.testing.pytest_plugin")
 
 

@@ -7,7 +7,7 @@ from edgeexpo.training.perceptual import CHANNELS, VGG_TAPS, Perceptual
 
 @pytest.fixture(scope="module")
 def vgg(tmp_path_factory):
-    """A random state dict with torchvision's names."""
+    """Write a random state dict with torchvision's names."""
     state, inputs, index = {}, 3, 0
     for outputs in CHANNELS:
         if outputs == 0:
@@ -41,5 +41,5 @@ def test_distance_is_zero_at_equality_and_has_a_gradient(vgg):
 
 def test_another_state_dict_is_refused(tmp_path):
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"no VGG19 state dict: it lacks features\.0"):
+    with pytest.raises(WeightsError, match=r"not a VGG19 state dict: it lacks features\.0"):
         Perceptual(tmp_path / "w.pth")

@@ -8,7 +8,7 @@ from edgeexpo.training import synthesis
 
 
 def sky(height: int = 64) -> np.ndarray:
-    """An equirectangular map whose colour tells the direction; smooth across the seam."""
+    """Return an equirectangular map whose colour encodes the direction, smooth across the seam."""
     latitude = np.linspace(np.pi / 2, -np.pi / 2, height)[:, None]
     longitude = (np.arange(2 * height) + 0.5) / (2 * height) * 2 * np.pi - np.pi
     x = np.cos(latitude) * np.sin(longitude)

@@ -1,1 +1,1 @@
-"""Which layer: an artefact's values between layers, aligned with the program and judged."""
+"""Localisation: find the layer whose values leave the program's, after aligning both."""

@@ -1,9 +1,11 @@
-"""Which value of an artefact is which value of the program, in the order of both.
+"""Alignment: find for each value of an artefact the same value of the program, in both orders.
 
-Names are carried in part (ONNX, Core ML) or not at all (XNNPACK), so values decide: the program is
-run with the artefact's values put in wherever one was recognised, and a value that a layer really
-has is then recognised by what it should be. A layer that went wrong is recognised by its place: by
-the nearest recognised values above it and the number of weighted operators in between.
+Artefacts keep names in part (ONNX, Core ML) or not at all (XNNPACK), so the numbers decide. The
+program runs with the artefact's values in place of its own wherever a value was recognised. A
+correct layer is then recognised by its expected value.
+
+A faulty layer is recognised by its place: by the nearest recognised values above it and the number
+of weighted operators in between.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from edgeexpo.parity.localisation.trace_program import computed, node_kind, run_
 from edgeexpo.runtime.engines.base import Arrays
 
 KIND_WEIGHT = 0.3
-"""What another operator counts, in shares of spread, where place alone decides."""
+"""Penalty for another operator, in shares of spread, where place alone decides."""
 
 ROUNDS = 4
+"""Largest number of passes over the program."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class LayerPair:
     Attributes:
         node: The node.
         traced: The artefact's value.
-        expected: What the program makes of the artefact's own values above it.
-        recognised: By its numbers; else by its place, because they are wrong.
-        above: Program nodes between it and the recognised values above it.
+        expected: The program's result for the artefact's own values above the node.
+        recognised: True when the numbers identify the value; false when only its place does,
+            because its numbers are wrong.
+        above: Program nodes between this node and the recognised values above it.
     """
 
     node: Node
@@ -46,7 +50,7 @@ class LayerPair:
 
 @dataclass
 class LayerAlignment:
-    """Pairs in program order, and how much of the artefact they cover."""
+    """Pairs in program order, and the share of the artefact's values that they cover."""
 
     pairs: list[LayerPair]
     coverage: float
@@ -63,10 +67,10 @@ def align_layers(
 
     Args:
         module: The program that the artefact was lowered from.
-        names: Its inputs, in order.
-        inputs: NCHW float32 by name: those that ``trace`` was made with.
+        names: Names of its inputs, in order.
+        inputs: The inputs with which ``trace`` was made, NCHW float32 by name.
         trace: The artefact's values.
-        share: The error that a value may have and still be recognised.
+        share: The error up to which a value is recognised.
     """
     aligner = _Aligner(module, names, inputs, trace, share)
     for _ in range(ROUNDS):
@@ -106,7 +110,7 @@ class _Aligner:
         self.known: dict[str, str] = {}
 
     def run(self) -> None:
-        """One pass over the program with the artefact's values put in."""
+        """Run the program once with the artefact's values in place of its own."""
         self.pairs, self._free = {}, {}
         self.known = {name: name for name in self._names}
         for traced in self._trace:
@@ -114,7 +118,7 @@ class _Aligner:
         run_program(self._module, self._inputs, self._names, self._visit)
 
     def skip_next(self) -> bool:
-        """Take an activation for missing where what follows is then recognised."""
+        """Treat an activation as missing if the values after it are then recognised."""
         first = next(iter(self._lost()), None)
         if first is None or first.name in self._skipped or len(first.all_input_nodes) != 1:
             return False
@@ -134,7 +138,7 @@ class _Aligner:
         return False
 
     def place_next(self) -> bool:
-        """Pair the first value that has a place but wrong numbers; ``False`` when there is none."""
+        """Pair the first value that has a place but wrong numbers; ``False`` when none is left."""
         lost = self._lost()
         known = {name: name for name in (*self.pairs, *self._names)}
         places = {n.name: ancestors(n.name, self._above, known) for n in lost}
@@ -155,7 +159,7 @@ class _Aligner:
         return False
 
     def _hidden(self, traced: Traced) -> list[Node]:
-        """Weighted nodes of this name: wrong where an activation then hides it."""
+        """Return weighted nodes with the value's name, whose error an activation then hides."""
         return [
             n
             for n in self._nodes
@@ -200,7 +204,7 @@ class _Aligner:
         return min(close)[-1] if close else None
 
     def _lost(self) -> list[Node]:
-        """Nodes that no recognised value comes after: neither fused away nor optimised out."""
+        """Return nodes without a recognised value after them: neither fused nor optimised away."""
         settled: set[Node] = set()
         for node in reversed(self._nodes):
             users = [u for u in node.users if u.name in self._above]
@@ -209,7 +213,7 @@ class _Aligner:
         return [n for n in self._nodes if n not in settled and n.name in self._free]
 
     def _between(self, node: Node) -> list[Node]:
-        """Nodes above ``node`` that no value was found for."""
+        """Return nodes above ``node`` for which no value was found."""
         found: list[Node] = []
         waiting = list(node.all_input_nodes)
         while waiting:
@@ -229,7 +233,10 @@ class _Aligner:
 
 
 def _same_name(node: Node, traced: Traced) -> bool:
-    """Exporters keep these names; they number additions and the like anew."""
+    """Return true for equal names of weighted operators, which exporters keep.
+
+    Exporters number additions and similar operators anew.
+    """
     if node_kind(node) not in WEIGHTED_KINDS | {"dequantize"}:
         return False
     return traced.name.removesuffix("_cast_fp16") == node.name

@@ -1,4 +1,4 @@
-"""What is wrong with a layer, in words, from its value and from what the program makes of it."""
+"""Describe a layer's error in words, from its value and the program's value."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ HALF_MAX = 65504.0
 """Largest finite fp16 number."""
 
 EXACT_SHARE = 0.02
-"""Share of the error that may remain when an explanation is taken out."""
+"""Share of the error that may remain after an explanation is taken out."""
 
 ALIKE = 0.98
-"""Correlation from which two channels show the same."""
+"""Correlation from which two channels count as equal."""
 
 ONE_PIXEL_SHIFTS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
+"""Shifts by one pixel as (rows, columns), in all eight directions."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A faulty layer's value beside the program's.
+    """A faulty layer's value and the program's value.
 
     Attributes:
         found: The artefact's value, NCHW float32.
-        expected: What the program makes of the artefact's own inputs of the layer.
+        expected: The program's result for the artefact's own inputs of the layer, NCHW float32.
         allowed: RMS error per channel that the layer may have.
-        stored: How the artefact stores it; ``None`` in float.
-        grid: How the program stores it.
-        bias: The layer's bias in the program, one number a channel; ``None`` without one.
+        stored: Quantisation grid of the artefact's value; ``None`` in float.
+        grid: Quantisation grid of the program's value; ``None`` in float.
+        bias: The layer's bias in the program, one number per channel; ``None`` without a bias.
     """
 
     found: np.ndarray = field(repr=False)
@@ -43,7 +44,10 @@ class Evidence:
 
 
 def diagnose(evidence: Evidence) -> str:
-    """The first explanation that holds, in one clause; how it looks where none does."""
+    """Return the first explanation that holds, in one clause.
+
+    Without an explanation the clause states the correlation of the values.
+    """
     for explain in EXPLANATIONS:
         words = explain(evidence)
         if words:
@@ -104,7 +108,7 @@ def _layout(e: Evidence) -> str | None:
 
 
 def _channels(e: Evidence) -> str | None:
-    """Channels in another order, each like exactly one of the program's."""
+    """Explain channels in another order, if each is equal to exactly one of the program's."""
     if e.found.ndim != 4 or e.found.shape[1] < 2 or e.found[0, 0].size < 4:
         return None
     found, expected = (_normal(v) for v in (e.found, e.expected))
@@ -211,6 +215,7 @@ def _per_channel(e: Evidence) -> str | None:
 
 
 Explanation = Callable[[Evidence], str | None]
+"""Function that returns the error in words, or ``None`` if its explanation does not hold."""
 
 EXPLANATIONS: tuple[Explanation, ...] = (
     _not_finite,
@@ -226,7 +231,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     _shift,
     _per_channel,
 )
-"""In the order in which they are tried: what is certain first."""
+"""Explanations in the order of trial; the most certain explanations come first."""
 
 
 def _explained(
@@ -235,7 +240,7 @@ def _explained(
     inner: int = 0,
     clipped: tuple[float, float] | None = None,
 ) -> bool:
-    """Whether ``value`` (or ``found`` clipped) leaves next to nothing of the error."""
+    """Return true when ``value`` (or clipping ``found``) leaves almost nothing of the error."""
     found, expected, wanted = e.found, e.expected, e.expected
     if clipped is not None:
         found = np.clip(found, *clipped)
@@ -248,9 +253,10 @@ def _explained(
 
 
 def _line(found: np.ndarray, expected: np.ndarray) -> tuple[float, float, float]:
-    """Gain and offset of ``found = gain * expected + offset``, and the error that they leave.
+    """Return gain and offset of ``found = gain * expected + offset``, and the remaining error.
 
-    Values that an activation or a limit holds on either side are left out.
+    The error is relative to the error before. Values at an activation's or a type's limits are left
+    out.
     """
     inside = _active(found, expected)
     x, y = expected[inside].astype(np.float64), found[inside].astype(np.float64)

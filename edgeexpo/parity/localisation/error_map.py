@@ -1,4 +1,4 @@
-"""A picture of where a layer is wrong."""
+"""Draw a picture of the error of a layer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from edgeexpo.parity.localisation.localisation import Localisation
 from edgeexpo.writing import write_file, writing
 
 SCALE_TO = 512
-"""Small maps are magnified, pixel by pixel, to about this side."""
+"""Approximate side in pixels to which small maps are magnified, pixel by pixel."""
 
 BAR = 12
+"""Width of the scale's bar, in pixels."""
 
 
 def write_error_map(found: Localisation, folder: Path) -> Path:
-    """Write ``ERROR.NODE.png``: the first faulty layer's absolute error, averaged over channels.
+    """Write ``FILE.NODE.png``: the first faulty layer's absolute error, averaged over channels.
 
-    Black is none, white the largest; the bar on the right shows the scale from 0 at the bottom.
+    Black is no error, white is the largest error. The bar on the right shows the scale, from 0 at
+    the bottom.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        UsageError: There is no fault, or it has no map (not NCHW).
+        UsageError: No layer is faulty, or the faulty layer's value is not NCHW and has no map.
         OutputError: The file cannot be written.
     """
     import io
@@ -52,7 +54,7 @@ def write_error_map(found: Localisation, folder: Path) -> Path:
 
 
 def _heat(plane: np.ndarray) -> np.ndarray:
-    """Black, red, yellow, white: HxW in [0,1] to HxWx3 uint8."""
+    """Colour a plane from black over red and yellow to white: HxW in [0,1] to HxWx3 uint8."""
     ramps = [np.clip(3 * plane - offset, 0, 1) for offset in (0, 1, 2)]
     colours: np.ndarray = np.rint(np.stack(ramps, axis=-1) * 255).astype(np.uint8)
     return colours

@@ -1,4 +1,4 @@
-"""Judges one layer of an artefact: its error beside the share that rounding explains."""
+"""Judge one layer of an artefact: compare its error with the share that rounding explains."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ from edgeexpo.parity.localisation.trace_program import (
 
 @dataclass(frozen=True)
 class JudgedLayer:
-    """One aligned value of the artefact.
+    """One aligned value of the artefact, with its verdict.
 
     Attributes:
         node: The program's node.
-        operator: Its operator as torch calls it; ``quantize`` for the rounding of its result.
-        module: Its place in the user's module (``body.2``).
+        operator: The node's operator as torch calls it; ``quantize`` for the rounding of its
+            result.
+        module: The node's place in the user's module (``body.2``).
         source: ``file:line`` of the user's statement.
         value: The artefact's own name of the value.
         error: RMS of the artefact's value minus the program's, in the worst channel.
-        share: RMS that is allowed there (:class:`edgeexpo.parity.localisation.tolerances.Share`).
-        drift: RMS against the float program, relative to its spread; ``None`` without a twin there.
+        share: Allowed RMS in that channel (:class:`edgeexpo.parity.localisation.tolerances.Share`).
+        drift: RMS of the difference to the float program, relative to its spread; ``None`` when the
+            float program has no such value.
         found: Smallest and largest value in the artefact.
-        expected: The same in the program.
-        fault: What is wrong with it, in words; ``None`` where it keeps its share.
-        error_map: HxW float32, absolute error averaged over channels; of faulty layers only.
+        expected: Smallest and largest value in the program.
+        fault: The error in words; ``None`` when it is within the share.
+        error_map: Absolute error averaged over channels, HxW float32; only for faulty layers.
     """
 
     node: str
@@ -60,8 +62,8 @@ class LayerJudge:
     """Judges the values of one artefact.
 
     Attributes:
-        module: The program that it was lowered from.
-        share: What rounding explains.
+        module: The program that the artefact was lowered from.
+        share: The error that rounding explains.
         sources: ``file:line`` by node name, from the manifest.
         floats: Values of the float program by node name.
     """
@@ -72,7 +74,7 @@ class LayerJudge:
     floats: Mapping[str, np.ndarray]
 
     def __call__(self, pair: LayerPair) -> JudgedLayer:
-        """The layer of ``pair``, with its fault in words if it leaves its share."""
+        """Return the layer of ``pair``, with its error in words if it exceeds its share."""
         found, expected = pair.traced.value, pair.expected
         error = channel_error(found, expected)
         allowed = np.broadcast_to(self.share(pair.node, expected, pair.traced.half), error.shape)
@@ -121,7 +123,7 @@ class LayerJudge:
 
 
 def _culprit(pair: LayerPair) -> Node:
-    """The node that a fault is put down to: the weighted operator fused into the value, if any."""
+    """Return the node that a fault is attributed to: a fused weighted operator, if there is one."""
     if is_traced_weighted(pair.node):
         return pair.node
     return next((n for n in pair.above if is_traced_weighted(n)), unquantized(pair.node))

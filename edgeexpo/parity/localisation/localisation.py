@@ -1,9 +1,11 @@
-"""The first layer where an artefact leaves its program by more than its share.
+"""Find the first layer where an artefact differs from its program by more than its share.
 
-Every layer is judged on what the artefact itself fed it: the program's operator is applied to the
-artefact's own values above it, and what it gives is compared with the artefact's own value. Errors
-of earlier layers do not count again, so that the share of a layer is what its own rounding
-explains: part of a step where its result is quantised, units in the last place where it is float.
+Every layer is judged on the artefact's own inputs of that layer. The program's operator is applied
+to the artefact's own values above it. The result is compared with the artefact's own value.
+
+Errors of earlier layers therefore do not count again. A layer's share is the error that its own
+rounding explains: part of a step where its result is quantised, units in the last place where it is
+float.
 """
 
 from __future__ import annotations
@@ -35,25 +37,26 @@ from edgeexpo.spec import ModelSpec, SizeRange
 from edgeexpo.targets import Tracing, resolve, target_named
 
 LOCALISATION_SIDE = 128
-"""Side in pixels of the pictures that are traced, where the artefact takes it."""
+"""Side in pixels of the traced pictures, if the artefact takes it."""
 
 PICTURES = 2
+"""Largest number of traced pictures."""
 
 
 @dataclass(frozen=True)
 class Localisation:
-    """What was found in one artefact; true when every layer keeps its share.
+    """The result for one artefact; true when every layer keeps its share.
 
     Attributes:
         file: The artefact.
         target: Its target.
         precision: Its precision.
-        engine: What ran it.
-        caveat: What this way of looking cannot see.
-        picture: The picture that ``layers`` were judged on: that of the first fault, if any.
-        size: Its height and width in pixels.
+        engine: The engine that ran the artefact.
+        caveat: Faults that this method cannot see, in one clause.
+        picture: The picture on which ``layers`` were judged: that of the first fault, if any.
+        size: Height and width of that picture in pixels.
         coverage: Share of the artefact's values that were aligned with the program.
-        layers: In the order of the program.
+        layers: The layers, in the order of the program.
     """
 
     file: str
@@ -68,7 +71,7 @@ class Localisation:
 
     @property
     def first(self) -> JudgedLayer | None:
-        """The first layer that leaves its share."""
+        """The first layer that exceeds its share."""
         return next((layer for layer in self.layers if layer.fault), None)
 
     def __bool__(self) -> bool:
@@ -83,14 +86,15 @@ def localise(
     images: str | os.PathLike[str] | None = None,
     samples: Sequence[Sample] | None = None,
 ) -> Localisation:
-    """Find the first layer where an artefact of ``bundle`` leaves its program.
+    """Find the first layer where an artefact of ``bundle`` differs from its program.
 
-    The program is ``quantized.pt2`` for an INT8 artefact, else ``reference.pt2``.
+    The program is ``quantized.pt2`` for an INT8 artefact, otherwise ``reference.pt2``.
 
     Args:
         bundle: A bundle or its folder.
-        target: Artefact to look into; by default the one that ``run`` would take.
-        precision: Likewise.
+        target: Target of the artefact; by default that of the artefact that ``run`` would take.
+        precision: Precision of the artefact; by default that of the artefact that ``run`` would
+            take.
         images: Folder of photographs or brackets, of which two are traced; embedded photographs by
             default.
         samples: Frames to use instead of ``images``, of a size that the artefact takes.
@@ -99,7 +103,7 @@ def localise(
         BundleError: A file is missing or was changed, or no artefact matches.
         EngineError: The artefact cannot be traced.
         MissingDependencyError: The engine is not installed.
-        UsageError: The images cannot be used, or the target's files not be looked into.
+        UsageError: The images cannot be used, or files of this target cannot be traced.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     artifact = opened.select(target, precision)
@@ -113,7 +117,7 @@ def localise(
 
 
 class _Look:
-    """Looks into one artefact, picture by picture."""
+    """A trace and judgement of one artefact, picture by picture."""
 
     def __init__(self, bundle: Bundle, artifact: Artifact) -> None:
         self._artifact = artifact
@@ -147,8 +151,11 @@ class _Look:
 
 
 def traced_size(sizes: SizeRange) -> tuple[int, int]:
-    """The largest (height, width) up to :data:`LOCALISATION_SIDE` that an artefact takes, else its
-    smallest."""
+    """Return the (height, width) at which an artefact is traced.
+
+    It is the largest size up to :data:`LOCALISATION_SIDE` that the artefact takes, otherwise its
+    smallest.
+    """
     if sizes.enumerated:
         small = [s for s in sizes.enumerated if max(s) <= LOCALISATION_SIDE]
         return max(small, default=min(sizes.enumerated))
@@ -162,7 +169,7 @@ def traced_size(sizes: SizeRange) -> tuple[int, int]:
 
 
 def _order(found: Localisation) -> tuple[int, float]:
-    """By the place of the first fault; where there is none, by the nearest to its share."""
+    """Return a sort key: the place of the first fault, or the layer nearest to its share."""
     for index, layer in enumerate(found.layers):
         if layer.fault:
             return index, 0.0
@@ -170,10 +177,10 @@ def _order(found: Localisation) -> tuple[int, float]:
 
 
 def tracer_of(artifact: Artifact, spec: ModelSpec) -> Tracer:
-    """What runs and looks into ``artifact``.
+    """Return the tracer that runs ``artifact`` and keeps its values.
 
     Raises:
-        UsageError: Its target's files cannot be looked into.
+        UsageError: Files of its target cannot be traced.
         MissingDependencyError: Its engine is not installed.
     """
     chosen = tracing(artifact)

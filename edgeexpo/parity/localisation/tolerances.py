@@ -1,4 +1,4 @@
-"""The error that a layer may have: what rounding in an artefact's own arithmetic explains."""
+"""The error that a layer may have: the error that rounding in an artefact's arithmetic explains."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from edgeexpo.parity.localisation.trace import Grid
 from edgeexpo.parity.localisation.trace_program import is_quantizer, node_grid, operator
 
 TOLERANCE_MARGIN = 4.0
-"""How many times its share the error of a layer may be."""
+"""Factor by which the error of a layer may exceed the error that rounding explains."""
 
 FLIP = 0.5
-"""One value that falls to the other side, in steps, in a channel of one value."""
+"""RMS error, in steps, of one value that falls to the other side in a channel of one value."""
 
 EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
+"""Distance of 1 to the next number, by precision."""
+
 ROUNDINGS = {"fp32": 60.0, "fp16": 1.0, "int8": 500.0}
-"""RMS that rounding explains in a float value, in units of :data:`EPSILON` of its RMS: summation in
-another order; in an INT8 artefact also the rounding of a bias to the accumulator's step."""
+"""RMS error that rounding explains in a float value, in units of :data:`EPSILON` of its RMS.
+
+The cause is summation in another order. In an INT8 artefact it is also the rounding of a bias to
+the accumulator's step.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,12 @@ class Share:
     precision: str
 
     def __call__(self, node: Node, value: np.ndarray, half: bool) -> np.ndarray:
-        """Allowed RMS error of each channel.
+        """Return the allowed RMS error of each channel.
 
         Args:
             node: The program's node.
-            value: What it should give.
-            half: Whether the artefact holds it in fp16.
+            value: The value that the node should give, NCHW.
+            half: Whether the artefact holds the value in fp16.
         """
         count = value[:, 0].size if value.ndim == 4 else value.size
         grid = node_grid(node) or _next_grid(node)
@@ -55,14 +60,14 @@ class Share:
 
 
 def channel_error(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """RMS error of each channel of NCHW values; one number for others."""
+    """Return the RMS error of each channel of NCHW values, or one number for other shapes."""
     axes = (0, 2, 3) if found.ndim == 4 else None
     with np.errstate(all="ignore"):
         return np.atleast_1d(np.sqrt(np.mean(np.square(found - expected), axis=axes)))
 
 
 def _next_grid(node: Node) -> Grid | None:
-    """The grid of the quantiser that reads ``node``, through activations at most."""
+    """Return the grid of the quantiser that reads ``node``, directly or after activations."""
     for user in node.users:
         if operator(user) == "quantize_per_tensor":
             return next((g for u in user.users if (g := node_grid(u)) is not None), None)

@@ -12,12 +12,18 @@ import numpy as np
 from edgeexpo.runtime.engines.base import Arrays
 
 GRID_TOLERANCE = 2e-3
-"""Difference of stored ranges that is no fault, as a share of the range."""
+"""Accepted difference of stored ranges, as a share of the range."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """How a quantised value is stored: ``real = scale * (code - zero_point)``."""
+    """The quantisation grid of a value: ``real = scale * (code - zero_point)``.
+
+    Attributes:
+        scale: Distance of two codes in real numbers.
+        zero_point: The code of zero.
+        low, high: Smallest and largest code.
+    """
 
     scale: float
     zero_point: int
@@ -30,7 +36,7 @@ class Grid:
         return self.scale * (self.low - self.zero_point), self.scale * (self.high - self.zero_point)
 
     def is_like(self, other: Grid) -> bool:
-        """Whether both express the same numbers, but for the rounding of a scale to fp16."""
+        """Return true when both grids express the same numbers, up to fp16 rounding of a scale."""
         span = other.scale * (other.high - other.low)
         ends = zip(self.limits, other.limits, strict=True)
         return all(abs(ours - theirs) <= GRID_TOLERANCE * span for ours, theirs in ends)
@@ -41,14 +47,14 @@ class Traced:
     """One intermediate value of an artefact.
 
     Attributes:
-        name: As the artefact calls it (ONNX, Core ML), or the delegate's number for it.
-        operator: What computed it, in the artefact's words.
-        kinds: What it does in common words (:data:`OPERATOR_KINDS`), in order: a fused INT8
-            convolution of XNNPACK is ``conv``, ``relu``, ``dequantize``.
-        inputs: Names of the traced values that it was computed from.
-        value: Real numbers, float32, dequantised; NCHW where it has four axes.
-        grid: How it is stored, for quantised values.
-        half: Whether it is an fp16 number.
+        name: The artefact's name of the value (ONNX, Core ML), or the delegate's number for it.
+        operator: The operator that computed the value, in the artefact's words.
+        kinds: The same in common words (:data:`OPERATOR_KINDS`), in order. A fused INT8 convolution
+            of XNNPACK is ``conv``, ``relu``, ``dequantize``.
+        inputs: Names of the traced values from which it was computed.
+        value: Real numbers, float32, dequantised; NCHW if there are four axes.
+        grid: Quantisation grid of a quantised value; ``None`` in float.
+        half: Whether the value is in fp16.
     """
 
     name: str
@@ -68,10 +74,18 @@ class Tracer(Protocol):
 
     engine: str
     caveat: str
-    """What this way of looking cannot see, in one clause; read it after a run."""
+    """Faults that this method cannot see, in one clause; it is valid after a run."""
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
-        """Values in the order of computation, the output last; NCHW float32 inputs by name."""
+        """Return the values in the order of computation, the output last.
+
+        Args:
+            path: The artefact.
+            inputs: NCHW float32 by name.
+
+        Raises:
+            EngineError: The artefact cannot be traced.
+        """
 
 
 OPERATOR_KINDS: Mapping[str, str] = {
@@ -89,30 +103,34 @@ OPERATOR_KINDS: Mapping[str, str] = {
     ),
     **dict.fromkeys(("sub", "subtract"), "sub"),
 }
-"""Operator, in lower case and without a vendor's prefix -> common word; others keep their name."""
+"""Common words of operators, by lower-case name without a vendor's prefix.
+
+Other operators keep their names.
+"""
 
 
 def kind(operator: str) -> str:
-    """The common word for an operator of ONNX, MIL, XNNPACK or aten."""
+    """Return the common word for an operator of ONNX, MIL, XNNPACK or aten."""
     word = operator.lower().removeprefix("xnn").removeprefix("aten.").partition(".")[0]
     return OPERATOR_KINDS.get(word, word)
 
 
 COPY = "copy"
-"""The kind of what changes a value's layout or type only."""
+"""Kind of operators that change only a value's layout or type."""
 
 WEIGHTED_KINDS = frozenset(("conv", "conv_transpose", "linear"))
+"""Kinds of operators with weights."""
 
 
 def ancestors(
     name: str, producers: Mapping[str, tuple[Sequence[str], str]], known: Mapping[str, str]
 ) -> tuple[frozenset[str], int]:
-    """Nearest known values above ``name``, and how many weighted operators lie between.
+    """Return the nearest known values above ``name``, and the number of weighted operators between.
 
     Args:
         name: A value.
-        producers: Value -> (what it was computed from, the kind of its operator).
-        known: Value -> its identity, for values that have been aligned.
+        producers: Inputs and kind of the operator that made each value, by the value's name.
+        known: Identities of the values that have been aligned, by name.
     """
     found: set[str] = set()
     seen: set[str] = set()
@@ -134,6 +152,9 @@ def ancestors(
 
 
 def rms(value: np.ndarray) -> float:
-    """Root mean square, in double precision; 0 of nothing, not finite where a value is not."""
+    """Return the root mean square, in double precision.
+
+    It is 0 for an empty array, and not finite if a value is not finite.
+    """
     with np.errstate(all="ignore"):
         return float(np.sqrt(np.mean(np.square(value, dtype=np.float64)))) if value.size else 0.0

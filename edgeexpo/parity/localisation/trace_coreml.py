@@ -1,4 +1,4 @@
-"""Intermediate values of an ``.mlpackage``: the trace of the MIL interpreter."""
+"""Intermediate values of an ``.mlpackage``, traced by the MIL interpreter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CoremlTracer:
         """Made as every tracer is; the package itself says all that this one needs."""
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
-        """Interpret once; see :class:`edgeexpo.parity.localisation.trace.Tracer`."""
+        """Interpret the package once; see :class:`edgeexpo.parity.localisation.trace.Tracer`."""
         traced: list[Traced] = []
         sources: dict[str, tuple[str, ...]] = {}
 
@@ -60,7 +60,10 @@ def _variables(given: Any) -> list[Any]:
 
 
 def _is_real(op: Any, result: Any) -> bool:
-    """Integer codes are float32 numbers in the interpreter; only ``quantize`` makes them."""
+    """Return true for real numbers: float32 tensors that ``quantize`` did not make.
+
+    The interpreter holds integer codes in float32 as well.
+    """
     real = isinstance(result, torch.Tensor) and result.dtype == torch.float32
     return real and op.op_type != "quantize"
 

@@ -1,8 +1,8 @@
-"""Intermediate values of a ``.pte`` file: a copy in memory whose every value is an output.
+"""Intermediate values of a ``.pte`` file, from a copy in memory whose every value is an output.
 
-The wheel's runtime records no ETDump, so the file itself is opened: in the copy, every value of
-each XNNPACK graph becomes an external output of its delegate, and every tensor of the program gets
-memory of its own. Weights, scales, fused activations and operators are those of the file, and the
+The wheel's runtime records no ETDump, so the file itself is changed in memory. In the copy, every
+value of each XNNPACK graph becomes an external output of its delegate. Every tensor of the program
+gets its own memory. Weights, scales, fused activations and operators are those of the file, and the
 same engine runs them.
 """
 
@@ -33,23 +33,39 @@ from edgeexpo.silence import quiet
 from edgeexpo.spec import ModelSpec, SizeRange
 
 ALIGNMENT = 64
+"""Alignment of tensors in the planned memory, in bytes."""
+
 TIE_MARGIN = 1.5
-"""Room beyond the picture's share of the largest size: strides round up."""
+"""Factor on the picture's share of the largest size, because strides round up."""
 
 _EXTERNAL_OUTPUT = 2
+"""XNNPACK's flag of an external output."""
+
 _NOT_EXTERNAL = 0xFFFFFFFF
+"""XNNPACK's external number of an internal value."""
+
 _MEMORY = 1
+"""Number of the planned memory that holds tensors."""
+
 _COPIES = frozenset(("_to_dim_order_copy", "clone", "_clone_dim_order", "_to_copy"))
+"""Kernels that change only a value's layout or type."""
+
 _FP32, _FP16, _QINT8, _QUINT8 = 1, 2, 3, 4
 _SCALARS = {_FP32: 6, _FP16: 5, _QINT8: 1, _QUINT8: 0}
+"""ExecuTorch's scalar types by XNNPACK's datatypes."""
+
 _FLOATS = (5, 6)
+"""ExecuTorch's scalar types of floating-point numbers."""
+
 _REAL = (_FP32, _FP16)
+"""XNNPACK's datatypes of floating-point numbers."""
+
 _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
 @dataclass
 class _Value:
-    """A tensor of the program: what made it, from which others, and how it is laid out."""
+    """A tensor of the program: its operator, its inputs, and its layout."""
 
     operator: str
     kinds: tuple[str, ...]
@@ -60,7 +76,7 @@ class _Value:
 
 @dataclass
 class _Plan:
-    """The copy's execution plan while values are added to it."""
+    """The copy's execution plan, to which values are added."""
 
     plan: Any
     schema: Any
@@ -68,7 +84,7 @@ class _Plan:
     values: dict[int, _Value] = field(default_factory=dict)
 
     def add(self, scalar_type: int, dims: list[int]) -> int:
-        """A new tensor of the program with room for the picture's share of ``dims``."""
+        """Add a tensor to the program, with memory for the picture's share of ``dims``."""
         room = math.ceil(math.prod(dims) * min(1.0, self.share * TIE_MARGIN)) + ALIGNMENT
         sizes = [room, *[1] * (len(dims) - 1)] if dims else []
         tensor = self.schema.Tensor(
@@ -86,11 +102,11 @@ class _Plan:
         return len(self.plan.values) - 1
 
     def is_tensor(self, index: int) -> bool:
-        """Whether the value at ``index`` is a tensor."""
+        """Return true when the value at ``index`` is a tensor."""
         return isinstance(self.plan.values[index].val, self.schema.Tensor)
 
     def spread(self) -> None:
-        """Give every planned tensor memory of its own, so that none is overwritten."""
+        """Give every planned tensor its own memory, so that no tensor is overwritten."""
         end = 0
         for value in self.plan.values:
             tensor = value.val
@@ -99,14 +115,19 @@ class _Plan:
             tensor.allocation_info = self.schema.AllocationDetails(
                 _MEMORY, end & 0xFFFFFFFF, end >> 32
             )
-            # Eight bytes hold any type; memory that nobody writes costs nothing.
+            # Eight bytes hold any type. Memory that is never written costs nothing.
             end += -(-math.prod(tensor.sizes) * 8 // ALIGNMENT) * ALIGNMENT
         sizes = list(self.plan.non_const_buffer_sizes)
         self.plan.non_const_buffer_sizes = [*sizes[:_MEMORY], end, *sizes[_MEMORY + 1 :]]
 
 
 class ExecutorchTracer:
-    """Runs a copy of the program in which every value is an output."""
+    """Runs a copy of the program in which every value is an output.
+
+    Args:
+        names: Names of the program's inputs, in order.
+        largest: Largest (height, width) that the program takes, in pixels.
+    """
 
     engine = "executorch"
     caveat = (
@@ -148,7 +169,7 @@ class ExecutorchTracer:
 
 
 def _tapped(path: Path, share: float) -> tuple[bytes, dict[int, _Value], list[int]]:
-    """The copy with all its values as outputs, what each output is, and its inputs."""
+    """Return the copy with all its values as outputs, the outputs' descriptions, and its inputs."""
     from executorch.exir import schema
     from executorch.exir._serialize._program import deserialize_pte_binary, serialize_pte_binary
 
@@ -180,7 +201,7 @@ def _tap_kernel(plan: _Plan, call: Any) -> None:
 
 
 def _tap_delegate(program: Any, plan: _Plan, call: Any) -> None:
-    """Make every value of the delegate's graph an output, in the program and in the payload."""
+    """Make every value of the delegate's graph an output of the program and of the payload."""
     delegate = plan.plan.delegates[call.delegate_index]
     if delegate.id != XNNPACK:
         raise EngineError(f"the delegate {delegate.id} cannot be looked into; expected {XNNPACK}")

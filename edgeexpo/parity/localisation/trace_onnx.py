@@ -1,4 +1,4 @@
-"""Intermediate values of an ``.onnx`` file: a copy in memory whose every value is an output."""
+"""Intermediate values of an ``.onnx`` file, from a copy whose every value is an output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COPIES = frozenset(("Cast",))
 
 
 class OnnxTracer:
-    """Runs a copy of the graph in which every value is an output, without optimisations."""
+    """Runs a copy of the graph in which every value is an output, without graph optimisations."""
 
     engine = "onnxruntime, graph optimisations off"
 
@@ -24,7 +24,10 @@ class OnnxTracer:
         self.caveat = "graph optimisations are off in the copy that is traced"
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
-        """Run the copy once, and the file itself as ``run`` does, for what fusing changes."""
+        """Run the copy once, and the file itself with optimisations to measure their effect.
+
+        See :class:`edgeexpo.parity.localisation.trace.Tracer`.
+        """
         import onnx
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -70,7 +73,7 @@ def _session(model: Path | bytes, level: Any) -> Any:
 
 
 def _is_constant(node: Any, constants: dict[str, np.ndarray]) -> bool:
-    """Whether all that ``node`` reads is stored; its results are then stored as well."""
+    """Return true when all inputs of ``node`` are stored; its results then count as stored, too."""
     if all(not name or name in constants for name in node.input):
         constants.update({name: np.zeros(0) for name in node.output})
         return True
@@ -80,7 +83,7 @@ def _is_constant(node: Any, constants: dict[str, np.ndarray]) -> bool:
 def _traced(
     nodes: list[Any], found: dict[str, np.ndarray], constants: dict[str, np.ndarray]
 ) -> Any:
-    """Floating-point values; what lies between two of them (integer codes) is looked through."""
+    """Yield the floating-point values; integer codes between two of them are skipped."""
     sources: dict[str, tuple[str, ...]] = {}
     for node in nodes:
         read = [n for n in node.input if n and n not in constants]

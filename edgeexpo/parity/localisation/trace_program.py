@@ -1,4 +1,4 @@
-"""A program of the bundle, run node by node, with values of an artefact put in place of its own."""
+"""Run a program of the bundle node by node, with an artefact's values in place of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeexpo.parity.reference import deterministic
 from edgeexpo.program.source import node_source
 
 Visit = Callable[[Node, np.ndarray], np.ndarray | None]
-"""Sees the value of a node; what it returns takes the value's place for all that follows."""
+"""Function that sees the value of a node; its result, if any, replaces the value from there on."""
 
 _QUANTIZERS = ("quantize_per_tensor", "dequantize_per_tensor")
 
@@ -22,8 +22,8 @@ _QUANTIZERS = ("quantize_per_tensor", "dequantize_per_tensor")
 class Substituting(Interpreter):
     """Runs a program and lets ``visit`` see, and replace, every computed floating-point value.
 
-    With an artefact's values put in, each operator is judged on what the artefact fed it: errors of
-    earlier layers are not counted again.
+    With an artefact's values in place, each operator is judged on the artefact's inputs of that
+    operator. Errors of earlier layers do not count again.
     """
 
     def __init__(self, module: GraphModule, visit: Visit) -> None:
@@ -32,7 +32,7 @@ class Substituting(Interpreter):
         self._computed = computed(module)
 
     def run_node(self, n: Node) -> Any:
-        """The node's value, or what takes its place."""
+        """Return the node's value or its replacement."""
         value = super().run_node(n)
         if n not in self._computed or not isinstance(value, torch.Tensor):
             return value
@@ -52,7 +52,10 @@ def run_program(
 
 
 def computed(module: GraphModule) -> set[Node]:
-    """Operators that depend on the picture: weights' own arithmetic is none of a layer."""
+    """Return the operators that depend on the picture.
+
+    Operators on weights alone are not layers.
+    """
     found: set[Node] = set()
     for node in module.graph.nodes:
         depends = any(n.op == "placeholder" or n in found for n in node.all_input_nodes)
@@ -62,28 +65,31 @@ def computed(module: GraphModule) -> set[Node]:
 
 
 def is_traced_weighted(node: Node) -> bool:
-    """True for convolutions and matrix products."""
+    """Return true for convolutions and matrix products."""
     return node_kind(node) in ("conv", "conv_transpose", "linear")
 
 
 def node_kind(node: Node) -> str:
-    """The node's operator in common words (:func:`edgeexpo.parity.localisation.trace.kind`)."""
+    """Return the node's operator in common words.
+
+    See :func:`edgeexpo.parity.localisation.trace.kind`.
+    """
     return kind(operator(node))
 
 
 def operator(node: Node) -> str:
-    """``conv2d`` of ``aten.conv2d.default``."""
+    """Return the operator's short name: ``conv2d`` of ``aten.conv2d.default``."""
     parts = str(node.target).split(".")
     return parts[1] if len(parts) > 1 else getattr(node.target, "__name__", parts[0])
 
 
 def is_quantizer(node: Node) -> bool:
-    """True for either half of a quantise/dequantise pair of an activation."""
+    """Return true for either half of a quantise/dequantise pair of an activation."""
     return operator(node) in _QUANTIZERS
 
 
 def unquantized(node: Node) -> Node:
-    """The operator whose result a quantise/dequantise pair holds; ``node`` itself elsewhere."""
+    """Return the operator before a quantise/dequantise pair, or ``node`` itself otherwise."""
     while is_quantizer(node):
         source = node.args[0]
         assert isinstance(source, Node)
@@ -92,7 +98,7 @@ def unquantized(node: Node) -> Node:
 
 
 def node_grid(node: Node) -> Grid | None:
-    """How the program stores the value of a ``dequantize_per_tensor`` node."""
+    """Return the quantisation grid of a ``dequantize_per_tensor`` node, otherwise ``None``."""
     if operator(node) != "dequantize_per_tensor":
         return None
     stored = node.args[1:5]
@@ -103,12 +109,12 @@ def node_grid(node: Node) -> Grid | None:
 
 
 def module_path(node: Node) -> str:
-    """The node's place in the user's module (``body.2``), or ``""`` where it is not known."""
+    """Return the node's place in the user's module (``body.2``), or ``""`` if it is unknown."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path = str(stack[-1][0]) if stack else ""
     return "" if "Wrapper" in str(stack[-1:]) else path
 
 
 def place(node: Node, sources: Mapping[str, str]) -> str:
-    """``file:line`` of the user's statement that made ``node``, or ``""``."""
+    """Return ``file:line`` of the user's statement that made ``node``, or ``""``."""
     return sources.get(node.name) or node_source(node) or ""

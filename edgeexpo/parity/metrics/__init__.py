@@ -1,1 +1,1 @@
-"""What a photographer would see, as numbers."""
+"""Metrics: differences that a photographer would see, as numbers."""

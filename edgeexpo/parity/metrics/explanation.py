@@ -1,7 +1,8 @@
-"""Whether a metric names what is wrong, or only fires on it: how much of the error it explains.
+"""The share of the error that a metric's kind of fault explains.
 
-A blurred picture has less contrast, too; but no change of contrast makes it. Pictures are HxWxC
-float32, sRGB-encoded, [0,1].
+It tells whether a metric names the fault or only fails along with it. A blurred picture also has
+less contrast, but a change of contrast does not explain it. Pictures are HxWxC float32,
+sRGB-encoded, [0,1].
 """
 
 from __future__ import annotations
@@ -16,23 +17,28 @@ from edgeexpo.parity.metrics.geometry import RING, shift_explains
 from edgeexpo.parity.metrics.tones import CODE_STEPS, banding, sampled
 
 NAMES_IT = 0.4
-"""Share of the error's power from which a metric names the fault: INT8 has as much besides."""
+"""Share of the error's power from which a metric names the fault.
+
+INT8 adds about as much power by rounding.
+"""
 
 _CLEARLY = 0.2
+"""Share of the error's power by which a colour matrix has to explain more than a tone curve."""
 
 _Floats = npt.NDArray[np.float64]
 
 
 def explained(metric: str, reference: np.ndarray, candidate: np.ndarray, value: float) -> float:
-    """Share of the error's power, 0 to 1, that a fault of this kind explains.
+    """Return the share of the error's power, 0 to 1, that a fault of this kind explains.
 
-    1 for metrics that nothing else moves (``orientation``) and for those of the error as a whole.
+    The share is 1 for metrics that no other fault moves (``orientation``), and for metrics of the
+    error as a whole.
 
     Args:
         metric: One of :data:`edgeexpo.parity.metrics.pictures.ALL`.
         reference: HxWxC float32.
         candidate: The same shape; finite.
-        value: What the metric found on them.
+        value: The metric's value for this pair.
     """
     if metric == "flicker":
         return _of_power(value, reference, candidate)
@@ -46,13 +52,17 @@ def _of_power(steps: float, reference: np.ndarray, candidate: np.ndarray) -> flo
 
 
 def _shift(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """A displacement, where it explains more than a tone curve: on a ramp, either does."""
+    """Return the share of a displacement if it explains more than a tone curve does.
+
+    On a ramp both explain the error.
+    """
     share = shift_explains(reference, candidate)
     return share if share > _tone(reference, candidate) else 0.0
 
 
 def _banding(reference: np.ndarray, candidate: np.ndarray) -> float:
-    # Half of what is there besides: rounding noise of INT8 is as strong as seven bits.
+    # The share is doubled, because rounding noise of INT8 is as strong as the banding of seven
+    # bits.
     return 2 * _of_power(banding(reference, candidate), reference, candidate)
 
 
@@ -72,14 +82,14 @@ def _clipping(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def _tone(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """One cubic curve for all channels."""
+    """Return the share that one cubic curve for all channels explains."""
     x, error = _flat(reference, candidate)
     values = x.reshape(-1)
     return _fitted(np.stack([values**n for n in range(4)], axis=1), error.reshape(-1, 1))
 
 
 def _cast(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """A colour matrix with offsets, where it explains clearly more than one tone curve."""
+    """Return the share of a colour matrix with offsets, if it clearly exceeds a tone curve's."""
     x, error = _flat(reference, candidate)
     share = _fitted(np.concatenate([x, np.ones_like(x[:, :1])], axis=1), error)
     return share if share > _tone(reference, candidate) + _CLEARLY else 0.0
@@ -110,3 +120,4 @@ _SHARES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = MappingProxyT
         "luminance_shift": _tone,
     }
 )
+"""Functions that compute the share, by metric; other metrics have the share 1."""

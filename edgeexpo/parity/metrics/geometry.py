@@ -1,4 +1,4 @@
-"""Faults of place: a shifted, mirrored or transposed picture, exchanged channels, borders.
+"""Geometric faults: a shifted, mirrored or transposed picture, exchanged channels, borders.
 
 Pictures are HxWxC float32, sRGB-encoded, [0,1].
 """
@@ -21,47 +21,65 @@ ORIENTATIONS = (
     "mirrored top to bottom",
     "transposed over the other diagonal",
 )
-"""What :func:`orientation` counts: quarter turns, then quarter turns of the mirror image."""
+"""Orientations by the index that :func:`orientation` returns.
+
+First come quarter turns of the picture, then quarter turns of its mirror image.
+"""
 
 CHANNEL_ORDERS = tuple(itertools.permutations(range(3)))
-"""What :func:`channel_order` counts: the reference's channel in the place of each."""
+"""Channel orders by the index that :func:`channel_order` returns.
+
+An order lists, for each channel, the reference's channel in its place.
+"""
 
 RING = 4
-"""Width in pixels of the border that :func:`border_excess` looks at."""
+"""Width of the border that :func:`border_excess` measures, in pixels."""
 
 _SMALLEST, _LARGEST = 48, 192
+"""Smallest and largest side of the corners that are registered, in pixels."""
+
 _TEXTURE = 4 / CODE_STEPS
+"""Standard deviation of luma below which a corner has no texture."""
+
 _HIGHEST, _MOVED = 0.25, 0.25
+"""Highest frequency whose phase counts, in cycles per pixel.
+
+``_MOVED`` is the share of the difference's power from which a displacement counts.
+"""
+
 _THUMBNAIL = 32
+"""Height and width of the thumbnails that :func:`orientation` compares, in pixels."""
 
 
 def pixel_shift(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Displacement of the candidate in pixels, the larger of those of two opposite corners.
+    """Return the displacement of the candidate in pixels: the larger one of two opposite corners.
 
-    Phase correlation of luma (C. Kuglin, D. Hines, 1975) to the nearest pixel, then the slope of
-    the remaining phase over frequency (H. Stone et al., "A fast direct Fourier-based algorithm for
-    subpixel registration of images", IEEE TGRS 39(10), 2001). Opposite corners tell a change of
-    scale (``align_corners``) too, which leaves the centre in place. What takes away less than a
-    quarter of the difference's power is no displacement. 0 where the reference has no
-    texture there (standard deviation under 4 steps). A shift of a tenth of a pixel softens edges
-    when the result is merged with the other frames.
+    Phase correlation of luma (C. Kuglin, D. Hines, 1975) finds the nearest pixel. The slope of the
+    remaining phase over frequency gives the fraction (H. Stone et al., "A fast direct Fourier-based
+    algorithm for subpixel registration of images", IEEE TGRS 39(10), 2001). Opposite corners also
+    reveal a change of scale (``align_corners``), which leaves the centre in place.
+
+    A shift that removes less than a quarter of the difference's power does not count as a
+    displacement. The result is 0 if the reference has no texture in the corner (standard deviation
+    under 4 steps). A shift of a tenth of a pixel softens edges when the result is merged with the
+    other frames.
     """
     return max(d for d, share in [*_corners(reference, candidate), (0.0, 1.0)] if share > _MOVED)
 
 
 def shift_explains(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Share of the power of the difference in a corner, 0 to 1, that shifting back takes away.
+    """Return the share of a corner's difference that shifting back removes, 0 to 1, in power.
 
-    Of the corner with the larger displacement.
+    The corner is the one with the larger displacement.
     """
     return max(_corners(reference, candidate))[1]
 
 
 def orientation(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Which of :data:`ORIENTATIONS` of the reference the candidate is, by index; 0 is upright.
+    """Return the candidate's index in :data:`ORIENTATIONS` of the reference; 0 is upright.
 
-    Correlation of thumbnails; another one counts only when it is near (0.8) and clearly nearer (by
-    0.05), so that symmetric pictures are upright.
+    Thumbnails are correlated. Another orientation counts only if its correlation is high (0.8) and
+    clearly higher (by 0.05), so that symmetric pictures are upright.
     """
     x, y = (_square(p) for p in (reference, candidate))
     views = [np.rot90(v, turns) for v in (x, x[:, ::-1]) for turns in range(4)]
@@ -71,10 +89,10 @@ def orientation(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def channel_order(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Which of :data:`CHANNEL_ORDERS` of the reference the candidate is, by index; 0 is RGB, 5 BGR.
+    """Return the candidate's index in :data:`CHANNEL_ORDERS` of the reference; 0 is RGB, 5 is BGR.
 
-    Mean absolute difference over :func:`~.tones.sampled` pixels; another order counts only when it
-    is nearer by half and by a step, so that grey pictures are in order.
+    The mean absolute difference over :func:`~.tones.sampled` pixels decides. Another order counts
+    only if it halves the difference and reduces it by a step, so that grey pictures are in order.
     """
     x, y = (sampled(p) for p in (reference, candidate))
     errors = [float(np.abs(x[..., order] - y).mean()) for order in CHANNEL_ORDERS]
@@ -84,9 +102,9 @@ def channel_order(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def border_excess(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """RMS error within 4 pixels of the picture's border, less that inside, in 8-bit steps.
+    """Return the RMS error within 4 pixels of the border minus that inside, in 8-bit steps.
 
-    Padding of another kind, or a border that was not computed.
+    It reveals another kind of padding, or a border that was not computed.
     """
     error = candidate - reference
     square = np.einsum("hwc,hwc->hw", error, error) / error.shape[2]
@@ -110,7 +128,7 @@ def _corners(reference: np.ndarray, candidate: np.ndarray) -> list[tuple[float, 
 
 
 def _displacement(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Distance in pixels, and the share of the difference's power that it explains."""
+    """Return the distance in pixels and the share of the difference's power that it explains."""
     window = np.outer(*(np.hanning(side).astype(np.float32) for side in x.shape))
     x, y = ((p - np.average(p, weights=window)) * window for p in (x, y))
     if float(np.sqrt((x**2).sum() / (window**2).sum())) < _TEXTURE:
@@ -118,10 +136,11 @@ def _displacement(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     fx, fy = np.fft.rfft2(x), np.fft.rfft2(y)
     cross = fy * np.conj(fx)
     magnitude = np.abs(cross)
-    # Half whitened: fully, the noise of frequencies that the picture lacks would outvote it.
+    # The spectrum is half whitened. With full whitening, the noise of frequencies that the picture
+    # lacks would dominate.
     peaks = np.fft.irfft2(cross / np.sqrt(np.maximum(magnitude, 1e-12)), x.shape)
     best = divmod(int(np.argmax(peaks)), peaks.shape[1])
-    # A periodic picture is as near to itself a period away.
+    # A shift by a period leaves a periodic picture unchanged, so no shift is preferred.
     whole = (0, 0) if peaks[0, 0] >= 0.95 * peaks[best] else best
     dy, dx = (int((p + n // 2) % n - n // 2) for p, n in zip(whole, x.shape, strict=True))
     v, u = np.fft.fftfreq(x.shape[0])[:, None], np.fft.rfftfreq(x.shape[1])[None, :]
@@ -129,7 +148,7 @@ def _displacement(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     weight = magnitude * ((np.abs(u) < _HIGHEST) & (np.abs(v) < _HIGHEST))
     axes = [np.broadcast_to(-2 * np.pi * f, phase.shape) for f in (v, u)]
     normal = np.array([[float((weight * a * b).sum()) for b in axes] for a in axes])
-    # A picture that varies along one axis only does not say where it lies along the other.
+    # A picture that varies only along one axis does not determine its position along the other.
     normal += np.eye(2) * (1e-3 * np.trace(normal) + 1e-12)
     fraction = np.linalg.solve(normal, [float((weight * a * phase).sum()) for a in axes])
     dy, dx = dy + fraction[0], dx + fraction[1]

@@ -1,9 +1,11 @@
-"""What a photographer would see, as numbers: pure functions of two pictures.
+"""Metrics of two pictures: differences that a photographer would see, as pure functions.
 
 Pictures are HxWxC float32, sRGB in [0,1], not rounded; a step is 1/255. A candidate with NaN or
-infinite values has the worst value of every metric. Related modules: :mod:`.structure` (SSIM),
-:mod:`.tones` (brightness, clipping, banding), :mod:`.geometry` (shifts, flips, channels) and
-:mod:`.relations` (what needs more than one picture: frame order, seams, flicker).
+infinite values gets the worst value of every metric.
+
+Related modules: :mod:`.structure` (SSIM), :mod:`.tones` (brightness, clipping, banding),
+:mod:`.geometry` (shifts, flips, channels) and :mod:`.relations` (metrics of several pictures: frame
+order, seams, flicker).
 """
 
 from __future__ import annotations
@@ -30,24 +32,24 @@ from edgeexpo.parity.metrics.tones import (
 )
 
 HUGE = 1e9
-"""Value of an error that has no size, of a candidate that is not finite."""
+"""Value of an unbounded error for a candidate that is not finite."""
 
 STRUCTURE_STEP = 2 / 255
 """Standard deviation of luma below which a picture has no structure to compare."""
 
 DISPLAY_WHITE = 1000.0
-"""Luminance in cd/m^2 at which :func:`radiance_psnr` shows a linear 1."""
+"""Luminance in cd/m^2 at which :func:`radiance_psnr` displays a linear 1."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is.
+    """The properties of a metric.
 
     Attributes:
         unit: Unit of its values; empty for pure numbers.
-        larger_is_better: Direction; for ``signed`` ones, of the magnitude.
-        worst: Value of a candidate that is not finite.
-        signed: Whether the sign says which way; bounds and worst values are about the magnitude.
+        larger_is_better: Direction; for signed metrics, that of the magnitude.
+        worst: Value for a candidate that is not finite.
+        signed: Whether values have a sign; bounds and worst values concern the magnitude.
     """
 
     unit: str
@@ -56,7 +58,7 @@ class Metric:
     signed: bool = False
 
     def worse(self, first: float, second: float) -> float:
-        """The worse of two values; NaN is worse than any."""
+        """Return the worse of two values; NaN is worse than any."""
         if first != first or second != second:
             return float("nan")
         key = abs if self.signed else float
@@ -90,36 +92,36 @@ ALL: Mapping[str, Metric] = {
     "delta_e_p99": Metric("dE2000", False, HUGE),
     "correction_snr": Metric("dB", True, -BEST_PSNR),
 }
-"""Every metric, those that name a fault before those that measure any."""
+"""Every metric; metrics that name a fault come before metrics of any difference."""
 
 RELATIONS = ("frame_order", "seam", "flicker", "equal_frames", "asymmetry")
 """Metrics of several pictures or of tiles (:mod:`edgeexpo.parity.metrics.relations`)."""
 
 METRICS: Mapping[str, Metric] = {name: m for name, m in ALL.items() if name not in RELATIONS}
-"""Metrics of one picture, what :func:`measure_pictures` gives."""
+"""Metrics of one picture, which :func:`measure_pictures` returns."""
 
 WORST: Mapping[str, float] = {name: metric.worst for name, metric in METRICS.items()}
 """Value of each metric of one picture for a candidate that is not finite."""
 
 LARGER_IS_BETTER: Mapping[str, bool] = {name: m.larger_is_better for name, m in ALL.items()}
-"""Every metric, and which way is better."""
+"""Direction of every metric."""
 
 
 def max_abs(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Largest absolute difference, in units of [0,1]."""
+    """Return the largest absolute difference, in units of [0,1]."""
     return float(np.abs(reference - candidate).max())
 
 
 def psnr(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, peak 1; 120 for equal pictures."""
+    """Return the peak signal-to-noise ratio in dB, peak 1; 120 for equal pictures."""
     return _decibel(1.0, float(np.mean((reference - candidate) ** 2, dtype=np.float64)))
 
 
 def delta_e(reference: np.ndarray, candidate: np.ndarray) -> dict[str, float]:
-    """Mean and percentiles 95 and 99 over pixels of the CIEDE2000 colour difference (D65).
+    """Return mean and percentiles 95 and 99 over pixels of the CIEDE2000 colour difference (D65).
 
-    About 1 is just noticed in large patches side by side, 3 by anyone. On the pixels of
-    :func:`~.tones.sampled`.
+    A difference of 1 is just noticeable in large patches side by side, a difference of 3 is noticed
+    by everyone. The pixels are those of :func:`~.tones.sampled`.
     """
     differences = delta_e_2000(_lab(reference), _lab(candidate))
     p95, p99 = np.percentile(differences, (95, 99))
@@ -131,24 +133,25 @@ def delta_e(reference: np.ndarray, candidate: np.ndarray) -> dict[str, float]:
 
 
 def delta_e_p99(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """99th percentile of :func:`delta_e`."""
+    """Return the 99th percentile of :func:`delta_e`."""
     return delta_e(reference, candidate)["delta_e_p99"]
 
 
 def radiance_psnr(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """PSNR in dB of radiance in the PU21 encoding, linear 1 shown at 1000 cd/m^2.
+    """Return the PSNR in dB of radiance in the PU21 encoding, with linear 1 at 1000 cd/m^2.
 
-    For networks that give HDR: errors count as they are seen on an HDR display, where PSNR of
-    encoded values overrates the highlights. Sampled as :func:`delta_e`.
+    It is for networks that give HDR. Errors count as they are seen on an HDR display, where PSNR of
+    encoded values overrates the highlights. The pixels are sampled as for :func:`delta_e`.
     """
     return pu21_psnr_of_luminance(_radiance(reference), _radiance(candidate))
 
 
 def correction_snr(reference: np.ndarray, candidate: np.ndarray, identity: np.ndarray) -> float:
-    """``10 log10(|f|^2 / |f_c - f|^2)`` in dB, with ``f`` what a residual network adds.
+    """Return the signal-to-noise ratio in dB of the correction that a residual network adds.
 
-    ``f = reference - identity`` and ``f_c = candidate - identity``: a network whose correction has
-    vanished scores 0 dB however near its picture is. 120 when the corrections are equal.
+    It is ``10 log10(|f|^2 / |f_c - f|^2)`` with ``f = reference - identity`` and ``f_c = candidate
+    - identity``. A network whose correction has vanished scores 0 dB, however near its picture is.
+    Equal corrections score 120 dB.
     """
     signal = float(np.mean((reference - identity) ** 2, dtype=np.float64))
     noise = float(np.mean((reference - candidate) ** 2, dtype=np.float64))
@@ -161,15 +164,15 @@ def measure_pictures(
     identity: np.ndarray | None,
     hdr: bool = False,
 ) -> dict[str, float]:
-    """Every metric of two pictures; those that a picture of this kind or size lacks are left out.
+    """Return every metric of two pictures; metrics that do not apply are left out.
 
-    Colour is for RGB only, structure (SSIM) for pictures that have some and at least 11 pixels a
-    side: on a constant frame SSIM sees an eighth of a visible difference as a broken picture.
+    Colour metrics are for RGB only. SSIM is for pictures with structure and at least 11 pixels a
+    side. On a constant frame SSIM treats an eighth of a visible difference as a broken picture.
 
     Args:
         reference: HxWxC float32, sRGB in [0,1].
         candidate: The same shape.
-        identity: What a residual network adds to, for ``correction_snr``.
+        identity: The input to which a residual network adds, for ``correction_snr``.
         hdr: Whether the pictures show radiance, for ``pu21_psnr``.
     """
     color = reference.shape[2] == 3
@@ -208,11 +211,11 @@ def measure_pictures(
 
 
 OF_VARIATION = ("pixel_shift", "orientation", "banding", "contrast_change", "color_cast")
-"""Metrics that are about how the picture follows its input: meaningless for constant frames."""
+"""Metrics of the picture's response to its input, which are meaningless for constant frames."""
 
 
 def tones(reference: np.ndarray, candidate: np.ndarray) -> dict[str, float]:
-    """The metrics that noise does not move: what a lowering may not change at all."""
+    """Return the metrics that noise does not move and that lowering may not change."""
     return {
         "clipped_change": clipped_change(reference, candidate),
         "contrast_change": contrast_change(reference, candidate),
@@ -221,10 +224,10 @@ def tones(reference: np.ndarray, candidate: np.ndarray) -> dict[str, float]:
 
 
 def total_correction_snr(rows: list[dict[str, float]]) -> float | None:
-    """``correction_snr`` over the pixels of all pictures together; ``None`` without corrections.
+    """Return ``correction_snr`` over the pixels of all pictures; ``None`` without corrections.
 
     Args:
-        rows: One picture's metrics each, all of one size; errors are recovered from ``psnr``.
+        rows: The metrics of one picture each, all of one size; errors are recovered from ``psnr``.
     """
     pairs = [(r["psnr"], r["correction_snr"]) for r in rows if "correction_snr" in r]
     if not pairs:
@@ -235,16 +238,18 @@ def total_correction_snr(rows: list[dict[str, float]]) -> float | None:
 
 
 SHIFT_METRICS = ("contrast_change_quantized", "luminance_shift_quantized")
-"""Signed distances to the quantised program, which over many photographs rounding noise averages
-out of; what a wrong scale or zero point does stays."""
+"""Signed distances to the quantised program.
+
+Rounding noise averages out over many photographs. The effect of a wrong scale or zero point
+remains.
+"""
 
 
 def total(rows: list[dict[str, float]]) -> dict[str, float]:
-    """What is judged over all pictures together: ``correction_snr``, and :data:`SHIFT_METRICS` as
-    means.
+    """Return values over all pictures: ``correction_snr``, and the means of :data:`SHIFT_METRICS`.
 
     Args:
-        rows: One picture's metrics each.
+        rows: The metrics of one picture each.
     """
     values = {name: [row[name] for row in rows if name in row] for name in SHIFT_METRICS}
     found = {name: float(np.mean(each)) for name, each in values.items() if each}
@@ -253,7 +258,7 @@ def total(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def worst(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The worst value of every metric over ``rows``; one of ``X_quantized`` as one of ``X``."""
+    """Return the worst value of every metric over ``rows``; ``X_quantized`` is judged as ``X``."""
     names = dict.fromkeys(name for row in rows for name in row)
     found = {}
     for name in names:
@@ -277,6 +282,7 @@ _PLAIN: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "psnr": psnr,
     "pu21_psnr": radiance_psnr,
 }
+"""Functions of metrics that need only the two pictures."""
 
 
 def _lab(picture: np.ndarray) -> np.ndarray:

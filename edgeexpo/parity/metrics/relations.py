@@ -1,7 +1,7 @@
 """Faults between pictures or parts of one: frame order, fusion invariants, seams, flicker.
 
-Pictures are HxWxC float32, sRGB-encoded, [0,1]; a step is 1/255. The invariants of fusion are those
-that the float network has: an artefact may not do worse.
+Pictures are HxWxC float32, sRGB-encoded, [0,1]; a step is 1/255. The float network's own deviation
+from an invariant of fusion is the allowance: an artefact may not deviate more.
 """
 
 from __future__ import annotations
@@ -22,51 +22,63 @@ BLOCK = 16
 """Side in pixels of the blocks whose brightness :func:`flicker` follows."""
 
 _NEIGHBOURS, _CALM_SHARE = 6, 0.1
+"""Largest distance from a tile border, in pixels, at which :func:`seam` measures jumps.
+
+``_CALM_SHARE`` is the smallest share of smooth pixels for which a jump counts.
+"""
 
 Pictures = Mapping[str, np.ndarray]
+"""Pictures by name."""
 
 
 def frame_order(reference: np.ndarray, swapped: np.ndarray, candidate: np.ndarray) -> float:
-    """1 when the candidate is what the reference makes of the frames in the other order, else 0.
+    """Return 1 when the candidate is the reference's result for swapped frames, otherwise 0.
 
-    Half as far from it, RMS, and by a step at least: networks that do not care are in order.
+    Its RMS distance has to be half as large as to the reference, and smaller by a step. Networks
+    that are indifferent to the order are therefore in order.
+
+    Args:
+        reference: The reference's result.
+        swapped: The reference's result for the frames in the other order.
+        candidate: The candidate's result.
     """
     own, other = _rms(candidate - reference), _rms(candidate - swapped)
     return float(other < own / 2 and own - other > 1)
 
 
 def asymmetry(pair: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> float:
-    """RMS change when the frames change places, beyond the float network's own, in 8-bit steps.
+    """Return the RMS change when frames are swapped, beyond the float network's, in 8-bit steps.
 
-    Only for networks that do not care about the order (:data:`SYMMETRIC`); 0 for others.
+    It applies only to networks that are indifferent to the order (:data:`SYMMETRIC`); it is 0 for
+    others.
 
     Args:
-        pair: The reference for the frames and for the frames swapped.
-        candidates: The candidate likewise.
+        pair: The reference's results for the frames and for the swapped frames.
+        candidates: The candidate's results for the frames and for the swapped frames.
     """
     own = _rms(pair[0] - pair[1])
     return max(0.0, _rms(candidates[0] - candidates[1]) - own) if own <= SYMMETRIC else 0.0
 
 
 def equal_frames(frame: np.ndarray, reference: np.ndarray, candidate: np.ndarray) -> float:
-    """RMS distance from the frame that is every frame, beyond the reference's, in 8-bit steps.
+    """Return the RMS distance from the frame that is every frame, in 8-bit steps.
 
-    Fusion weights that sum to one give that frame back.
+    The reference's own distance is subtracted. Fusion weights that sum to one return that frame.
     """
     return max(0.0, _rms(candidate - frame) - _rms(reference - frame))
 
 
 def flicker(references: Sequence[np.ndarray], candidates: Sequence[np.ndarray], step: int) -> float:
-    """Change of the error's mean in blocks of 16 pixels from picture to picture of a pan: RMS over
-    the blocks, the largest of all changes, in 8-bit steps of luma.
+    """Return the largest change of the error from picture to picture of a pan, in 8-bit steps.
 
-    An error that stays with the scene is not seen as flicker, noise finer than the blocks neither.
+    The change is the RMS over blocks of 16 pixels of the change of the error's mean luma. An error
+    that moves with the scene does not flicker, and noise finer than the blocks does not either.
 
     Args:
-        references: What the reference makes of the pictures, each ``step`` pixels right of the one
-            before.
-        candidates: The same of the candidate.
-        step: Pixels.
+        references: The reference's results for the pictures, each ``step`` pixels to the right of
+            the one before.
+        candidates: The candidate's results for the same pictures.
+        step: Distance of two pictures in pixels.
     """
     errors = [luma(c - r) for r, c in zip(references, candidates, strict=True)]
     changes = (b[:, :-step] - a[:, step:] for a, b in itertools.pairwise(errors))
@@ -76,17 +88,18 @@ def flicker(references: Sequence[np.ndarray], candidates: Sequence[np.ndarray], 
 def seam(
     reference: np.ndarray, candidate: np.ndarray, rows: Sequence[int], columns: Sequence[int]
 ) -> float:
-    """How much more the error jumps across tile borders than beside them, in 8-bit steps.
+    """Return how much more the error jumps across tile borders than beside them, in 8-bit steps.
 
-    RMS jump between neighbours at a border or a pixel off it, less that at the distances 3 to 6 on
-    both sides, where the reference is smooth (neighbours within 3 steps), the worst border; 0
-    unless it is twice that. Tiles with too small a halo, or a pixel off, meet in a line.
+    A jump is the RMS difference of neighbouring errors where the reference is smooth (neighbours
+    within 3 steps). The jump at a border, or a pixel beside it, is compared with the jumps at
+    distances 3 to 6 on both sides. The worst border counts, and only if its jump is twice as large.
+    Tiles with too small a halo, or a pixel off, meet in a visible line.
 
     Args:
         reference: The reference.
         candidate: The candidate.
         rows: First row after each border between tiles.
-        columns: First column after each.
+        columns: First column after each border between tiles.
     """
     error = candidate - reference
     found = [0.0]
@@ -118,7 +131,10 @@ def _calm(jump: np.ndarray) -> np.ndarray:
 def tile_borders(
     shape: tuple[int, ...], spec: ModelSpec, sizes: SizeRange
 ) -> tuple[list[int], list[int]]:
-    """First rows and first columns of the tiles after the first, for pictures of a shape."""
+    """Return the first rows and first columns of the tiles after the first, for a picture's shape.
+
+    Both are empty for a network that runs without tiles.
+    """
     height, width = shape[:2]
     if spec.fixed_size is not None or spec.halo is None:
         return [], []

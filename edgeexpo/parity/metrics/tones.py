@@ -1,4 +1,4 @@
-"""Faults of tone: brightness, contrast, clipping, values out of range, banding.
+"""Tonal faults: brightness, contrast, clipping, values out of range, banding.
 
 Pictures are HxWxC float32, sRGB-encoded, [0,1], not rounded. A step is 1/255, an 8-bit code.
 """
@@ -12,24 +12,39 @@ CODE_STEPS = 255.0
 """8-bit steps in the range of a picture."""
 
 SMOOTH = 3 / CODE_STEPS
-"""Difference of neighbours up to which a picture is smooth."""
+"""Difference of neighbours up to which a picture counts as smooth."""
 
 _LUMA_709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Weights of red, green and blue in BT.709 luma."""
+
 _LEVELS = 4 * 255
+"""Quarter steps in the range of a picture, for the staircase of :func:`banding`."""
+
 _WINDOW = 6 * 4
+"""Quarter steps on each side through which the staircase's straight line is fitted."""
+
 _FEWEST_PIXELS, _FEWEST_LEVELS, _FEWEST_SMOOTH = 8, 32, 2000
+"""Least pixels per level, least levels, and least smooth pixels for :func:`banding`."""
+
 _OCCUPIED = 0.05
+"""Share of the neighbours' mean count from which a code counts as used."""
+
 _COARSEST = 16 / CODE_STEPS
+"""Largest error of a pixel that :func:`banding` looks at."""
+
 _LITTLE_CONTRAST, _LITTLE_COLOR = 16 / CODE_STEPS, 8 / CODE_STEPS
+"""Standard deviations of the ridges of :func:`contrast_change` and :func:`color_cast`."""
+
 _SAMPLES = 256 * 256
+"""Number of pixels that :func:`sampled` keeps at most, roughly."""
 
 _Floats = npt.NDArray[np.float64]
 
 
 def sampled(picture: np.ndarray) -> np.ndarray:
-    """A regular grid of about 256x256 pixels at most of a picture, for metrics of distributions.
+    """Return a regular grid of at most about 256x256 pixels of a picture, for distributions.
 
-    The grid's step is odd, so that no phase of a pixel shuffle or of a stride is left out.
+    The grid's step is odd, so that the grid meets every phase of a pixel shuffle or of a stride.
     """
     step = int((picture.shape[0] * picture.shape[1] / _SAMPLES) ** 0.5)
     step += step > 1 and step % 2 == 0
@@ -37,16 +52,16 @@ def sampled(picture: np.ndarray) -> np.ndarray:
 
 
 def luma(picture: np.ndarray) -> np.ndarray:
-    """HxW: BT.709 luma of the encoded values; of one channel, the channel itself."""
+    """Return the BT.709 luma of the encoded values, HxW; one channel is returned unchanged."""
     result: np.ndarray = picture @ _LUMA_709 if picture.shape[2] == 3 else picture[..., 0]
     return result
 
 
 def luminance_shift(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Mean luma of the candidate minus the reference's, in 8-bit steps, signed.
+    """Return the candidate's mean luma minus the reference's, in 8-bit steps, signed.
 
-    Noise averages out, so a systematic error of a fraction of a step is measured. 2.5 steps are one
-    unit of L*, about what is seen side by side.
+    Noise averages out, so the metric resolves a systematic error of a fraction of a step. 2.5 steps
+    are one unit of L*, which is about visible side by side.
     """
     difference = (candidate - reference).reshape(-1, reference.shape[2])
     mean = np.full(len(difference), 1 / len(difference), np.float32) @ difference
@@ -54,12 +69,14 @@ def luminance_shift(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def contrast_change(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Slope of the candidate's luma over the reference's, less one, in percent, signed.
+    """Return the slope of the candidate's luma over the reference's minus one, in percent, signed.
 
-    Least squares with an offset, on the pixels of :func:`sampled`: a gain, a narrowed range (16-235
-    gives -14) or a second normalisation shows as such whatever the noise. Drawn to zero by a
-    standard deviation of 16 steps (a ridge), since a percent of little contrast is not seen: of a
-    picture with 16 steps of contrast, half of the change counts.
+    The slope is fitted by least squares with an offset, on the pixels of :func:`sampled`. It
+    reveals a gain, a narrowed range (16-235 gives -14) or a second normalisation, whatever the
+    noise.
+
+    A ridge with a standard deviation of 16 steps draws the slope to one, because a change of little
+    contrast is invisible. In a picture with 16 steps of contrast half of the change counts.
     """
     x, y = (luma(sampled(p)).astype(np.float64) for p in (reference, candidate))
     x -= x.mean()
@@ -67,11 +84,11 @@ def contrast_change(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def clipped_change(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Share of the pixels, in percent, that are clipped and clearly were not in the reference.
+    """Return the percentage of pixels that are clipped and clearly were not in the reference.
 
-    Clipped is what shows as code 0 or 255 in a channel; clearly not, two codes away from that, so
-    that rounding noise at the border does not count. Lost highlights and shadows are not to be had
-    back by any later edit. On the pixels of :func:`sampled`.
+    A pixel is clipped when a channel shows as code 0 or 255. It is clearly not clipped when it is
+    two codes away from that, so that rounding noise at the border does not count. No later edit can
+    restore lost highlights and shadows. The pixels are those of :func:`sampled`.
     """
     x, y = (sampled(p) for p in (reference, candidate))
     changed = (y <= 0.5 / CODE_STEPS) & (x > 2.5 / CODE_STEPS)
@@ -80,13 +97,16 @@ def clipped_change(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def color_cast(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """How far the colour matrix that explains the candidate is from grey, in percent.
+    """Return the distance from grey of the colour matrix that explains the candidate, in percent.
 
-    The 3x3 matrix with offset that maps the reference's RGB to the candidate's, by least squares on
-    the pixels of :func:`sampled`, drawn to the identity by a standard deviation of 8 steps, since
-    some percent of less are a fraction of a step. The largest element off the diagonal, difference
-    of one on it from their mean, or difference of a channel's offset from the others': a gain and
-    offset of all channels has none, BT.601 for BT.709 about 10, a white balance off by 3 % 3.
+    The 3x3 matrix with offset maps the reference's RGB to the candidate's. It is fitted by least
+    squares on the pixels of :func:`sampled`. A ridge with a standard deviation of 8 steps draws it
+    to the identity: a few percent of little colour are a fraction of a step.
+
+    The result is the largest of three numbers: an element off the diagonal, the difference of a
+    diagonal element from their mean, and the difference of a channel's offset from the mean offset.
+    A common gain and offset of all channels gives 0, BT.601 for BT.709 about 10, a white balance
+    that is off by 3 % gives 3.
     """
     x, y = (sampled(p).reshape(-1, 3).astype(np.float64) for p in (reference, candidate))
     mean = x.mean(axis=0)
@@ -102,25 +122,30 @@ def color_cast(reference: np.ndarray, candidate: np.ndarray) -> float:
 
 
 def overshoot(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """How far values leave [0,1] (or the reference's range, if wider), at most, in 8-bit steps.
+    """Return how far values leave [0,1] (or the reference's wider range) at most, in 8-bit steps.
 
-    A missing clamp: later stages fold such values over into black or a false colour.
+    It reveals a missing clamp. Later stages turn such values into black or a false colour.
     """
     low, high = min(0.0, float(reference.min())), max(1.0, float(reference.max()))
     return max(0.0, low - float(candidate.min()), float(candidate.max()) - high) * CODE_STEPS
 
 
 def banding(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Steps of tone that the reference does not have: their RMS, in 8-bit steps.
+    """Return the RMS of steps of tone that the reference does not have, in 8-bit steps.
 
-    Looked at are the smooth parts of the reference (neighbours within 3 steps, on :func:`sampled`
-    pixels) as far as the candidate is within 16 steps of it, more than the error of four bits. Two
-    signs count, channel by channel, the larger one. *Staircase*: the mean error per quarter step of
-    the reference's value, of which any quantisation of tones is a sawtooth; what a straight line
-    through the levels within 6 steps leaves of it, less the remainder of noise. *Gaps*: where the
-    candidate skips codes that the reference uses and leaves a distance of ``g`` codes,
-    ``sqrt((g^2 - 1) / 12)``. A picture of 6 bits has 1.1, of 7 bits 0.5, of 8 none;
-    noise alone has none. 0 where the smooth parts have too few levels (32) or pixels to tell.
+    Only smooth parts of the reference count: neighbours within 3 steps, on :func:`sampled` pixels.
+    The candidate has to be within 16 steps there, which is more than the error of four bits. Two
+    signs are measured in each channel, and the larger one counts.
+
+    *Staircase*: the mean error per quarter step of the reference's value. Any quantisation of tones
+    makes it a sawtooth. A straight line through the levels within 6 steps is subtracted, and so is
+    the power of the remaining noise.
+
+    *Gaps*: ``sqrt((g^2 - 1) / 12)`` where the candidate skips codes that the reference uses and
+    leaves a distance of ``g`` codes.
+
+    A picture of 6 bits has 1.1, of 7 bits 0.5, of 8 bits 0; noise alone has 0. The result is 0 if
+    the smooth parts have too few levels (32) or pixels.
     """
     x, y = sampled(reference), sampled(candidate)
     smooth = _smooth(x) & (np.abs(y - x) <= _COARSEST).all(axis=2)
@@ -153,7 +178,7 @@ def _staircase(values: np.ndarray, shown: np.ndarray) -> float:
         for e in (errors, errors**2)
     )
     noise = np.divide(square - mean**2, count, out=np.zeros_like(count), where=known)
-    weight = np.where(known, np.minimum(count, 100), 0)  # a blown sky does not outweigh the rest
+    weight = np.where(known, np.minimum(count, 100), 0)  # a blown sky must not outweigh the rest
     left = mean - _local_line(weight, mean)
     power = float((weight * (left**2 - noise)).sum() / weight.sum())
     return float(np.sqrt(max(0.0, power)))
@@ -165,7 +190,7 @@ def _gaps(values: np.ndarray, shown: np.ndarray) -> float:
     levels = np.flatnonzero(used)
     if len(values) < _FEWEST_SMOOTH or expected.sum() < _FEWEST_LEVELS or len(levels) < 3:
         return 0.0
-    # Codes that neither picture uses are no gap of the candidate's.
+    # A code that neither picture uses is not a gap of the candidate.
     position = np.cumsum(expected | used)[levels]
     weight = count[levels[1:]]
     power = float((weight * (np.diff(position) ** 2 - 1)).sum() / weight.sum() / 12)
@@ -173,7 +198,7 @@ def _gaps(values: np.ndarray, shown: np.ndarray) -> float:
 
 
 def _used(values: np.ndarray) -> tuple[npt.NDArray[np.bool_], _Floats]:
-    """Which codes but black and white a picture uses, and how often."""
+    """Return which codes, without black and white, a picture uses, and how often."""
     count = np.bincount(np.rint(np.clip(values, 0, 1) * CODE_STEPS).astype(np.int64), minlength=256)
     inner = count[1:-1].astype(np.float64)
     around = _box(inner, 6) / _box(np.ones_like(inner), 6)
@@ -181,7 +206,7 @@ def _used(values: np.ndarray) -> tuple[npt.NDArray[np.bool_], _Floats]:
 
 
 def _local_line(weight: _Floats, mean: _Floats) -> _Floats:
-    """Weighted least-squares line over the levels within the window, at its centre."""
+    """Return the value at each level of a weighted least-squares line over the levels around it."""
     x = np.arange(len(mean), dtype=np.float64) - len(mean) / 2
     w, wx, wxx, wy, wxy = (
         _box(weight * term, _WINDOW) for term in (np.ones_like(x), x, x * x, mean, x * mean)
@@ -196,7 +221,7 @@ def _local_line(weight: _Floats, mean: _Floats) -> _Floats:
 
 
 def _box(values: _Floats, radius: int) -> _Floats:
-    """Sums over the neighbours within ``radius``."""
+    """Return sums over the neighbours within ``radius``."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
     stop = np.minimum(index + radius + 1, len(values))

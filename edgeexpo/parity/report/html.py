@@ -1,4 +1,4 @@
-"""The parity report: one HTML file that opens offline, verdicts first, worst pictures next."""
+"""The parity report: one HTML file that opens offline, verdicts first, then the worst pictures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from edgeexpo.parity.verdict import ArtifactParity, ParityReport
 from edgeexpo.writing import write_file
 
 REPORT = "report.html"
+"""File name of the report inside a bundle."""
+
 LARGEST_PAGE = 5_000_000
-"""Bytes that a report never exceeds."""
+"""Largest size of a report, in bytes."""
 
 SHRINKS = (
     (24, Shrink(768, 85)),
@@ -45,10 +47,10 @@ def write_report(
     """Write ``report`` as one self-contained HTML file of at most 5 MB.
 
     Args:
-        report: What was found.
+        report: The result of the check.
         path: The file.
-        bundle: What was checked, for digests, versions and bounds.
-        command: The arguments of ``edgeexpo`` that were given, if they were.
+        bundle: The checked bundle, for digests, versions and bounds.
+        command: The arguments of ``edgeexpo``, if the check came from the command line.
 
     Raises:
         OutputError: The file cannot be written.
@@ -84,7 +86,7 @@ def _render(context: Mapping[str, Any]) -> str:
 
 
 class _Raw(str):
-    """Text of ours that the template takes as it is."""
+    """Text of this package that the template inserts without escaping."""
 
     def __html__(self) -> str:
         return self
@@ -157,7 +159,7 @@ def _failure(artifact: ArtifactParity) -> list[dict[str, str]]:
         return [{"words": reason, "short": reason, "meaning": ""}]
     lines = [in_words(gate) for gate in artifact.failed_gates]
     said: set[str] = set()
-    for line in lines:  # what a metric means is said once
+    for line in lines:  # each meaning is shown once
         if line["meaning"] in said:
             line["meaning"] = ""
         said.add(line["meaning"])
@@ -186,7 +188,7 @@ def _artifact(artifact: ArtifactParity, columns: Sequence[str]) -> dict[str, Any
 
 
 def _failed_metrics(artifact: ArtifactParity) -> set[tuple[str, str]]:
-    """(kind of picture, metric) of every gate that does not hold."""
+    """Return (kind of picture, metric) of every gate that does not hold."""
     found = set()
     for gate in artifact.failed_gates:
         kind = PROBE if " on a probe" in gate else PHOTOGRAPH
@@ -286,7 +288,11 @@ def _pictures(report: ParityReport, shrink: Shrink) -> Iterator[dict[str, Any]]:
 
 
 def _worth_showing(artifact: ArtifactParity) -> list[Mapping[str, Any]]:
-    """Of a failed artefact its two worst photographs and its worst probe, of others the worst."""
+    """Return the worst pictures of an artefact.
+
+    A failed artefact shows its two worst photographs and its worst probe, another artefact its
+    worst photograph.
+    """
     failed = artifact.status == "failed"
     chosen: list[Mapping[str, Any]] = []
     for kind, count in ((PHOTOGRAPH, 2 if failed else 1), (PROBE, 1 if failed else 0)):

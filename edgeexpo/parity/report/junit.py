@@ -14,7 +14,7 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def properties(artifact: ArtifactParity) -> dict[str, str]:
-    """What a CI should keep of ``artifact``: who ran it and its worst photograph's numbers."""
+    """Return the facts of ``artifact`` for a CI: its engine and its worst photograph's metrics."""
     facts = {
         "target": artifact.target,
         "precision": artifact.precision,
@@ -25,7 +25,7 @@ def properties(artifact: ArtifactParity) -> dict[str, str]:
 
 
 def write_junit(report: ParityReport, path: Path) -> None:
-    """Write ``report`` as JUnit XML: a failed artefact fails, an unverified one is skipped.
+    """Write ``report`` as JUnit XML: a failed artefact fails, an unverified artefact is skipped.
 
     Raises:
         OutputError: The file cannot be written.
@@ -59,5 +59,5 @@ def write_junit(report: ParityReport, path: Path) -> None:
 
 
 def _clean(text: str) -> str:
-    """XML has no way to write some control characters, which an engine's message may hold."""
+    """Replace control characters that XML cannot express; an engine's message may contain them."""
     return _NOT_XML.sub("?", text)

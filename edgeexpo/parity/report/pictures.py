@@ -1,4 +1,4 @@
-"""What the parity report shows of one picture: both versions, their difference, crop, histogram."""
+"""The report's view of one picture: both versions, their difference, a crop and histograms."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CROP_SIDE = 64
 """Height and width of the crop that is shown pixel by pixel."""
 
 AMPLIFICATIONS = (64, 16, 4)
-"""Difference maps show |artefact - reference| times one of these: the largest that is readable."""
+"""Factors of difference maps |artefact - reference|; the largest readable factor is used."""
 
 _BINS = 64
 
 
 @dataclass(frozen=True)
 class Shrink:
-    """How pictures are made smaller for the page: longest side in pixels, WebP quality."""
+    """Settings for smaller pictures on the page: longest side in pixels, WebP quality."""
 
     side: int
     quality: int
@@ -30,12 +30,13 @@ class Shrink:
 def picture_facts(
     reference: np.ndarray, candidate: np.ndarray, shrink: Shrink
 ) -> Mapping[str, Any]:
-    """Everything the page shows of one picture.
+    """Return everything that the page shows of one picture.
 
     Args:
         reference: HxWxC float32, sRGB in [0,1], of one or three channels.
-        candidate: The artefact's, likewise; values that are not finite show as black.
-        shrink: For the pictures and the difference; the crops keep every pixel.
+        candidate: The artefact's picture in the same form; NaN and -inf show as black, inf as
+            white.
+        shrink: Settings for the pictures and the difference; the crops keep every pixel.
     """
     finite = np.nan_to_num(candidate, nan=0.0, posinf=1.0, neginf=0.0)
     error = np.where(np.isfinite(candidate), np.abs(finite - reference), 1.0)
@@ -68,14 +69,16 @@ def picture_facts(
 
 
 def amplification(error: np.ndarray) -> int:
-    """The largest of :data:`AMPLIFICATIONS` at which 99% of the values do not clip."""
+    """Return the largest of :data:`AMPLIFICATIONS` at which 99% of the values do not clip."""
     large = float(np.percentile(error, 99))
     return next((gain for gain in AMPLIFICATIONS if large * gain <= 1), AMPLIFICATIONS[-1])
 
 
 def worst_corner(error: np.ndarray) -> tuple[int, int]:
-    """Row and column of the :data:`CROP_SIDE` window with the largest mean error, on a grid of 8
-    px."""
+    """Return row and column of the :data:`CROP_SIDE` window with the largest mean error.
+
+    Windows lie on a grid of 8 pixels.
+    """
     plane = error.max(axis=2)
     height, width = plane.shape
     total = np.pad(plane.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
@@ -93,7 +96,7 @@ def worst_corner(error: np.ndarray) -> tuple[int, int]:
 
 
 def _reduced(picture: np.ndarray, side: int, peaks: bool = False) -> np.ndarray:
-    """Blocks of whole pixels averaged (or their largest value) until ``side`` holds the picture."""
+    """Reduce a picture to ``side`` by averaging blocks of pixels, or by their largest value."""
     step = -(-max(picture.shape[:2]) // side)
     if step == 1:
         return picture
@@ -128,7 +131,7 @@ def _uri(codes: np.ndarray, kind: str, **options: Any) -> str:
 
 
 def _histograms(reference: np.ndarray, candidate: np.ndarray) -> Iterator[Mapping[str, str]]:
-    """A filled path and a line per channel, 64 units wide and 40 high."""
+    """Yield a filled path and a line per channel, 64 units wide and 40 high."""
     channels = ("red", "green", "blue") if reference.shape[2] == 3 else ("grey",)
     for index, channel in enumerate(channels):
         counts = [

@@ -1,4 +1,4 @@
-"""Metrics, gates, engines and verdicts in words, as people read them."""
+"""Metrics, gates, engines and verdicts in words for people."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edgeexpo.targets import runners
 if TYPE_CHECKING:
     from edgeexpo.parity.verdict import ParityReport
 
-UNKNOWN_ENGINE = "An engine that this page has no words for."
+UNKNOWN_ENGINE = "This page does not describe this engine."
 """Words for an engine that no target's record has."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """A metric for people: its name, its unit, and what a person sees when it is bad."""
+    """A metric for people: its name, its unit, and the visible effect of a bad value."""
 
     label: str
     unit: str = ""
@@ -56,7 +56,7 @@ METRIC_WORDS: Mapping[str, Words] = {
     "steps_p99": Words("99% differ by at most", "steps"),
     "flicker": Words("flicker", "steps", "Brightness changes from frame to frame of a sequence."),
 }
-"""Metrics by the name that gates and records use."""
+"""Words for metrics, by the name that gates and records use."""
 
 _QUANTIZED, _TO_QUANTIZED = "_quantized", " to the quantised program"
 _AGAINST, _FLOOR = " against the quantized program", " by the noise floor"
@@ -72,7 +72,10 @@ def engine_words(name: str) -> str:
 
 
 def words_for(metric: str) -> Words:
-    """Words for ``metric``; with the suffix ``_quantized`` it is against the quantised program."""
+    """Return the words for ``metric``.
+
+    A metric with the suffix ``_quantized`` compares with the quantised program.
+    """
     name = metric.removesuffix(_QUANTIZED)
     words = METRIC_WORDS.get(name, Words(name.replace("_", " ")))
     if name == metric:
@@ -81,22 +84,22 @@ def words_for(metric: str) -> Words:
 
 
 def heading(metric: str) -> str:
-    """A column's heading: label and unit of ``metric``."""
+    """Return the column heading of ``metric``: label and unit."""
     words = words_for(metric)
     label = words.label.replace(_TO_QUANTIZED, " to quantised")
     return f"{label} ({words.unit})" if words.unit else label
 
 
 def figure(metric: str, value: object) -> str:
-    """Label, value and unit: ``PSNR 41.2 dB``."""
+    """Return label, value and unit: ``PSNR 41.2 dB``."""
     words = words_for(metric)
     return f"{words.label} {number_text(value)} {words.unit}".rstrip()
 
 
 def in_words(gate: str) -> dict[str, str]:
-    """A failed gate's line as a sentence, in short, and what it means for the picture.
+    """Turn a failed gate's line into a sentence, a short form and its meaning for the picture.
 
-    Lines of another form than ``METRIC>=BOUND..., found VALUE...`` are kept as they are.
+    Lines of another form than ``METRIC>=BOUND..., found VALUE...`` are unchanged.
     """
     match = _LINE.match(gate)
     if not match:
@@ -120,7 +123,7 @@ def in_words(gate: str) -> dict[str, str]:
 
 
 def number_text(value: object) -> str:
-    """A figure as tables show it; an en dash for none."""
+    """Return a number as tables show it; an en dash for a missing number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "\N{EN DASH}"
     if value == 0:
@@ -131,7 +134,7 @@ def number_text(value: object) -> str:
 
 
 def verdict(report: ParityReport) -> str:
-    """The verdict over a bundle in plain text: a line per artefact, below it what failed."""
+    """Return the verdict over a bundle in plain text: a line per artefact, then its failures."""
     word = "passed" if report.passed else "failed"
     device = report.reference
     return "\n".join(

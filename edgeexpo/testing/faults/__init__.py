@@ -1,1 +1,1 @@
-"""Faults put into artefacts, to test the gates and the localisation with."""
+"""Faults that are put into artefacts to test the gates and the localisation."""

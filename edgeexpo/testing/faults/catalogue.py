@@ -1,8 +1,8 @@
-"""Faults that a conversion, an engine or an app can bring, and the gates that have to name them.
+"""Faults that a conversion, an engine or an app can cause, and the gates that have to name them.
 
-They are put into what an artefact is given and what it returns, so that they are the same for every
-target and engine; :mod:`edgeexpo.testing.faults.plant` puts some into single layers of saved files.
-Tensors are NCHW float32 in [0,1], sRGB-encoded; a step is 1/255.
+They change an artefact's inputs and outputs, so they are the same for every target and engine.
+:mod:`edgeexpo.testing.faults.plant` puts some of them into single layers of saved files. Tensors
+are NCHW float32 in [0,1], sRGB-encoded; a step is 1/255.
 """
 
 from __future__ import annotations
@@ -21,10 +21,16 @@ from edgeexpo.spec import ModelSpec
 
 _Array = np.ndarray
 Tensors = Mapping[str, np.ndarray]
+"""Network inputs by name, NCHW float32."""
+
 Gates = tuple[str, ...]
+"""Names of metrics."""
 
 TONE: Gates = ("contrast_change", "luminance_shift")
-"""Brightness and contrast: a wrong tone curve has both, and which is larger is the picture's."""
+"""Metrics of tone: brightness and contrast.
+
+A wrong tone curve changes both; the picture decides which change is larger.
+"""
 
 CLOSENESS: Gates = (
     "max_abs",
@@ -36,23 +42,25 @@ CLOSENESS: Gates = (
     "delta_e_p99",
     "correction_snr",
 )
-"""Metrics of any difference, for faults that have no sign of their own."""
+"""Metrics of closeness, which measure any difference, for faults without a sign of their own."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault; one of the callables says what it does.
+    """One fault; exactly one of the callables or ``halo`` describes its effect.
 
     Attributes:
-        name: What went wrong.
-        gates: Metrics meant to name it: one of them has to be the first failed gate. ``shape`` is
-            a picture of another height or width, which is refused before any metric.
-        output: Changes what the artefact returned.
-        by_run: The same, given the number of runs since loading.
-        inputs: Changes what it is given.
-        tiled: Changes an assembled picture (HxWxC), given first rows and columns of its tiles.
-        halo: Replaces the network's halo in the plan of tiles.
-        reference: Changes what it is compared with: a golden record of something else.
+        name: The fault in words.
+        gates: Metrics that are meant to name the fault; the first failed gate has to be one of
+            them. ``shape`` stands for a picture of another height or width, which is refused before
+            any metric.
+        output: Function that changes the artefact's output.
+        by_run: Function that changes the output, given the number of runs since loading.
+        inputs: Function that changes the artefact's inputs.
+        tiled: Function that changes an assembled picture (HxWxC), given the first rows and columns
+            of its tiles.
+        halo: Halo in pixels that replaces the network's in the plan of tiles.
+        reference: Function that changes the reference: a golden record of something else.
         frames: Least number of frames that the network takes.
     """
 
@@ -68,7 +76,7 @@ class Fault:
 
     @property
     def level(self) -> str:
-        """Where it is put in: ``output``, ``input``, ``tiles`` or ``reference``."""
+        """Place of the fault: ``output``, ``input``, ``tiles`` or ``reference``."""
         if self.inputs is not None:
             return "input"
         if self.tiled is not None or self.halo is not None:
@@ -76,7 +84,7 @@ class Fault:
         return "reference" if self.reference is not None else "output"
 
     def concerns(self, spec: ModelSpec) -> bool:
-        """Whether a network can have it."""
+        """Return true when a network can have this fault."""
         frames = sum(t.size is None for t in spec.inputs)
         tiles = self.level != "tiles" or spec.halo is not None
         return frames >= self.frames and tiles
@@ -103,7 +111,7 @@ def _half_overflow(y: _Array) -> _Array:
 
 
 def _resampled(scale: float, shift: float) -> Callable[[_Array], _Array]:
-    """A grid ``scale`` pixels narrower about the centre, moved ``shift`` pixels to the right."""
+    """Shrink the grid by ``scale`` pixels about the centre and move it right by ``shift``."""
 
     def change(y: _Array) -> _Array:
         height, width = y.shape[2:]
@@ -145,7 +153,7 @@ def _blurred(y: _Array) -> _Array:
 
 
 def _shuffled(y: _Array) -> _Array:
-    """Pixels of 2x2 blocks in column order, as a pixel shuffle with its factors exchanged."""
+    """Put the pixels of 2x2 blocks in column order, as a pixel shuffle with exchanged factors."""
     y = y.copy()
     height, width = (side // 2 * 2 for side in y.shape[2:])
     y[:, :, 0:height:2, 1:width:2], y[:, :, 1:height:2, 0:width:2] = (
@@ -194,7 +202,7 @@ def _swapped_frames(inputs: Tensors) -> Tensors:
 
 
 def _tile_off(picture: _Array, rows: Sequence[int], columns: Sequence[int]) -> _Array:
-    """Every tile but the first of a row is taken from a pixel further left."""
+    """Shift every tile but the first of a row by one pixel."""
     if not columns:
         return picture
     picture = picture.copy()
@@ -212,7 +220,7 @@ def _one_channel(y: _Array) -> _Array:
 
 
 def _first_input(case: Case) -> _Array:
-    """What a golden record of a network without weights would hold, with a tint."""
+    """Return the golden record of a network without weights: its first input with a tint."""
     frame = next(iter(case.inputs.values()))
     fits = frame.shape == case.reference.shape
     return np.asarray(np.clip((frame if fits else case.reference) * 0.9 + 0.03, 0, 1), np.float32)
@@ -270,4 +278,4 @@ FAULTS: tuple[Fault, ...] = (
     Fault("a constant added to one channel", ("color_cast",), _one_channel),
     Fault("golden record of other weights", (*TONE, *CLOSENESS), reference=_first_input),
 )
-"""Every fault of the pictures, those whose sign is plainest first."""
+"""Faults of whole pictures; the faults with the clearest signs come first."""

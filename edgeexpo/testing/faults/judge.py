@@ -1,4 +1,4 @@
-"""Puts faults into artefacts as they run, and says which gates fail."""
+"""Put faults into artefacts as they run, and find the gates that fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgeexpo.testing.faults.catalogue import Fault
 
 
 class Remembering:
-    """An engine that runs the same inputs once: most faults change only what it returns."""
+    """An engine that runs equal inputs once, because most faults change only its outputs."""
 
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
@@ -30,7 +30,7 @@ class Remembering:
         self._known: dict[int, dict[str, np.ndarray]] = {}
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As the engine's."""
+        """Return the engine's outputs for these inputs, NCHW float32 by name."""
         key = hash(tuple((name, x.shape, x.tobytes()) for name, x in inputs.items()))
         if key not in self._known:
             self._known[key] = self._engine.run(inputs)
@@ -45,15 +45,18 @@ def judge(
     gates: Sequence[Gate],
     fault: Fault | None = None,
 ) -> tuple[str, ...]:
-    """The gates that an artefact fails with a fault, or as it is; ``shape`` without a picture.
+    """Return the gates that an artefact fails, with a fault or without.
 
     Args:
         bundle: The bundle.
         artifact: One of its artefacts.
-        engine: Has the artefact loaded.
+        engine: The engine that has loaded the artefact.
         cases: Pictures with their references, as :func:`edgeexpo.parity.cases.program_cases`.
         gates: Bounds, as :func:`edgeexpo.parity.gates.default_gates`.
-        fault: What goes wrong, if anything.
+        fault: The fault, or ``None``.
+
+    Returns:
+        A line for each failed gate; one line that starts with ``shape`` if there is no picture.
     """
     spec = bundle.manifest.model
     try:
@@ -69,7 +72,7 @@ def judge(
 
 
 def named(fault: Fault, failed: Sequence[str]) -> bool:
-    """Whether the first failed gate is one that is meant for the fault."""
+    """Return true when the first failed gate is one that is meant for the fault."""
     return bool(failed) and re.split("[<>:]", failed[0])[0] in fault.gates
 
 

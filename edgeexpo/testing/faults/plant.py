@@ -1,7 +1,7 @@
-"""Faults planted in one layer of a saved artefact: what localisation has to find.
+"""Faults in one layer of a saved artefact, which the localisation has to find.
 
-Everything else of the artefact stays as it is. :func:`plant` damages one layer of a file of any
-target; :data:`WEIGHT_FAULTS` are what can be done to it.
+The rest of the artefact is unchanged. :func:`plant` damages one layer of a file of any target;
+:data:`WEIGHT_FAULTS` lists the possible faults.
 """
 
 from __future__ import annotations
@@ -31,31 +31,38 @@ class Layers(Protocol):
         """Read the artefact."""
 
     def weight(self, layer: int) -> np.ndarray:
-        """Weights as stored (real numbers or codes), output x input x height x width."""
+        """Return the stored weights (real numbers or codes), output x input x height x width."""
 
     def set_weight(self, layer: int, value: np.ndarray) -> None:
         """Store other weights of the same shape."""
 
     def bias(self, layer: int) -> np.ndarray:
-        """Bias as stored, one number an output channel."""
+        """Return the stored bias, one number per output channel."""
 
     def set_bias(self, layer: int, value: np.ndarray) -> None:
         """Store another bias of the same shape."""
 
     def change_grid(self, layer: int, factor: float, steps: int) -> None:
-        """Change scale and zero point of a layer's result where it is dequantised."""
+        """Change the scale and zero point with which a layer's result is dequantised.
+
+        Args:
+            layer: Number of the layer.
+            factor: Factor of the scale.
+            steps: Codes to add to the zero point.
+        """
 
     def drop_activation(self, layer: int) -> None:
-        """Take away the ReLU that follows a layer."""
+        """Remove the ReLU that follows a layer."""
 
     def move_padding(self, layer: int) -> None:
-        """Pad one row and column more before the picture and one less behind it."""
+        """Pad one more row and column before the picture, and one less after it."""
 
     def save(self, path: Path) -> None:
         """Write the artefact."""
 
 
 WeightFault = Callable[[Layers, int], None]
+"""Function that damages a layer of an opened artefact, given the layer's number."""
 
 
 def open_layers(target: str, path: Path) -> Layers:
@@ -77,14 +84,17 @@ def open_layers(target: str, path: Path) -> Layers:
 
 
 def plant(bundle: Bundle, artifact: Artifact, fault: str, layer: int, folder: Path) -> Bundle:
-    """A bundle in ``folder`` with one damaged artefact and a manifest that vouches for it.
+    """Write a bundle with one damaged artefact and return it; its manifest has the new digest.
 
     Args:
-        bundle: Its programs are copied.
+        bundle: The bundle; its programs are copied.
         artifact: The artefact to damage.
         fault: Name in :data:`WEIGHT_FAULTS`.
         layer: Convolution to damage, counted in the order of computation.
         folder: An existing, empty folder.
+
+    Raises:
+        UsageError: The layer has no place for the fault.
     """
     layers = open_layers(artifact.target, bundle.file(artifact.file))
     WEIGHT_FAULTS[fault](layers, layer)
@@ -118,10 +128,10 @@ def _swapped(value: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _one_changed(value: np.ndarray) -> np.ndarray:
-    """The largest weight of the first channel with its sign turned."""
+    """Return weights with the sign of the largest weight of the first channel changed."""
     changed = value.copy()
     place = np.unravel_index(np.abs(value[0].astype(np.float64)).argmax(), value[0].shape)
-    changed[0][place] = -np.clip(value[0][place].astype(np.float64), -127, 127)  # no code is 128
+    changed[0][place] = -np.clip(value[0][place].astype(np.float64), -127, 127)  # codes end at 127
     return changed
 
 
@@ -153,8 +163,13 @@ WEIGHT_FAULTS: Mapping[str, WeightFault] = {
     "scale off by 5 %": lambda layers, layer: layers.change_grid(layer, 1.05, 0),
     "zero point off by 4": lambda layers, layer: layers.change_grid(layer, 1.0, 4),
 }
-"""Name -> what it does to a layer; :class:`UsageError` where the layer has no place for it."""
+"""Faults of a layer by name; they raise :class:`UsageError` if the layer has no place for them."""
 
 INTEGER_ONLY = frozenset(("scale off by 5 %", "zero point off by 4"))
+"""Names of the faults that only INT8 artefacts can have."""
+
 FLOAT_ONLY = frozenset(("activation dropped",))
-"""In INT8 the quantiser clips by itself: a ReLU that is missing there changes nothing."""
+"""Names of the faults that only float artefacts can have.
+
+In INT8 the quantiser clips as well, so a missing ReLU changes nothing.
+"""

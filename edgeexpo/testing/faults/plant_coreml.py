@@ -12,13 +12,19 @@ import numpy as np
 from edgeexpo.errors import UsageError
 
 DATA = Path("Data/com.apple.CoreML")
+"""Folder of the model inside a package."""
+
 WEIGHTS_FILE = DATA / "weights/weight.bin"
+"""File of the weights inside a package."""
 
 _HEADER = struct.Struct("<IIQQ")
-"""Of a blob: sentinel, type, bytes, place of the data."""
+"""Layout of a blob's header: sentinel, type, bytes, position of the data."""
 
 _TYPES = {10: np.float16, 11: np.float32, 21: np.int8, 31: np.uint8, 23: np.int32}
+"""NumPy types by the numbers of MIL's data types."""
+
 _ACTIVATIONS = ("relu", "clip", "leaky_relu")
+"""Activations that may stand between a layer and its quantiser."""
 
 
 class CoremlFile:
@@ -38,23 +44,27 @@ class CoremlFile:
         self.count = len(self._layers)
 
     def weight(self, layer: int) -> np.ndarray:
-        """Codes or real numbers."""
+        """Return the stored codes or real numbers."""
         return self._read(self._stored(self._layers[layer], "weight"))
 
     def set_weight(self, layer: int, value: np.ndarray) -> None:
-        """Codes or real numbers."""
+        """Store codes or real numbers."""
         self._write(self._stored(self._layers[layer], "weight"), value)
 
     def bias(self, layer: int) -> np.ndarray:
-        """Real numbers."""
+        """Return the bias as real numbers."""
         return self._read(self._stored(self._layers[layer], "bias"))
 
     def set_bias(self, layer: int, value: np.ndarray) -> None:
-        """Real numbers."""
+        """Store the bias as real numbers."""
         self._write(self._stored(self._layers[layer], "bias"), value)
 
     def change_grid(self, layer: int, factor: float, steps: int) -> None:
-        """Scale and zero point of the ``dequantize`` that reads the layer's codes."""
+        """Change the scale and zero point of the ``dequantize`` that reads the layer's codes.
+
+        Raises:
+            UsageError: No such ``dequantize`` exists, or it has no zero point.
+        """
         quantize = self._after(self._layers[layer], "quantize")
         dequantize = self._after(quantize, "dequantize")
         scale = self._stored(dequantize, "scale")
@@ -67,11 +77,15 @@ class CoremlFile:
         self._write(zero, self._read(zero) + steps)
 
     def drop_activation(self, layer: int) -> None:
-        """The ``relu`` becomes an ``identity``."""
+        """Replace the ``relu`` by an ``identity``.
+
+        Raises:
+            UsageError: No ``relu`` follows the layer.
+        """
         self._after(self._layers[layer], "relu").type = "identity"
 
     def move_padding(self, layer: int) -> None:
-        """The constant ``pad``: top, bottom, left, right."""
+        """Change the constant ``pad``: top, bottom, left, right."""
         pad = self._stored(self._layers[layer], "pad")
         self._write(pad, self._read(pad) + np.array([1, -1, 1, -1]))
 
@@ -85,7 +99,7 @@ class CoremlFile:
             (path / WEIGHTS_FILE).write_bytes(self._blob)
 
     def _stored(self, op: Any, name: str) -> Any:
-        """The constant behind an input."""
+        """Return the constant that an input of ``op`` reads."""
         maker = self._makers[op.inputs[name].arguments[0].name]
         return maker.attributes["val" if maker.type == "const" else "quantized_data"]
 
@@ -121,7 +135,7 @@ class CoremlFile:
             tensor.ints.values[:] = value.ravel().tolist()
 
     def _after(self, op: Any, kind: str) -> Any:
-        """The first operator of type ``kind`` downstream of ``op``, through activations."""
+        """Return the first operator of type ``kind`` after ``op``, through activations."""
         made = op.outputs[0].name
         for reader in self._block.operations:
             read = {a.name for given in reader.inputs.values() for a in given.arguments}

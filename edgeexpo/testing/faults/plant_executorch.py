@@ -10,10 +10,14 @@ import numpy as np
 from edgeexpo.inspection.xnnpack_payload import XNNPACK, name_of, output_of, read_graph, tensor_of
 
 _TYPES = {1: np.float32, 2: np.float16, 5: np.int32, 6: np.int8, 7: np.int32}
+"""NumPy types by the numbers of XNNPACK's datatypes."""
 
 
 class ExecutorchFile:
-    """Convolutions of a program's XNNPACK graphs: :class:`edgeexpo.testing.faults.plant.Layers`."""
+    """The convolutions of a program's XNNPACK graphs.
+
+    See :class:`edgeexpo.testing.faults.plant.Layers`.
+    """
 
     def __init__(self, path: Path) -> None:
         from executorch.exir._serialize._program import deserialize_pte_binary
@@ -34,31 +38,35 @@ class ExecutorchFile:
         self.count = len(self._layers)
 
     def weight(self, layer: int) -> np.ndarray:
-        """Codes or real numbers; XNNPACK keeps them output x height x width x input."""
+        """Return the stored codes or real numbers, output x input x height x width.
+
+        XNNPACK keeps them output x height x width x input.
+        """
         graph, node = self._layers[layer]
         return self._read(graph, node.xnodeUnion.filterId).transpose(0, 3, 1, 2)
 
     def set_weight(self, layer: int, value: np.ndarray) -> None:
-        """Codes or real numbers."""
+        """Store codes or real numbers."""
         graph, node = self._layers[layer]
         self._write(graph, node.xnodeUnion.filterId, value.transpose(0, 2, 3, 1))
 
     def bias(self, layer: int) -> np.ndarray:
-        """Codes of the accumulator, or real numbers."""
+        """Return the bias as the accumulator's codes or as real numbers."""
         graph, node = self._layers[layer]
         return self._read(graph, node.xnodeUnion.biasId)
 
     def set_bias(self, layer: int, value: np.ndarray) -> None:
-        """Codes of the accumulator, or real numbers."""
+        """Store the bias as the accumulator's codes or as real numbers."""
         graph, node = self._layers[layer]
         self._write(graph, node.xnodeUnion.biasId, value)
 
     def change_grid(self, layer: int, factor: float, steps: int) -> None:
-        """Scale and zero point of the layer's result."""
+        """Change the scale and zero point of the layer's result."""
         graph, node = self._layers[layer]
         changed = {output_of(node)}
         for reader in graph.xnodes:
-            # A transposition has to have one grid on both sides, or XNNPACK refuses the graph.
+            # XNNPACK refuses a graph in which the input and the output of a transposition differ in
+            # scale or zero point.
             moved = name_of(reader) == "StaticTranspose"
             if moved and reader.xnodeUnion.inputId in changed:
                 changed.add(output_of(reader))
@@ -68,11 +76,11 @@ class ExecutorchFile:
             stored.zeroPoint += steps
 
     def drop_activation(self, layer: int) -> None:
-        """The limits of the fused activation."""
+        """Remove the limits of the fused activation."""
         self._layers[layer][1].outputMinMax = None
 
     def move_padding(self, layer: int) -> None:
-        """The convolution's padding."""
+        """Change the convolution's padding."""
         node = self._layers[layer][1].xnodeUnion
         node.paddingTop += 1
         node.paddingBottom -= 1
@@ -91,7 +99,7 @@ class ExecutorchFile:
         return next(v for v in graph.xvalues if tensor_of(v).idOut == index)
 
     def _entry(self, graph: Any, tensor: Any) -> int:
-        """Which buffer of the file holds a constant."""
+        """Return the number of the file's buffer that holds a constant."""
         key = graph.constantData[tensor.constantBufferIdx].namedKey.decode()
         return int(self._file.named_data.pte_data[key].buffer_index)
 

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from edgeexpo.errors import UsageError
 
 UNSIGNED_ZERO = 128
-"""Weights of INT8 artefacts are stored as unsigned codes around this."""
+"""Zero point of the unsigned weight codes in INT8 artefacts."""
 
 
 class OnnxFile:
@@ -27,28 +27,32 @@ class OnnxFile:
         self.count = len(self._layers)
 
     def weight(self, layer: int) -> np.ndarray:
-        """Signed codes or real numbers."""
+        """Return the weights as signed codes or real numbers."""
         value = self._read(self._layers[layer].input[1])
         if value.dtype == np.uint8:
             return (value.astype(np.int16) - UNSIGNED_ZERO).astype(np.int8)
         return value
 
     def set_weight(self, layer: int, value: np.ndarray) -> None:
-        """Signed codes or real numbers."""
+        """Store the weights, given as signed codes or real numbers."""
         if value.dtype == np.int8:
             value = (value.astype(np.int16) + UNSIGNED_ZERO).astype(np.uint8)
         self._write(self._layers[layer].input[1], value)
 
     def bias(self, layer: int) -> np.ndarray:
-        """Codes of the accumulator, or real numbers."""
+        """Return the bias as the accumulator's codes or as real numbers."""
         return self._read(self._layers[layer].input[2])
 
     def set_bias(self, layer: int, value: np.ndarray) -> None:
-        """Codes of the accumulator, or real numbers."""
+        """Store the bias as the accumulator's codes or as real numbers."""
         self._write(self._layers[layer].input[2], value)
 
     def change_grid(self, layer: int, factor: float, steps: int) -> None:
-        """Scale and zero point of the DequantizeLinear that reads the layer's codes."""
+        """Change the scale and zero point of the DequantizeLinear that reads the layer's codes.
+
+        Raises:
+            UsageError: The layer's result is not quantised.
+        """
         quantize = self._after(self._layers[layer], "QuantizeLinear")
         for node in self._model.graph.node:
             if node.op_type == "DequantizeLinear" and node.input[0] == quantize.output[0]:
@@ -58,11 +62,15 @@ class OnnxFile:
                 node.input[2] = self._added(f"{node.output[0]}_zero", moved)
 
     def drop_activation(self, layer: int) -> None:
-        """The Relu becomes an Identity."""
+        """Replace the Relu by an Identity.
+
+        Raises:
+            UsageError: No Relu follows the layer.
+        """
         self._after(self._layers[layer], "Relu").op_type = "Identity"
 
     def move_padding(self, layer: int) -> None:
-        """The attribute ``pads``."""
+        """Change the attribute ``pads``: top, left, bottom, right."""
         for attribute in self._layers[layer].attribute:
             if attribute.name == "pads":
                 top, left, bottom, right = attribute.ints
@@ -73,7 +81,7 @@ class OnnxFile:
         onnx.save(self._model, path)
 
     def _source(self, name: str) -> str:
-        """The initialiser behind a value, through its DequantizeLinear."""
+        """Return the name of the initialiser of a value, through its DequantizeLinear."""
         return name if name in self._stored else str(self._makers[name].input[0])
 
     def _read(self, name: str) -> np.ndarray:
@@ -89,7 +97,7 @@ class OnnxFile:
         return name
 
     def _after(self, node: Any, operator: str) -> Any:
-        """The first ``operator`` downstream of ``node``, through activations."""
+        """Return the first ``operator`` after ``node``, through activations."""
         for reader in self._model.graph.node:
             if node.output[0] in reader.input:
                 if reader.op_type == operator:

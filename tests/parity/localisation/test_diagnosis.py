@@ -1,4 +1,4 @@
-"""Every explanation on a value that was made wrong in just that way."""
+"""Every explanation is found for a value that was damaged in exactly that way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults planted in one layer of real artefacts: debug names that layer, and nothing when clean."""
+"""``debug`` names the layer with a planted fault in real artefacts, and no layer when clean."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_a_planted_fault_is_found_in_its_layer(exported, samples, tmp_path, targ
     assert found.first is not None
     assert found.first.node in nodes
     assert words in found.first.fault
-    assert found.first.source.startswith("conftest.py:")
+    assert found.first.source.startswith("networks.py:")
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_tracing_does_not_change_what_is_traced(exported, target, precision):
-    """The copy with every value as an output ends in what the file itself gives."""
+    """The copy with every value as an output gives the same result as the file itself."""
     from edgeexpo.parity.localisation.localisation import tracer_of
 
     bundle = Bundle.open(exported)

@@ -16,7 +16,7 @@ def scene(side=128):
 
 
 def moved(picture, dy, dx):
-    """The picture displaced by a phase in frequency: exact for periodic pictures."""
+    """Return the picture displaced by a phase in frequency, which is exact if it is periodic."""
     v = np.fft.fftfreq(picture.shape[0])[:, None, None]
     u = np.fft.fftfreq(picture.shape[1])[None, :, None]
     spectrum = np.fft.fft2(picture, axes=(0, 1)) * np.exp(-2j * np.pi * (v * dy + u * dx))
@@ -26,7 +26,7 @@ def moved(picture, dy, dx):
 @settings(max_examples=12, deadline=None)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 0.3))
 def test_a_displacement_is_measured_below_the_pixel(dy, dx, noise):
-    """Under noise that is a share of what the displacement itself changes."""
+    """The noise is a share of the change that the displacement itself causes."""
     displaced = moved(scene(256), dy, dx)
     deviation = noise * float(np.std(displaced - scene(256)))
     random = np.random.default_rng(0).standard_normal(displaced.shape)

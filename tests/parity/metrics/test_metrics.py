@@ -53,7 +53,7 @@ def test_multiscale_ssim_equals_torchmetrics(seed, noise):
     a, b = pair(seed, noise, (180, 190, 3))
     tensors = [torch.from_numpy(p.transpose(2, 0, 1)[None].copy()) for p in (b, a)]
     expected = multiscale_structural_similarity_index_measure(*tensors, data_range=1.0)
-    # torchmetrics pads the finest scales; the difference is at the border.
+    # torchmetrics pads the finest scales, so the results differ at the border.
     assert ms_ssim(a, b) == pytest.approx(float(expected), abs=1e-2)
     assert ms_ssim(a[:175], b[:175]) is None
     assert np.isfinite(ms_ssim(a[:176, :176], b[:176, :176]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeexpo.parity.metrics import relations as module
-from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, SWAPPED, bracket_probes, larger, probes
+from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, bracket_probes, larger, probes
 from edgeexpo.runtime.tiling import plan_tiles
 from edgeexpo.spec import ModelSpec, SizeRange, TensorSpec
 
@@ -69,18 +69,6 @@ def test_borders_are_those_of_the_plan():
     assert {0, *rows} == {t.rows.keep_start for t in kept}
     assert {0, *columns} == {t.columns.keep_start for t in kept}
     assert module.tile_borders((64, 64, 3), SPEC, sizes) == ([], [])
-
-
-def test_relations_are_reported_on_their_probes():
-    pictures = {s.name: s.frames[0] for s in [*probes(1, 64), *bracket_probes(2, 64)]}
-    found = module.relations(pictures, pictures, {EQUAL: pictures[EQUAL]})
-    assert found == {
-        MOVING: {"frame_order": 0.0, "asymmetry": 0.0},
-        EQUAL: {"equal_frames": 0.0},
-        "pan-2": {"flicker": 0.0},
-    }
-    broken = pictures | {SWAPPED: np.full_like(pictures[SWAPPED], np.nan)}
-    assert MOVING not in module.relations(pictures, broken, {})
 
 
 def test_the_larger_probe_is_larger_and_odd():

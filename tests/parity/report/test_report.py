@@ -1,4 +1,4 @@
-"""The report: one small file that needs nothing else, and says what failed."""
+"""The report is one small file that needs nothing else and names every failure."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def page(bundle, tmp_path_factory):
 
 
 class Reader(html.parser.HTMLParser):
-    """Checks that every element is closed, and collects what the page says and refers to."""
+    """Checks that every element is closed, and collects the page's text and references."""
 
     def __init__(self):
         super().__init__()
@@ -146,7 +146,7 @@ def test_its_policy_allows_its_own_style_and_script_and_no_network(page):
         content = re.search(f"<{tag}>(.*?)</{tag}>", text, re.S)[1]
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert allowed[directive] == f"'sha256-{digest}'"
-    assert read(page).styles == 0  # inline ones would be blocked
+    assert read(page).styles == 0  # the policy would block inline styles
 
 
 def test_a_failed_artefact_is_shown_as_failed_with_its_gates_in_words(page):

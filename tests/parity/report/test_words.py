@@ -45,7 +45,7 @@ SENTENCES = {
 
 @pytest.mark.parametrize("gate", SENTENCES, ids=str)
 def test_a_gate_that_does_not_hold_is_a_sentence(gate):
-    """From the gate's own words, so that the two cannot drift apart."""
+    """The line comes from the gate itself, so that the two forms cannot differ."""
     found = {
         "worst": {"psnr": 30.0, "psnr_quantized": 33.0},
         "worst_probe": {"max_abs": 0.5},

@@ -26,7 +26,7 @@ TASKS = "/proc/self/task"
 
 
 def mean(picture):
-    """Zero-padded 3x3 mean of a HxWxC picture."""
+    """Return the zero-padded 3x3 mean of a HxWxC picture."""
     return cv2.blur(picture, (3, 3), borderType=cv2.BORDER_CONSTANT)
 
 
@@ -51,7 +51,7 @@ def test_tiles_through_onnx_equal_the_whole_picture(tmp_path):
 
 
 def test_onnx_takes_luma_and_a_thumbnail_of_its_own_size(tmp_path):
-    """``y`` minus the mean of ``thumb``, one channel, tile by tile."""
+    """The network subtracts the mean of ``thumb`` from ``y``: one channel, tile by tile."""
     shapes = {"y": [1, 1, "h", "w"], "thumb": [1, 1, 8, 8], "out": [1, 1, "h", "w"]}
     values = {
         name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -138,19 +138,19 @@ def test_affinity_brings_a_thread_for_each_cpu():
 
 
 def allowed_cpus():
-    """What each thread of this process may run on, by its id."""
+    """Return the CPUs on which each thread of this process may run, by thread id."""
     return {path.name: os.sched_getaffinity(int(path.name)) for path in Path(TASKS).iterdir()}
 
 
 @pytest.mark.skipif(not Path(TASKS).is_dir(), reason="looks into /proc")
 def test_onnx_threads_run_on_the_cpus_asked_for(tmp_path):
-    """Two of the engine's own; the caller's keeps what it had."""
+    """Two threads of the engine are restricted; the caller's thread keeps its affinity."""
     cpu = max(os.sched_getaffinity(0))
     write_network(tmp_path / "m.onnx")
     before = allowed_cpus()
     engine = open_engine("onnx", tmp_path / "m.onnx", SPEC, EngineOptions(3, (cpu,)))
     deadline = time.monotonic() + 10
-    while True:  # a thread restricts itself when it starts
+    while True:  # each thread sets its own affinity when it starts
         after = allowed_cpus()
         started = [after[thread] for thread in after.keys() - before.keys()]
         if started == [{cpu}, {cpu}] or time.monotonic() > deadline:
@@ -204,7 +204,7 @@ def test_memory_stays_in_an_arena_or_not(tmp_path, arena):
 
 
 def test_a_picture_outlives_the_runs_after_it(tmp_path):
-    """Of the whole-picture path, tiles and a bare engine: no memory is used twice."""
+    """Neither whole pictures nor tiles nor a bare engine reuse a returned picture's memory."""
     bundle = write_bundle(tmp_path / "b", frames=("frame",), front=None, back=None)
     frames = np.random.default_rng(2).random((3, 48, 50, 3), np.float32)
     with load(bundle, threads=1) as session:

@@ -1,4 +1,4 @@
-"""Engines in a process of their own: what kills or stops them does not reach the caller."""
+"""Engines in their own processes: a crash or a hang does not reach the caller."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bundle(tmp_path):
 
 @pytest.fixture
 def faulty(tmp_path):
-    """Opens engines of :mod:`tests.support.faulty_engines`, and closes them."""
+    """Open engines of :mod:`tests.support.faulty_engines`, and close them after the test."""
     file, opened = tmp_path / "net.onnx", []
     file.write_bytes(b"stand-in")
 
@@ -65,7 +65,7 @@ def faulty(tmp_path):
 
 
 def has_ended(pid):
-    """True once a process is gone, or waits for its parent to notice."""
+    """Return true once a process is gone, or waits for its parent to notice."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -154,7 +154,7 @@ def test_an_engine_that_hangs_at_its_end_does_not_hold_up_the_session(faulty):
 def test_an_engine_that_talks_does_not_fill_the_disk(faulty):
     engine = faulty("talk")
     for _ in range(3):
-        engine.run(BAD)  # each says 100 kB
+        engine.run(BAD)  # each run prints 100 kB
         assert os.fstat(engine._worker._said.fileno()).st_size < 1 << 17
 
 
@@ -162,7 +162,7 @@ def test_what_an_engine_leaks_is_its_own(faulty):
     engine = faulty("leak")
     pid, before = engine._worker.pid, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(60):
-        engine.run(BAD)  # leaks 1 MiB
+        engine.run(BAD)  # each run leaks 1 MiB
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
     engine.close()
     assert has_ended(pid)
@@ -198,7 +198,7 @@ time.sleep(100)
 
 @pytest.mark.parametrize("fault", ["refuse", "hang"])
 def test_the_process_ends_with_its_parent(tmp_path, fault):
-    """Idle and hanging; the parent is killed and cannot tidy up."""
+    """The process is idle or hanging; the parent is killed and cannot clean up."""
     (tmp_path / "net.onnx").write_bytes(b"stand-in")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     arguments = [sys.executable, "-c", ORPHAN, fault, str(tmp_path / "net.onnx")]
@@ -241,7 +241,7 @@ def test_a_file_changed_since_it_was_loaded_is_not_loaded_again(bundle):
         file = bundle / "mean.fp32.onnx"
         data = file.read_bytes()
         file.write_bytes(data[:-1])
-        np.testing.assert_array_equal(session(FRAME), first)  # the process has it in memory
+        np.testing.assert_array_equal(session(FRAME), first)  # the process has the file in memory
         os.kill(session._steps._engine._worker.pid, signal.SIGKILL)
         with pytest.raises(EngineError, match="was changed since it was loaded"):
             session(FRAME)
@@ -292,7 +292,7 @@ def test_a_damaged_artefact_and_a_missing_engine_keep_their_errors(bundle, tmp_p
 
 @pytest.mark.parametrize("target", [ONNX, "nothing but itself"])
 def test_the_process_stays_on_the_cpus_asked_for(bundle, target):
-    """All its threads, whatever the engine, after a restart as well."""
+    """All its threads stay there with any engine, also after a restart."""
     cpu = max(os.sched_getaffinity(0))
     opener = OPENER if target == ONNX else "tests.support.faulty_engines:open_engine"
     engine = IsolatedEngine(target, SPEC, EngineOptions(2, (cpu,)), opener=opener)
@@ -320,7 +320,7 @@ def use_until_closed(session, errors):
 
 
 def test_two_sessions_close_at_once(bundle):
-    """While both run, from threads of their own."""
+    """Both sessions are running, each in its own thread."""
     for isolated in (False, True):
         sessions = [load(bundle, threads=1, isolated=isolated) for _ in range(2)]
         errors = []
@@ -344,7 +344,7 @@ def test_two_sessions_close_at_once(bundle):
 
 @pytest.mark.parametrize("isolated", [False, True])
 def test_a_forked_process_is_refused_and_harms_nothing(bundle, isolated):
-    """It may even close the session, though ONNX Runtime's threads are missing there."""
+    """The fork may even close the session, though ONNX Runtime's threads are missing there."""
     session = load(bundle, threads=2, isolated=isolated)
     before = session(FRAME)
     pid = os.fork()
@@ -423,7 +423,7 @@ def test_a_stream_goes_on_after_a_crash(bundle):
     ],
 )
 def test_whatever_a_broken_process_says_is_an_engine_error(said, monkeypatch):
-    """The process is a script that says it, whatever it is asked."""
+    """The process is a script that prints the same answer to every request."""
     monkeypatch.setattr(
         worker,
         "_BOOTSTRAP",

@@ -1,4 +1,4 @@
-"""The LiteRT engine on a real file: sizes, tiles, threads, its own process, what it refuses."""
+"""The LiteRT engine on a real file: sizes, tiles, threads, its own process, refused files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def lowered(residual, tensors, pictures, tmp_path_factory):
-    """The residual network in INT8: its spec, file and sizes."""
+    """Lower the residual network in INT8; return its spec, file and sizes."""
     folder = tmp_path_factory.mktemp("litert")
     program = quantize_program(capture(residual, *tensors, (80, 80)), pictures)
     artifact = lower(program, "litert", "net", folder)

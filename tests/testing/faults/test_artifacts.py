@@ -1,4 +1,4 @@
-"""Every fault in artefacts of every target, as they run in their engines."""
+"""Every fault is caught in artefacts of every target, as they run in their engines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def test_every_fault_is_caught_and_nothing_else(exported, target, precision):
     remembering = Remembering(engine)
     gates = default_gates(precision, residual=True)
     assert judge(bundle, artifact, remembering, cases, gates) == ()
-    # Tiles of one size, as Core ML's, overlap by more than a halo: without one nothing changes.
+    # Tiles of one size, such as Core ML's, overlap by more than a halo. A missing halo changes
+    # nothing there.
     overlapping = bool(artifact.sizes.enumerated)
     faults = [f for f in FAULTS if f.concerns(spec) and not (overlapping and f.halo is not None)]
     failed = {f: judge(bundle, artifact, remembering, cases, gates, f) for f in faults}

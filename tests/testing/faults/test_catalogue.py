@@ -1,4 +1,4 @@
-"""Every fault is caught, and named by the gate that is meant for it; what is clean raises none."""
+"""Every fault is caught and named by its gate, and a clean artefact raises no alarm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SPEC = ModelSpec(
 
 
 def network(inputs):
-    """``clip(0.2 under + 0.8 over + 0.3 (mean - blurred mean))``, zero-padded."""
+    """Return ``clip(0.2 under + 0.8 over + 0.3 (mean - blurred mean))``, zero-padded."""
     mixed = 0.2 * inputs["under"] + 0.8 * inputs["over"]
     padded = np.pad(mixed, ((0, 0), (0, 0), (1, 1), (1, 1)))
     height, width = mixed.shape[2:]
@@ -41,7 +41,7 @@ def network(inputs):
 
 
 def rounded(inputs):
-    """The network with the rounding noise of INT8, which follows its input."""
+    """Return the network's output with INT8's rounding noise, which depends on the input."""
     (fused,) = network(inputs).values()
     seed = abs(hash(fused.tobytes())) % 2**32
     noise = NOISE * np.random.default_rng(seed).standard_normal(fused.shape)
@@ -69,7 +69,7 @@ def cases() -> list[Case]:
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
 def judged(request, cases, tmp_path_factory):
-    """A function from a fault to the gates that fail with it."""
+    """Return a function from a fault to the gates that fail with it."""
     precision = request.param
     sizes = SizeRange((SIDE, SIDE), (16, 16))
     artifact = Artifact(f"net.{precision}.onnx", "onnx", precision, "0", 0, sizes)
