@@ -19,7 +19,7 @@ class Scene:
     """Frames and truth, all HxWx3 float32 of one size, sRGB-encoded, [0, 1].
 
     Attributes:
-        name: Name of the folder, file or view, as in the rows of ``--per-scene``.
+        name: Name of the folder, file or view, as in the rows of scenes.
         groups: Rows of the table in which the scene counts.
         frames: Frames that the network takes, in the order of its ``spec.frames``.
         truth: Picture that the network's picture is compared with, or ``None`` when unknown. It is

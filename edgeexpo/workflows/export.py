@@ -215,8 +215,8 @@ def _check_supported(targets: Sequence[str], precisions: Sequence[str]) -> None:
         supported = target_named(name).precisions
         if precision not in supported:
             raise UsageError(
-                f"{name} does not support {precision}; expected a --precision of "
-                f"{', '.join(supported)}, or another --target"
+                f"{name} does not support {precision}; expected a `precision` of "
+                f"{', '.join(supported)}, or another `target`"
             )
 
 

@@ -17,22 +17,25 @@ EXPECTED = "expected"
 UNAVAILABLE = "unavailable"
 
 VERB_PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "export": ("onnxruntime", "torch", "executorch"),
+    "export": ("onnxruntime", "torch"),
     "parity": ("onnxruntime", "torch"),
     "debug": ("onnxruntime", "torch"),
     "run": ("onnxruntime",),
     "evaluate": ("onnxruntime", "torch"),
     "bench": ("onnxruntime",),
-    "quantize": ("torch", "executorch"),
+    "quantize": ("torch",),
     "train": ("torch",),
     "prune": ("torch",),
-    "sensitivity": ("torch", "executorch"),
-    "tune": ("onnxruntime", "torch", "executorch"),
+    "sensitivity": ("torch",),
+    "tune": ("onnxruntime", "torch"),
     "inspect": ("onnxruntime",),
     "models": ("torch",),
     "doctor": (),
 }
-"""Verb -> the compiled packages that it cannot do without; those of one target are apart."""
+"""Compiled packages that a verb cannot do without, by verb.
+
+The packages of one target are apart. ExecuTorch has wheels on the same platforms as torch.
+"""
 
 TARGET_PACKAGES: Mapping[str, str] = {"Core ML": "coremltools", "LiteRT": "litert-torch"}
 """Target that not every platform can write -> the package that writes it."""
@@ -63,7 +66,7 @@ class Platform:
     without: tuple[str, ...] = ()
 
 
-_NO_TORCH = ("torch", "executorch", "coremltools", "litert-torch")
+_NO_TORCH = ("torch", "coremltools", "litert-torch")
 
 PLATFORMS = (
     Platform("linux", ("x86_64",), "Linux on x86-64", tested=True),

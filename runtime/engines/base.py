@@ -151,7 +151,7 @@ def _engine_of(engine: str, spec: ModelSpec, options: EngineOptions) -> Engine:
     except ImportError as error:
         raise MissingDependencyError(
             f"{engine.partition(':')[2]} needs {error.name}, which is not installed; "
-            "pip install 'edgeexpo[export]', or choose another --target"
+            "pip install 'edgeexpo[export]', or choose another `target`"
         ) from error
     return made
 

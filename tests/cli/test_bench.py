@@ -13,7 +13,7 @@ import torch
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest, size_in_bytes, staged
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
-from edgeexpo.cli import bench, main
+from edgeexpo.cli import main
 from edgeexpo.errors import EngineError, UsageError
 from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 from edgeexpo.workflows import latency
@@ -90,7 +90,7 @@ def test_core_ml_is_never_timed_elsewhere(
     bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(latency.sys, "platform", "linux")
-    monkeypatch.setattr(bench, "measure_latency", lambda contenders, runs: None)
+    monkeypatch.setattr(latency, "measure_latency", lambda contenders, runs: None)
     assert main(["bench", str(bundle), "--target", "coreml", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["rows"][-1]
     assert (row["engine"], row["ms_p50"]) == ("coreml", None)

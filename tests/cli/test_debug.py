@@ -43,7 +43,7 @@ def test_a_fault_is_named_with_its_line_and_drawn(damaged, picture_folder, tmp_p
     assert main(verb) == 3
     said = capsys.readouterr()
     assert re.search(
-        r"^conv2d_2 of body\.4 \(conftest\.py:\d+\): channels 0 and 1 are swapped$", said.out, re.M
+        r"^conv2d_2 of body\.4 \(networks\.py:\d+\): channels 0 and 1 are swapped$", said.out, re.M
     )
     first = next(line for line in said.out.splitlines() if line.startswith(">"))
     assert first.split()[1:4] == ["conv2d_2", "conv2d", "body.4"]

@@ -86,14 +86,18 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_caught_by_its_gate(exported, samples, monkeypatch, name):
     fault, metric = FAULTS[name]
-    monkeypatch.setattr(module, "open_engine", with_fault(lambda y: fault(y).astype(np.float32)))
+    monkeypatch.setattr(
+        module, "open_lab_engine", with_fault(lambda y: fault(y).astype(np.float32))
+    )
     report = check_parity(exported, samples=samples, target="onnx", precision="int8")
     assert not report
     assert report.artifacts[0].failed_gates[0].startswith(metric)
 
 
 def test_a_transposed_output_is_refused_with_its_size(exported, samples, monkeypatch):
-    monkeypatch.setattr(module, "open_engine", with_fault(lambda y: y.swapaxes(2, 3)[:, :, :-1]))
+    monkeypatch.setattr(
+        module, "open_lab_engine", with_fault(lambda y: y.swapaxes(2, 3)[:, :, :-1])
+    )
     report = check_parity(exported, samples=samples, target="onnx", precision="int8")
     assert report.artifacts[0].status == "failed"
     assert "for inputs of 64x64" in report.artifacts[0].error
@@ -122,7 +126,7 @@ def test_a_correction_of_nothing_is_caught(exported, samples, monkeypatch):
         engine.run = lambda inputs: {"y_hat": inputs["y0"]}
         return engine
 
-    monkeypatch.setattr(module, "open_engine", identity)
+    monkeypatch.setattr(module, "open_lab_engine", identity)
     report = check_parity(exported, samples=samples, target="onnx", precision="int8")
     assert any(g.startswith("correction_snr") for g in report.artifacts[0].failed_gates)
 
@@ -131,7 +135,7 @@ def test_damage_by_lowering_is_caught_below_the_float_bound(exported, samples, m
     """The 40 dB bound accepts this noise, but it exceeds the cost of quantisation itself."""
     random = np.random.default_rng(0)
     noisy = with_fault(lambda y: y + 0.007 * random.standard_normal(y.shape).astype(np.float32))
-    monkeypatch.setattr(module, "open_engine", noisy)
+    monkeypatch.setattr(module, "open_lab_engine", noisy)
     report = check_parity(exported, samples=samples, target="onnx", precision="int8")
     assert report.artifacts[0].worst["psnr"] > 40
     assert any("quantized" in g for g in report.artifacts[0].failed_gates)
@@ -141,7 +145,7 @@ def test_an_engine_that_is_missing_leaves_the_artefact_unverified(exported, samp
     def missing(*_):
         raise MissingDependencyError("no engine here")
 
-    monkeypatch.setattr(module, "open_engine", missing)
+    monkeypatch.setattr(module, "open_lab_engine", missing)
     report = check_parity(exported, samples=samples, target="onnx")
     assert report.passed
     assert {a.status for a in report.artifacts} == {"unverified"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from edgeexpo import targets
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import EngineError
 from edgeexpo.parity import isolation
@@ -46,9 +49,15 @@ def test_this_process_computes_the_same_numbers_and_serves_the_next_engine(bundl
 
 
 @pytest.mark.usefixtures("alone")
-def test_an_undeclared_error_fails_the_artefact_and_not_the_verb(bundle: Bundle) -> None:
+def test_an_undeclared_error_fails_the_artefact_and_not_the_verb(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, spec = bundle.path / "mean.fp32.onnx", bundle.manifest.model
-    with pytest.raises(EngineError, match=r"mean.fp32.onnx crashes its engine: KeyError"):
+    record = targets.target_named("onnx")
+    broken = dataclasses.replace(record.runner, engine="builtins:nothing")
+    nothing = dataclasses.replace(record, name="nothing", runner=broken)
+    monkeypatch.setattr(targets, "TARGETS", {**targets.TARGETS, "nothing": nothing})
+    with pytest.raises(EngineError, match=r"mean.fp32.onnx crashes its engine: AttributeError"):
         isolation.open_lab_engine("nothing", path, spec)
 
 

@@ -69,8 +69,8 @@ def test_an_enumerated_size_is_met_exactly(picture, expected):
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        (RANGE, "is 97x128.*expected at most 96x128: scale it down or export a larger --size"),
-        (ENUMERATED, "is 97x128.*exactly 32x32, 64x64, 96x128: .*export at --size 97,128"),
+        (RANGE, "is 97x128.*expected at most 96x128: scale it down or export a larger `size`"),
+        (ENUMERATED, "is 97x128.*exactly 32x32, 64x64, 96x128: .*export at `size` 97,128"),
     ],
 )
 def test_without_a_guided_back_stage_a_large_picture_is_refused(sizes, words):

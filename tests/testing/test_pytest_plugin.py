@@ -86,14 +86,14 @@ def test_options_stand_in_for_what_the_test_leaves_out(pytester, bundles):
         "--edge-reference=golden",
     )
     found.assert_outcomes(passed=1, failed=1)
-    found.stdout.fnmatch_lines(["*UsageError: --reference golden has its own pictures*"])
+    found.stdout.fnmatch_lines(["*UsageError: `reference='golden'` has its own pictures*"])
 
 
 def test_what_could_not_be_run_fails_only_when_strict(pytester, bundles, monkeypatch):
     def missing(*_):
         raise MissingDependencyError("no engine here")
 
-    monkeypatch.setattr(check, "open_engine", missing)
+    monkeypatch.setattr(check, "open_lab_engine", missing)
     found = run(
         pytester,
         f"""

@@ -134,7 +134,7 @@ def test_the_command_line_offers_it(toy_record, capsys):
 
 
 def test_a_precision_that_it_lacks_is_refused_before_any_work(toy_record, tmp_path):
-    with pytest.raises(UsageError, match="toy does not support int8; expected a --precision of"):
+    with pytest.raises(UsageError, match="toy does not support int8; expected a `precision` of"):
         export_bundle("lrl", targets=("toy",), output=tmp_path / "bundle")
 
 

@@ -222,7 +222,7 @@ def tracing(artifact: Artifact) -> Tracing:
         known = [name for name, record in targets.TARGETS.items() if record.tracing]
         raise UsageError(
             f"debug does not look into {artifact.target} files; expected one of "
-            f"{', '.join(known)}: choose another --target of the same program"
+            f"{', '.join(known)}: choose another `target` of the same program"
         )
     return found
 
