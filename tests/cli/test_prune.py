@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,12 +24,20 @@ from edgeexpo.workflows.networks import open_network
 SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "4", "--scene-size", "64"]
 
 
-@pytest.fixture
-def narrow(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory):
     """Untrained pruned weights and the document about them."""
-    path = tmp_path / "pruned.safetensors"
-    assert main(["prune", "lrl-mobile", "--ratio", "0.5", "-o", str(path), "--json"]) == 0
-    return path, json.loads(capsys.readouterr().out)
+    path, said = tmp_path_factory.mktemp("pruned") / "pruned.safetensors", io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["prune", "lrl-mobile", "--ratio", "0.5", "-o", str(path), "--json"]) == 0
+    return path, json.loads(said.getvalue())
+
+
+@pytest.fixture
+def narrow(pruned, tmp_path):
+    """A copy of these weights for one test, and the document about them."""
+    path, document = pruned
+    return Path(shutil.copy(path, tmp_path)), document
 
 
 def test_it_writes_narrow_weights_that_load_anywhere(narrow):
@@ -173,9 +185,9 @@ def test_export_prunes_and_says_whether_it_is_trained(
 
 
 def test_export_prunes_what_has_no_pruned_weights(capsys):
-    network = open_network("exponet", prune=0.3)
+    network = open_network("lrl-mobile", prune=0.3)
     assert "without training after that" in capsys.readouterr().err
-    whole = zoo.get("exponet").build()
+    whole = zoo.get("lrl-mobile").build()
     assert _parameters(network.module) < 0.9 * _parameters(whole)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections import Counter
@@ -34,14 +35,28 @@ def programs(program, quantized):
     return {"fp32": program, "fp16": half(program), "int8": quantized}
 
 
+@pytest.fixture(scope="module")
+def exported_file(programs, tmp_path_factory):
+    """A function that exports a program by name and precision, once for the whole module.
+
+    It returns the file and the sizes that the exporter gave.
+    """
+
+    @functools.cache
+    def export(exporter, suffix, precision):
+        path = tmp_path_factory.mktemp(precision) / f"net{suffix}"
+        return path, exporter(programs[precision], path)
+
+    return export
+
+
 def picture(size):
     return torch.from_numpy(np.random.default_rng(1).random((1, 3, *size), dtype=np.float32))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_onnx(programs, precision, tmp_path):
-    path = tmp_path / "net.onnx"
-    sizes = export_onnx(programs[precision], path)
+def test_onnx(programs, exported_file, precision):
+    path, sizes = exported_file(export_onnx, ".onnx", precision)
     assert sizes == programs[precision].sizes
     session = onnxruntime.InferenceSession(path)
     assert [i.name for i in session.get_inputs()] == ["y0"]
@@ -53,18 +68,16 @@ def test_onnx(programs, precision, tmp_path):
         assert np.abs(found - run(x).detach().numpy()).max() <= TOLERANCE[precision]
 
 
-def test_onnx_tells_nothing_of_the_machine(programs, tmp_path):
-    path = tmp_path / "net.onnx"
-    export_onnx(programs["int8"], path)
+def test_onnx_tells_nothing_of_the_machine(exported_file):
+    path, _ = exported_file(export_onnx, ".onnx", "int8")
     data = path.read_bytes()
     assert b"stack_trace" not in data
     assert b"site-packages" not in data
     assert b".py" not in data
 
 
-def test_onnxruntime_fuses_every_convolution(programs, tmp_path):
-    path, optimized = tmp_path / "net.onnx", tmp_path / "optimized.onnx"
-    export_onnx(programs["int8"], path)
+def test_onnxruntime_fuses_every_convolution(exported_file, tmp_path):
+    path, optimized = exported_file(export_onnx, ".onnx", "int8")[0], tmp_path / "optimized.onnx"
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(optimized)
     options.log_severity_level = 3
@@ -75,11 +88,11 @@ def test_onnxruntime_fuses_every_convolution(programs, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_executorch(programs, precision, tmp_path):
+def test_executorch(programs, exported_file, precision):
     from executorch.runtime import Runtime
 
-    path = tmp_path / "net.pte"
-    assert export_executorch(programs[precision], path) == programs[precision].sizes
+    path, sizes = exported_file(export_executorch, ".pte", precision)
+    assert sizes == programs[precision].sizes
     method = Runtime.get().load_program(path).load_method("forward")
     run = programs[precision].exported.module()
     for size in SIZES:
@@ -100,23 +113,22 @@ open_engine("executorch", Path(sys.argv[1]), spec, EngineOptions(threads))
 
 
 @pytest.mark.parametrize("threads", [0, 1])
-def test_executorchs_pool_of_threads_starts_in_silence(programs, threads, tmp_path):
-    path = tmp_path / "net.pte"
-    export_executorch(programs["fp32"], path)
+def test_executorchs_pool_of_threads_starts_in_silence(exported_file, threads):
+    path, _ = exported_file(export_executorch, ".pte", "fp32")
     command = [sys.executable, "-c", LOADED, str(path), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_onnx_and_executorch_agree_in_int8(programs, tmp_path):
+def test_onnx_and_executorch_agree_in_int8(exported_file):
     """Both compute on the same integers, so results differ rarely and by one step at most."""
     from executorch.runtime import Runtime
 
-    export_onnx(programs["int8"], tmp_path / "net.onnx")
-    export_executorch(programs["int8"], tmp_path / "net.pte")
+    onnx_file, _ = exported_file(export_onnx, ".onnx", "int8")
+    pte_file, _ = exported_file(export_executorch, ".pte", "int8")
     x = picture((64, 64))
-    (first,) = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(None, {"y0": x.numpy()})
-    method = Runtime.get().load_program(tmp_path / "net.pte").load_method("forward")
+    (first,) = onnxruntime.InferenceSession(onnx_file).run(None, {"y0": x.numpy()})
+    method = Runtime.get().load_program(pte_file).load_method("forward")
     second = method.execute([x])[0].numpy()
     assert 10 * np.log10(1 / max(np.mean((first - second) ** 2), 1e-12)) >= 60
 
