@@ -82,7 +82,7 @@ def pictures(spec: ModelSpec, height: int, width: int) -> dict[str, np.ndarray]:
 def peak_rss_mb() -> float:
     """Return the largest resident memory of this process so far, in MB (10^6 bytes).
 
-    On Linux, ``ru_maxrss`` also counts the memory of the parent before ``exec``. ``VmHWM`` does not.
+    On Linux, ``ru_maxrss`` also counts the parent's memory before ``exec``. ``VmHWM`` does not.
     """
     status = Path("/proc/self/status")
     if status.is_file():

@@ -23,7 +23,10 @@ PRUNING_SIDE = 64
 """Smallest side in pixels of the pictures for pruning."""
 
 MIXED_PRUNING_SIDE = 256
-"""Side in pixels at which costs are counted if one input has a fixed size of similar magnitude."""
+"""Side in pixels at which costs are counted if only some inputs have a fixed size.
+
+It is similar to those fixed sizes.
+"""
 
 EXPOSURE_SEEDS = (1, 2, 3)
 """Seeds of the photographs' exposures on which layers are reconstructed."""
