@@ -59,7 +59,9 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class SensitivityTable:
-    """All operators of a network, sorted by the worst picture when quantised alone, costliest first.
+    """All operators of a network, the costliest first.
+
+    The cost of an operator is the worst picture when only this operator is quantised.
 
     Attributes:
         model: Name of the network.

@@ -452,8 +452,8 @@ def _given(plan: Plan) -> Iterator[WeightSet]:
 def _sets(bench: Bench, variant: WeightSet, most: int) -> Iterator[Keep]:
     """Yield growing sets of operators in float.
 
-    After the empty set they have one, two, three, four, six, eight, twelve... operators. INT8
-    weights that ship come before them.
+    After the empty set they have one, two, three, four, six, eight, twelve... operators. Shipped
+    INT8 weights, ``None``, come before the empty set.
     """
     if variant.network.int8 is not None:
         yield None
