@@ -1,8 +1,8 @@
 """Targets of an export, with one frozen record for each target.
 
-A record holds all that edgeexpo knows about a target: the suffix of its files, the code that
-writes, runs and reads them, and the words for people. A new target takes one record here and the
-files that the record names. Code that serves every target reads the record and compares no name.
+A record holds all that edgeexpo knows about a target. It names the suffix of its files, the code
+that writes, runs and reads them, and the words for people. A new target takes one record here and
+the files that the record names. Code for every target reads the record and compares no name.
 
 A record names code as ``module:attribute``. :func:`resolve` imports the module when the code is
 used. This module imports nothing but the error types, so that every module may import it.

@@ -346,8 +346,8 @@ def _judged(
 def pareto(found: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates that no other candidate dominates.
 
-    A candidate dominates another one if it is at least as good in worst PSNR, latency and bytes,
-    and better in at least one of them.
+    A candidate is compared by its worst PSNR, its latency and its bytes. It dominates another one
+    if it is at least as good in all three and better in at least one.
     """
 
     def costs(c: Candidate) -> tuple[float, float, float]:
