@@ -106,7 +106,10 @@ def _named(
 ) -> Iterator[tuple[ModelSpec, list[Contestant]]]:
     name = str(model.path) if isinstance(model, Bundle) else str(model)
     if inputs or kind is not None:
-        raise UsageError(f"{name} says itself what it takes; `inputs` and kind are for a module")
+        raise UsageError(
+            f"{name} has its own inputs and kind; leave out `inputs` and kind, which are for a "
+            "module in memory"
+        )
     spec = spec_of(name)
     with candidates(name, optional_path(weights), target, precision) as found:
         yield spec, found
