@@ -1,7 +1,7 @@
-"""edgeexpo: exposure networks from the training desk to phones and drones, proven on pictures.
+"""edgeexpo brings exposure networks from training to phones and drones, proven on pictures.
 
 Every verb of the command line is a function here. A function is imported when it is first used, so
-that ``import edgeexpo`` costs nothing.
+that ``import edgeexpo`` is fast.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _HOMES = {
     "train": "edgeexpo.workflows.train",
     "tune": "edgeexpo.workflows.tune",
 }
-"""Public function -> the module that holds it."""
+"""Module of each public function, by the function's name."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,22 +1,25 @@
-"""Representations of results that fit a screen."""
+"""Short representations of results that fit on a screen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 MOST_LINES = 24
-"""Lines that a representation has at most."""
+"""Largest number of lines of a representation."""
 
 LONGEST_LINE = 100
-"""Characters that a line of it has at most."""
+"""Largest number of characters of a line."""
 
 
 def short_repr(head: str, lines: Sequence[str] = ()) -> str:
-    """Lay a result out as a head and indented lines, of which those beyond a screen are counted.
+    """Return a representation of a result: a head and indented lines.
+
+    Lines beyond :data:`MOST_LINES` are left out, and the last line gives their number. A line
+    beyond :data:`LONGEST_LINE` characters is cut.
 
     Args:
         head: The first line.
-        lines: What follows, a line each; line breaks in them become spaces.
+        lines: The lines that follow. Line breaks in them become spaces.
     """
     shown = list(lines[: MOST_LINES - 1])
     if len(lines) > len(shown):

@@ -1,7 +1,7 @@
-"""What a model is, in words that every stage shares: tensors, sizes, stages, recipes.
+"""Descriptions of models that all stages share: tensors, sizes, stages, gates and recipes.
 
-Everything here is a frozen value that survives a round trip through JSON
-(:func:`to_json`, :func:`from_json`). Nothing here imports more than the standard library.
+Every description is a frozen value that survives a round trip through JSON
+(:func:`to_json`, :func:`from_json`). This module imports only the standard library.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ PRECISIONS = ("int8", "fp16", "fp32")
 """
 
 KINDS = ("interpolation", "fusion", "correction", "reconstruction", "hdr")
-"""What a network does: the exposure between its frames, one picture from several exposures, a
-well-exposed picture from one badly exposed, the picture itself (auto-encoder), radiance from one
-picture."""
+"""Kinds of networks, by their task.
+
+``interpolation`` gives the exposure between its frames, and ``fusion`` one picture from several
+exposures. ``correction`` gives a well-exposed picture from a badly exposed one. ``reconstruction``
+gives its input (auto-encoder), and ``hdr`` gives radiance from one picture.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,15 @@ class TensorSpec:
     """One tensor of a network.
 
     Attributes:
-        name: The artefact's own input or output name.
+        name: Name of the input or output in the artefact.
         channels: Size of the channel axis.
-        axes: Axis names; networks take and give NCHW.
+        axes: Names of the axes. Networks take and give NCHW.
         dtype: NumPy dtype name.
         value_range: Smallest and largest meaningful value.
         color: ``"RGB"``, ``"Lab"``, ``"Y"``, or ``"none"`` for tensors that are not pictures.
         transfer: ``"srgb"`` (display-encoded) or ``"linear"`` (scene-linear).
-        size: Height and width in pixels of a tensor whose size does not follow the picture's (a
-            thumbnail); ``None`` when it is the picture's.
+        size: Height and width in pixels of a tensor with a fixed size, such as a thumbnail.
+            ``None`` for a tensor of the picture's size.
     """
 
     name: str
@@ -53,13 +56,16 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class SizeRange:
-    """Heights and widths that an artefact accepts for the inputs that have the picture's size.
+    """The heights and widths that an artefact accepts for inputs of the picture's size.
+
+    All sizes are in pixels.
 
     Attributes:
-        largest: Largest (height, width); for ``dynamic`` artefacts an upper bound.
+        largest: Largest (height, width). For ``dynamic`` artefacts it is an upper bound.
         smallest: Smallest (height, width).
-        multiple: Every height and width is a multiple of this.
-        enumerated: The only sizes accepted when not empty (Core ML), each (height, width).
+        multiple: Number of which every height and width is a multiple.
+        enumerated: The only accepted sizes (Core ML), each (height, width). Empty if other sizes
+            are accepted too.
     """
 
     largest: tuple[int, int]
@@ -75,8 +81,8 @@ class StageSpec:
     A bundle never carries code.
 
     Attributes:
-        kind: Name of a function in the runtime's own table.
-        parameters: What the runtime hands to that function.
+        kind: Name of a function in the runtime's table.
+        parameters: Arguments that the runtime passes to that function.
     """
 
     kind: str
@@ -88,20 +94,22 @@ class ModelSpec:
     """A network and the stages around it.
 
     Attributes:
-        name: Name as used in file names (``lrl``).
-        task: One line, in the field's terms.
-        frames: Names of the pictures a caller hands in, darkest first (``under``, ``over``).
-        inputs: The network's own inputs, in order.
-        outputs: The network's own outputs, in order; exactly one.
-        halo: Receptive-field radius in pixels; ``None`` when an output pixel may depend on the
-            whole picture (global branch), which rules out tiles.
-        multiple: Height and width must be multiples of this.
-        longest: Longest side, in pixels, at which the network sees a picture whole: the scale of
-            what it learned. The back stage applies the result at full size. ``None``: any.
-        residual: Name of the input that reaches the output by an exact identity path, if any.
-        front: Stage from frames to network inputs; ``None`` when frames are the inputs.
-        back: Stage from network output (and frames) to the picture; ``None`` when the output is it.
-        kind: What the network is measured as, one of :data:`KINDS`.
+        name: Name in file names, such as ``lrl``.
+        task: One line about the task, in the field's terms.
+        frames: Names of the pictures that a caller passes, darkest first (``under``, ``over``).
+        inputs: Inputs of the network itself, in order.
+        outputs: Outputs of the network itself. There is exactly one.
+        halo: Radius of the receptive field in pixels. ``None`` if an output pixel may depend on the
+            whole picture (global branch). Then the picture cannot be cut into tiles.
+        multiple: Number of which height and width must be multiples.
+        longest: Longest side in pixels at which the network sees a whole picture. It is the scale
+            of the training. The back stage applies the result at full size. ``None`` for any side.
+        residual: Name of the input that reaches the output by an exact identity path. ``None``
+            without such a path.
+        front: Stage from frames to network inputs. ``None`` if the frames are the inputs.
+        back: Stage from the network's output and the frames to the picture. ``None`` if the output
+            is the picture.
+        kind: Kind of network for measurements, one of :data:`KINDS`.
     """
 
     name: str
@@ -119,12 +127,15 @@ class ModelSpec:
 
     @property
     def fixed_inputs(self) -> tuple[str, ...]:
-        """Names of the inputs whose size does not follow the picture's."""
+        """Names of the inputs with a fixed size, which does not follow the picture's size."""
         return tuple(t.name for t in self.inputs if t.size is not None)
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
-        """Size at which the network always runs; ``None`` when an input follows the picture's."""
+        """(height, width) in pixels at which the network always runs.
+
+        ``None`` if an input follows the picture's size.
+        """
         sizes = [t.size for t in self.inputs]
         return None if None in sizes or not sizes else sizes[0]
 
@@ -134,14 +145,15 @@ class Gate:
     """A bound on a metric over pictures.
 
     Attributes:
-        metric: A metric's name (``psnr``, ``max_abs``, ``delta_e_p99``...).
-        bound: The bound, in the metric's unit, on the magnitude of signed metrics; of ``psnr``
-            relative to the noise floor unless ``reference`` is ``"float"``.
-        at_least: ``True`` when larger is better.
-        statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"``:
-            over all photographs together.
-        reference: ``"float"``; ``"floor"``: the same, with a bound relative to the noise floor; or
-            ``"quantized"`` (the same integer program run in torch).
+        metric: Name of a metric (``psnr``, ``max_abs``, ``delta_e_p99``...).
+        bound: The bound in the metric's unit. For signed metrics it bounds the magnitude. For
+            ``psnr`` it is relative to the noise floor unless ``reference`` is ``"float"``.
+        at_least: True if larger values are better.
+        statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"`` over
+            all photographs together.
+        reference: ``"float"``, ``"floor"`` or ``"quantized"``. ``"floor"`` is the float reference
+            with a bound relative to the noise floor. ``"quantized"`` is the same integer program
+            run in torch.
     """
 
     metric: str
@@ -151,7 +163,7 @@ class Gate:
     reference: str = "float"
 
     def holds(self, value: float) -> bool:
-        """True when ``value`` respects the bound; NaN never does."""
+        """Return true if ``value`` respects the bound. NaN never respects it."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
@@ -166,18 +178,18 @@ class Gate:
 
 @dataclass(frozen=True)
 class ExportRecipe:
-    """An export, resolved: what was asked for with every default filled in.
+    """The recipe of an export: the request with every default filled in.
 
     Attributes:
         model: Name of the network.
         targets: Targets that were exported.
         precisions: Precisions that were exported.
         size: Largest (height, width) in pixels.
-        calibration: What INT8 was calibrated on, or the INT8 weights that were taken.
+        calibration: Pictures on which INT8 was calibrated, or the INT8 weights that were used.
         calibration_pictures: Names of the calibration pictures.
         gates: Bounds of each precision.
         sparsity: Share of the multiply-accumulates that pruning removed.
-        weights: File name of the float weights; ``None`` for weights made in memory.
+        weights: File name of the float weights. ``None`` for weights made in memory.
         keep_float: Operators (nodes of the program) that INT8 leaves in float.
     """
 
@@ -211,7 +223,7 @@ def from_json(kind: type[_T], value: Any) -> _T:
     """Rebuild a value of ``kind`` from :func:`to_json`'s output.
 
     Raises:
-        TypeError: The JSON lacks a field or has another type than ``kind`` declares.
+        TypeError: A field is missing, or a value has another type than ``kind`` declares.
     """
     return typing.cast(_T, _build(kind, value))
 

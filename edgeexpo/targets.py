@@ -1,12 +1,12 @@
-"""Targets: what a network can be exported to, one frozen record a target.
+"""Targets of an export, with one frozen record for each target.
 
-A record says all that edgeexpo knows of a target: the suffix of its files, who writes them, who
-runs them, who reads them, and what people are told of them. Adding a target is one record here
-and the files that it names. Code that serves every target asks the record and tests no name.
+A record holds all that edgeexpo knows about a target. It names the suffix of its files, the code
+that writes, runs and reads them, and the words for people. A new target takes one record here and
+the files that the record names. Code for every target reads the record and compares no name.
 
-A record names code as ``module:attribute``, which :func:`resolve` imports when it is used. This
-module imports nothing but the error types, so that everything may import it. :data:`TARGETS` is
-looked up on each call and never copied: whoever adds a record is heard everywhere.
+A record names code as ``module:attribute``. :func:`resolve` imports the module when the code is
+used. This module imports nothing but the error types, so that every module may import it.
+:data:`TARGETS` is looked up on each call and never copied, so that every caller sees a new record.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ ALL_PRECISIONS = ("int8", "fp16", "fp32")
 """Precisions that a target supports unless its record says otherwise."""
 
 DEFAULT_EXPORT_TARGET = "coreml"
-"""Target of ``edgeexpo export`` where nobody names one."""
+"""Default target of ``edgeexpo export``."""
 
 DEFAULT_TUNE_TARGET = "executorch"
-"""Target of ``edgeexpo tune`` where nobody names one."""
+"""Default target of ``edgeexpo tune``."""
 
 
 @dataclass(frozen=True)
 class Runner:
-    """What runs the artefacts of a target.
+    """An engine or interpreter that runs the artefacts of a target.
 
     Attributes:
         name: Name in parity records, in ``bench`` and in ``doctor``.
         title: Name for people.
-        engine: Class that implements :class:`edgeexpo.runtime.Engine`, ``module:Class``. It is
-            made from the :class:`edgeexpo.spec.ModelSpec` and the engine's options.
-        module: Module that the engine cannot do without.
+        engine: Class that implements :class:`edgeexpo.runtime.Engine`, as ``module:Class``. It
+            takes the :class:`edgeexpo.spec.ModelSpec` and the engine's options.
+        module: Module that the engine needs.
         extra: Extra of edgeexpo that installs that module.
-        words: Sentences for the report: what a run proves, and what it does not.
+        words: Sentences for the report about what a run proves and what it does not prove.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Runner:
 
 @dataclass(frozen=True)
 class Tracing:
-    """How ``debug`` looks into the artefacts of a target.
+    """The tracing of a target's artefacts, layer by layer, for ``debug``.
 
     Attributes:
-        tracer: What makes a :class:`edgeexpo.parity.localisation.trace.Tracer` from the model's
-            spec and the artefact's sizes, ``module:Class``.
-        step_share: RMS in steps that rounding explains in a quantised value.
+        tracer: Class that implements :class:`edgeexpo.parity.localisation.trace.Tracer`, as
+            ``module:Class``. It takes the model's spec and the artefact's sizes.
+        step_share: RMS error of a quantised value that rounding explains, in quantisation steps.
     """
 
     tracer: str
@@ -68,32 +68,34 @@ class Tracing:
 
 @dataclass(frozen=True)
 class Target:
-    """One target.
+    """The record of one target. Functions are named as ``module:function``.
 
     Attributes:
         name: Name in manifests and on the command line.
         title: Name for people.
-        suffix: Suffix of its file or folder; no other target has it.
-        exporter: Function that writes an artefact, ``module:function``. It takes the program and
-            the path, and returns the sizes that the artefact accepts.
-        runner: What runs its artefacts.
-        reader: Function that reads an artefact for ``inspect``, ``module:function``.
-        tools: Libraries that write its artefacts; manifests record their versions.
-        libraries: Libraries that decide what its engine computes; reports show their versions.
-        precisions: Precisions that it supports.
-        usual: Whether the word ``all`` stands for it, too: ``edgeexpo[export]`` brings all of it.
-        converter: Module that its exporter cannot do without; ``None`` where there is no such.
+        suffix: Suffix of an artefact's file or folder. No other target has the same suffix.
+        exporter: Function that writes an artefact. It takes the program and the path, and returns
+            the sizes that the artefact accepts.
+        runner: Engine that runs the target's artefacts.
+        reader: Function that reads an artefact for ``inspect``.
+        tools: Libraries that write the artefacts. Manifests record their versions.
+        libraries: Libraries that determine what the engine computes. Reports show their versions.
+        precisions: Precisions that the target supports.
+        usual: True if the word ``all`` includes the target. ``edgeexpo[export]`` installs
+            everything that a usual target needs.
+        converter: Module that the exporter needs. ``None`` if it needs no module of its own.
         converter_extra: Extra of edgeexpo that installs the converter.
-        platform: The one ``sys.platform`` on which its engine runs; ``None`` for any.
-        platform_title: That platform's name for people.
-        interpreter: What verifies its artefacts on other platforms; ``None`` for nothing.
-        census: Function that counts what its engine computes on integers, ``module:function``;
-            ``None`` where nobody counts.
-        tracing: How ``debug`` looks into its artefacts; ``None`` where it cannot.
-        float_operators: Function that counts, in an INT8 artefact, what its engine computes in
-            float and the program on integers, ``module:function``; ``None`` for nothing.
-        fault_editor: Class that plants faults in its artefacts, ``module:Class``, for tests.
-        operators_title: What ``inspect`` calls the operators of its files.
+        platform: The only ``sys.platform`` on which the engine runs. ``None`` for any platform.
+        platform_title: Name of that platform for people.
+        interpreter: Interpreter that verifies artefacts on other platforms. ``None`` without an
+            interpreter.
+        census: Function that counts what the engine computes on integers. ``None`` without a count.
+        tracing: Tracing of the artefacts for ``debug``. ``None`` if ``debug`` does not support the
+            target.
+        float_operators: Function for INT8 artefacts. It counts what the engine computes in float
+            although the program computes it on integers. ``None`` if there is nothing to count.
+        fault_editor: Class that plants faults in artefacts for tests, as ``module:Class``.
+        operators_title: Name of the operators in the output of ``inspect``.
     """
 
     name: str
@@ -119,12 +121,16 @@ class Target:
 
     @property
     def runs_here(self) -> bool:
-        """Whether its own engine runs on this host's platform."""
+        """True if the target's own engine runs on this host's platform."""
         return self.platform in (None, sys.platform)
 
     @property
     def verifier(self) -> Runner:
-        """What verifies its artefacts on this host: off its platform, its interpreter."""
+        """Runner that verifies artefacts on this host.
+
+        It is the engine, or the interpreter if the engine does not run on this host's platform and
+        the target has an interpreter.
+        """
         return self.runner if self.runs_here or self.interpreter is None else self.interpreter
 
 
@@ -210,8 +216,8 @@ _COREML = Target(
         "GPU or Neural Engine; run edgeexpo parity on a Mac for its runtime.",
     ),
     census="edgeexpo.inspection.census:coreml_census",
-    # Core ML computes in fp16 what it then quantises: up to a quarter of the values fall to the
-    # other side of a step.
+    # Core ML computes values in fp16 before it quantises them. Up to a quarter of the values fall
+    # to the other side of a step.
     tracing=Tracing("edgeexpo.parity.localisation.trace_coreml:CoremlTracer", 0.25),
     fault_editor="edgeexpo.testing.faults.plant_coreml:CoremlFile",
 )
@@ -243,12 +249,12 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
 )
 """Targets by name, in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them.
 
-Read it as ``targets.TARGETS``, or through the functions below, when it is needed.
+Read the table as ``targets.TARGETS`` or through the functions below, at the moment of use.
 """
 
 
 def target_named(name: str) -> Target:
-    """The record of a target.
+    """Return the record of a target.
 
     Raises:
         UsageError: No target has this name.
@@ -259,28 +265,28 @@ def target_named(name: str) -> Target:
 
 
 def target_names() -> tuple[str, ...]:
-    """Names of all targets, in order of preference."""
+    """Return the names of all targets, in order of preference."""
     return tuple(TARGETS)
 
 
 def usual_targets() -> tuple[str, ...]:
-    """Names of the targets that the word ``all`` stands for, in order of preference."""
+    """Return the names of the targets in the word ``all``, in order of preference."""
     return tuple(name for name, record in TARGETS.items() if record.usual)
 
 
 def suffixes() -> dict[str, str]:
-    """Suffix of an artefact's file or folder, by the target's name."""
+    """Return the suffix of an artefact's file or folder, by the target's name."""
     return {name: record.suffix for name, record in TARGETS.items()}
 
 
 def runners() -> list[Runner]:
-    """Whatever runs artefacts of any target, interpreters included."""
+    """Return the engines of all targets, each followed by the target's interpreter if any."""
     found = [(r.runner, *([r.interpreter] if r.interpreter else [])) for r in TARGETS.values()]
     return [runner for pair in found for runner in pair]
 
 
 def resolve(name: str) -> Any:
-    """What ``module:attribute`` names; the module is imported by now.
+    """Import the module of ``module:attribute`` and return the attribute.
 
     Raises:
         ImportError: The module, or one that it imports, is not installed.

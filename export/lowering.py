@@ -1,4 +1,4 @@
-"""One program to one artefact, for any target."""
+"""Lowering of one program to one artefact, for any target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from edgeexpo.targets import Target, resolve, target_named
 
 
 def check_converters(targets: Iterable[str]) -> None:
-    """Raise :class:`MissingDependencyError` for a target whose converter is not installed."""
+    """Check that the converter of every target is installed.
+
+    Args:
+        targets: Names of targets in :data:`edgeexpo.targets.TARGETS`.
+
+    Raises:
+        MissingDependencyError: A converter is not installed.
+        UsageError: A target is unknown.
+    """
     for record in map(target_named, targets):
         if record.converter and importlib.util.find_spec(record.converter) is None:
             raise MissingDependencyError(
@@ -30,10 +38,13 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
     """Lower ``program`` to ``folder/NAME.PRECISION`` with the target's suffix.
 
     Args:
-        program: What the artefact shall mean.
-        target: One of :data:`edgeexpo.targets.TARGETS`.
-        name: The model's name.
+        program: Program that the artefact has to compute.
+        target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
+        name: Name of the model.
         folder: An existing folder.
+
+    Returns:
+        The artefact's entry for the manifest, with its digest, sizes and seconds of lowering.
 
     Raises:
         MissingDependencyError: The target's converter is not installed.

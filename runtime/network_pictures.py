@@ -1,4 +1,4 @@
-"""From samples to a network's inputs, and from its output to the picture that is displayed."""
+"""Conversion of samples to a network's inputs, and of its output to the displayed picture."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from edgeexpo.spec import ModelSpec
 
 
 def network_inputs(spec: ModelSpec, pictures: Iterable[Sample]) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the network's inputs of each sample: what its front stage makes of the frames.
+    """Yield the network's inputs for each sample, which its front stage makes from the frames.
 
     Args:
         spec: The network.
-        pictures: Samples with as many frames as the network takes.
+        pictures: Samples with as many frames as the network takes, HxWx3 float32, sRGB-encoded, in
+            [0, 1].
 
-    Returns:
-        HxWxC float32 by input name.
+    Yields:
+        HxWxC float32 by input name, in the range and encoding of the input's spec.
+
+    Raises:
+        BundleError: The front stage is unknown, or its parameters are invalid.
     """
     return (front(spec, sample.frames, sample.ev) for sample in pictures)
 
 
 def planar(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Turn pictures, HxWxC by name, into what engines take: 1xCxHxW float32 by name."""
+    """Turn pictures, HxWxC by name, into the arrays for engines, 1xCxHxW float32 by name."""
     return {
         name: np.ascontiguousarray(value.transpose(2, 0, 1)[None], np.float32)
         for name, value in inputs.items()
@@ -35,10 +39,17 @@ def planar(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def displayed(spec: ModelSpec, output: np.ndarray) -> np.ndarray:
-    """Turn a network's output, HxWxC float32, into the picture that is displayed and judged.
+    """Turn a network's output into the picture that is displayed and judged.
 
-    Lab and linear outputs become sRGB-encoded RGB, and others stay as they are. Relative radiance
-    is shown with its 1 at the display's white.
+    Lab and linear outputs become sRGB-encoded RGB. Other outputs stay unchanged. Linear output is
+    relative radiance, which is clipped to [0, 1]. Its 1 is the display's white.
+
+    Args:
+        spec: The network.
+        output: HxWxC float32, in the range and encoding of the network's output.
+
+    Returns:
+        HxWxC float32, sRGB-encoded.
     """
     if spec.outputs[0].color == "Lab":
         return decode(output, "lab")

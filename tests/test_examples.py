@@ -1,4 +1,4 @@
-"""The examples of the public functions run as they stand."""
+"""Runs of the examples in the docstrings of the public functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ SLOW = {"bench", "tune"}
 
 @pytest.fixture(scope="module")
 def names(picture_folder, data_folder, tmp_path_factory) -> dict[str, Any]:
-    """What the examples speak of; the bundle is that of the first one."""
+    """Return the values that the examples use.
+
+    The example of ``export_bundle`` makes the bundle of the others.
+    """
     torch.manual_seed(0)
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 16, 3, padding=1),
@@ -36,7 +39,7 @@ def names(picture_folder, data_folder, tmp_path_factory) -> dict[str, Any]:
 
 
 def run(name: str, names: dict[str, Any]) -> str:
-    """What differs when the example of a function runs."""
+    """Run the example of a function and return its differences from the expected output."""
     text = getattr(edgeexpo, name).__doc__
     example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
     assert example.examples
@@ -51,6 +54,6 @@ def run(name: str, names: dict[str, Any]) -> str:
 )
 def test_the_example_of_every_function_runs(name, names):
     if name == "export_bundle":
-        assert names["bundle"].manifest.status == "verified"  # it ran for the others
+        assert names["bundle"].manifest.status == "verified"  # The fixture ran it.
         return
     assert run(name, names) == ""

@@ -1,4 +1,4 @@
-"""The public names are frozen: adding or removing one is a deliberate decision."""
+"""The frozen public names, which change only by a deliberate decision."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_no_module_takes_the_place_of_a_function() -> None:
     for module in pkgutil.walk_packages(edgeexpo.__path__, "edgeexpo."):
         assert module.name.removeprefix("edgeexpo.") not in VERBS
     for name in VERBS:
-        getattr(edgeexpo, name)  # imports all that the function needs
+        getattr(edgeexpo, name)  # This imports all modules that the function needs.
     functions = {name: getattr(edgeexpo, name) for name in VERBS}
     assert [n for n, f in functions.items() if not inspect.isfunction(f)] == []
     assert all(f.__name__ == name for name, f in functions.items())

@@ -1,4 +1,4 @@
-"""Records of targets are whole, and nothing but them knows the targets by name."""
+"""Records of targets, which are complete and the only place that knows targets by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPEC = ModelSpec("net", "t", ("y0",), (TensorSpec("y0"),), (TensorSpec("y"),), h
 
 
 def dotted_names(record: object) -> Iterator[str]:
-    """Every ``module:attribute`` of a record and of the records in it."""
+    """Yield every ``module:attribute`` of a record and of the records in it."""
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         if dataclasses.is_dataclass(value):
@@ -33,7 +33,10 @@ def dotted_names(record: object) -> Iterator[str]:
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Product modules by name, ``targets`` itself left out; rglob does not follow symlinks."""
+    """Yield the names and syntax trees of product modules except ``edgeexpo.targets``.
+
+    ``rglob`` does not follow symlinks, so no module comes twice.
+    """
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
@@ -44,12 +47,12 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def own_names(module: str) -> set[str]:
-    """Targets whose records name ``module``: their own files may name them."""
+    """Return the targets whose records name ``module``. This module may name these targets."""
     return {r.name for r in RECORDS if any(n.startswith(f"{module}:") for n in dotted_names(r))}
 
 
 def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and text of every string of ``tree`` that is the name of a target."""
+    """Yield the line and the text of every string of ``tree`` that is the name of a target."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node.value in targets.TARGETS:
             yield node.lineno, node.value
@@ -116,7 +119,7 @@ def test_an_unknown_target_is_refused_with_those_there_are() -> None:
 
 
 def test_no_product_module_names_the_targets_of_others() -> None:
-    """Lists, comparisons, defaults: whatever is a target's name stands in its own files alone."""
+    """Find names of targets outside their own files, in lists, comparisons and defaults."""
     strangers = [
         f"{name}:{line}: {text!r}"
         for name, tree in modules()
@@ -127,7 +130,10 @@ def test_no_product_module_names_the_targets_of_others() -> None:
 
 
 def test_no_product_module_compares_or_keys_by_a_target() -> None:
-    """Not even its own files: an if-chain or a table over targets is what records replace."""
+    """Find if-chains and tables over targets, which the records replace.
+
+    They are refused even in a target's own files.
+    """
     found = []
     for name, tree in modules():
         for node in ast.walk(tree):
@@ -144,7 +150,7 @@ def test_no_product_module_compares_or_keys_by_a_target() -> None:
 
 
 def test_no_product_module_copies_the_table() -> None:
-    """A copy made at import would not hear of a record that is added later."""
+    """Find imports of ``TARGETS``: a copy would not have a record that is added later."""
     copies = [
         f"{name}:{node.lineno}"
         for name, tree in modules()

@@ -78,7 +78,8 @@ class Manifest:
         sources: The user's source line (``file:line``) of every operator, by graph node name.
         frames: Format in which frames are read unless the app says otherwise.
         output: Format in which pictures are written unless the app says otherwise.
-        parity: The parity record, as :func:`edgeexpo.parity.record` made it; ``None`` if never run.
+        parity: The parity record, which is the report of :func:`edgeexpo.check_parity` as JSON.
+            ``None`` if parity was never checked.
         schema_version: Version of this layout.
     """
 

@@ -1,8 +1,11 @@
-"""What is in an artefact file: inputs, outputs, operators, bytes; one function a format.
+"""Contents of artefact files: inputs, outputs and operators, with one function for each format.
 
-Each returns JSON values: ``kind``, ``inputs`` and ``outputs`` (``{name, shape, dtype}``, ``None``
-where an axis is dynamic), ``operators`` (name -> count) and what the format adds. An artefact also
-has ``engine_graph``: what its engine computes on integers, or ``error`` if that cannot be said.
+Each function returns JSON values. ``kind`` names the format. ``inputs`` and ``outputs`` are lists
+of ``{name, shape, dtype}``, where ``None`` in a shape is a dynamic axis. ``operators`` are counts
+by name. A format may add other keys.
+
+An artefact also has ``engine_graph``, which holds what its engine computes on integers. If that is
+unknown, ``engine_graph`` holds ``error``.
 """
 
 from __future__ import annotations
@@ -22,13 +25,14 @@ from edgeexpo.spec import to_json
 from edgeexpo.targets import resolve
 
 Contents = dict[str, Any]
+"""Type of the contents of a file, as JSON values."""
 
 
 def onnx_contents(path: Path) -> Contents:
-    """Contents of an ``.onnx`` file, with its opset.
+    """Return the contents of an ``.onnx`` file, with its opset.
 
     Raises:
-        BundleError: It is no ONNX model.
+        BundleError: The file is not an ONNX model.
         MissingDependencyError: The package onnx is not installed.
     """
     try:
@@ -77,14 +81,15 @@ def _onnxruntime_graph(path: Path) -> dict[str, Any]:
 
 
 def pte_contents(path: Path) -> Contents:
-    """Contents of a ``.pte`` file: what is delegated, to whom, and what stays portable.
+    """Return the contents of a ``.pte`` file: its delegates and its portable kernels.
 
-    ``operators`` are the portable kernels that are called; ``delegates`` has one entry a delegate
-    with the operators inside (XNNPACK's graph is read; other backends' are opaque);
-    ``delegated_share`` is delegated operators / all operators, ``None`` with an opaque delegate.
+    ``operators`` are the portable kernels that are called. ``delegates`` has one entry for each
+    delegate with the operators inside. XNNPACK's graph is read, and graphs of other backends are
+    opaque. ``delegated_share`` is the number of delegated operators divided by that of all
+    operators. It is ``None`` with an opaque delegate.
 
     Raises:
-        BundleError: It is no ExecuTorch program.
+        BundleError: The file is not an ExecuTorch program.
         MissingDependencyError: executorch is not installed.
     """
     try:
@@ -128,10 +133,10 @@ def _pte_tensor(plan: Any, index: int) -> dict[str, Any]:
 
 
 def coreml_contents(path: Path) -> Contents:
-    """Contents of an ``.mlpackage``: MIL operators, precision of the arithmetic, weights' bytes.
+    """Return the contents of an ``.mlpackage``: MIL operators, precisions and bytes of weights.
 
     Raises:
-        BundleError: It is no Core ML package, or not an mlprogram.
+        BundleError: The folder is not a Core ML package, or its model is not an mlprogram.
         MissingDependencyError: coremltools is not installed.
     """
     try:
@@ -176,10 +181,10 @@ def coreml_contents(path: Path) -> Contents:
 
 
 def tflite_contents(path: Path) -> Contents:
-    """Contents of a ``.tflite`` file.
+    """Return the contents of a ``.tflite`` file.
 
     Raises:
-        BundleError: It is no LiteRT model.
+        BundleError: The file is not a LiteRT model.
         MissingDependencyError: ai-edge-litert is not installed.
     """
     try:
@@ -202,10 +207,10 @@ def tflite_contents(path: Path) -> Contents:
 
 
 def program_contents(path: Path) -> Contents:
-    """Contents of a ``.pt2`` file, a program saved by ``torch.export``.
+    """Return the contents of a ``.pt2`` file, a program saved by ``torch.export``.
 
     Raises:
-        BundleError: It is no such program.
+        BundleError: The file is not such a program.
         MissingDependencyError: torch is not installed.
     """
     try:
@@ -256,19 +261,19 @@ def _missing(package: str, path: Path, extra: str = "export") -> MissingDependen
 
 
 def readers() -> dict[str, str]:
-    """Suffix of a file -> the function that reads it, ``module:function``.
+    """Return the function that reads a file, ``module:function``, by the file's suffix.
 
-    Every target has a suffix; ``.pt2`` are the programs of a bundle.
+    Every target has a suffix. Files with the suffix ``.pt2`` are the programs of a bundle.
     """
     found = {record.suffix: record.reader for record in targets.TARGETS.values()}
     return {**found, ".pt2": f"{__name__}:{program_contents.__name__}"}
 
 
 def read_contents(path: Path) -> Contents:
-    """Contents of a file whose suffix is in :func:`readers`.
+    """Return the contents of a file whose suffix is in :func:`readers`.
 
     Raises:
-        BundleError: The file is damaged, or of another format than its suffix says.
+        BundleError: The file is damaged, or its format does not match its suffix.
         MissingDependencyError: The library that reads the format is not installed.
     """
     contents: Contents = resolve(readers()[path.suffix])(path)

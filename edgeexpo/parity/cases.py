@@ -1,4 +1,4 @@
-"""The pictures that artefacts are judged on, with what the reference makes of them."""
+"""Pictures that artefacts are judged on, with the outputs of the reference."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ from edgeexpo.runtime.network_pictures import displayed, network_inputs
 from edgeexpo.spec import ModelSpec
 
 PHOTOGRAPH, PROBE, RELATION = "photograph", "probe", "relation"
-"""Kinds of cases. A relation is there for what it says about another case and is not judged by
-itself: no network has to be good at frames in the wrong order."""
+"""Kinds of cases.
 
+A relation is compared with another case and is not judged by itself. For example, no network has to
+handle frames in the wrong order well.
+"""
 
 SECOND_SIZE = "second-size"
 """Name of the probe of another size than the artefacts' largest."""
 
 _SLACK, _LEAST_USED = 1e-3, 1 / 16
+"""Excess over a value range that is tolerated, and smallest share of a range that is used."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One set of network inputs with the outputs that artefacts are compared with.
+    """One set of network inputs, with the outputs that artefacts are compared with.
 
     Attributes:
         name: Name of the photograph or probe.
@@ -43,8 +46,9 @@ class Case:
         inputs: HxWxC float32 by input name.
         reference: Displayed output of the float program
             (:func:`edgeexpo.runtime.network_pictures.displayed`), HxWxC float32.
-        quantized: Output of the quantised program in torch, likewise; ``None`` without one.
-        sample: The frames; ``None`` for golden cases, which keep the network's inputs only.
+        quantized: Displayed output of the quantised program in torch, HxWxC float32. ``None``
+            without a quantised program.
+        sample: The frames. ``None`` for golden cases, which hold only the network's inputs.
     """
 
     name: str
@@ -62,14 +66,22 @@ def program_cases(
     samples: Sequence[Sample] | None,
     integer: bool,
 ) -> tuple[list[Case], Device]:
-    """Photographs and probes through the bundle's programs in torch.
+    """Run photographs and probes through the bundle's programs in torch.
 
     Args:
-        bundle: Its ``reference.pt2`` is run, and its ``quantized.pt2`` if ``integer`` is set.
-        device: ``cpu`` or ``cuda``, for the float program.
-        images: Folder of photographs or brackets; the embedded photographs by default.
+        bundle: The bundle. Its ``reference.pt2`` is run, and its ``quantized.pt2`` if ``integer``
+            is true.
+        device: ``cpu`` or ``cuda``, for the float program. The quantised program runs on the CPU.
+        images: Folder of photographs or brackets. By default, the embedded photographs.
         samples: Frames to use instead of ``images``.
-        integer: Whether an INT8 artefact is judged.
+        integer: True if an INT8 artefact is judged.
+
+    Returns:
+        The cases, photographs first, and the device of the float program.
+
+    Raises:
+        UsageError: The folder cannot be used, or all pictures are random noise.
+        BundleError: A program is damaged, or the inputs contradict the manifest's ranges.
     """
     spec, recipe = bundle.manifest.model, bundle.manifest.recipe
     frames = len(spec.frames)
@@ -99,14 +111,17 @@ def program_cases(
 
 
 def own_name(photograph: Sample, taken: Container[str]) -> str:
-    """A name for a photograph that no probe has: a user may have called a picture "noise"."""
+    """Return a name for a photograph that no probe has. A user may have a picture named "noise"."""
     return f"{photograph.name} ({PHOTOGRAPH})" if photograph.name in taken else photograph.name
 
 
 def refuse_noise(samples: Sequence[Sample]) -> None:
-    """Raise :class:`UsageError` when there is nothing but random noise to judge on.
+    """Refuse pictures that are all random noise.
 
-    Errors average out on noise: artefacts that break photographs pass on it.
+    Errors average out on noise, so that artefacts with faults on photographs pass on noise.
+
+    Raises:
+        UsageError: All pictures are random noise.
     """
     if samples and all(is_noise(frame) for s in samples for frame in s.frames):
         raise UsageError(
@@ -126,13 +141,15 @@ def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
 def sized(
     spec: ModelSpec, size: tuple[int, int], make: Callable[[int, int], list[Sample]]
 ) -> list[Sample]:
-    """Generated pictures for a network exported at ``size``, as it takes them: with tiles of
-    :data:`edgeexpo.parity.probes.PROBE_SIDE`, else of its own size.
+    """Return generated pictures for a network exported at ``size``.
+
+    If the network can run in tiles, the pictures have the side
+    :data:`edgeexpo.parity.probes.PROBE_SIDE`. Otherwise they are cropped to ``size``.
 
     Args:
         spec: The model.
         size: (height, width) in pixels.
-        make: Given the number of frames and a side, the pictures.
+        make: Function that takes the number of frames and a side in pixels, and makes the pictures.
     """
     if tiled(spec, size):
         return make(len(spec.frames), PROBE_SIDE)
@@ -140,9 +157,10 @@ def sized(
 
 
 def _second_size(bundle: Bundle) -> list[Sample]:
-    """A scene with odd sides under the largest size, for networks that tiles do not bring there.
+    """Return a scene with odd sides below the largest size, for networks that do not use tiles.
 
-    An exporter that bakes a size in (an adaptive pool's kernel) is right at the exported one alone.
+    An exporter may fix a value for one size, such as the kernel of an adaptive pool. Its artefact
+    is then right only at the exported size.
     """
     spec, (height, width) = bundle.manifest.model, bundle.manifest.recipe.size
     if tiled(spec, (height, width)) or not any(map(_flexible, bundle.manifest.artifacts)):
@@ -154,10 +172,11 @@ def _second_size(bundle: Bundle) -> list[Sample]:
 
 
 def accepted(artifact: Artifact, cases: Sequence[Case]) -> list[Case]:
-    """``cases`` without :data:`SECOND_SIZE`, unless ``artifact`` takes any size.
+    """Return ``cases``, without :data:`SECOND_SIZE` unless ``artifact`` takes any size.
 
-    INT8 artefacts share their float program's sizes, and were calibrated at the largest one: what
-    they make of another is no matter of export.
+    An INT8 artefact is not judged at another size. It has the sizes of the float program, but was
+    calibrated at the largest size only. So its picture at another size says nothing about the
+    export.
     """
     takes = _flexible(artifact) and artifact.precision != "int8"
     return [case for case in cases if takes or case.name != SECOND_SIZE]
@@ -168,12 +187,18 @@ def _flexible(artifact: Artifact) -> bool:
 
 
 def tiled(spec: ModelSpec, size: tuple[int, int]) -> bool:
-    """True when tiles bring pictures of any size to a network exported at ``size``."""
+    """Return true if a network exported at ``size`` can process pictures of any size in tiles."""
     return spec.halo is not None and min(size) > 2 * spec.halo
 
 
 def golden_cases(bundle: Bundle) -> tuple[list[Case], Device]:
-    """The recorded inputs and reference outputs of a bundle, and what computed them."""
+    """Return the recorded inputs and reference outputs of a bundle, and the device that made them.
+
+    Raises:
+        BundleError: The recording is missing or belongs to another model, or the inputs contradict
+            the manifest's ranges.
+        MissingDependencyError: safetensors is not installed.
+    """
     golden, spec = read_golden(bundle), bundle.manifest.model
     cases = [
         Case(
@@ -189,10 +214,13 @@ def golden_cases(bundle: Bundle) -> tuple[list[Case], Device]:
 
 
 def check_ranges(spec: ModelSpec, cases: Sequence[Case]) -> None:
-    """Raise :class:`BundleError` where the inputs are not what the manifest says of their range.
+    """Check the inputs against the value ranges in the manifest.
 
-    Over all cases together they have to lie in it and to use :data:`_LEAST_USED` of it: an app that
-    scales its pictures to another range than the network's shows something else.
+    Over all cases together, an input has to lie in its range and to use at least a sixteenth of it.
+    An app that scales its pictures to another range would show wrong pictures.
+
+    Raises:
+        BundleError: An input lies outside its range or uses too little of it.
     """
     for tensor in spec.inputs:
         low, high = tensor.value_range
@@ -207,7 +235,10 @@ def check_ranges(spec: ModelSpec, cases: Sequence[Case]) -> None:
 
 
 def noise_floor(cases: Sequence[Case]) -> float | None:
-    """Worst PSNR of the quantised program against the float program over the photographs."""
+    """Return the worst PSNR of the quantised program against the float program, in dB.
+
+    The worst is taken over the photographs. Without a quantised program, return ``None``.
+    """
     found = [
         psnr(c.reference, c.quantized)
         for c in cases
@@ -217,6 +248,6 @@ def noise_floor(cases: Sequence[Case]) -> float | None:
 
 
 def cropped(probe: Sample, size: tuple[int, int]) -> Sample:
-    """The top left (height, width) of every frame of ``probe``."""
+    """Return ``probe`` with every frame cropped to its top left ``size``, (height, width)."""
     frames = tuple(frame[: size[0], : size[1]] for frame in probe.frames)
     return dataclasses.replace(probe, frames=frames)

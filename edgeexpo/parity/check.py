@@ -231,8 +231,8 @@ def rows_of(
         spec: The model.
         artifact: The artefact that gave the outputs.
         cases: The pictures with their references.
-        outputs: HxWxC float32 by the case's name, as :func:`edgeexpo.parity.cases.seen` returns
-            them.
+        outputs: HxWxC float32 by the case's name, as
+            :func:`edgeexpo.runtime.network_pictures.displayed` returns them.
     """
     rows = [_row(spec, artifact, case, outputs[case.name]) for case in cases]
     generated = {c.name: c for c in cases if c.kind != PHOTOGRAPH}

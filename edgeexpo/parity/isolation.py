@@ -1,7 +1,8 @@
-"""Engines in a process of their own: one that crashes or hangs loses its verdict, not the lab's.
+"""Engines for verification in separate processes.
 
-A process serves one engine at a time and is kept for the next one, since starting it costs the
-import of the engine. One that failed is thrown away.
+If an engine crashes or hangs, only its own artefact fails, and the check continues. A process
+serves one engine at a time. It is kept for the next engine, since a new process has to import the
+engine again. A process that failed is ended.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import target_named
 
 TIME_LIMIT = 300.0
-"""Seconds that loading an artefact, or one run of it, may take before its process is ended."""
+"""Time limit in seconds for the load of an artefact, and for each of its runs.
+
+A process that takes longer is ended.
+"""
 
 _OPENER = "edgeexpo.parity.isolation:open_there"
 _idle: list[Worker | InProcessWorker] = []
@@ -42,11 +46,12 @@ def open_lab_engine(
     The engine is that of :func:`edgeexpo.runtime.engines.base.open_for_verification`.
 
     Args:
-        target: One of :data:`edgeexpo.targets.TARGETS`.
-        path: The artefact, already checked against its digest.
+        target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
+        path: Path of the artefact, already checked against its digest.
         spec: The model.
-        options: Threads and memory.
-        limit: Seconds after which a load or a run counts as hanging; :data:`TIME_LIMIT` by default.
+        options: Threads, CPUs and memory.
+        limit: Seconds after which a load or a run counts as hanging. By default,
+            :data:`TIME_LIMIT`.
 
     Raises:
         MissingDependencyError: The engine is not installed or does not run on this host.
@@ -72,13 +77,24 @@ def _worker() -> Worker | InProcessWorker:
 def open_there(
     engine: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
 ) -> Engine:
-    """Load an artefact into an engine, ``module:Class``; this runs in the other process."""
+    """Load an artefact into an engine, in the process that runs the engine.
+
+    Args:
+        engine: Class of the engine, as ``module:Class``.
+        path: Path of the artefact, already checked against its digest.
+        spec: The model.
+        options: Threads, CPUs and memory.
+
+    Raises:
+        MissingDependencyError: The engine is not installed or does not run on this host.
+        EngineError: The engine refuses the artefact, or does not support the options.
+    """
     keep_freed_memory()
     return engines.open_engine_class(engine, path, spec, options)
 
 
 class LabEngine:
-    """An engine that lives in a :class:`Worker` of the lab."""
+    """An engine for verification that runs in a :class:`Worker`."""
 
     def __init__(self, worker: Worker | InProcessWorker, name: str, limit: float) -> None:
         self.name = name
@@ -86,11 +102,25 @@ class LabEngine:
         self._limit = limit
 
     def load(self, path: Path) -> None:
-        """Refused: :func:`open_lab_engine` has loaded it."""
+        """Refuse another artefact, because :func:`open_lab_engine` has loaded one.
+
+        Raises:
+            EngineError: Always.
+        """
         raise EngineError(f"{self.name} is loaded; open another engine for {path}")
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Run once: NCHW float32 by input name to NCHW float32 by output name."""
+        """Run the artefact once.
+
+        Args:
+            inputs: NCHW float32 by input name.
+
+        Returns:
+            NCHW float32 by output name.
+
+        Raises:
+            EngineError: The engine fails, crashes, hangs or is closed.
+        """
         if self._worker is None:
             raise engines.closed(self.name)
         worker, self._worker = self._worker, None
@@ -100,10 +130,10 @@ class LabEngine:
         return outputs
 
     def close(self) -> None:
-        """Free the engine and leave its process to the next one."""
+        """Free the engine and keep its process for the next engine."""
         if self._worker is not None:
             worker, self._worker = self._worker, None
-            # What it computed stands, even where it does not survive the end of it.
+            # The computed outputs stay valid, even if the engine fails while it is closed.
             with contextlib.suppress(EngineError), _ended_by_errors(worker):
                 worker.close(self._limit)
                 _idle.append(worker)
@@ -113,17 +143,17 @@ class LabEngine:
 def _ended_by_errors(worker: Worker | InProcessWorker) -> Iterator[None]:
     try:
         yield
-    except BaseException:  # an interrupt, too, leaves an engine that may hang
+    except BaseException:  # An interrupt, too, leaves an engine that may hang.
         worker.end()
         raise
 
 
 @atexit.register
 def end_idle() -> None:
-    """End the processes that wait for the next engine; done at exit."""
+    """End the processes that wait for the next engine. Python calls this function at exit."""
     while _idle:
         _idle.pop().end()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+if hasattr(os, "register_at_fork"):  # Windows has no forks.
     os.register_at_fork(after_in_child=_idle.clear)

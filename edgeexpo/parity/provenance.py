@@ -1,4 +1,4 @@
-"""What it takes to repeat a parity check: command, bundle, versions, digests, hosts."""
+"""Provenance of a parity check: command, bundle, versions, digests and hosts, to repeat it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from edgeexpo.targets import target_named, target_names, usual_targets
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a check ran and on what.
+    """The host, the bundle and the versions of a check.
 
     Attributes:
-        command: The shell command that repeats it.
-        facts: (name, value) for people: model, host, Python, weights, size.
-        versions: (library, version that exported the bundle, version here).
-        digests: (file, SHA-256) of every artefact and program of the bundle.
-        bounds: (precision, gate) as the bundle has them.
+        command: Shell command that repeats the check.
+        facts: Pairs (name, value) for people: model, largest size, calibration, host and Python.
+        versions: Triples (library, version at export, version on this host).
+        digests: Pairs (file, SHA-256) of every file of the bundle, and of the weights.
+        bounds: Pairs (precision, gate) in the bundle's recipe.
     """
 
     command: str
@@ -35,14 +35,14 @@ class Provenance:
 
 
 def provenance(bundle: Bundle, command: Sequence[str] | None = None) -> Provenance:
-    """Everything about a check of ``bundle`` but what it found.
+    """Return the provenance of a check of ``bundle``, without its result.
 
     Args:
         bundle: The bundle.
-        command: The arguments of ``edgeexpo``; by default those that check all of the bundle.
+        command: Arguments of ``edgeexpo``. By default, those that check the whole bundle.
     """
     manifest = bundle.manifest
-    # A staged bundle has a passing name.
+    # A bundle that is still being written has a temporary name.
     name = "BUNDLE" if bundle.path.name.startswith(".") else str(bundle.path)
     arguments = ["edgeexpo", *(command or ("parity", name, "--report", "report.html"))]
     digests = [(a.file, a.sha256) for a in manifest.artifacts] + sorted(manifest.files.items())
@@ -63,9 +63,9 @@ def provenance(bundle: Bundle, command: Sequence[str] | None = None) -> Provenan
 
 
 def libraries(targets: Collection[str]) -> list[str]:
-    """Libraries whose versions decide what an engine computes.
+    """Return the libraries whose versions determine what an engine computes.
 
-    Those of the usual targets are always among them, so that reports can be compared.
+    The libraries of the usual targets are always included, so that reports can be compared.
 
     Args:
         targets: Names of the targets of a bundle.
@@ -86,7 +86,7 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
 
 
 def processor() -> str:
-    """Name of this host's processor."""
+    """Return the name of this host's processor."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text("utf-8", "replace").splitlines():
@@ -96,7 +96,7 @@ def processor() -> str:
 
 
 def version(library: str) -> str:
-    """Installed version of ``library``; empty when it is missing."""
+    """Return the installed version of ``library``, or an empty text if it is not installed."""
     if library == "edgeexpo":
         return __version__
     try:

@@ -1,4 +1,4 @@
-"""Pictures that the ranges of activations are taken from."""
+"""Pictures for calibration, which takes the ranges of activations from them."""
 
 from __future__ import annotations
 
@@ -14,39 +14,49 @@ from edgeexpo.program.capture import Program
 from edgeexpo.workflows.networks import Network
 
 CALIBRATION_SIDE = 256
-"""Calibration pictures are at most this high and wide: histograms need pixels, not resolution."""
-
+"""Largest side of a calibration picture in pixels: histograms need pixels, not resolution."""
 
 MOST_PICTURES = 16
-"""Pictures of a folder that are used; more hardly change a range."""
+"""Largest number of pictures of a folder that are used. More pictures hardly change a range."""
 
 BINS = 32
+"""Number of bins of a histogram for each channel of each frame."""
 
 
 def calibration_samples(network: Network, program: Program, source: Path | None) -> list[Sample]:
-    """What the ranges of activations are taken from: photographs, and generated pictures beside.
+    """Return the pictures to calibrate on: photographs and generated pictures.
 
     Args:
-        network: Gives the frames and the size.
-        program: Its captured form.
-        source: Folder of photographs or brackets; ``None`` takes the embedded photographs.
+        network: The network, whose spec gives the frames and the size.
+        program: The captured program of the network.
+        source: Folder of photographs or brackets. ``None`` stands for the embedded photographs.
+
+    Returns:
+        Samples whose frames are HxWx3 float32, sRGB-encoded, in [0, 1]. At most
+        :data:`MOST_PICTURES` of them come from ``source``.
 
     Raises:
-        UsageError: Every picture is a flat colour: that shows no range.
+        UsageError: The folder cannot be used, or every picture is a flat colour and shows no range.
+        PictureError: A file in the folder cannot be used.
+        MissingDependencyError: The embedded photographs are not installed.
     """
     size = picture_size(network, program)
     frames = len(network.spec.frames)
     photographs = representative(samples(frames, source, size, seed=1))
     found = [*photographs, *textures(frames, size)]
-    # Where the features of a residual network saturate the picture itself remains, but a correction
-    # that leaves its narrow range is cut; in other networks grain would widen every range.
+    # Where the features of a residual network saturate, the picture itself remains. But a
+    # correction outside its narrow range is cut, so such a network needs grain. Grain would widen
+    # every range of other networks.
     beside = extremes if network.spec.residual is None else grain
     return [*found, *beside(frames, size)]
 
 
 def picture_size(network: Network, program: Program) -> tuple[int, int]:
-    """(height, width) of pictures to calibrate on: at most :data:`CALIBRATION_SIDE` where it may
-    vary."""
+    """Return the (height, width) in pixels of the pictures to calibrate on.
+
+    Each side is at most :data:`CALIBRATION_SIDE` if the program or the network allows another size
+    than the exported one.
+    """
     height, width = network.size
     if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
         step = network.spec.multiple
@@ -55,16 +65,22 @@ def picture_size(network: Network, program: Program) -> tuple[int, int]:
 
 
 def representative(found: Sequence[Sample], most: int = MOST_PICTURES) -> list[Sample]:
-    """The few pictures that together cover tones and colours best; the same ones every time.
+    """Choose the few pictures that together cover tones and colours best.
 
-    The darkest and the brightest picture come first, since near-black and blown frames hold the
-    ends of the ranges; then, one by one, the picture that adds most to the sum over the bins of
-    all histograms (:data:`BINS` a channel and frame) of the square root of what the chosen ones
-    put there, in which a rare tone counts more than another of a common one.
+    The choice does not depend on the order of the candidates. The darkest and the brightest picture
+    are chosen first, since near-black and blown frames hold the ends of the ranges. Then pictures
+    are added one by one.
+
+    Each step adds the picture that raises the coverage most. The coverage is a sum over all bins of
+    all histograms, :data:`BINS` for each channel of each frame. A bin counts with the square root
+    of what the chosen pictures put there. So a rare tone counts more than one more common tone.
 
     Args:
-        found: Candidates.
-        most: Pictures to choose.
+        found: The candidates.
+        most: Number of pictures to choose.
+
+    Returns:
+        At most ``most`` candidates, sorted by name.
 
     Raises:
         UsageError: Every picture is a flat colour.
@@ -89,7 +105,7 @@ def representative(found: Sequence[Sample], most: int = MOST_PICTURES) -> list[S
 
 
 def _histogram(sample: Sample) -> np.ndarray:
-    """Share of each bin, frame by frame and channel by channel."""
+    """Return the share of each bin, frame by frame and channel by channel."""
     counts = [
         np.histogram(frame[..., channel], bins=BINS, range=(0, 1))[0] / frame[..., channel].size
         for frame in sample.frames

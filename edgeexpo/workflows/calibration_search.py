@@ -1,4 +1,4 @@
-"""Calibration variants of a network, judged by their pictures, and the best of them."""
+"""Search for the calibration variant of a network that gives the best pictures."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ from edgeexpo.workflows.networks import Network
 
 @dataclass(frozen=True)
 class Score:
-    """How near INT8 pictures are to the float network's.
+    """Distance of INT8 pictures from the float network's pictures.
 
     Attributes:
-        worst: PSNR of the worst picture, dB.
-        mean: Mean PSNR, dB.
-        delta_e: Largest 99th percentile of CIEDE2000 of a picture; ``None`` for luminance.
+        worst: PSNR of the worst picture in dB.
+        mean: Mean PSNR over the pictures in dB.
+        delta_e: Largest 99th percentile of CIEDE2000 of a picture. ``None`` for a network of
+            luminance.
     """
 
     worst: float
@@ -46,22 +47,23 @@ class Score:
 
     @property
     def total(self) -> float:
-        """What variants are compared by, dB: halfway between the worst picture and the mean.
+        """The figure by which variants are compared, in dB: halfway between worst and mean.
 
-        The worst alone is one picture's luck, the mean alone forgives a spoiled one.
+        The worst picture alone depends on chance. The mean alone hides a spoiled picture.
         """
         return (self.worst + self.mean) / 2
 
 
 @dataclass(frozen=True)
 class VariantScore:
-    """One variant's result.
+    """The result of one variant.
 
     Attributes:
-        variant: Its name.
-        score: ``None`` where it could not be made.
-        seconds: To make it, ranges included where it was the first to need them.
-        skipped: Why it could not be made.
+        variant: Name of the variant.
+        score: Score of the variant. ``None`` if the variant could not be made.
+        seconds: Time to make the variant. The time for ranges belongs to the first variant that
+            needs them.
+        skipped: Reason why the variant could not be made. ``None`` if the variant was made.
     """
 
     variant: str
@@ -71,12 +73,12 @@ class VariantScore:
 
 
 class PictureJudge:
-    """Compares simulated programs with the float network on some pictures.
+    """A judge that compares simulated programs with the float network on some pictures.
 
     Args:
         network: The float network.
-        program: Its captured form.
-        shown: Pictures to judge on.
+        program: The captured program of the network.
+        shown: Pictures to judge on. Their frames are HxWx3 float32, sRGB-encoded, in [0, 1].
     """
 
     def __init__(self, network: Network, program: Program, shown: Sequence[Sample]) -> None:
@@ -87,7 +89,7 @@ class PictureJudge:
             self._wanted = [self._seen(network.module(*inputs)) for inputs in self._inputs]
 
     def __call__(self, graph: GraphModule) -> Score:
-        """The score of a simulated program."""
+        """Return the score of a simulated program."""
         with torch.no_grad():
             found = [self._seen(graph(*inputs)) for inputs in self._inputs]
         pairs = list(zip(self._wanted, found, strict=True))
@@ -104,10 +106,10 @@ class Comparison:
     """All variants that were tried, and the best of them.
 
     Attributes:
-        rows: In the order in which they were tried.
-        best: The variant with the highest :attr:`Score.total`; of equals, the first.
-        graph: Its simulated program.
-        pictures: Names of the pictures that they were judged on.
+        rows: The variants in the order in which they were tried.
+        best: The variant with the highest :attr:`Score.total`. Of equal variants, the first.
+        graph: The simulated program of the best variant.
+        pictures: Names of the pictures that the variants were judged on.
     """
 
     rows: tuple[VariantScore, ...]
@@ -116,9 +118,14 @@ class Comparison:
     pictures: tuple[str, ...]
 
     def margin(self, variant: str | None = None) -> float | None:
-        """By how many dB of :attr:`Score.total` the best beats ``variant``, or the next best.
+        """Return by how many dB of :attr:`Score.total` the best beats another variant.
 
-        ``None`` where there is no such variant.
+        Args:
+            variant: Name of the other variant. ``None`` stands for the next best.
+
+        Returns:
+            The margin in dB, which is 0 for the best variant itself. ``None`` if the other variant
+            has no score.
         """
         others = [
             row.score.total
@@ -132,16 +139,18 @@ class Comparison:
 
 
 def compare(calibration: Calibration, judge: PictureJudge, names: Sequence[str] = ()) -> Comparison:
-    """Make variants, judge each and keep the best.
+    """Make variants, judge each of them, and keep the best.
+
+    By default, the choices of ranges are tried first. Then follow the variants that adapt weights
+    and biases under the best choice of ranges. NNCF is tried last.
 
     Args:
-        calibration: Makes them.
-        judge: Scores them.
-        names: Variants to try; by default the choices of ranges, then what adapts weights and
-            biases under the best of those, then NNCF.
+        calibration: The calibration that makes the variants.
+        judge: The judge that scores the variants.
+        names: Names of the variants to try instead of the default ones.
 
     Raises:
-        UsageError: An unknown variant, or calibration pictures that cannot be used.
+        UsageError: A variant is unknown, or the calibration pictures cannot be used.
         ExportError: No variant could be made.
     """
     search = _Search(calibration, judge)
@@ -164,7 +173,7 @@ class _Search:
         self.graph: GraphModule | None = None
 
     def run(self, variants: Sequence[Variant]) -> Variant:
-        """Try ``variants``; the best of all so far."""
+        """Try ``variants`` and return the best variant so far."""
         for variant in variants:
             with status(f"Calibrating {variant.name}"):
                 row, graph = self._tried(variant)
@@ -191,7 +200,7 @@ def _total(row: VariantScore) -> float:
 
 
 def told(row: VariantScore) -> str:
-    """Say a variant's result in one line."""
+    """Return the result of a variant in one line."""
     if row.score is None:
         return f"{row.variant}: skipped, {row.skipped}"
     score = row.score

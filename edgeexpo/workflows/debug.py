@@ -1,4 +1,4 @@
-"""The first layer where an artefact leaves the reference."""
+"""Search for the first layer whose values in an artefact differ from the reference."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def debug(
     images: AnyPath | None = None,
     output: AnyPath | None = None,
 ) -> Localisation:
-    """Find the first layer where an artefact of a bundle leaves its program.
+    """Find the first layer where an artefact of a bundle differs from its program.
 
     Args:
-        bundle: A bundle or its folder.
-        target: Target of the artefact; by default the one that would be run.
-        precision: Precision of the artefact, likewise.
-        image: One photograph to trace.
-        images: Folder of photographs or brackets, of which two are traced, instead of ``image``;
-            embedded photographs by default.
+        bundle: A bundle or the path of its folder.
+        target: Target of the artefact. By default, the target that would be run.
+        precision: Precision of the artefact. By default, the precision that would be run.
+        image: File of one photograph to trace.
+        images: Folder of photographs or brackets, instead of ``image``. Two of them are traced. By
+            default, the embedded photographs.
         output: Folder for a picture of the first faulty layer's error.
 
     Returns:
-        The layers in order; the result is true where none is at fault.
+        The layers in order. The result is true if no layer is at fault.
 
     Raises:
         BundleError: A file is missing or was changed, or no artefact matches.
         EngineError: The artefact cannot be traced.
         MissingDependencyError: The engine is not installed.
-        UsageError: The pictures cannot be used, or nobody here looks into the target's files.
+        UsageError: The pictures cannot be used, or the target's files cannot be traced.
         OutputError: The picture cannot be written.
 
     Example:
@@ -63,7 +63,7 @@ def debug(
 
 
 def _folder_of(image: Path, folder: Path) -> Path:
-    """A folder with nothing but ``image``."""
+    """Make ``folder`` hold nothing but a link to ``image``, and return it."""
     if not image.is_file():
         raise UsageError(f"no picture at {image}; expected a photograph, or `images` DIR")
     (folder / image.name).symlink_to(image.resolve())

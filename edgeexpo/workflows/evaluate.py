@@ -1,4 +1,4 @@
-"""Quality of a network against ground truth, beside what needs no network."""
+"""Quality of a network against ground truth, next to baselines that need no network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edgeexpo.workflows.networks import open_network
 from edgeexpo.writing import writing
 
 MODULE_KINDS = ("interpolation", "fusion", "correction", "reconstruction")
-"""What a module in memory can be measured as: its pictures are sRGB-encoded."""
+"""Kinds that a module in memory can be measured as. Its pictures are sRGB-encoded."""
 
 
 def evaluate(
@@ -45,29 +45,31 @@ def evaluate(
     with_baselines: bool = True,
     output: AnyPath | None = None,
 ) -> Evaluation:
-    """Measure a network, and what needs none, against the truth of a folder.
+    """Measure a network against the ground truth of a folder, next to baselines.
+
+    The baselines need no network.
 
     Args:
-        model: A name of the zoo, a bundle or its folder, or a module in memory, which stays
+        model: A name of the zoo, a bundle or its folder, or a module in memory. The module stays
             unchanged.
         data: Folder of brackets (sub-folders), radiance maps or photographs.
         inputs: The shape of every input of a module in memory, as for
             :func:`edgeexpo.export_bundle`.
-        kind: What a module in memory does, one of :data:`MODULE_KINDS`; by default ``correction``
-            of one picture, ``fusion`` of several.
-        weights: Checkpoint for a name of the zoo or a module.
-        target: Only this target of a bundle.
-        precision: Only this precision of a bundle.
-        held_out: Only photographs that edgeexpo's own weights were not trained on.
-        views: Views of radiance maps.
+        kind: The task of a module in memory, one of :data:`MODULE_KINDS`. By default,
+            ``correction`` for one input picture and ``fusion`` for several.
+        weights: Checkpoint for a name of the zoo or for a module.
+        target: Measure only this target of a bundle.
+        precision: Measure only this precision of a bundle.
+        held_out: Use only photographs that edgeexpo's own weights were not trained on.
+        views: Number of views of radiance maps.
         noise: Standard deviation of Gaussian noise on the frames, in 8-bit codes.
         with_baselines: Measure the baselines too.
-        output: Folder for every picture.
+        output: Folder for every picture, as 8-bit PNG. By default, no picture is written.
 
     Raises:
-        UsageError: The folder holds nothing for this network, or nothing that can be read, or an
-            argument cannot be used.
-        WeightsError: The checkpoint does not fit, or the preset ships none.
+        UsageError: The folder holds nothing for this network or nothing readable, or an argument
+            cannot be used.
+        WeightsError: The checkpoint does not fit, or the preset ships without weights.
         BundleError: The bundle is damaged or has no such artefact.
         MissingDependencyError: An engine or a metric's library is not installed.
         OutputError: A picture cannot be written.
@@ -104,7 +106,10 @@ def _named(
 ) -> Iterator[tuple[ModelSpec, list[Contestant]]]:
     name = str(model.path) if isinstance(model, Bundle) else str(model)
     if inputs or kind is not None:
-        raise UsageError(f"{name} says itself what it takes; `inputs` and kind are for a module")
+        raise UsageError(
+            f"{name} has its own inputs and kind; leave out `inputs` and kind, which are for a "
+            "module in memory"
+        )
     spec = spec_of(name)
     with candidates(name, optional_path(weights), target, precision) as found:
         yield spec, found
@@ -134,7 +139,11 @@ def _module(
 
 
 def picture_writer(folder: Path) -> Writer:
-    """Give a function that writes every picture of an evaluation into ``folder``, as PNG.
+    """Return a function that writes every picture of an evaluation into ``folder``, as PNG.
+
+    The function takes the scene, a label and the picture, HxWxC float. A picture is sRGB-encoded in
+    [0, 1], or linear radiance if the scene's truth is radiance. Radiance is divided by its largest
+    value and then sRGB-encoded.
 
     Raises:
         UsageError: ``folder`` is a file.

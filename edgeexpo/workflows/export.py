@@ -1,4 +1,4 @@
-"""The main job: one network in, one verified bundle out."""
+"""Export: turn one network into one verified bundle."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import writing
 
 TOOLS = ("edgeexpo", "torch", "torchao", "numpy")
-"""Libraries whose versions every manifest records, besides those of the usual targets."""
+"""Libraries whose versions every manifest records, in addition to those of the usual targets."""
 
 GOLDEN_PICTURES = 3
+"""Number of photographs whose reference outputs a bundle records."""
 
 
 def export_bundle(
@@ -65,38 +66,43 @@ def export_bundle(
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> Bundle:
-    """Export a network, prove every artefact against the float reference, write a bundle.
+    """Export a network, prove every artefact against the float reference, and write a bundle.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
-            unchanged; the manifest then has its class name as the recipe's ``model``.
-        targets: Names of :data:`edgeexpo.targets.TARGETS`; ``all`` stands for the usual ones.
-        precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations).
-        calibration: Folder of photographs or brackets to calibrate INT8 on; by default the INT8
-            weights that ship with the network, else the embedded photographs.
-        images: Folder of photographs or brackets to verify on; the embedded ones by default.
-        size: Largest (height, width) of the artefacts in pixels; by default what the network was
-            made for, or 512x512.
-        weights: A ``.safetensors`` or ``.pth`` file; the shipped weights by default.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
+            stays unchanged, and the manifest's recipe names its class as ``model``.
+        targets: Names of :data:`edgeexpo.targets.TARGETS`. ``all`` stands for the usual targets.
+        precision: One or several of ``fp32``, ``fp16`` and ``int8`` (weights and activations).
+        calibration: Folder of photographs or brackets to calibrate INT8 on. By default, the INT8
+            weights that ship with the network are used. A network without such weights is
+            calibrated on the embedded photographs.
+        images: Folder of photographs or brackets to verify on. By default, the embedded ones.
+        size: Largest (height, width) of the artefacts in pixels. By default, the size that the
+            network was made for, or 512x512.
+        weights: A ``.safetensors`` or ``.pth`` file. By default, the shipped weights or the
+            module's own.
         inputs: The shape of every input of a module that is not of the zoo, such as
             ``{"picture": (1, 3, 512, 512)}`` or ``"picture=1x3x512x512"``.
-        int8: INT8 weights of :func:`edgeexpo.quantize`.
-        prune: Share of the multiply-accumulates to remove first, by structured pruning.
-        keep_float: Operators (nodes of the program) that INT8 leaves in float; the others are
-            calibrated, also where INT8 weights ship.
-        gates: Bounds that replace the default ones of the same metric, such as ``"psnr>=45"``.
-        frame_format: How the app's frames are to be read, for the manifest; HxWx3 RGB by default.
-        output_format: How its pictures are to be written; as ``frame_format`` by default.
-        output: The bundle's folder; ``dist/MODEL`` by default.
+        int8: INT8 weights that :func:`edgeexpo.quantize` wrote.
+        prune: Share of the multiply-accumulates to remove first by structured pruning, above 0 and
+            below 1.
+        keep_float: Operators (nodes of the program) that INT8 leaves in float. The others are
+            calibrated, even if INT8 weights ship with the network.
+        gates: Bounds that replace the default bounds of the same metric, such as ``"psnr>=45"``.
+        frame_format: Format of the app's frames, for the manifest. By default, HxWx3 RGB.
+        output_format: Format of the pictures that the app gets. By default, ``frame_format``.
+        output: Folder of the bundle. By default, ``dist/MODEL``.
         force: Replace an existing bundle.
 
     Returns:
-        The bundle; its manifest's ``status`` is ``verified``, ``unverified`` or ``failed``.
+        The bundle. The ``status`` of its manifest is ``verified``, ``unverified`` or ``failed``.
 
     Raises:
-        UsageError: Bad arguments, pictures, weights or module.
-        ExportError: A conversion failed; nothing was written.
-        MissingDependencyError: A target's converter is not installed; nothing was written.
+        UsageError: An argument, picture, weight or module cannot be used.
+        WeightsError: ``int8`` was made from other float weights, or a checkpoint does not fit.
+        ModuleError: ``forward`` fails or cannot be traced.
+        ExportError: A conversion failed. Nothing was written.
+        MissingDependencyError: A target's converter is not installed. Nothing was written.
         OutputError: The bundle cannot be written.
 
     Example:
@@ -172,7 +178,7 @@ def export_bundle(
 def _check_int8_arguments(
     int8: object, calibration: object, keep_float: object, prune: object
 ) -> None:
-    """Refuse what INT8 weights that a user gives leave no room for."""
+    """Refuse arguments that contradict INT8 weights that a user gives."""
     if int8 is None:
         return
     if calibration is not None:
@@ -193,13 +199,19 @@ def _calibration_of(learnt: Path | None, source: str | os.PathLike[str] | None) 
 
 
 def tool_versions(targets: Collection[str] = ()) -> dict[str, str]:
-    """Installed versions of :data:`TOOLS` and of what writes for the usual ones and ``targets``."""
+    """Return the installed versions of :data:`TOOLS` and of the libraries that write artefacts.
+
+    The libraries are those of the usual targets and of ``targets``.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: A library is not installed.
+    """
     of_targets = [n for t in (*usual_targets(), *targets) for n in target_named(t).tools]
     return {name: importlib.metadata.version(name) for name in (*TOOLS, *of_targets)}
 
 
 def _named(targets: Sequence[str]) -> list[str]:
-    """Targets without the word ``all``."""
+    """Return the targets, with the word ``all`` replaced by the usual ones."""
     return [t for name in targets for t in (usual_targets() if name == "all" else (name,))]
 
 
@@ -263,7 +275,7 @@ def _gates(
 
 
 def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> None:
-    """Run the parity lab on the staged bundle and write what it found into the manifest."""
+    """Run the parity check on the staged bundle and write its result into the manifest."""
     bundle = Bundle(staging, manifest)
     report = check_parity(bundle, samples=pictures)
     golden = record(bundle, choose_device("auto"), pictures[:GOLDEN_PICTURES])

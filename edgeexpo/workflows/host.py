@@ -12,11 +12,14 @@ from typing import Any
 from edgeexpo.parity.provenance import processor
 
 CPU_FEATURES = ("avx2", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
-"""Names as ``/proc/cpuinfo`` has them; the last two are ARM's dot product and INT8 matmul."""
+"""Names of CPU features in ``/proc/cpuinfo``.
+
+The last two are ARM's dot product and INT8 matrix multiplication.
+"""
 
 
 def host() -> dict[str, Any]:
-    """Python, operating system and processor."""
+    """Return facts about Python, the operating system and the processor."""
     flags = set[str]()
     for key, value in _cpuinfo():
         if key in ("flags", "Features"):
@@ -31,7 +34,10 @@ def host() -> dict[str, Any]:
 
 
 def load_average() -> float | None:
-    """Processes that wait for a CPU, averaged over one minute; ``None`` on Windows."""
+    """Return the system's load average over one minute, or ``None`` on Windows.
+
+    The load is the number of processes that run or wait for a CPU.
+    """
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 

@@ -1,4 +1,4 @@
-"""Where the training of a compressed network reads, writes and runs, as users say it."""
+"""Settings for the training of a compressed network, from the arguments that users give."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ def imitation_settings(
     device: str,
     threads: int | None,
 ) -> Settings | None:
-    """Turn what a user says of a training into settings; ``None`` without ``data``.
+    """Turn a user's arguments for a training into settings.
 
     Args:
-        model: What is trained; only networks of the zoo have a recipe.
+        model: The network to train. Only networks of the zoo have a recipe.
         data: Folder of radiance maps and photographs.
-        run: The training's folder; ``runs/NAME`` by default.
-        name: Of that folder.
-        scenes_dir: Folder of made scenes, shared by runs.
-        device: Where it trains.
-        threads: CPU threads.
+        run: Folder of the training. By default, ``runs/NAME``.
+        name: Name of the default folder.
+        scenes_dir: Folder of made scenes, shared by runs. By default, in the training's folder.
+        device: Device of the training: ``"auto"``, ``"cpu"``, ``"cuda"`` or another one of torch.
+        threads: Number of CPU threads, or ``None`` for torch's choice.
+
+    Returns:
+        The settings, or ``None`` without ``data``.
 
     Raises:
         UsageError: ``data`` is given for a module that is not of the zoo.
@@ -53,5 +56,5 @@ def imitation_settings(
 
 
 def given(**changes: Any) -> dict[str, Any]:
-    """Fields of a recipe that a user replaces: those that are not ``None``."""
+    """Return the fields of a recipe that a user replaces: those that are not ``None``."""
     return {name: value for name, value in changes.items() if value is not None}

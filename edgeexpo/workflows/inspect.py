@@ -1,4 +1,4 @@
-"""What is in an artefact or in a bundle."""
+"""Contents of an artefact or of a bundle."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from edgeexpo.spec import to_json
 from edgeexpo.workflows.arguments import AnyPath
 
 HIDDEN = ("sources", "parity", "recipe", "model", "tools")
-"""Keys of a document that are too long for its representation."""
+"""Keys of a document whose values are too long for its representation."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What :func:`inspect` found; false for a bundle with a changed or missing file.
+    """The result of :func:`inspect`. It is false for a bundle with a changed or missing file.
 
     Attributes:
-        path: The artefact or the bundle's folder.
-        document: The facts as JSON values; ``kind`` says of what.
+        path: Path of the artefact or of the bundle's folder.
+        document: The facts as JSON values. The key ``kind`` names the format, or says ``bundle``.
     """
 
     path: Path
@@ -60,8 +60,11 @@ def inspect(path: Bundle | AnyPath) -> Inspection:
     Args:
         path: An artefact's file, a bundle's folder, or a bundle.
 
+    Returns:
+        The facts. The result is false for a bundle with a changed or missing file.
+
     Raises:
-        UsageError: There is no such file, or nobody here reads its format.
+        UsageError: There is no such file, or its format is unknown.
         BundleError: The file or the manifest is damaged.
         MissingDependencyError: The library that reads the format is not installed.
 
@@ -88,7 +91,14 @@ def inspect(path: Bundle | AnyPath) -> Inspection:
 
 
 def file_contents(file: Path) -> dict[str, Any]:
-    """What an artefact's file holds: its size, its digest, and what its format's reader says."""
+    """Return the size and the digest of an artefact's file, and its contents.
+
+    The contents are those of :func:`edgeexpo.inspection.contents.read_contents`.
+
+    Raises:
+        BundleError: The file is damaged.
+        MissingDependencyError: The library that reads the format is not installed.
+    """
     with status(f"reading {file.name}"):
         return {
             "file": str(file),
@@ -99,7 +109,7 @@ def file_contents(file: Path) -> dict[str, Any]:
 
 
 def bundle_contents(bundle: Bundle) -> dict[str, Any]:
-    """What a bundle says of itself, and whether each of its files still is what it says."""
+    """Return the facts in a bundle's manifest, and whether each file is still as it was written."""
     manifest = bundle.manifest
     damaged = {}
     for relative in [*manifest.files, *(a.file for a in manifest.artifacts)]:

@@ -1,7 +1,8 @@
 """Latency of artefacts and of the reference program, measured side by side.
 
-Every program is loaded in a child process of its own, so that its peak memory is its own. The
-children then take turns, one run each a round, so that a slow minute of the machine hits all alike.
+Every program is loaded in its own child process, so that its peak memory is measured separately.
+The children then take turns. In each round every child runs once, so that a slow minute of the
+machine affects all of them.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ from edgeexpo.workflows.arguments import AnyPath
 from edgeexpo.workflows.host import host, load_average
 
 TORCH = "torch"
-"""Engine of the reference program, in rows."""
+"""Name of the reference program's engine in rows."""
 
 REFERENCE = "reference.pt2"
-
+"""File name of the reference program in a bundle."""
 
 WARMUP = 3
+"""Number of runs of each program before the timed runs."""
 
 
 @dataclass
@@ -45,14 +47,14 @@ class Contender:
 
     Attributes:
         spec: The model, whose inputs the program takes.
-        artifact: What the file is; ``None`` for the reference program.
-        path: The file.
-        size: Height and width in pixels of the picture.
-        threads: Threads of the engine.
-        folder: Where it belongs: rows compare times within one folder.
-        note: Why it cannot be timed on this host; ``None`` where it can.
-        ms: Times in milliseconds, one a run.
-        peak_rss_mb: Largest resident memory of its process in MB.
+        artifact: The artefact in the file. ``None`` for the reference program.
+        path: Path of the file.
+        size: Height and width of the picture in pixels.
+        threads: Number of threads of the engine.
+        folder: Folder of the program. Rows compare times within one folder.
+        note: Reason why the program cannot be timed on this host. ``None`` if it can be timed.
+        ms: Times in milliseconds, one for each run.
+        peak_rss_mb: Largest resident memory of the program's process in MB (10^6 bytes).
     """
 
     spec: ModelSpec
@@ -67,38 +69,38 @@ class Contender:
 
     @property
     def target(self) -> str:
-        """The artefact's target, ``torch`` for the reference program."""
+        """Target of the artefact, or ``torch`` for the reference program."""
         return self.artifact.target if self.artifact else TORCH
 
     @property
     def precision(self) -> str:
-        """The artefact's precision, that of the reference program without one."""
+        """Precision of the artefact, or ``fp32`` for the reference program."""
         return self.artifact.precision if self.artifact else "fp32"
 
     @property
     def engine(self) -> str | None:
-        """The engine's class, ``module:Class``; ``None`` for the reference program."""
+        """Class of the engine as ``module:Class``, or ``None`` for the reference program."""
         return target_named(self.artifact.target).runner.engine if self.artifact else None
 
     @property
     def engine_name(self) -> str:
-        """What rows call the engine."""
+        """Name of the engine in rows."""
         return target_named(self.artifact.target).runner.name if self.artifact else TORCH
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
+        """Name of the program for people."""
         return self.artifact.file if self.artifact else "torch eager"
 
 
 @dataclass(frozen=True)
 class BenchResult:
-    """What :func:`bench` measured.
+    """The measurements of :func:`bench`.
 
     Attributes:
-        host: Facts about this machine, with its load when the timing began.
-        runs: Timed runs of each program.
-        rows: One for each program: medians in ms, peak memory in MB, bytes, speed-ups.
+        host: Facts about this machine, with its load at the start of the timing.
+        runs: Number of timed runs of each program.
+        rows: One row for each program: latency in ms, peak memory in MB, bytes and speed-ups.
     """
 
     host: Mapping[str, Any]
@@ -107,7 +109,7 @@ class BenchResult:
 
     @property
     def busy(self) -> bool:
-        """True where other work ran on the machine when the timing began."""
+        """True if other work ran on the machine at the start of the timing."""
         return bool((self.host["load"] or 0) > 0.5 * self.host["cores"])
 
     def __repr__(self) -> str:
@@ -135,15 +137,19 @@ def bench(
 ) -> BenchResult:
     """Time every artefact of one or several bundles next to torch.
 
-    Every program runs in a child process of its own. The children take turns, run by run.
+    Every program runs in its own child process. The children take turns, run by run.
 
     Args:
-        bundles: A bundle or its folder, or several.
-        target: Only artefacts of this target.
-        precision: Only artefacts of this precision.
-        size: (height, width) of the picture in pixels; by default the exported size.
-        threads: Threads of each engine; one a core by default.
-        runs: Timed runs each, after :data:`WARMUP` to warm up.
+        bundles: A bundle or its folder, or several of them.
+        target: Time only artefacts of this target.
+        precision: Time only artefacts of this precision.
+        size: (height, width) of the picture in pixels. By default, the exported size.
+        threads: Number of threads of each engine. By default, one for each core.
+        runs: Number of timed runs of each program, after :data:`WARMUP` runs to warm up.
+
+    Returns:
+        The measurements. Times are medians and 90th percentiles in ms, and memory is in MB (10^6
+        bytes).
 
     Raises:
         UsageError: An artefact does not accept the size.
@@ -168,7 +174,14 @@ def bench(
 
 @dataclass(frozen=True)
 class Selection:
-    """Which artefacts are timed, at which (height, width), by how many threads."""
+    """A choice of artefacts to time, and the conditions of the timing.
+
+    Attributes:
+        target: Target of the artefacts, or ``None`` for every target.
+        precision: Precision of the artefacts, or ``None`` for every precision.
+        size: (height, width) of the picture in pixels, or ``None`` for the exported size.
+        threads: Number of threads of each engine.
+    """
 
     target: str | None
     precision: str | None
@@ -177,7 +190,7 @@ class Selection:
 
 
 def contenders(bundle: Bundle, chosen: Selection) -> list[Contender]:
-    """The reference program and the chosen artefacts of a bundle.
+    """Return the reference program and the chosen artefacts of a bundle.
 
     Raises:
         BundleError: The bundle has no such artefact.
@@ -231,10 +244,14 @@ def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
 
 
 def check_bench_size(artifact: Artifact, picture: tuple[int, int]) -> None:
-    """Refuse a picture size (height, width) that ``artifact`` does not accept as a whole.
+    """Refuse a picture size that ``artifact`` does not accept without tiles.
+
+    Args:
+        artifact: The artefact.
+        picture: (height, width) of the picture in pixels.
 
     Raises:
-        UsageError: Names the sizes that it accepts.
+        UsageError: The artefact does not accept the size. The message names the accepted sizes.
     """
     sizes: SizeRange = artifact.sizes
     if sizes.enumerated:
@@ -255,10 +272,15 @@ def check_bench_size(artifact: Artifact, picture: tuple[int, int]) -> None:
 
 
 def measure_latency(contenders: Sequence[Contender], runs: int) -> None:
-    """Fill in ``ms`` and ``peak_rss_mb`` of every contender; they take turns run by run.
+    """Fill in ``ms`` and ``peak_rss_mb`` of every contender. The contenders take turns.
+
+    Args:
+        contenders: The programs to time.
+        runs: Number of timed runs of each program, after :data:`WARMUP` runs to warm up.
 
     Raises:
-        EdgeexpoError: A child reported it, with the type that it had there.
+        EdgeexpoError: A child reported an error. The error keeps the type that it had there.
+        EngineError: A child ended before it answered.
     """
     with ExitStack() as stack:
         with status("loading the engines"):
@@ -272,7 +294,7 @@ def measure_latency(contenders: Sequence[Contender], runs: int) -> None:
 
 
 class _Child:
-    """A running ``edgeexpo.workflows.latency_child``, ended when the block ends."""
+    """A running ``edgeexpo.workflows.latency_child``. It ends at the end of its ``with`` block."""
 
     def __init__(self, contender: Contender) -> None:
         self.label = contender.label
@@ -310,7 +332,7 @@ class _Child:
             self.process.stdin.write(line)
             self.process.stdin.flush()
             text = self.process.stdout.readline()
-        except OSError:  # a broken pipe; Windows calls it an invalid argument
+        except OSError:  # A broken pipe. Windows reports an invalid argument.
             text = ""
         if not text:
             code = self.process.wait()
@@ -325,7 +347,11 @@ class _Child:
 
 
 def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
-    """One row a contender; times are in ms, speed-ups compare medians within one bundle."""
+    """Return one row for each contender.
+
+    Times are in ms, and memory is in MB (10^6 bytes). Speed-ups are ratios of medians within one
+    bundle. A figure that was not measured is ``None``.
+    """
     medians = {
         (c.folder, c.target, c.precision): p50
         for c in contenders

@@ -1,7 +1,8 @@
-"""The child process of ``edgeexpo bench``: loads one program and times one run a line.
+"""The child process of ``edgeexpo bench``, which loads one program and times its runs.
 
-It is a process of its own so that its peak memory is its own. It reads one JSON job, answers
-``{"ready": true}``, then runs once for every further line on stdin and answers with the time.
+Each program has its own process, so that its peak memory is measured separately. The child reads
+one JSON job from stdin and answers ``{"ready": true}``. Then it runs the program once for every
+further line and answers with the time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def serve_timing() -> int:
-    """Answer the parent on stdin and stdout until it closes them."""
+    """Answer the parent on stdout until it closes stdin, and return the exit code."""
     job = json.loads(sys.stdin.readline())
     with protected_stdout() as stream, quiet_libraries():
         try:
@@ -40,12 +41,18 @@ def serve_timing() -> int:
 
 
 def prepare_step(job: Mapping[str, Any]) -> Callable[[], object]:
-    """Load the job's program and return a function that runs it once on the same picture.
+    """Load the program of a job and return a function that runs it once on the same picture.
+
+    The job names the engine and not the target, so that this process need not know the target's
+    record.
 
     Args:
-        job: ``engine`` (``module:Class``, ``None`` for the reference program in torch), ``path``,
-            ``spec``, ``size`` (height, width) and ``threads``. The engine is named, not the
-            target, so that this process need not know the target's record.
+        job: The keys ``engine``, ``path``, ``spec``, ``size`` (height, width) and ``threads``.
+            ``engine`` is ``module:Class``, or ``None`` for the reference program in torch.
+
+    Raises:
+        MissingDependencyError: The engine is not installed or does not run on this host.
+        EngineError: The engine refuses the artefact.
     """
     spec = from_json(ModelSpec, job["spec"])
     height, width = job["size"]
@@ -60,7 +67,7 @@ def prepare_step(job: Mapping[str, Any]) -> Callable[[], object]:
 
 
 def pictures(spec: ModelSpec, height: int, width: int) -> dict[str, np.ndarray]:
-    """Seeded noise for every network input: 1xCxHxW float32 within its value range."""
+    """Return seeded uniform noise for every input: 1xCxHxW float32 in the input's value range."""
     import numpy as np
 
     generator = np.random.default_rng(0)
@@ -73,9 +80,9 @@ def pictures(spec: ModelSpec, height: int, width: int) -> dict[str, np.ndarray]:
 
 
 def peak_rss_mb() -> float:
-    """Largest resident memory that this process has had, in MB (10^6 bytes).
+    """Return the largest resident memory of this process so far, in MB (10^6 bytes).
 
-    Linux' ``ru_maxrss`` also counts the parent before ``exec``. ``VmHWM`` does not.
+    On Linux, ``ru_maxrss`` also counts the parent's memory before ``exec``. ``VmHWM`` does not.
     """
     status = Path("/proc/self/status")
     if status.is_file():

@@ -1,4 +1,4 @@
-"""From samples to a network's tensors in torch, and from its tensor to the displayed picture."""
+"""Conversion of samples to input tensors in torch, and of the output to the displayed picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from edgeexpo.spec import ModelSpec
 
 
 def sample_tensors(spec: ModelSpec, pictures: Iterable[Sample]) -> list[tuple[Tensor, ...]]:
-    """Turn samples into the arguments of ``forward``, 1xCxHxW float32 each."""
+    """Turn samples into the arguments of ``forward``.
+
+    Returns:
+        For each sample one 1xCxHxW float32 tensor for each input of the network, in its range and
+        encoding.
+    """
     return [
         tuple(picture_tensor(inputs[tensor.name]) for tensor in spec.inputs)
         for inputs in network_inputs(spec, pictures)
@@ -22,5 +27,13 @@ def sample_tensors(spec: ModelSpec, pictures: Iterable[Sample]) -> list[tuple[Te
 
 
 def displayed_output(spec: ModelSpec, output: Tensor) -> np.ndarray:
-    """Turn what ``forward`` gives, 1xCxHxW, into the displayed picture, HxWxC float32."""
+    """Turn the output of ``forward`` into the displayed picture.
+
+    Args:
+        spec: The network.
+        output: 1xCxHxW, in the range and encoding of the network's output.
+
+    Returns:
+        HxWxC float32, as :func:`edgeexpo.runtime.network_pictures.displayed` encodes it.
+    """
     return displayed(spec, tensor_picture(output))

@@ -1,4 +1,4 @@
-"""From what a user names to a module that can be captured."""
+"""Opening of the network that a user names, so that it can be captured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.pruned_networks import narrower, shipped_pruned
 
 DEFAULT_SIDE = 512
-"""Default height and width of artefacts of a network that says none."""
+"""Default height and width in pixels of the artefacts of a network that names no size."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,13 @@ class Network:
     """A module with its spec and size, ready to be captured.
 
     Attributes:
-        module: In its deployable form, with its weights.
-        spec: Tensors and stages.
-        size: Largest (height, width) of its artefacts, pixels.
-        weights: The float weights' file, where there is one.
-        preset: Name in the zoo; ``None`` for a foreign module.
+        module: The module in its deployable form, with its weights.
+        spec: The tensors of the network and the stages around it.
+        size: Largest (height, width) of the artefacts in pixels.
+        weights: File of the float weights. ``None`` for weights in memory.
+        preset: Name in the zoo. ``None`` for a foreign module.
         int8: INT8 weights made for these float weights (:mod:`edgeexpo.quantization.int8_weights`).
+            ``None`` without such weights.
     """
 
     module: torch.nn.Module
@@ -48,7 +49,7 @@ class Network:
     int8: Path | None = None
 
     def capture(self) -> Program:
-        """The module as a program of at most ``size``.
+        """Capture the module as a program for pictures of at most ``size``.
 
         Raises:
             ModuleError: ``forward`` fails or cannot be traced.
@@ -58,12 +59,12 @@ class Network:
 
     @property
     def weights_sha256(self) -> str:
-        """The digest of the weights' file, or of the values of a module without one."""
+        """SHA-256 of the weights' file, or of the weights' values for a module without a file."""
         return state_digest(self.module) if self.weights is None else digest(self.weights)
 
 
 def state_digest(module: torch.nn.Module) -> str:
-    """The SHA-256 over the names and values of all weights of a module."""
+    """Return the SHA-256 over the names and values of all weights of a module."""
     found = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         found.update(f"{name} {tuple(value.shape)}\n".encode())
@@ -79,23 +80,28 @@ def open_network(
     int8: str | os.PathLike[str] | None = None,
     prune: float | None = None,
 ) -> Network:
-    """Open the network that a user means, with its weights, as it is or pruned.
+    """Open the network that a user names, with its weights, whole or pruned.
 
-    A pruned network has the weights that ship for the ratio, and INT8 weights made of them, where
-    they do. Otherwise it is pruned now. A note says which, or that nothing was trained.
+    A network of the zoo gets the pruned weights that ship for ``prune``, and INT8 weights made from
+    them if they ship too. If no pruned weights ship, the network is pruned now. A note names the
+    shipped weights, or says that the pruned network was not trained.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module, which stays unchanged.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module. The module stays
+            unchanged.
         size: Largest (height, width) in pixels, for networks of the zoo.
-        weights: A checkpoint; the shipped weights, or the module's own, by default.
-        inputs: The shape of every input of a module that is not of the zoo: a mapping such as
+        weights: A checkpoint. By default, the shipped weights or the module's own.
+        inputs: The shape of every input of a module that is not of the zoo. It is a mapping such as
             ``{"picture": (1, 3, 512, 512)}``, or texts such as ``picture=1x3x512x512``.
-        int8: INT8 weights made from the float ones; those that ship with them by default.
-        prune: Share of the multiply-accumulates to remove, above 0 and below 1.
+        int8: INT8 weights made from the float weights. By default, those that ship with them.
+        prune: Share of the multiply-accumulates to remove, above 0 and below 1. ``None`` opens the
+            whole network.
 
     Raises:
-        UsageError: Bad arguments, weights or module, or a ratio that cannot be reached.
-        WeightsError: ``int8`` was made from other float weights.
+        UsageError: An argument, the weights or the module cannot be used, or the ratio cannot be
+            reached.
+        WeightsError: The checkpoint does not fit, or ``int8`` was made from other float weights.
+        ModuleError: The module cannot be copied, or its ``forward`` fails or cannot be followed.
     """
     given = None if weights is None else Path(weights)
     made = None if int8 is None else Path(int8)
@@ -181,14 +187,18 @@ def _pruned(network: Network, ratio: float) -> Network:
 
 
 def loaded(name: str, weights: Path | None) -> tuple[ModelEntry, torch.nn.Module, Path]:
-    """A network of the zoo as it is trained, with weights: its entry, the module, their file.
+    """Load a network of the zoo in the form in which it is trained, with weights.
 
     Args:
         name: A name of the zoo.
-        weights: A checkpoint, perhaps pruned; the shipped one by default.
+        weights: A checkpoint, whole or pruned. By default, the shipped checkpoint.
+
+    Returns:
+        The network's entry in the zoo, the module and the file of its weights.
 
     Raises:
-        UsageError: No network has this name, or it ships without weights and none were given.
+        UsageError: No network has this name, or it ships without weights and ``weights`` is
+            ``None``.
         WeightsError: The checkpoint does not fit.
     """
     entry = zoo.get(name)

@@ -1,7 +1,8 @@
-"""Platforms that edgeexpo is installed on: which verbs are expected to work there, and why not.
+"""Platforms for edgeexpo: which verbs are expected to work there, and why others are not.
 
-The facts are about wheels on the package index: a package that has none for a platform cannot be
-expected there, whatever its source would do. ``docs/reference/platforms.md`` shows the same facts.
+The facts are about wheels on the package index. A package without a wheel for a platform is not
+expected to work there, even if its source could be built. ``docs/reference/platforms.md`` shows the
+same facts.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 TESTED = "tested"
+"""Status of a verb on a platform that the tests run on."""
+
 EXPECTED = "expected"
+"""Status of a verb that should work on a platform, but was not run there."""
+
 UNAVAILABLE = "unavailable"
+"""Status of a verb that a missing wheel rules out on a platform."""
 
 VERB_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "export": ("onnxruntime", "torch"),
@@ -32,31 +38,32 @@ VERB_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "models": ("torch",),
     "doctor": (),
 }
-"""Compiled packages that a verb cannot do without, by verb.
+"""Compiled packages that a verb needs, by verb.
 
-The packages of one target are apart. ExecuTorch has wheels on the same platforms as torch.
+Packages that only one target needs are in :data:`TARGET_PACKAGES`.
+ExecuTorch is not listed, since its wheels exist wherever torch has one.
 """
 
 TARGET_PACKAGES: Mapping[str, str] = {"Core ML": "coremltools", "LiteRT": "litert-torch"}
-"""Target that not every platform can write -> the package that writes it."""
+"""Package that writes a target, by target, for targets that some platforms cannot write."""
 
 WRITING_VERBS = ("export", "tune")
-"""Verbs that write artefacts, and so need the package of the target."""
+"""Verbs that write artefacts. They need the package of the target."""
 
 JUDGING_VERBS = ("export", "parity")
-"""Verbs that run engines in a process of their own where the system allows it."""
+"""Verbs that run engines in separate processes if the system allows it."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """A system and a processor.
+    """A system with a processor.
 
     Attributes:
-        system: As ``sys.platform`` says it.
-        machines: As ``platform.machine()`` says it, in lower case.
+        system: The system's name in ``sys.platform``.
+        machines: The processor's names in ``platform.machine()``, in lower case.
         title: Name for people.
-        tested: Whether the tests run there.
-        without: Packages that have no wheel for it.
+        tested: True if the tests run on the platform.
+        without: Packages that have no wheel for the platform.
     """
 
     system: str
@@ -66,7 +73,12 @@ class Platform:
     without: tuple[str, ...] = ()
 
 
+<<<<<<< HEAD
 _NO_TORCH = ("torch", "coremltools", "litert-torch")
+=======
+_NO_TORCH = ("torch", "executorch", "coremltools", "litert-torch")
+"""Packages without a wheel on platforms that have no wheel of torch."""
+>>>>>>> prose4
 
 PLATFORMS = (
     Platform("linux", ("x86_64",), "Linux on x86-64", tested=True),
@@ -76,16 +88,16 @@ PLATFORMS = (
     Platform("win32", ("amd64",), "Windows on x86-64", without=("coremltools", "litert-torch")),
     Platform("win32", ("arm64",), "Windows on ARM64", without=_NO_TORCH),
 )
-"""Platforms that have wheels of at least NumPy and Pillow, and what they lack."""
+"""Platforms that have wheels of at least NumPy and Pillow, with the packages that they lack."""
 
 
 @dataclass(frozen=True)
 class VerbSupport:
-    """What to expect of a verb on a platform.
+    """The support of a verb on a platform.
 
     Attributes:
-        status: ``tested``, ``expected`` (nobody ran it there) or ``unavailable``.
-        note: What is lacking, or why it is unavailable; empty where nothing is.
+        status: ``tested``, ``expected`` (should work, but was not run there) or ``unavailable``.
+        note: What the verb lacks, or why it is unavailable. Empty if nothing is lacking.
     """
 
     status: str
@@ -102,7 +114,7 @@ class VerbSupport:
 
 
 def this_platform() -> Platform:
-    """The platform of this process; one that is not in :data:`PLATFORMS` lacks every wheel."""
+    """Return the platform of this process. A platform outside :data:`PLATFORMS` has no wheels."""
     machine = platform.machine().lower()
     for known in PLATFORMS:
         if known.system == sys.platform and machine in known.machines:
@@ -113,7 +125,7 @@ def this_platform() -> Platform:
 
 
 def verb_support(verb: str, place: Platform) -> VerbSupport:
-    """What to expect of a verb, one of :data:`VERB_PACKAGES`, on a platform."""
+    """Return the support of a verb, which is a key of :data:`VERB_PACKAGES`, on a platform."""
     lacking = [package for package in VERB_PACKAGES[verb] if package in place.without]
     if lacking:
         return VerbSupport(UNAVAILABLE, f"{lacking[0]} has no wheel for {place.title}")
@@ -130,10 +142,12 @@ def verb_support(verb: str, place: Platform) -> VerbSupport:
 
 
 def marker_holds(marker: str) -> bool:
-    """Whether an environment marker of edgeexpo's own metadata holds here, whatever the extra.
+    """Return true if an environment marker of edgeexpo's metadata holds on this platform.
+
+    Conditions on an extra count as true. An empty marker holds.
 
     Raises:
-        ValueError: The marker uses more than edgeexpo's own do.
+        ValueError: The marker uses another syntax than the markers of edgeexpo's metadata.
     """
     return not marker or _holds(ast.parse(marker, mode="eval").body)
 

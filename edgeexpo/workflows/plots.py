@@ -1,4 +1,4 @@
-"""Sensitivity and the Pareto front as PNG."""
+"""Drawings of the sensitivity table and of the Pareto front, as PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from edgeexpo.writing import writing
 
 
 def draw_sensitivity(path: Path, found: SensitivityTable) -> None:
-    """Bars of PSNR on the worst picture for every operator, the costliest on top.
+    """Draw a bar for every operator, the costliest operator on top.
+
+    A bar shows the PSNR in dB of the worst picture against the float network.
+
+    Args:
+        path: PNG to write.
+        found: The table.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -37,13 +43,16 @@ def draw_sensitivity(path: Path, found: SensitivityTable) -> None:
 
 
 def draw_front(path: Path, title: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Quality against latency, area by bytes; the front is joined, the winner ringed.
+    """Draw the quality of candidates against their latency.
+
+    The area of a point follows the candidate's size in bytes. A line joins the front, and a ring
+    marks the winner. The points are numbered from the fastest, and a legend explains the numbers.
 
     Args:
         path: PNG to write.
         title: Network, target and size.
-        rows: ``label``, ``psnr`` (dB, worst), ``ms``, ``bytes``, ``front`` and ``winner``; numbered
-            from the fastest, the numbers explained below.
+        rows: One mapping for each candidate, with the keys ``label``, ``psnr`` (dB, worst picture),
+            ``ms``, ``bytes``, ``front`` and ``winner``.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Pruned weights of a network, trained to show what the whole one shows."""
+"""Pruning of a network, and training of the result to give the pictures of the whole network."""
 
 from __future__ import annotations
 
@@ -31,22 +31,27 @@ from edgeexpo.workflows.pruned_networks import examples, narrower
 from edgeexpo.writing import check_file, write_file
 
 RECOVERY_STEPS = 1000
+"""Number of training steps after pruning."""
+
 RECOVERY_RATE = 3e-4
+"""Learning rate of the training after pruning."""
+
 TAYLOR_BATCHES = 8
-"""Batches that Taylor importance is taken from, and on which layers are reconstructed besides."""
+"""Number of batches for Taylor importance. Layers are reconstructed on these batches too."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PrunedWeights:
-    """What :func:`prune` made.
+    """The result of :func:`prune`.
 
     Attributes:
-        model: The network's name.
-        module: The narrower network, in eval mode, trained where it was.
-        path: The weights' file; ``None`` where none was asked for.
-        result: The pruning.
-        steps: Steps of the training after it; 0 for weights that were not trained.
-        validation_loss: Its loss in the end; ``None`` without a training.
+        model: Name of the network.
+        module: The narrower network in eval mode. It is trained if :attr:`steps` is above 0.
+        path: File of the weights. ``None`` if no file was requested.
+        result: The result of the pruning itself.
+        steps: Number of training steps after the pruning. 0 for weights that were not trained.
+        validation_loss: Loss on validation scenes at the end of the training. ``None`` without a
+            training.
     """
 
     model: str
@@ -90,37 +95,42 @@ def prune(
     scene_size: int | None = None,
     force: bool = False,
 ) -> PrunedWeights:
-    """Remove channels of a network, and train what is left of a network of the zoo.
+    """Remove channels of a network, and train the narrower network if it is of the zoo.
 
-    With ``data`` layers are reconstructed on its pictures too, and then trained on them, by the
-    system's own error and the unpruned network's output
+    With ``data``, layers are reconstructed on its pictures too. Then the network is trained on
+    them, by the system's own error and the unpruned network's output
     (:func:`edgeexpo.training.objectives.imitation`).
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
-            unchanged.
-        output: ``.safetensors`` file to write; by default nothing is written.
-        ratio: Share of the multiply-accumulates to remove.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
+            stays unchanged.
+        output: ``.safetensors`` file to write. By default, nothing is written.
+        ratio: Share of the multiply-accumulates to remove, above 0 and below 1.
         inputs: The shape of every input of a module that is not of the zoo, as for
             :func:`edgeexpo.export_bundle`.
         importance: ``"magnitude"``, or ``"taylor"``, which needs ``data``.
-        scope: ``"uniform"``, ``"global"`` or ``"sensitivity"``, which is measured on the embedded
-            photographs.
-        weights: Weights to prune; the shipped ones, or the module's own, by default.
+        scope: ``"uniform"``, ``"global"`` or ``"sensitivity"``. The sensitivity is measured on the
+            embedded photographs.
+        weights: Weights to prune. By default, the shipped weights or the module's own.
         data: Folder of radiance maps and photographs to train a network of the zoo on.
-        run: The training's folder, resumable; ``runs/NAME.pruned`` by default.
-        scenes_dir: Folder of made scenes, shared by runs; in the training's folder by default.
-        device: Where it trains: ``"auto"``, ``"cpu"``, ``"cuda"``...
-        threads: CPU threads of the training; torch's choice by default.
-        steps: Steps, instead of the recipe's; 0: reconstruct alone.
-        batch: Scenes in a batch, instead of the recipe's.
+        run: Folder of the training, which can be resumed. By default, ``runs/NAME.pruned``.
+        scenes_dir: Folder of made scenes, shared by runs. By default, in the training's folder.
+        device: Device of the training: ``"auto"``, ``"cpu"``, ``"cuda"`` or another one of torch.
+        threads: Number of CPU threads of the training. By default, torch's choice.
+        steps: Number of steps, instead of the recipe's. 0 reconstructs layers and trains nothing.
+        batch: Number of scenes in a batch, instead of the recipe's.
         crop: Side of the crops in pixels, instead of the recipe's.
         scenes: Number of scenes, instead of the recipe's.
         scene_size: Side of the scenes in pixels, instead of the recipe's.
         force: Replace an existing file.
 
+    Returns:
+        The narrower network, its weights' file and the facts about the pruning.
+
     Raises:
-        UsageError: Unknown model, bad module, weights, data or ratio.
+        UsageError: The model is unknown, or the module, weights, data or ratio cannot be used.
+        WeightsError: A file of weights does not fit.
+        ModuleError: ``forward`` fails or cannot be followed.
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
 
@@ -175,7 +185,10 @@ def prune(
 def _to_prune(
     model: str | nn.Module, weights: AnyPath | None, inputs: Inputs
 ) -> tuple[str, nn.Module, ModelSpec]:
-    """Name, module and spec of what is pruned: of the zoo, as it is trained."""
+    """Return the name, the module and the spec of the network to prune.
+
+    A module of the zoo has the form in which it is trained.
+    """
     if isinstance(model, str) and not is_foreign(model):
         if inputs:
             raise UsageError(f"`inputs` is for foreign modules; {model} is of the zoo")
@@ -194,12 +207,22 @@ def sparsify_weights(
     weights: AnyPath | None = None,
     force: bool = False,
 ) -> Sparse:
-    """Weights of a network, the smallest of which are zero; nothing gets faster.
+    """Set the smallest weights of a network to zero and write the result.
 
-    Args: as for :func:`prune`; ``ratio`` is the share of the weights.
+    The network does not become faster.
+
+    Args:
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
+            stays unchanged.
+        output: ``.safetensors`` file to write.
+        ratio: Share of the weights to set to zero.
+        inputs: The shape of every input of a module that is not of the zoo, as for
+            :func:`edgeexpo.export_bundle`.
+        weights: Weights to change. By default, the shipped weights or the module's own.
+        force: Replace an existing file.
 
     Raises:
-        UsageError: Unknown model, bad weights or ratio.
+        UsageError: The model is unknown, or the weights or the ratio cannot be used.
         OutputError: The file cannot be written.
     """
     from safetensors.torch import save
@@ -213,14 +236,23 @@ def sparsify_weights(
 
 
 def pruning_recipe(preset: str) -> TrainingRecipe:
-    """The recipe of a preset's own training, shortened: the network has only to recover."""
+    """Return the recipe of a preset's own training, shortened.
+
+    A pruned network only has to recover, so it needs fewer steps.
+
+    Raises:
+        UsageError: No recipe has this name.
+    """
     return dataclasses.replace(
         recipe(preset), steps=RECOVERY_STEPS, learning_rate=RECOVERY_RATE, weight_decay=0.0
     )
 
 
 def _batches(plan: TrainingRecipe, settings: Settings) -> list[tuple[NetworkInputs, Tensor]]:
-    """Inputs and truth of some batches of what the network will be trained on."""
+    """Return the inputs and the truth of the first batches that the network will be trained on.
+
+    All tensors are NxCxHxW.
+    """
     store, objective = training_scenes(plan, settings), OBJECTIVES[plan.objective]
     drawn = (loop.batch_at(step, store, plan, objective) for step in range(TAYLOR_BATCHES))
     return [(objective.inputs(batch), objective.truth(batch)) for batch in drawn]

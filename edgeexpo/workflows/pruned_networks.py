@@ -1,4 +1,4 @@
-"""Networks with fewer channels, pruned now or from pruned weights that ship; none is trained."""
+"""Networks with fewer channels, pruned now or loaded from shipped weights, without training."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.network_tensors import sample_tensors
 
 PRUNING_SIDE = 64
-
+"""Smallest side in pixels of the pictures for pruning."""
 
 MIXED_PRUNING_SIDE = 256
-"""Where one input has a size of its own, costs are compared at a size like its."""
+"""Side in pixels at which costs are counted if only some inputs have a fixed size.
 
+It is similar to those fixed sizes.
+"""
 
 EXPOSURE_SEEDS = (1, 2, 3)
 """Seeds of the photographs' exposures on which layers are reconstructed."""
 
 
 MOST_PIXELS = 1 << 21
-"""Of all those photographs together, unless :data:`FEWEST_PICTURES` have more: layers' inputs and
-results are held in memory."""
+"""Largest number of pixels of all these photographs together.
 
+The inputs and outputs of layers are held in memory. :data:`FEWEST_PICTURES` photographs may have
+more pixels.
+"""
 
 FEWEST_PICTURES = 4
-
+"""Number of photographs that are used even if they have more pixels than :data:`MOST_PIXELS`."""
 
 NEAR = 0.1
-"""A shipped pruned checkpoint stands for ratios up to this much below its own."""
+"""Difference up to which a requested ratio may be below the ratio of a shipped checkpoint."""
 
 
 def narrower(
@@ -52,17 +56,27 @@ def narrower(
     gradients: Losses | None = None,
     pictures: Sequence[NetworkInputs] = (),
 ) -> Pruned:
-    """A pruned network whose layers give what the whole one's gave, not yet trained.
+    """Prune a network and reconstruct its layers, without training.
 
-    Sensitivity is measured on the embedded photographs, and weights are reconstructed
-    (:mod:`edgeexpo.pruning.reconstruction`) on them and on ``pictures``, inputs of the
-    network, NxCxHxW each.
+    Sensitivity is measured on the embedded photographs. The weights are reconstructed on these
+    photographs and on ``pictures``, so that layers give the values that they gave in the whole
+    network (:mod:`edgeexpo.pruning.reconstruction`).
 
-    Args: the others as for :func:`edgeexpo.pruning.prune.prune_module`.
+    Args:
+        module: The whole network. It is not changed.
+        spec: The tensors of the network and the stages around it.
+        ratio: Share of the multiply-accumulates to remove, above 0 and below 1.
+        importance: ``"magnitude"``, or ``"taylor"``, which needs ``gradients``.
+        scope: ``"uniform"``, ``"global"`` or ``"sensitivity"``, as for
+            :func:`edgeexpo.pruning.prune.prune_module`.
+        gradients: Function that takes the network and yields the loss of every calibration batch.
+        pictures: More inputs of the network to reconstruct on, NxCxHxW each.
 
     Raises:
-        UsageError: A ratio out of range, out of reach, or that would empty a layer; no gradients.
+        UsageError: The ratio is out of range, cannot be reached or would empty a layer. Or
+            ``gradients`` is missing.
         ModuleError: ``forward`` fails or cannot be followed.
+        MissingDependencyError: The embedded photographs are not installed.
     """
     with status("Pruning"):
         result = prune_module(
@@ -82,13 +96,16 @@ def narrower(
 def take_over(
     result: Pruned, whole: nn.Module, spec: ModelSpec, more: Sequence[NetworkInputs] = ()
 ) -> None:
-    """Reconstruct the layers of a pruned network, in place, on the embedded photographs and more.
+    """Reconstruct the layers of a pruned network in place, on the embedded photographs and more.
 
     Args:
         result: The pruned network.
-        whole: The one that it was made from.
-        spec: Of both.
-        more: Inputs, NxCxHxW each.
+        whole: The whole network that it was made from.
+        spec: The spec of both networks.
+        more: More inputs to reconstruct on, NxCxHxW each.
+
+    Raises:
+        MissingDependencyError: The embedded photographs are not installed.
     """
     seen = [picture for seed in EXPOSURE_SEEDS for picture in photograph_inputs(spec, seed=seed)]
     pixels = max(tensor.shape[-2] * tensor.shape[-1] for tensor in seen[0])
@@ -97,7 +114,7 @@ def take_over(
 
 
 def shipped_pruned(preset: str, ratio: float) -> Path | None:
-    """The checkpoint that ships for a ratio, if one does."""
+    """Return the pruned checkpoint that ships for a ratio, or ``None`` if none ships."""
     path = zoo.WEIGHTS / f"{preset}.pruned.safetensors"
     if not path.is_file():
         return None
@@ -106,7 +123,7 @@ def shipped_pruned(preset: str, ratio: float) -> Path | None:
 
 
 def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
-    """Inputs at whose size costs are counted: zeros, 1xCxHxW each."""
+    """Return zeros of the size at which costs are counted, 1xCxHxW float32 for each input."""
     sizes = {tensor.size for tensor in spec.inputs}
     mixed = None in sizes and len(sizes) > 1
     size = (MIXED_PRUNING_SIDE, MIXED_PRUNING_SIDE) if mixed else _size(spec)
@@ -116,17 +133,23 @@ def examples(spec: ModelSpec) -> tuple[Tensor, ...]:
 def photograph_inputs(
     spec: ModelSpec, size: tuple[int, int] | None = None, seed: int = 1
 ) -> list[tuple[Tensor, ...]]:
-    """The embedded photographs as the network's inputs, 1xCxHxW each.
+    """Return the embedded photographs as the network's inputs, 1xCxHxW float32 each.
 
     Args:
         spec: The network.
-        size: Height and width; by default those at which pruning looks at them.
-        seed: Of the frames' exposures.
+        size: Height and width in pixels. By default, the size of pictures for pruning.
+        seed: Seed of the frames' exposures.
+
+    Returns:
+        For each photograph one tensor for each input, in the input's range and encoding.
+
+    Raises:
+        MissingDependencyError: The embedded photographs are not installed.
     """
     return sample_tensors(spec, samples(len(spec.frames), None, size or _size(spec), seed=seed))
 
 
 def _size(spec: ModelSpec) -> tuple[int, int]:
-    """Height and width of pictures that pruning looks at."""
+    """Return the height and width in pixels of the pictures for pruning."""
     side = max(PRUNING_SIDE, spec.multiple)
     return spec.fixed_size or (side, side)

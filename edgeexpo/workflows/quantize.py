@@ -1,4 +1,4 @@
-"""INT8 weights of a network that show what the float one shows."""
+"""INT8 weights of a network that give nearly the pictures of the float network."""
 
 from __future__ import annotations
 
@@ -34,21 +34,25 @@ from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import check_file
 
 QUANTIZE_METHODS = ("ptq", "qat")
+"""Methods that make INT8 weights: calibration (PTQ), and training that simulates rounding (QAT)."""
 
 QAT_STEPS = 400
+"""Number of QAT steps by default."""
+
 QAT_RATE = 2e-5
+"""Learning rate of QAT by default."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """What :func:`quantize` made.
+    """The result of :func:`quantize`.
 
     Attributes:
-        path: The INT8 weights, which ``int8`` of :func:`edgeexpo.export_bundle` takes; ``None``
-            where no file was asked for.
-        facts: Preset, method, digest of the float weights; steps and loss on scenes kept back of
-            training; the variant of calibration.
-        comparison: Every variant of calibration that was tried; ``None`` after training.
+        path: File of the INT8 weights, for ``int8`` of :func:`edgeexpo.export_bundle`. ``None`` if
+            no file was requested.
+        facts: Preset, method, digest of the float weights and variant of calibration. After
+            training, also the steps and the loss on validation scenes.
+        comparison: The variants of calibration that were tried. ``None`` after training.
     """
 
     path: Path | None
@@ -87,45 +91,53 @@ def quantize(
     seed: int | None = None,
     force: bool = False,
 ) -> Quantized:
-    """Make INT8 weights of a network, by calibration or by training from there (QAT).
+    """Make INT8 weights of a network by calibration (PTQ), or by training after it (QAT).
 
-    Calibration tries several variants (:mod:`edgeexpo.quantization.variants`) and keeps the one
-    whose pictures are nearest to the float network's, on photographs that it was not calibrated on.
+    Calibration tries several variants (:mod:`edgeexpo.quantization.variants`). It keeps the variant
+    whose pictures are nearest to those of the float network. They are compared on photographs that
+    calibration did not use.
 
-    Training goes on from the calibrated, equalised program with its ranges frozen: each step sees
-    the rounding that the artefacts will have (straight-through gradients), and learns from the
+    Training continues from the calibrated, equalised program with frozen ranges. Each step computes
+    with the rounding of the future artefacts, with straight-through gradients. It learns from the
     float network's output by the system's own error
     (:func:`edgeexpo.training.objectives.imitation`).
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
-            unchanged.
-        output: File to write; by default nothing is written.
-        method: ``"ptq"`` or ``"qat"``, which is for networks of the zoo.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
+            stays unchanged.
+        output: File to write. By default, nothing is written.
+        method: ``"ptq"``, or ``"qat"``, which only networks of the zoo support.
         inputs: The shape of every input of a module that is not of the zoo, as for
             :func:`edgeexpo.export_bundle`.
-        weights: Float weights; the shipped ones, or the module's own, by default.
-        calibration: Photographs or brackets to calibrate on; the embedded ones by default.
-        variants: PTQ: names of the variants to try; a choice by default. QAT: the one that it
-            starts from; plain by default.
+        weights: Float weights. By default, the shipped weights or the module's own.
+        calibration: Folder of photographs or brackets to calibrate on. By default, the embedded
+            photographs.
+        variants: PTQ: names of the variants to try, by default a fixed choice. QAT: the variant to
+            start from, by default ``plain``.
         data: QAT: folder of radiance maps and photographs to train on.
-        start: QAT: INT8 weights of the network to go on from instead of a calibration; of
-            ``variants`` only ``headroom`` then has a meaning.
-        run: QAT: the training's folder, resumable; ``runs/NAME.int8`` by default.
-        scenes_dir: QAT: folder of made scenes, shared by runs; in the training's folder by default.
-        device: QAT: ``"auto"``, ``"cpu"``, ``"cuda"``...
-        threads: QAT: CPU threads; torch's choice by default.
-        steps: QAT: steps, instead of the recipe's.
-        batch: QAT: scenes in a batch, instead of the recipe's.
+        start: QAT: INT8 weights of the network to start from instead of a calibration. The only
+            possible variant is then ``headroom``.
+        run: QAT: folder of the training, which can be resumed. By default, ``runs/NAME.int8``.
+        scenes_dir: QAT: folder of made scenes, shared by runs. By default, in the training's
+            folder.
+        device: QAT: ``"auto"``, ``"cpu"``, ``"cuda"`` or another device of torch.
+        threads: QAT: number of CPU threads. By default, torch's choice.
+        steps: QAT: number of steps, instead of the recipe's.
+        batch: QAT: number of scenes in a batch, instead of the recipe's.
         crop: QAT: side of the crops in pixels, instead of the recipe's.
-        learning_rate: QAT: instead of the recipe's.
+        learning_rate: QAT: learning rate, instead of the recipe's.
         scenes: QAT: number of scenes, instead of the recipe's.
         seed: QAT: seed of everything random, instead of the recipe's.
         force: Replace an existing file.
 
+    Returns:
+        The INT8 weights' file, the facts about them and the variants that were compared.
+
     Raises:
-        UsageError: Unknown method, variant or model, no data, bad weights.
-        WeightsError: ``start`` was made from other float weights.
+        UsageError: The method, a variant or the model is unknown, or ``data`` is missing. Or the
+            weights or pictures cannot be used.
+        WeightsError: ``start`` was made from other float weights, or a checkpoint does not fit.
+        ModuleError: ``forward`` fails or cannot be traced.
         ExportError: No variant could be made.
         TrainingError: The loss is not finite.
         OutputError: The file cannot be written.
@@ -178,7 +190,7 @@ def _trained(
     settings: Settings,
     changes: dict[str, Any],
 ) -> tuple[GraphModule, dict[str, Any]]:
-    """Train from a variant of calibration, or from INT8 weights; the graph, and facts about it."""
+    """Train from a variant of calibration or from INT8 weights. Return the graph and its facts."""
     program = network.capture()
     drawn = track(calibration_samples(network, program, source), "Calibrating")
     pictures = list(network_inputs(network.spec, drawn))
@@ -214,7 +226,7 @@ def _written(
 def _checked(
     method: str, data: AnyPath | None, variants: Sequence[str], start: AnyPath | None
 ) -> Variant:
-    """The variant that training starts from."""
+    """Check the arguments and return the variant that training starts from."""
     if method not in QUANTIZE_METHODS:
         raise UsageError(f"unknown method {method!r}; expected {' or '.join(QUANTIZE_METHODS)}")
     if method == "ptq" and start is not None:
@@ -237,19 +249,34 @@ def _checked(
 
 
 def judged(network: Network, program: Program, calibration: Path | None) -> list[Sample]:
-    """Photographs to judge on that calibration has not seen.
+    """Return photographs for judging that calibration does not use.
+
+    With a user's folder, they are the embedded photographs. Without a folder, the embedded
+    photographs are for calibration, and the photographs for judging are
+    :data:`edgeexpo.imaging.samples.UNSEEN`.
 
     Args:
-        network: Gives the frames and the size.
-        program: Its captured form.
-        calibration: The user's folder: then these are the embedded photographs; without one those
-            are calibrated on, and :data:`edgeexpo.imaging.samples.UNSEEN` remain.
+        network: The network, whose spec gives the frames and the size.
+        program: The captured program of the network.
+        calibration: The user's folder of calibration pictures, or ``None``.
+
+    Returns:
+        Samples whose frames are HxWx3 float32, sRGB-encoded, in [0, 1].
+
+    Raises:
+        MissingDependencyError: The photographs are not installed.
     """
     frames, size = len(network.spec.frames), picture_size(network, program)
     return unseen(frames, size) if calibration is None else samples(frames, None, size)
 
 
 def qat_recipe(preset: str) -> TrainingRecipe:
-    """The recipe of a preset's own training, shortened: the network has only to adapt."""
+    """Return the recipe of a preset's own training, shortened.
+
+    A quantised network only has to adapt, so it needs fewer steps.
+
+    Raises:
+        UsageError: No recipe has this name.
+    """
     own = recipe(preset)
     return dataclasses.replace(own, steps=QAT_STEPS, learning_rate=QAT_RATE, weight_decay=0.0)

@@ -1,4 +1,4 @@
-"""Which layer of a network costs how much picture, quantised or pruned: from name to table."""
+"""Sensitivity of a network: the picture quality that each layer costs, quantised or pruned."""
 
 from __future__ import annotations
 
@@ -42,12 +42,14 @@ from edgeexpo.writing import check_file
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One operator's row.
+    """The row of one operator.
 
     Attributes:
-        sensitivity: What quantising it costs.
-        pruned: Quality with this layer alone pruned; ``None`` when not asked for or not possible.
-        whole: Why it cannot be pruned.
+        sensitivity: The quality that its quantisation costs.
+        pruned: Quality when only this layer is pruned. ``None`` if pruning was not requested or is
+            not possible.
+        whole: Reason why the layer cannot be pruned. ``None`` if it was pruned or pruning was not
+            requested.
     """
 
     sensitivity: Sensitivity
@@ -57,14 +59,16 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class SensitivityTable:
-    """All operators of a network, the costliest first (worst picture when quantised alone).
+    """All operators of a network, the costliest first.
+
+    The cost of an operator is the worst picture when only this operator is quantised.
 
     Attributes:
-        model: The network's name.
-        layers: Its rows.
-        everything: Quality with all of them quantised.
-        pictures: Names of the pictures it was measured on.
-        size: Their (height, width) in pixels.
+        model: Name of the network.
+        layers: Rows of the operators.
+        everything: Quality when all operators are quantised.
+        pictures: Names of the pictures that the quality was measured on.
+        size: (height, width) of the pictures in pixels.
     """
 
     model: str
@@ -100,24 +104,34 @@ def sensitivity(
     output: AnyPath | None = None,
     force: bool = False,
 ) -> SensitivityTable:
-    """Measure every weighted operator of a network, in torch, against its float output.
+    """Measure the picture quality that every weighted operator of a network costs in INT8.
+
+    The quality is the PSNR in dB against the float network's displayed pictures. Rounding is
+    simulated in torch.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
-            unchanged.
-        size: (height, width) of the network; pictures are at most 256 pixels high and wide.
-        weights: A checkpoint; the shipped weights by default.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
+            stays unchanged.
+        size: (height, width) of the network in pixels. Pictures are at most 256 pixels high and
+            wide.
+        weights: A checkpoint. By default, the shipped weights or the module's own.
         inputs: The shape of every input of a module that is not of the zoo, as for
             :func:`edgeexpo.export_bundle`.
-        calibration: Folder that the ranges are taken from; the embedded photographs by default.
-        images: Folder of pictures to measure on; the embedded photographs by default.
-        ratio: Also prune each layer alone by this share of its output channels.
-        output: PNG to draw the table in.
+        calibration: Folder of pictures to take ranges from. By default, the embedded photographs.
+        images: Folder of pictures to measure on. By default, the embedded photographs.
+        ratio: Share of its output channels by which each layer is also pruned alone. By default,
+            no layer is pruned.
+        output: PNG to draw the table in. By default, nothing is drawn.
         force: Replace an existing drawing.
 
+    Returns:
+        The table, the costliest operator first.
+
     Raises:
-        UsageError: Bad arguments, pictures, weights, module or ratio.
-        ExportError: Nothing of the network can be quantised.
+        UsageError: An argument, a picture, the weights, the module or the ratio cannot be used.
+        WeightsError: The checkpoint does not fit.
+        ModuleError: ``forward`` fails or cannot be traced.
+        ExportError: No operator of the network can be quantised.
         MissingDependencyError: ``output`` needs matplotlib, which is not installed.
         OutputError: The drawing cannot be written.
 
@@ -148,7 +162,7 @@ def measure_layers(
     images: AnyPath | None = None,
     ratio: float | None = None,
 ) -> SensitivityTable:
-    """Measure an opened network; arguments and errors are those of :func:`sensitivity`."""
+    """Measure an opened network. Arguments and errors are those of :func:`sensitivity`."""
     spec = network.spec
     with status("Capturing the network"):
         program = network.capture()

@@ -1,4 +1,4 @@
-"""The training of a network of the zoo by its recipe."""
+"""Training of a network of the zoo by its recipe."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from edgeexpo.workflows.imitation import given
 
 @dataclass(frozen=True)
 class TrainedWeights:
-    """What :func:`train` made.
+    """The result of :func:`train`.
 
     Attributes:
-        model: The preset.
-        path: Its float weights; ``weights`` of the other verbs takes them.
-        curve: The learning curves, a picture.
-        steps: Steps of the training in all.
-        seconds: Time that they took.
-        validation_loss: Loss on scenes kept back of training, at the end.
+        model: Name of the preset.
+        path: File of the float weights, for the argument ``weights`` of the other functions.
+        curve: Picture of the learning curves.
+        steps: Number of training steps in all.
+        seconds: Time of all steps in seconds.
+        validation_loss: Loss at the end on validation scenes, which are not trained on.
     """
 
     model: str
@@ -66,31 +66,36 @@ def train(
     scene_size: int | None = None,
     seed: int | None = None,
 ) -> TrainedWeights:
-    """Train a network of the zoo by its recipe; a run that was ended goes on where it stood.
+    """Train a network of the zoo by its recipe. A run that was stopped continues.
 
     Args:
-        model: A name of the zoo. A module in memory has no recipe: train it by your own loop.
-        data: Folder of radiance maps (``.hdr``, ``.exr``; or in ``hdri``) and photographs (or in
-            ``photos``).
-        output: The run's folder; ``runs/NAME`` by default.
-        scenes_dir: Folder of made scenes, shared by runs; in the run's folder by default.
-        start: Weights to start from.
-        teacher: Weights of the teacher, for students.
-        low_level: Students follow the teacher's low-level features too.
-        vgg: A VGG19 state dict; without it the perceptual term is off.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``...
+        model: A name of the zoo. A module in memory has no recipe. Train it by your own loop.
+        data: Folder of radiance maps (``.hdr`` or ``.exr``) and photographs. They may be in its
+            sub-folders ``hdri`` and ``photos``.
+        output: Folder of the run. By default, ``runs/NAME``.
+        scenes_dir: Folder of made scenes, shared by runs. By default, in the run's folder.
+        start: File of weights to start from.
+        teacher: File of the teacher's weights, for students.
+        low_level: Let students follow the teacher's low-level features too.
+        vgg: File of a VGG19 state dict. Without this file the perceptual term is off.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or another device of torch.
         save_every: Seconds between two checkpoints.
-        threads: CPU threads; torch's choice by default.
-        steps: Steps, instead of the recipe's.
-        batch: Scenes in a batch, instead of the recipe's.
+        threads: Number of CPU threads. By default, torch's choice.
+        steps: Number of steps, instead of the recipe's.
+        batch: Number of scenes in a batch, instead of the recipe's.
         crop: Side of the crops in pixels, instead of the recipe's.
-        learning_rate: Instead of the recipe's.
+        learning_rate: Learning rate, instead of the recipe's.
         scenes: Number of scenes, instead of the recipe's.
         scene_size: Side of the scenes in pixels, instead of the recipe's.
         seed: Seed of everything random, instead of the recipe's.
 
+    Returns:
+        The trained weights' file, the learning curves and the final loss.
+
     Raises:
-        UsageError: An unknown name, a module, bad data or weights, or numbers that do not fit.
+        UsageError: The name is unknown or is a module, the data or weights cannot be used, or the
+            numbers do not fit together.
+        WeightsError: A file of weights cannot be read or does not fit.
         TrainingError: The loss is not finite.
         OutputError: A file cannot be written.
 

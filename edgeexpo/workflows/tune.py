@@ -1,4 +1,7 @@
-"""The search for a recipe: weights x operators in float, each candidate measured on its engine."""
+"""Search for the recipe of an export, over sets of weights and sets of operators in float.
+
+Every candidate is measured on the engine of its target.
+"""
 
 from __future__ import annotations
 
@@ -41,33 +44,33 @@ from edgeexpo.workflows.tune_timer import timer
 from edgeexpo.writing import check_file
 
 TUNING_GATE = "psnr>=40"
-"""Bound on the worst photograph that a candidate has to respect, unless others are given."""
+"""Default bound on the worst photograph of a candidate."""
 
 CACHE = ".edgeexpo/tune"
-"""Folder of finished candidates, unless another is given."""
+"""Default folder of finished candidates."""
 
 SLACK = 1.25
-"""Operators are moved to float until a candidate takes this much longer than the budget."""
+"""Factor of the latency budget above which no more operators are moved to float."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is searched, and under which bounds.
+    """The plan of a search: the candidates and the bounds.
 
     Attributes:
         model: A name of the zoo, ``path/to/net.py:factory``, or a module.
-        target: Of :data:`edgeexpo.targets.TARGETS`.
+        target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
         gates: Bounds on the artefact's photographs against the unpruned float network.
-        max_ms: Largest median latency, ms.
-        max_bytes: Largest artefact.
-        size: (height, width) of the network and of the pictures that are timed.
-        weights: Unpruned checkpoint; the shipped one by default.
+        max_ms: Largest median latency in ms. ``None`` for no bound.
+        max_bytes: Largest size of the artefact in bytes. ``None`` for no bound.
+        size: (height, width) in pixels of the network and of the pictures that are timed.
+        weights: Unpruned checkpoint. ``None`` for the shipped weights or the module's own.
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
-        pruned: Pruned checkpoints to try besides; a shipped one is tried anyway.
+        pruned: Pruned checkpoints to try too. A shipped checkpoint is always tried.
         ratios: Ratios to prune by now, without training.
-        calibration: Folder that ranges are taken from.
-        images: Folder of photographs to judge on.
-        most: Sets of operators to try for each set of weights.
+        calibration: Folder of pictures to take ranges from. ``None`` for the embedded photographs.
+        images: Folder of photographs to judge on. ``None`` for the embedded photographs.
+        most: Number of sets of operators to try for each set of weights.
     """
 
     model: str | nn.Module
@@ -86,7 +89,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """What a person calls the network."""
+        """Name of the network for people."""
         return self.model if isinstance(self.model, str) else type(self.model).__name__
 
 
@@ -95,16 +98,16 @@ class SearchResult:
     """The result of a search.
 
     Attributes:
-        candidates: All that were measured; finalists have the times of the last, common run.
-        finalists: Keys of those timed again together: the front, the best within the bounds, and
-            plain INT8 of the unpruned network.
-        front: Keys of the finalists that no other dominates.
-        winner: ``None`` when nothing respects the bounds.
-        plain: Plain INT8 of the unpruned network.
-        reused: How many came from the cache.
-        failed: A line for each candidate that could not be lowered or run.
-        variants: By label.
-        size: (height, width).
+        candidates: All measured candidates. Finalists have the times of the last, common run.
+        finalists: Keys of the candidates that were timed again together. They are the front, the
+            front within the bounds, and plain INT8 of the unpruned network.
+        front: Keys of the finalists that no other finalist dominates.
+        winner: The best candidate within the bounds. ``None`` if no candidate respects them.
+        plain: The candidate in plain INT8 with the unpruned network.
+        reused: Number of candidates from the cache.
+        failed: One line for each candidate that could not be lowered or run.
+        variants: Sets of weights by label.
+        size: (height, width) in pixels at which latency was measured.
     """
 
     candidates: tuple[Candidate, ...]
@@ -140,41 +143,46 @@ def tune(
     output: AnyPath | None = None,
     force: bool = False,
 ) -> TuneResult:
-    """Search pruning and operators in float, each candidate measured on its engine.
+    """Search for the best pruning and the best set of operators in float.
+
+    Every candidate is lowered to INT8 and measured on the engine of its target.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory, which stays
-            unchanged; the recipe then has its class name as ``model``.
-        target: Of :data:`edgeexpo.spec.TARGETS`.
+        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
+            stays unchanged, and the recipe names its class as ``model``.
+        target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
         gates: Bounds on the worst photograph against the unpruned float network.
-        max_ms: Largest median latency, ms.
-        max_bytes: Largest artefact.
-        size: (height, width) of the network and of the pictures that are timed.
-        weights: Unpruned checkpoint; the shipped one, or the module's own weights, by default.
+        max_ms: Largest median latency in ms. By default, no bound.
+        max_bytes: Largest size of the artefact in bytes. By default, no bound.
+        size: (height, width) in pixels of the network and of the pictures that are timed.
+        weights: Unpruned checkpoint. By default, the shipped weights or the module's own.
         inputs: The shape of every input of a module that is not of the zoo, as for
             :func:`edgeexpo.export_bundle`.
-        pruned: Pruned checkpoints of a network of the zoo to try besides; a shipped one is tried
-            anyway.
-        prune: Ratios to prune by now, without training.
-        calibration: Folder that ranges are taken from; the embedded photographs by default.
-        images: Folder of photographs to judge on; the embedded ones by default.
-        candidates: Sets of operators to try for each set of weights.
-        threads: Threads of the engine; one a core by default.
-        runs: Timed runs of each candidate.
-        cache: Folder of finished candidates; a search that was ended goes on from here.
-        plot: PNG to draw the Pareto front in.
-        output: File for the recipe; by default nothing is written.
+        pruned: Pruned checkpoints of a network of the zoo to try too. A shipped checkpoint is
+            always tried.
+        prune: Ratios to prune by now, without training, each above 0 and below 1.
+        calibration: Folder of pictures to take ranges from. By default, the embedded photographs.
+        images: Folder of photographs to judge on. By default, the embedded photographs.
+        candidates: Number of sets of operators to try for each set of weights.
+        threads: Number of threads of the engine. By default, one for each core.
+        runs: Number of timed runs of each candidate.
+        cache: Folder of finished candidates. A search that was stopped continues from there.
+        plot: PNG to draw the Pareto front in. By default, nothing is drawn.
+        output: File for the recipe. By default, nothing is written.
         force: Replace existing files.
 
     Returns:
-        All candidates, and the recipe of the best within the bounds; false where nothing respects
-        them, and then no recipe is written.
+        All candidates, and the recipe of the best candidate within the bounds. The result is false
+        if no candidate respects the bounds. Then no recipe is written.
 
     Raises:
-        UsageError: Bad arguments, pictures or weights.
+        UsageError: An argument, a picture, the weights or the module cannot be used.
+        WeightsError: A checkpoint does not fit.
+        ModuleError: ``forward`` fails or cannot be traced.
         MissingDependencyError: The target's engine does not run on this host, or its converter or
             matplotlib is not installed.
         ExportError: Plain INT8 cannot be lowered.
+        EngineError: The engine fails on plain INT8.
         OutputError: A file cannot be written.
 
     Example:
@@ -228,22 +236,24 @@ def tune(
 
 
 def search(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
-    """Measure candidates until their list ends; finished ones are taken from ``cache``.
+    """Measure all candidates of a plan, except finished candidates in ``cache``.
 
-    For each set of weights operators move to float one by one, first the one whose picture gains
-    most (:func:`edgeexpo.workflows.tune_candidates.layers`).
+    For each set of weights, growing sets of operators move to float. The operator whose picture
+    gains most moves first (:func:`edgeexpo.workflows.tune_candidates.layers`).
 
     Args:
-        plan: What to search.
+        plan: The candidates and the bounds.
         cache: Folder of finished candidates.
-        timer: Measures latency.
-        place: Processor and threads, on which latency depends.
+        timer: Function that measures latency.
+        place: Processor and number of threads, on which latency depends.
 
     Raises:
-        UsageError: Bad arguments, pictures or weights.
+        UsageError: An argument, a picture, the weights or the module cannot be used.
         MissingDependencyError: The target's engine does not run on this host, or its converter is
             not installed.
         ExportError: Plain INT8 cannot be lowered.
+        EngineError: The engine fails on plain INT8.
+        OutputError: The cache cannot be written.
     """
     target = target_named(plan.target)
     if not target.runs_here:
@@ -308,7 +318,7 @@ def _judged(
     reused: int,
     failed: Sequence[str],
 ) -> SearchResult:
-    """Time the finalists again, together, and let those times decide."""
+    """Time the finalists again together, and choose the winner by those times."""
     plain = next(c for c in found if c.variant == variants[0].label and c.keep_float == ())
     within = [c for c in found if respects(plan, c)]
     chosen = {c.key: c for c in (plain, *pareto(found), *pareto(within))}
@@ -334,7 +344,11 @@ def _judged(
 
 
 def pareto(found: Sequence[Candidate]) -> list[Candidate]:
-    """Those that no other equals or beats in worst PSNR, latency and bytes, and beats in one."""
+    """Return the candidates that no other candidate dominates.
+
+    A candidate is compared by its worst PSNR, its latency and its bytes. It dominates another one
+    if it is at least as good in all three and better in at least one.
+    """
 
     def costs(c: Candidate) -> tuple[float, float, float]:
         return -c.worst["psnr"], c.timing.p50, float(c.artifact.bytes)
@@ -350,9 +364,13 @@ def pareto(found: Sequence[Candidate]) -> list[Candidate]:
 
 
 def choose(plan: Plan, found: Sequence[Candidate]) -> Candidate | None:
-    """With a budget of time or bytes, the best picture within it; else the fastest.
+    """Choose the winner among the candidates that respect all gates and budgets.
 
-    Only candidates whose gates hold; ``None`` when there is none.
+    With a budget of time or bytes, the winner has the best worst picture. Without a budget, it is
+    the fastest candidate.
+
+    Returns:
+        The winner, or ``None`` if no candidate respects the bounds.
     """
     within = [c for c in found if respects(plan, c)]
     if plan.max_ms is None and plan.max_bytes is None:
@@ -361,24 +379,24 @@ def choose(plan: Plan, found: Sequence[Candidate]) -> Candidate | None:
 
 
 def respects(plan: Plan, c: Candidate) -> bool:
-    """True where all gates and budgets hold."""
+    """Return true if a candidate respects all gates and budgets."""
     return candidate_holds(plan, c) and fits(plan, c)
 
 
 def candidate_holds(plan: Plan, c: Candidate) -> bool:
-    """True where all gates hold."""
+    """Return true if a candidate respects all gates."""
     return all(within(gate, c.worst[gate.metric]) for gate in plan.gates)
 
 
 def fits(plan: Plan, c: Candidate) -> bool:
-    """True within the budgets of time and bytes."""
+    """Return true if a candidate respects the budgets of time and bytes."""
     return (plan.max_ms is None or c.timing.p50 <= plan.max_ms) and (
         plan.max_bytes is None or c.artifact.bytes <= plan.max_bytes
     )
 
 
 def reachable(plan: Plan, found: SearchResult) -> str:
-    """What comes nearest to bounds that nothing respects, in one line."""
+    """Return one line about the finalists nearest to bounds that no candidate respects."""
     bounds = [str(gate) for gate in plan.gates]
     bounds += [] if plan.max_ms is None else [f"{plan.max_ms:g} ms"]
     bounds += [] if plan.max_bytes is None else [f"{plan.max_bytes} bytes"]
@@ -399,7 +417,7 @@ def reachable(plan: Plan, found: SearchResult) -> str:
 
 
 def _variants(plan: Plan) -> Iterator[WeightSet]:
-    """The unpruned network first; weights that occur twice only once."""
+    """Yield the sets of weights, the unpruned network first, without repetitions."""
     whole = open_network(plan.model, plan.size, plan.weights, plan.inputs)
     seen = set()
     every = itertools.chain([WeightSet("unpruned", whole)], _given(plan), _shipped(plan, whole))
@@ -432,7 +450,11 @@ def _given(plan: Plan) -> Iterator[WeightSet]:
 
 
 def _sets(bench: Bench, variant: WeightSet, most: int) -> Iterator[Keep]:
-    """Growing sets of operators in float: none, one, two, three, four, six, eight, twelve..."""
+    """Yield growing sets of operators in float.
+
+    After the empty set they have one, two, three, four, six, eight, twelve... operators. Shipped
+    INT8 weights, ``None``, come before the empty set.
+    """
     if variant.network.int8 is not None:
         yield None
     yield ()

@@ -1,4 +1,7 @@
-"""One candidate of a search: lowered, run and timed on its engine, and kept by its content."""
+"""Candidates of a search, which are lowered, run and timed on their engine.
+
+The cache keeps each candidate under a digest of all that its result depends on.
+"""
 
 from __future__ import annotations
 
@@ -34,36 +37,47 @@ from edgeexpo.workflows.sensitivity import measure_layers as measure_layers
 from edgeexpo.writing import write_file, writing
 
 Keep = tuple[str, ...] | None
-"""Operators that stay in float; ``None`` for the INT8 weights that ship."""
+"""Type of the names of operators that stay in float. ``None`` stands for shipped INT8 weights."""
 
 RESULT = "candidate.json"
+"""File name of a finished candidate's facts in the cache."""
+
 ORDER = "order.json"
+"""File name of the operators in the order in which they move to float."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Median and 90th percentile of a run's latency, ms."""
+    """The latency of a run.
+
+    Attributes:
+        p50: Median in ms.
+        p90: 90th percentile in ms.
+    """
 
     p50: float
     p90: float
 
 
 Timer = Callable[[ModelSpec, Sequence[tuple[Artifact, Path]], tuple[int, int]], list[Timing]]
-"""Times artefacts that take turns, each in a process of its own, at a (height, width)."""
+"""Function that times artefacts at a (height, width) in pixels.
+
+Each artefact runs in its own process. The processes take turns.
+"""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe with what was measured of it.
+    """One choice of weights and of operators in float, with its measurements.
 
     Attributes:
-        key: Its place in the cache.
-        variant: Which weights.
-        keep_float: See :data:`Keep`.
-        artifact: What was lowered.
-        worst: Worst value over the photographs of every metric, against the unpruned float network.
-        psnr_mean: Mean PSNR in dB.
-        timing: Latency when it was made.
+        key: Name of the candidate's folder in the cache.
+        variant: Label of the set of weights.
+        keep_float: Operators that stay in float (:data:`Keep`).
+        artifact: The lowered artefact.
+        worst: Worst value over the photographs, by metric, against the unpruned float network.
+        psnr_mean: Mean PSNR over the photographs in dB.
+        timing: Latency of the artefact at the time when the candidate was made.
     """
 
     key: str
@@ -76,19 +90,19 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
+        """Name of the candidate for people."""
         if self.keep_float is None:
             return f"{self.variant}, trained INT8"
         return f"{self.variant}, float: {', '.join(self.keep_float) or 'none'}"
 
 
 class WeightSet:
-    """One set of weights: captured when first needed.
+    """One set of weights of the network. Its program is captured when first needed.
 
     Args:
-        label: What a person calls it.
-        network: With its weights.
-        prune: As for :func:`edgeexpo.export_bundle`.
+        label: Name of the set of weights for people.
+        network: The network with these weights.
+        prune: The argument ``prune`` of :func:`edgeexpo.export_bundle` that gives these weights.
     """
 
     def __init__(self, label: str, network: Network, prune: float | None = None) -> None:
@@ -98,12 +112,15 @@ class WeightSet:
 
     @cached_property
     def program(self) -> Program:
-        """The float program."""
+        """The float program of the network."""
         return self.network.capture()
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the names and values of all weights, and the operators outside the zoo."""
+        """SHA-256 over the names and values of all weights.
+
+        For a module that is not of the zoo, the digest also covers the program's operators.
+        """
         state = state_digest(self.network.module)
         if self.network.preset is not None:
             return state
@@ -113,17 +130,18 @@ class WeightSet:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all candidates of a search share.
+    """The test bench: everything that all candidates of a search share.
 
     Attributes:
-        target: Of :data:`edgeexpo.targets.TARGETS`.
+        target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
         cache: Folder of finished candidates.
-        calibration: Folder that ranges are taken from; ``None``: the embedded photographs.
-        images: Folder of the photographs, for layers; ``None``: the embedded ones.
-        shown: The photographs.
+        calibration: Folder of pictures to take ranges from. ``None`` for the embedded photographs.
+        images: Folder of photographs on which layers are measured. ``None`` for the embedded
+            photographs.
+        shown: Photographs that candidates are judged on.
         reference: The unpruned float network.
-        timer: Measures latency.
-        place: What latency depends on besides the candidate: processor, threads.
+        timer: Function that measures latency.
+        place: Processor and number of threads, on which latency depends.
     """
 
     target: str
@@ -137,7 +155,7 @@ class Bench:
 
     @cached_property
     def expected(self) -> list[np.ndarray]:
-        """The unpruned float network's pictures."""
+        """Displayed pictures of the unpruned float network, HxWxC float32 each."""
         network = self.reference.network
         spec, found = network.spec, []
         for inputs in sample_tensors(spec, self.shown):
@@ -146,7 +164,7 @@ class Bench:
         return found
 
     def key(self, variant: WeightSet, **facts: Any) -> str:
-        """Digest of all that a result depends on."""
+        """Return a digest of all that a result depends on, 24 hexadecimal digits."""
         everything = {
             "weights": variant.digest,
             "size": variant.network.size,
@@ -168,7 +186,14 @@ class Bench:
 
 
 def layers(bench: Bench, variant: WeightSet) -> list[str]:
-    """Operators of a variant, first those whose picture gains most when they stay in float."""
+    """Return the operators of a set of weights, in the order in which they move to float.
+
+    The operator whose worst picture gains most when it stays in float comes first.
+
+    Raises:
+        ExportError: No operator can be quantised.
+        OutputError: The cache cannot be written.
+    """
     path = bench.cache / bench.key(variant, what="layers") / ORDER
     if path.is_file():
         return [str(name) for name in json.loads(path.read_text("utf-8"))]
@@ -182,11 +207,11 @@ def layers(bench: Bench, variant: WeightSet) -> list[str]:
 
 
 def candidate(bench: Bench, variant: WeightSet, keep: Keep) -> tuple[Candidate, bool]:
-    """The candidate, and whether it was in the cache.
+    """Return the candidate, and whether it was in the cache. A new candidate is put there.
 
     Raises:
-        ExportError: It cannot be lowered.
-        EngineError: The engine fails on it.
+        ExportError: The candidate cannot be lowered.
+        EngineError: The engine fails on the artefact.
         OutputError: The cache cannot be written.
     """
     int8 = variant.network.int8
@@ -215,12 +240,12 @@ def candidate(bench: Bench, variant: WeightSet, keep: Keep) -> tuple[Candidate, 
 
 
 def path_of(bench: Bench, made: Candidate) -> Path:
-    """Its artefact."""
+    """Return the path of a candidate's artefact in the cache."""
     return bench.cache / made.key / made.artifact.file
 
 
 def _read(folder: Path) -> Candidate | None:
-    """A finished candidate whose artefact is as it was."""
+    """Return a finished candidate, or ``None`` if it is missing, damaged or changed."""
     try:
         found = from_json(Candidate, json.loads((folder / RESULT).read_text("utf-8")))
         whole = digest(folder / found.artifact.file) == found.artifact.sha256
@@ -245,7 +270,7 @@ def _made(bench: Bench, variant: WeightSet, keep: Keep, key: str, folder: Path) 
 
 
 def _rows(bench: Bench, artifact: Artifact, path: Path) -> list[dict[str, float]]:
-    """Metrics of the artefact's pictures against the float ones."""
+    """Return the metrics of each of the artefact's pictures against the float picture."""
     spec = bench.reference.network.spec
     engine = open_engine(bench.target, path, spec)
     name = spec.outputs[0].name
@@ -266,6 +291,6 @@ def _rows(bench: Bench, artifact: Artifact, path: Path) -> list[dict[str, float]
 
 
 def _names(folder: Path) -> list[str]:
-    """Every file of a folder with its digest."""
+    """Return every file of a folder with its digest."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [f"{path.relative_to(folder).as_posix()} {digest(path)}" for path in files]

@@ -1,4 +1,4 @@
-"""The recipe that ``tune`` writes and ``export`` takes: JSON, checked when it is read."""
+"""The recipe that ``tune`` writes and ``export`` reads: a JSON file that is checked on reading."""
 
 from __future__ import annotations
 
@@ -18,26 +18,31 @@ from edgeexpo.workflows.pruned_networks import shipped_pruned
 from edgeexpo.writing import write_file
 
 RECIPE_FORMAT = "edgeexpo-recipe-1"
+"""Name of the file format, which every recipe holds."""
 
 
 @dataclass(frozen=True)
 class TunedRecipe:
-    """What to export, and what was measured of it.
+    """The arguments of an export, with the measurements of its result.
 
-    Paths are relative to the recipe's folder; a foreign model's file, to the working directory.
+    Paths are relative to the recipe's folder. The file of a foreign model is relative to the
+    working directory.
 
     Attributes:
         model: A name of the zoo, ``path/to/net.py:factory``, or the class of a module in memory.
-        target: The engine's target that it was measured on.
+        target: Target whose engine was measured.
         size: (height, width) in pixels at which latency was measured.
-        weights: Checkpoint; ``None`` for the shipped one.
-        weights_sha256: Digest of the checkpoint that was used; ``None`` for a module without one.
-        prune: As for :func:`edgeexpo.export_bundle`; ``None``: the weights are used as they are.
-        keep_float: Operators that stay in float; ``None`` for the INT8 weights that ship.
-        calibration: Folder that the ranges were taken from; ``None``: the embedded photographs.
-        inputs: ``NAME=1x3xHxW`` of every input of a foreign module.
-        measured: Quality, latency, bytes and host.
+        weights: Path of the checkpoint. ``None`` for the shipped checkpoint.
+        weights_sha256: Digest of the checkpoint that was used. ``None`` for a module without a
+            checkpoint.
+        prune: The argument ``prune`` of :func:`edgeexpo.export_bundle`. ``None`` if the weights
+            are used unchanged.
+        keep_float: Operators that stay in float. ``None`` for shipped INT8 weights.
+        calibration: Folder that the ranges were taken from. ``None`` for the embedded photographs.
+        inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
+        measured: Quality, latency in ms, size in bytes and host.
         tools: Versions of the libraries that took part.
+        format: Name of the file format, :data:`RECIPE_FORMAT`.
     """
 
     model: str
@@ -54,17 +59,19 @@ class TunedRecipe:
     format: str = RECIPE_FORMAT
 
     def arguments(self, folder: Path) -> dict[str, Any]:
-        """Keyword arguments of :func:`edgeexpo.export_bundle`.
+        """Return the keyword arguments for :func:`edgeexpo.export_bundle`.
 
         Args:
             folder: The recipe's folder.
 
         Raises:
-            WeightsError: The weights are missing, or others than were tuned.
+            WeightsError: The weights are missing, or differ from those that were tuned.
         """
         weights = None if self.weights is None else folder / self.weights
         self._check(weights)
-        drawn = None if self.keep_float is None else self.calibration  # INT8 weights have ranges
+        drawn = (
+            None if self.keep_float is None else self.calibration
+        )  # INT8 weights contain ranges.
         return {
             "model": self.model,
             "targets": (self.target,),
@@ -94,16 +101,16 @@ def write_recipe(path: Path, recipe: TunedRecipe) -> None:
     """Write ``recipe`` to ``path`` in one step.
 
     Raises:
-        OutputError: The file cannot be written; an existing one is untouched.
+        OutputError: The file cannot be written. An existing file stays unchanged.
     """
     write_file(path, (json.dumps(to_json(recipe), indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_recipe(path: Path) -> TunedRecipe:
-    """Read a file of :func:`write_recipe`.
+    """Read a recipe that :func:`write_recipe` wrote.
 
     Raises:
-        UsageError: It is missing, or no recipe that this version reads.
+        UsageError: The file is missing, or this version cannot read it as a recipe.
     """
     again = "make one with: edgeexpo tune NAME `target` ... `output` FILE"
     try:
@@ -127,5 +134,5 @@ def read_recipe(path: Path) -> TunedRecipe:
 
 
 def relative(path: str | os.PathLike[str] | None, folder: Path) -> str | None:
-    """``path`` as a recipe in ``folder`` keeps it."""
+    """Return ``path`` relative to ``folder``, with slashes. ``None`` stays ``None``."""
     return None if path is None else Path(os.path.relpath(path, folder.resolve())).as_posix()

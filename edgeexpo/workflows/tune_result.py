@@ -1,4 +1,4 @@
-"""What a search for a recipe found, for people and for ``export``."""
+"""Result of a search for a recipe, for people and for ``export``."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What :func:`edgeexpo.tune` found; false where nothing respects the bounds.
+    """The result of :func:`edgeexpo.tune`. It is false if no candidate respects the bounds.
 
     Attributes:
-        model: What a person calls the network.
-        target: Target of the engine that was measured.
+        model: Name of the network for people.
+        target: Target whose engine was measured.
         size: (height, width) in pixels at which latency was measured.
-        host: The processor.
-        threads: Threads of the engine.
-        reused: How many candidates came from the cache.
-        failed: A line for each candidate that could not be lowered or run.
-        rows: One for each candidate, the fastest first: label, quality, latency, bytes.
-        busy: True where other work ran on the machine.
-        plain: Plain INT8 of the unpruned network.
-        winner: The best candidate within the bounds; ``None`` where nothing respects them.
-        recipe: Its recipe, for ``export``.
-        path: The recipe's file, where one was written.
-        nearest: What comes nearest to bounds that nothing respects, in one line.
+        host: Name of the processor.
+        threads: Number of threads of the engine.
+        reused: Number of candidates from the cache.
+        failed: One line for each candidate that could not be lowered or run.
+        rows: One row for each candidate, the fastest first, with its label, its quality in dB, its
+            latency in ms and its bytes.
+        busy: True if other work ran on the machine.
+        plain: The candidate in plain INT8 with the unpruned network.
+        winner: The best candidate within the bounds. ``None`` if no candidate respects them.
+        recipe: Recipe of the winner, for ``export``. ``None`` without a winner.
+        path: File of the recipe. ``None`` if no file was written.
+        nearest: One line about the candidates nearest to the bounds. ``None`` if there is a winner.
     """
 
     model: str
@@ -55,7 +56,7 @@ class TuneResult:
 
     @property
     def at(self) -> str:
-        """The size in words."""
+        """The size as text, such as ``512x512``."""
         return "{}x{}".format(*self.size)
 
     def __bool__(self) -> bool:
@@ -78,12 +79,12 @@ def tune_result(
     """Turn a search into its result.
 
     Args:
-        plan: What was searched.
-        found: What the search found.
-        processor: What it ran on.
-        threads: Threads of the engine.
-        busy: True where other work ran on the machine.
-        folder: The recipe's folder; its paths are relative to it.
+        plan: The plan of the search.
+        found: The result of the search.
+        processor: Name of the processor.
+        threads: Number of threads of the engine.
+        busy: True if other work ran on the machine.
+        folder: Folder of the recipe. The recipe's paths are relative to this folder.
     """
     rows = tuple(_row(c, found) for c in sorted(found.candidates, key=lambda c: c.timing.p50))
     place = {"host": processor, "threads": threads, "at": "{}x{}".format(*found.size)}

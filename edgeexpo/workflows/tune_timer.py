@@ -1,4 +1,4 @@
-"""Latency of candidates, as the verb bench measures that of artefacts."""
+"""Timing of candidates, by the same measurement as in :func:`edgeexpo.bench`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgeexpo.workflows.tune_candidates import Timer, Timing
 
 
 def timer(threads: int, runs: int) -> Timer:
-    """Give a function that times artefacts in child processes that take turns.
+    """Return a function that times artefacts in child processes that take turns.
 
     Args:
-        threads: Threads of each engine.
-        runs: Timed runs each.
+        threads: Number of threads of each engine.
+        runs: Number of timed runs of each artefact.
     """
 
     def time(

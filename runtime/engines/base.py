@@ -1,4 +1,7 @@
-"""Engines: what runs one artefact. Arrays in, arrays out; everything else is the session's."""
+"""Engines, which run one artefact each.
+
+An engine takes arrays and gives arrays. The session does everything else.
+"""
 
 from __future__ import annotations
 
@@ -17,45 +20,59 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import resolve, target_named
 
 Arrays = Mapping[str, np.ndarray]
+"""Type of arrays by the name of an input or output."""
 
 
 class Engine(Protocol):
-    """Runs one artefact.
+    """An engine that runs one artefact.
 
-    ``name`` says who did the work in a parity record (``onnxruntime``, ``executorch``...).
+    ``name`` identifies the engine in a parity record (``onnxruntime``, ``executorch``...).
     """
 
     name: str
 
     def load(self, path: Path) -> None:
-        """Load the artefact at ``path``. Raises :class:`EngineError` if the engine refuses it."""
+        """Load the artefact at ``path``.
+
+        Raises:
+            EngineError: The engine refuses the artefact.
+        """
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Run once: NCHW float32 by input name to NCHW float32 by output name.
+        """Run the artefact once.
 
-        The inputs are valid during the run: their memory is the next tile's.
+        Args:
+            inputs: NCHW float32 by input name, in the range and encoding of the input's spec. They
+                are valid only during the run, since the next tile reuses their memory.
+
+        Returns:
+            NCHW float32 by output name.
+
+        Raises:
+            EngineError: The run fails, or the engine is closed.
         """
 
     def close(self) -> None:
-        """Free the engine; calling it twice is harmless."""
+        """Free the engine. A second call does nothing."""
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What an app decides for the engine; what an engine cannot do it refuses.
+    """The options of an app for the engine. An engine refuses options that it does not support.
 
     Attributes:
-        threads: Threads for one run; ``None`` leaves the choice to the engine or, with
-            ``affinity``, is one for each of its CPUs.
-        affinity: CPUs that the engine's threads run on, by the system's numbers, from 0. An engine
-            in this process runs on the calling thread, too, and leaves that one where it is; an
-            isolated engine's whole process stays on them. Linux only. ONNX Runtime does both,
-            ExecuTorch is restricted when isolated.
-        arena: Keep the memory of a run for the next one. False frees it tensor by tensor; ONNX
-            Runtime only.
+        threads: Number of threads for one run. ``None`` leaves the choice to the engine. With
+            ``affinity``, ``None`` stands for one thread for each CPU in ``affinity``.
+        affinity: Numbers of the CPUs that the engine's threads run on, as the system counts them,
+            from 0. Linux only. An engine in this process also runs on the calling thread, which is
+            not moved. An isolated engine's whole process stays on these CPUs. ONNX Runtime supports
+            both, and ExecuTorch supports it when isolated.
+        arena: True keeps the memory of a run for the next run. False frees the memory tensor by
+            tensor, which only ONNX Runtime supports.
 
     Raises:
-        UsageError: No thread, or CPUs that are none or the same.
+        UsageError: ``threads`` is below 1, or ``affinity`` is empty or names a CPU twice or by a
+            negative number.
     """
 
     threads: int | None = None
@@ -77,7 +94,7 @@ class EngineOptions:
 
 
 DEFAULTS = EngineOptions()
-"""Everything as the engine likes it."""
+"""Default options, which leave every choice to the engine."""
 
 
 def open_engine(
@@ -86,14 +103,15 @@ def open_engine(
     """Load the artefact at ``path`` into the engine of ``target``.
 
     Args:
-        target: One of :data:`edgeexpo.targets.TARGETS`.
-        path: The artefact, already checked against its digest.
-        spec: The model; engines without named inputs take them in its order.
+        target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
+        path: Path of the artefact, already checked against its digest.
+        spec: The model. Engines without named inputs take the inputs in its order.
         options: Threads, CPUs and memory.
 
     Raises:
+        UsageError: The target is unknown.
         MissingDependencyError: The engine is not installed or does not run on this host.
-        EngineError: The engine refuses the artefact, or cannot do what the options ask for.
+        EngineError: The engine refuses the artefact, or does not support the options.
     """
     return open_engine_class(target_named(target).runner.engine, path, spec, options)
 
@@ -101,7 +119,7 @@ def open_engine(
 def open_for_verification(
     target: str, path: Path, spec: ModelSpec, options: EngineOptions = DEFAULTS
 ) -> Engine:
-    """Load an artefact into what verifies ``target`` on this host: its engine or interpreter.
+    """Load an artefact into the engine or interpreter that verifies ``target`` on this host.
 
     Arguments and errors are those of :func:`open_engine`.
     """
@@ -109,13 +127,15 @@ def open_for_verification(
 
 
 def interpreter(target: str, spec: ModelSpec, options: EngineOptions = DEFAULTS) -> Engine | None:
-    """The interpreter that takes the place of the engine of ``target`` here, nothing loaded.
+    """Return the interpreter that replaces the engine of ``target`` on this host.
 
     Returns:
-        ``None`` where the target's own engine runs on this host, or nothing interprets its files.
+        The interpreter, without an artefact. ``None`` if the target's own engine runs on this host,
+        or if the target has no interpreter.
 
     Raises:
-        MissingDependencyError: What the interpreter needs is not installed.
+        UsageError: The target is unknown.
+        MissingDependencyError: A library that the interpreter needs is not installed.
     """
     record = target_named(target)
     if record.verifier is record.runner:
@@ -128,17 +148,18 @@ def open_engine_class(
 ) -> Engine:
     """Load the artefact at ``path`` into an engine that a target's record names.
 
-    Processes that run an engine for another are told this name: they need not know the target.
+    A process that runs an engine for another process gets this name, so that it need not know the
+    target.
 
     Args:
-        engine: The engine's class, ``module:Class``.
-        path: The artefact, already checked against its digest.
-        spec: The model; engines without named inputs take them in its order.
+        engine: Class of the engine, as ``module:Class``.
+        path: Path of the artefact, already checked against its digest.
+        spec: The model. Engines without named inputs take the inputs in its order.
         options: Threads, CPUs and memory.
 
     Raises:
         MissingDependencyError: The engine is not installed or does not run on this host.
-        EngineError: The engine refuses the artefact, or cannot do what the options ask for.
+        EngineError: The engine refuses the artefact, or does not support the options.
     """
     made = _engine_of(engine, spec, options)
     made.load(path)
@@ -157,11 +178,19 @@ def _engine_of(engine: str, spec: ModelSpec, options: EngineOptions) -> Engine:
 
 
 def promised(outputs: Arrays, spec: ModelSpec, inputs: Arrays) -> dict[str, np.ndarray]:
-    """The outputs that the manifest promises.
+    """Return the outputs that the manifest promises, and check their shapes.
+
+    Args:
+        outputs: Outputs of a run by name.
+        spec: The model that the manifest describes.
+        inputs: Inputs of the run by name, NCHW.
+
+    Returns:
+        1xCxHxW by output name.
 
     Raises:
-        EngineError: One is missing, or is no 1xCxHxW array of numbers with its spec's channels and,
-            unless the network has a size of its own, the height and width of its inputs.
+        EngineError: An output is missing, or is not a 1xCxHxW array of numbers with the channels of
+            its spec. Or its height and width differ from those of inputs without a fixed size.
     """
     following = [t.name for t in spec.inputs if t.size is None and t.name in inputs]
     sides = [inputs[name].shape[2:] for name in following]
@@ -195,18 +224,22 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def check_cpus(cpus: Collection[int]) -> None:
-    """Raise :class:`EngineError` unless threads of this process may run on all these CPUs."""
+    """Check that threads of this process may run on all these CPUs.
+
+    Raises:
+        EngineError: A CPU is not available to this process, or the system is not Linux.
+    """
     if not hasattr(os, "sched_setaffinity"):
         raise EngineError("affinity needs Linux; leave it out on this system")
     granted: set[int] = set()
 
     def probe() -> None:
-        # The kernel drops CPUs that it cannot give, and ONNX Runtime goes on without a word.
+        # The kernel drops CPUs that it cannot give, and ONNX Runtime continues without an error.
         with contextlib.suppress(OSError, OverflowError):
             os.sched_setaffinity(0, {*cpus, *range(os.cpu_count() or 1)})
             granted.update(os.sched_getaffinity(0))
 
-    thread = threading.Thread(target=probe)  # affinity is a thread's own
+    thread = threading.Thread(target=probe)  # Affinity is set for each thread.
     thread.start()
     thread.join()
     if lacking := sorted(set(cpus) - granted):
@@ -220,10 +253,12 @@ def _listed(cpus: Iterable[int]) -> str:
 
 
 def in_memory(path: Path) -> bytes:
-    """The artefact at ``path``: what is overwritten on disk later cannot reach an open session.
+    """Return the bytes of the artefact at ``path``.
+
+    An open session uses these bytes, so that a later change of the file cannot affect it.
 
     Raises:
-        EngineError: It cannot be read.
+        EngineError: The file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -232,17 +267,17 @@ def in_memory(path: Path) -> bytes:
 
 
 def missing(package: str, extra: str) -> MissingDependencyError:
-    """The error for an engine whose package is not installed."""
+    """Return the error for an engine whose package is not installed."""
     return MissingDependencyError(
         f"{package} is not installed; pip install 'edgeexpo{extra}', or choose another `target`"
     )
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's message."""
+    """Return the first line of a library's message, at most 240 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:240]
 
 
 def closed(name: str) -> EngineError:
-    """The error for a run after close."""
+    """Return the error for a run after :meth:`Engine.close`."""
     return EngineError(f"the {name} engine is closed; load the bundle again")

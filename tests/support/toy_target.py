@@ -1,7 +1,7 @@
-"""A target of its own: an exporter, an engine and a reader in numpy, and the record of them.
+"""A new target for tests: an exporter, an engine and a reader in NumPy, and their record.
 
-Its format is a NumPy archive: the weights, and the steps of the program as JSON. The page
-``docs/development/adding-a-target.md`` walks through this file.
+The format is a NumPy archive with the weights, and with the steps of the program as JSON. The page
+``docs/development/adding-a-target.md`` explains this file step by step.
 """
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ from edgeexpo.targets import Runner, Target
 from edgeexpo.writing import writing
 
 STEPS = "steps"
-"""Name in the archive of the program's steps; other names are those of weights."""
+"""Name of the program's steps in the archive. All other names are names of weights."""
 
 
 def export_toy(program: Any, path: Path) -> SizeRange:
-    """Write ``program`` as an archive; see :func:`edgeexpo.export.lowering.lower`.
+    """Write ``program`` as an archive, as :func:`edgeexpo.export.lowering.lower` expects.
+
+    Args:
+        program: The captured program.
+        path: Path of the archive.
+
+    Returns:
+        The sizes that the artefact accepts.
 
     Raises:
         ExportError: The program has an operator that the engine lacks.
@@ -50,7 +57,7 @@ def export_toy(program: Any, path: Path) -> SizeRange:
 
 
 class ToyEngine:
-    """Runs an archive step by step."""
+    """An engine that runs an archive step by step."""
 
     name = "toy-numpy"
 
@@ -62,14 +69,28 @@ class ToyEngine:
         self._weights: dict[str, np.ndarray] = {}
 
     def load(self, path: Path) -> None:
-        """Read steps and weights."""
+        """Read the steps and the weights.
+
+        Raises:
+            EngineError: The file is not such an archive.
+        """
         try:
             self._steps, self._weights = read_toy(path)
         except ValueError as error:
             raise EngineError(f"the toy engine cannot load {path.name}: {error}") from error
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Run once: NCHW float32 by input name to NCHW float32 by output name."""
+        """Run the program once.
+
+        Args:
+            inputs: NCHW float32 by input name.
+
+        Returns:
+            NCHW float32 by output name.
+
+        Raises:
+            EngineError: The engine is closed, or a convolution has a stride.
+        """
         if not self._steps:
             raise closed(self.name)
         values: dict[str, Any] = {**self._weights, **inputs}
@@ -84,10 +105,10 @@ class ToyEngine:
 
 
 def toy_contents(path: Path) -> dict[str, Any]:
-    """Contents of an archive, as ``inspect`` shows them.
+    """Return the contents of an archive, as ``inspect`` shows them.
 
     Raises:
-        BundleError: It is no such archive.
+        BundleError: The file is not such an archive.
     """
     try:
         steps, weights = read_toy(path)
@@ -103,7 +124,11 @@ def toy_contents(path: Path) -> dict[str, Any]:
 
 
 def read_toy(path: Path) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """Steps and weights of an archive; raises :class:`ValueError` where it is none."""
+    """Return the steps and the weights of an archive.
+
+    Raises:
+        ValueError: The file is not such an archive.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive.items())
@@ -132,7 +157,7 @@ OPERATORS = {
     "aten.add.Tensor": np.add,
     "aten.clamp.default": np.clip,
 }
-"""What the engine computes, by the operator's name in the program."""
+"""Functions that the engine computes, by the operator's name in the program."""
 
 TOY = Target(
     name="toy",
@@ -152,4 +177,4 @@ TOY = Target(
     libraries=("numpy",),
     precisions=("fp32",),
 )
-"""The record, as :mod:`edgeexpo.targets` would have it."""
+"""Record of the toy target, in the form of the records in :mod:`edgeexpo.targets`."""

@@ -1,4 +1,4 @@
-"""Which pictures ranges are taken from."""
+"""Choice of the pictures from which calibration takes ranges."""
 
 from __future__ import annotations
 

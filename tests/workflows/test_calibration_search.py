@@ -1,4 +1,4 @@
-"""Of several variants of calibration the one with the best pictures is kept."""
+"""Search among variants of calibration, which keeps the variant with the best pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeexpo.workflows.networks import open_network
 
 
 class Planted:
-    """Stands for both the calibration and the judge: a program is its variant's name."""
+    """A stand-in for the calibration and the judge. A program is the name of its variant."""
 
     pictures = ("one", "two")
 

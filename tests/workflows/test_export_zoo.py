@@ -1,4 +1,4 @@
-"""Every network that ships deploys: all targets, fp32 and INT8, verified."""
+"""Export of every network that ships: all targets are verified in fp32 and INT8."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ SHIPPED = sorted(zoo.shipped())
 
 @pytest.fixture(scope="module", params=SHIPPED)
 def shipped(request, tmp_path_factory):
-    """A preset and its bundle: every target, fp32 and INT8; 128x128, or as by default for those
-    that look at a thumbnail.
+    """Return a preset and its bundle with every target in fp32 and INT8.
+
+    The size is 128x128. Networks that read a thumbnail have their default size.
     """
     scaled = zoo.get(request.param).spec.fixed_size is not None
     bundle = export_bundle(
@@ -42,7 +43,7 @@ def test_a_shipped_network_deploys_to_every_target(shipped):
 
 @pytest.mark.slow
 def test_only_what_a_rule_names_runs_in_float(shipped):
-    """Each engine's own graph: convolutions and matrix products in INT8 artefacts."""
+    """Count convolutions and matrix products in each engine's own graph of an INT8 artefact."""
     preset, bundle = shipped
     module = separate(open_network(preset, SIZE, None, ()).capture()).exported.module()
     named = sum(is_weighted(node) for node in left_in_float(module))

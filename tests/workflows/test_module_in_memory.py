@@ -1,4 +1,4 @@
-"""Every verb's function takes a module in memory, and leaves it as it was."""
+"""Public functions with a module in memory, which they leave unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUTS = {"picture": (1, 3, 64, 64)}
 
 
 class Tiny(nn.Module):
-    """Two convolutions, dropout and a batch normalisation between them."""
+    """A network of two convolutions, with batch normalisation and dropout between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Tiny(nn.Module):
 
 
 class Two(nn.Module):
-    """Dark and bright are not alike."""
+    """A network with two different inputs: ``dark`` has one channel, and ``bright`` has three."""
 
     def forward(self, dark: torch.Tensor, bright: torch.Tensor) -> torch.Tensor:
         return 0.25 * dark[:, :1] + 0.75 * bright
@@ -44,7 +44,10 @@ class Two(nn.Module):
 
 @pytest.fixture
 def module():
-    """A module in training, with a frozen parameter, a gradient and a hook; checked afterwards."""
+    """Yield a module in training mode, and check after the test that it is unchanged.
+
+    It has a frozen parameter, a gradient and a hook.
+    """
     torch.manual_seed(0)
     found = Tiny().train()
     found.first.bias.requires_grad_(False)
@@ -225,7 +228,9 @@ def test_a_request_that_cannot_be_met_says_what_is_expected(model, arguments, me
 
 def test_a_module_that_cannot_be_copied_is_refused():
     module = Tiny()
-    module.kept = module.last(torch.zeros(1, 16, 4, 4))  # part of a graph of gradients
+    module.kept = module.last(
+        torch.zeros(1, 16, 4, 4)
+    )  # This tensor is part of a graph of gradients.
     with pytest.raises(ModuleError, match="Tiny cannot be copied"):
         open_network(module, inputs=INPUTS)
 
@@ -233,7 +238,7 @@ def test_a_module_that_cannot_be_copied_is_refused():
 def test_a_text_is_never_taken_letter_by_letter(module, monkeypatch):
     taken = []
     monkeypatch.setattr(quantizing, "_searched", lambda *arguments: taken.extend(arguments[2]))
-    with pytest.raises(AttributeError):  # what follows the search
+    with pytest.raises(AttributeError):  # The code after the search needs its result.
         edgeexpo.quantize(module, inputs=INPUTS, variants="minmax")
     assert taken == ["minmax"]
 

@@ -1,4 +1,4 @@
-"""What ``doctor`` tells of each platform, and the markers that keep impossible packages out."""
+"""Support of the verbs on each platform, and the markers that leave out unavailable packages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY_TITLE = {place.title: place for place in PLATFORMS}
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, system: str, machine: str) -> None:
-    """Pretend to run on another system and processor."""
+    """Make this process seem to run on another system and processor."""
     monkeypatch.setattr(platforms.sys, "platform", system)
     monkeypatch.setattr(platforms.platform, "machine", lambda: machine)
 

@@ -1,4 +1,4 @@
-"""Plots are written as PNG, or not at all."""
+"""Plots, which are written as PNG or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pruned weights that ship: half of the operations, about the same picture."""
+"""Pruned weights that ship, with half of the operations and nearly the same picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A target that the product has never heard of: one record, and every verb serves it."""
+"""A new target: every verb supports it after one record is added."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ FRAME = (smooth_picture(48, 56, 3) * 255).round().astype(np.uint8)
 
 @pytest.fixture(scope="module")
 def toy_record():
-    """The record is added to the table; nothing else of the product changes."""
+    """Add the record to the table of targets. Nothing else of the product changes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "TARGETS", {**targets.TARGETS, TOY.name: TOY})
-        # The timing child is started by -m and has to find the toy's own file.
+        # The timing child is started with -m and has to find the module of the toy target.
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         yield
 
 
 @pytest.fixture(scope="module")
 def toy_bundle(toy_record, tmp_path_factory, picture_folder) -> Path:
-    """A user's network, exported to the toy target and to ONNX, and verified."""
+    """Export a user's network to the toy target and to ONNX, verify it, and return the folder."""
     folder = tmp_path_factory.mktemp("toy")
     (folder / "net.py").write_text(NETWORK)
     bundle = export_bundle(

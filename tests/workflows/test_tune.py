@@ -1,4 +1,4 @@
-"""The search for a recipe: what is chosen, what is kept, what a killed search repeats."""
+"""Search for a recipe: the winner, the cache, and the restart of a killed search."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def bench(tmp_path, residual, tensors):
 
 @pytest.fixture
 def fake(monkeypatch):
-    """Candidates that cost nothing; ``fake.kill`` dies in the middle of that one."""
+    """Replace real candidates by fast ones. The candidate ``fake.kill`` interrupts the search."""
 
     class Fake:
         calls: list = []  # noqa: RUF012
@@ -107,7 +107,7 @@ def fake(monkeypatch):
 
 @pytest.fixture
 def search(bench, fake, monkeypatch):
-    """A search of that network with four operators, without measuring anything."""
+    """Return a search of the network of ``bench`` with four operators, without measurements."""
     monkeypatch.setattr(tune, "_variants", lambda plan: iter([bench.reference]))
     monkeypatch.setattr(tune, "samples", lambda *_, **__: bench.shown)
     monkeypatch.setattr(tune, "layers", lambda *_: ["first", "second", "third", "fourth"])
@@ -134,7 +134,7 @@ def test_operators_move_to_float_one_by_one_the_most_sensitive_first(search, fak
     assert found.plain.keep_float == ()
     assert found.winner is not None
     assert found.winner.worst["psnr"] >= 45
-    assert found.winner.timing == Timing(11.0, 12.0)  # of the last run, together
+    assert found.winner.timing == Timing(11.0, 12.0)  # These are the times of the last, common run.
     assert len(search.timed) == 1
     assert search(most=2).reused == 2
 
@@ -157,7 +157,7 @@ def test_a_killed_search_repeats_nothing_that_was_finished(search, fake, bench):
 
 def test_a_slow_candidate_ends_the_growth(search, fake):
     search(max_ms=8.5)
-    assert fake.calls == KEPT[:2]  # 10 ms, then 11: over 1.25 x the budget
+    assert fake.calls == KEPT[:2]  # The budget x 1.25 lies between 10 ms and 11 ms.
 
 
 @pytest.mark.parametrize("damage", ["artefact", "record", "fields"])
