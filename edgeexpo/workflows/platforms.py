@@ -73,12 +73,8 @@ class Platform:
     without: tuple[str, ...] = ()
 
 
-<<<<<<< HEAD
 _NO_TORCH = ("torch", "coremltools", "litert-torch")
-=======
-_NO_TORCH = ("torch", "executorch", "coremltools", "litert-torch")
 """Packages without a wheel on platforms that have no wheel of torch."""
->>>>>>> prose4
 
 PLATFORMS = (
     Platform("linux", ("x86_64",), "Linux on x86-64", tested=True),
