@@ -1,4 +1,4 @@
-"""``edgeexpo prune`` and ``edgeexpo export --prune`` from the outside."""
+"""Tests of ``edgeexpo prune`` and ``edgeexpo export --prune`` as a user calls them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "4", "--sce
 
 @pytest.fixture
 def narrow(tmp_path, capsys):
-    """Untrained pruned weights and the document about them."""
+    """Make untrained pruned weights and return them with the document about them."""
     path = tmp_path / "pruned.safetensors"
     assert main(["prune", "lrl-mobile", "--ratio", "0.5", "-o", str(path), "--json"]) == 0
     return path, json.loads(capsys.readouterr().out)
