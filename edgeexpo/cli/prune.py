@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scope",
         type=one_of(("sensitivity", "uniform", "global")),
         default="sensitivity",
-        help="which layers lose channels: those whose loss changes photographs least for the work "
-        "that it saves (sensitivity, the default), all by the same share (uniform), or those with "
-        "the least important channels (global)",
+        help="which channels are removed; sensitivity (default): those that change photographs "
+        "least for the work saved; uniform: the same share of every layer; global: the least "
+        "important anywhere",
     )
     parser.add_argument(
         "--unstructured",
