@@ -1,4 +1,4 @@
-"""Tests of ``edgeexpo doctor``: found versions, missing packages and the command to install them."""
+"""Tests of ``edgeexpo doctor``: found versions, missing packages and how to install them."""
 
 from __future__ import annotations
 
