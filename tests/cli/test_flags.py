@@ -29,7 +29,7 @@ OTHER_COMMANDS = {
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Yield the path and syntax tree of every source file outside the command line and the plugin."""
+    """Yield the path and tree of every source file outside the command line and the plugin."""
     for path in _files(ROOT):
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith("cli/") and name != "testing/pytest_plugin.py":
