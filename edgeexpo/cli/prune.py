@@ -51,9 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scope",
         type=one_of(("sensitivity", "uniform", "global")),
         default="sensitivity",
-        help="which channels are removed; sensitivity (default): those that change photographs "
-        "least for the work saved; uniform: the same share of every layer; global: the least "
-        "important anywhere",
+        help="channels to remove; sensitivity (default): those that change photographs least for "
+        "the work saved; uniform: the same share of every layer; global: the least important",
     )
     parser.add_argument(
         "--unstructured",

@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--brackets",
         action="store_true",
-        help="INPUT is a folder of bracketed shots, grouped by EXIF time and exposure, or with a "
-        "sub-folder for each bracket; the fused pictures are written into the folder -o",
+        help="INPUT is a folder of bracketed shots, grouped by EXIF time and exposure or by "
+        "sub-folders; the fused pictures are written into the folder -o",
     )
     parser.add_argument(
         "--no-align",
