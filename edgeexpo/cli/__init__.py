@@ -46,7 +46,11 @@ failed; 4 an optional package is missing; 5 exported but not verified, under --s
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code; ``argv`` defaults to the process's arguments."""
+    """Run one verb and return the exit code.
+
+    Args:
+        argv: The arguments (default: those of the process).
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = argparse.Namespace(json="--json" in arguments)
     try:

@@ -44,8 +44,8 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
     With ``keep_p3``, pictures in Display P3 stay in Display P3.
 
     Raises:
-        PictureError: A picture cannot be read, the pictures differ in size or bit depth, or, with
-            ``keep_p3``, some of them are in Display P3 and others are not.
+        PictureError: A picture cannot be read, or the pictures differ in size or bit depth. With
+            ``keep_p3``, also when only some of them are in Display P3.
     """
     from edgeexpo.imaging.files import read_p3_profile, read_picture
 

@@ -62,7 +62,7 @@ def check_suffix(
     Args:
         spec: The bundle's model.
         args: The verb's arguments.
-        kind: Data type of the frames, of 8 or 16 bits; ``None`` before they are read.
+        kind: Data type of the frames, of 8 or 16 bits, or ``None`` before they are read.
 
     Raises:
         UsageError: The suffix does not fit the network's output.
@@ -99,8 +99,8 @@ def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
     """Refuse, before any work, a request for pictures that cannot be met.
 
     Raises:
-        UsageError: The number of pictures or the output's name is wrong, the output is one of the
-            inputs, or it exists and ``--force`` was not given.
+        UsageError: The number of pictures or the output's name is wrong. The output is one of the
+            inputs, or exists without ``--force``.
         OutputError: The output's folder is missing or cannot be written.
     """
     inputs, output = args.input, args.output
