@@ -1,4 +1,6 @@
-"""Put faults into real artefacts and print the gates that name them: the table of docs/gates.md.
+"""Put faults into real artefacts and print the gates that name them.
+
+The printed table is that of ``docs/lab/faults.md``.
 
     python benchmarks/faults.py dist/kdfusion dist/expandnet
 

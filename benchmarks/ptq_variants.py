@@ -1,4 +1,4 @@
-"""Judge every calibration variant by its pictures: the table of docs/int8.md.
+"""Judge every calibration variant by its pictures: the table of ``docs/lab/int8.md``.
 
     python benchmarks/ptq_variants.py [NAME ...] [--variants A,B] [--keep DIR]
 

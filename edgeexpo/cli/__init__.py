@@ -1,4 +1,4 @@
-"""The command line: ``edgeexpo VERB``; only the verb that was asked for is imported."""
+"""The command line: ``edgeexpo VERB``. Only the module of the verb that was typed is imported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "models": ("edgeexpo.cli.models", "list the networks that ship with edgeexpo"),
     "doctor": ("edgeexpo.cli.doctor", "show what is installed, what is missing and how to get it"),
 }
-"""Verb -> (module with ``add_arguments(parser)`` and ``run(args) -> exit code``, one line)."""
+"""Table of the verbs: verb -> (module, one line of help).
+
+Each module has ``add_arguments(parser)`` and ``run(args)``, which returns the exit code.
+"""
 
 EPILOG = """\
 exit codes: 0 success; 1 an export or an engine failed; 2 usage or bad input; 3 a parity gate
@@ -43,7 +46,11 @@ failed; 4 an optional package is missing; 5 exported but not verified, under --s
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code; ``argv`` defaults to the process's arguments."""
+    """Run one verb and return the exit code.
+
+    Args:
+        argv: The arguments (default: those of the process).
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = argparse.Namespace(json="--json" in arguments)
     try:
@@ -54,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail(args, OutputError("out of memory; use smaller pictures or a smaller --size"))
     except BrokenPipeError:
-        # Whoever read our output has left; the interpreter's last flush must not fail again.
+        # The reader of our output has closed the pipe. Without this redirection, the interpreter's
+        # last flush would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
@@ -82,10 +90,10 @@ def _run(arguments: list[str], args: argparse.Namespace) -> int:
             module.add_arguments(sub)
     try:
         parser.parse_args(arguments, args)
-    except SystemExit as done:  # --help and --version leave this way
+    except SystemExit as done:  # --help and --version end by this exception
         sys.stdout.flush()
         return int(done.code or 0)
-    assert module is not None  # a verb is required, and only known ones get here
+    assert module is not None  # a verb is required, and an unknown verb was refused above
     with protected_stdout() as args.stdout, quiet_libraries():
         try:
             return int(module.run(args))
@@ -101,7 +109,10 @@ def _description() -> str:
 
 
 def _fail(args: argparse.Namespace, error: EdgeexpoError) -> int:
-    """Report ``error`` in one line, under ``--json`` also as the one document on stdout."""
+    """Report ``error`` in one line on stderr and return its exit code.
+
+    Under ``--json`` the error is also the one document on stdout.
+    """
     message = with_flags(" ".join(str(error).split()))
     sys.stderr.write(f"edgeexpo: error: {message}\n")
     if args.json and not getattr(args, "emitted", False):

@@ -1,4 +1,4 @@
-"""``python -m edgeexpo.cli``."""
+"""The command line as ``python -m edgeexpo.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Arguments that several verbs share, with errors that suggest the nearest name."""
+"""Arguments that several verbs share. Their errors suggest the nearest valid name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises :class:`UsageError` and suggests the nearest choice."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage and leaving the process."""
+        """Raise a :class:`UsageError` instead of printing the usage and ending the process."""
         raise UsageError(f"{message} (see: {self.prog} --help)")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -29,7 +29,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def unknown_name(value: str, known: Iterable[str], kind: str = "") -> str:
-    """Say that ``value`` is none of ``known``, which those are, and which is the nearest."""
+    """Write the message for an unknown name: the name, the known names and the nearest of them.
+
+    Args:
+        value: The name that was given.
+        known: The names that are accepted.
+        kind: The noun for such a name, as in ``verb``.
+    """
     names = list(known)
     by_case = {n.lower(): n for n in names}
     near = difflib.get_close_matches(value.lower(), list(by_case), n=1)
@@ -39,7 +45,7 @@ def unknown_name(value: str, known: Iterable[str], kind: str = "") -> str:
 
 
 def one_of(known: Sequence[str]) -> Callable[[str], str]:
-    """Argument type: one name of ``known``."""
+    """Return an argument type that accepts one name of ``known``."""
 
     def parse(text: str) -> str:
         if text not in known:
@@ -52,11 +58,13 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
 def list_of(
     known: Sequence[str], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> Callable[[str], tuple[str, ...]]:
-    """Argument type: names of ``known`` separated by commas, in the order given, each once.
+    """Return an argument type that accepts a list of names, separated by commas.
+
+    The parsed names keep the order in which they were typed, and a repeated name counts once.
 
     Args:
-        known: The names.
-        groups: Names that stand for several of them, as ``all`` does for targets.
+        known: The names that are accepted.
+        groups: Names that stand for several known names, as ``all`` stands for several targets.
     """
 
     def parse(text: str) -> tuple[str, ...]:
@@ -72,7 +80,7 @@ def list_of(
 
 
 def size(text: str) -> tuple[int, int]:
-    """Argument type: ``H,W`` (or ``HxW``) in pixels."""
+    """Parse a size ``H,W`` (or ``HxW``) in pixels."""
     parts = text.lower().replace("x", ",").split(",")
     if len(parts) != 2 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
         raise argparse.ArgumentTypeError(f"expected H,W in pixels, as in 512,512; found {text!r}")
@@ -80,25 +88,26 @@ def size(text: str) -> tuple[int, int]:
 
 
 def positive(text: str) -> int:
-    """Argument type: a whole number above zero."""
+    """Parse a whole number above zero."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above zero, found {text!r}")
     return int(text)
 
 
 def whole_number(text: str) -> int:
-    """Argument type: a whole number, zero included."""
+    """Parse a whole number of zero or more."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}")
     return int(text)
 
 
 def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
-    """Argument type: a number.
+    """Return an argument type that accepts some numbers.
 
     Args:
-        accepts: Which numbers; false for NaN.
-        expected: Which, in words.
+        accepts: Tells whether a number is accepted. It must return false for NaN, which stands
+            for a text that is not a number.
+        expected: The accepted numbers in words, for the error message.
     """
 
     def parse(text: str) -> float:
@@ -114,7 +123,7 @@ def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Add ``--target`` and ``--precision``, which pick one artefact of a bundle."""
+    """Add ``--target`` and ``--precision``, which select an artefact of a bundle."""
     names = target_names()
     parser.add_argument("--target", type=one_of(names), help=f"artefact to use: {', '.join(names)}")
     parser.add_argument(
@@ -123,19 +132,28 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Add ``--input``, which describes the inputs of a foreign module."""
+    """Add ``--input``, which describes an input of a module from outside the zoo."""
     parser.add_argument(
         "--input",
         action="append",
         default=[],
         metavar="NAME=1x3xHxW",
-        help="an input of a foreign module; repeat it for each",
+        help="an input of a network of your own; repeat the option for each input",
     )
 
 
 def add_imitation(parser: argparse.ArgumentParser) -> None:
-    """Add where the training of a compressed network reads, writes and runs."""
-    parser.add_argument("--run", type=Path, metavar="DIR", help="the training's folder, resumable")
-    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    """Add the options for the training of a compressed network: folders, device and threads."""
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="DIR",
+        help="folder of the training run; a training that was stopped goes on from here",
+    )
+    parser.add_argument(
+        "--scenes-dir",
+        type=Path,
+        help="folder of the rendered scenes, which runs can share (default: in the run's folder)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (default: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")

@@ -1,7 +1,8 @@
 """``edgeexpo bench``: latency, peak memory and size of every artefact, next to torch.
 
-Every program is loaded in a child process of its own, so that its peak memory is its own. The
-children then take turns, one run each a round, so that a slow minute of the machine hits all alike.
+Every program is loaded in a child process of its own, so that its peak memory is measured alone.
+The children then take turns: in each round, every child runs its program once. A slow minute of
+the machine therefore affects all programs alike.
 """
 
 from __future__ import annotations
@@ -18,19 +19,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("bundle", nargs="+", type=Path, help="bundles to time in one run")
     parser.add_argument("--size", type=size, help="H,W of the picture (default: the exported size)")
-    parser.add_argument("--threads", type=positive, help="threads (default: one a core)")
+    parser.add_argument("--threads", type=positive, help="threads (default: one for each core)")
     parser.add_argument(
-        "--runs", type=positive, default=10, help="timed runs each, after 3 to warm up (default 10)"
+        "--runs",
+        type=positive,
+        default=10,
+        help="timed runs of each artefact, after 3 runs to warm up (default: 10)",
     )
     add_selection(parser)
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Time the chosen artefacts and print one row each.
+    """Time the chosen artefacts and print one row for each.
 
     Raises:
-        UsageError: A bundle has no such artefact, or one does not accept the size.
+        UsageError: A bundle has no such artefact, or an artefact does not accept the size.
         EngineError: An engine failed while it was timed.
         MissingDependencyError: The engine of a target asked for with ``--target`` is missing.
     """

@@ -1,4 +1,4 @@
-"""``edgeexpo run BUNDLE --brackets DIR``: every bracket of a folder, grouped, aligned and fused."""
+"""``edgeexpo run BUNDLE --brackets DIR``: group, align and fuse every bracket of a folder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from edgeexpo.runtime import Session
 
 SUFFIX = ".jpg"
+"""Suffix of fused pictures with 8 bits a channel."""
+
 DEEP_SUFFIX = ".png"
-"""Of pictures with 16 bits a channel."""
+"""Suffix of fused pictures with 16 bits a channel."""
 
 
 def run(args: argparse.Namespace, spec: ModelSpec) -> int:
-    """Fuse every bracket of a folder; exit code 0.
+    """Fuse every bracket of a folder, print a table and return exit code 0.
 
-    Raises: as :func:`fused`; also UsageError for options that do not go with folders.
+    Raises:
+        UsageError: As :func:`fused`, and for options that do not go with a folder.
+        PictureError: As :func:`fused`.
     """
     from edgeexpo.cli.run_input import made_by, open_session
     from edgeexpo.runtime.stages import gives_picture
@@ -53,19 +57,21 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
 
 
 def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[dict[str, Any]]:
-    """Write one picture for every bracket; a damaged one is named and left out.
+    """Write one picture for every bracket. A damaged bracket is named on stderr and left out.
 
     Args:
-        args: ``input`` (the folder), ``output`` (a folder, made here), ``force``, ``ev``,
-            ``align``, ``keep_p3`` and ``strength``.
-        spec: The bundle's model, of two frames or more.
-        session: The bundle, opened.
+        args: The verb's arguments. Used are ``input`` (the folder), ``output`` (a folder, which is
+            made here), ``force``, ``ev``, ``align``, ``keep_p3`` and ``strength``.
+        spec: The bundle's model, which takes two frames or more.
+        session: The opened bundle.
 
     Returns:
         A row for each bracket, for the table and ``--json``.
 
     Raises:
-        UsageError: No bracket, or pictures that exist already.
+        UsageError: The model takes one picture, the folder holds no bracket, or a picture to be
+            written exists already.
+        PictureError: No bracket could be fused.
     """
     from edgeexpo.imaging.brackets import brackets, names_are_unique
 
@@ -124,7 +130,16 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
 def _aligned(
     frames: Sequence[np.ndarray], indices: Sequence[int]
 ) -> tuple[list[np.ndarray], float]:
-    """Some frames of a bracket on its best exposed one, in their own codes; least ECC."""
+    """Align the frames of a bracket with the best exposed of them.
+
+    Args:
+        frames: The frames HxWx3 of the bracket, darkest first, 8 or 16 bits.
+        indices: Indices of the frames to return.
+
+    Returns:
+        The aligned frames of ``indices``, with the data type of the first frame, and the smallest
+        confidence (ECC) of their alignments.
+    """
     import numpy as np
 
     from edgeexpo.imaging.alignment import align

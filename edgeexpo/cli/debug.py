@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from edgeexpo.parity.localisation.localisation import Localisation
 
 BEFORE, AFTER = 4, 3
-"""Layers shown before and after the first faulty one."""
+"""Numbers of layers that are shown before and after the first faulty layer."""
 
 COLUMNS = ("", "node", "operator", "module", "source", "error", "allowed", "range", "program's")
+"""Columns of the printed table.
+
+``range`` is the range of the artefact's values, and ``program's`` is that of the program's values.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trace, print the layers around the first fault, and answer for it."""
+    """Trace the artefact and print the layers around its first fault.
+
+    Raises:
+        GateError: A layer leaves the reference.
+        MissingDependencyError: A library that tracing needs is not installed.
+    """
     try:
         from edgeexpo.workflows.debug import debug
     except ModuleNotFoundError as error:
@@ -55,7 +64,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def document(found: Localisation) -> dict[str, Any]:
-    """What ``--json`` prints: the artefact, the first fault or ``None``, every layer in order."""
+    """Return the document of ``--json``: the artefact, its first fault and every layer in order.
+
+    ``first`` is ``None`` when no layer is faulty.
+    """
     first = found.first
     return {
         "passed": bool(found),
@@ -74,7 +86,7 @@ def document(found: Localisation) -> dict[str, Any]:
 
 
 def localisation_text(found: Localisation) -> str:
-    """What a person reads: the layers around the first fault, then one sentence."""
+    """Return the text for a person: the layers around the first fault, then one sentence."""
     layers, first = found.layers, found.first
     heading = (
         f"{found.file} in {found.engine}, on {found.picture} at "
@@ -108,7 +120,10 @@ def localisation_text(found: Localisation) -> str:
 
 
 def _farthest(found: Localisation) -> list[str]:
-    """For INT8, where quantising itself costs most: it is no fault of the artefact."""
+    """Name, for INT8, the layer that quantisation moves farthest from the float program.
+
+    This distance is a cost of quantisation and no fault of the artefact.
+    """
     known = [layer for layer in found.layers if layer.drift is not None]
     if found.precision != "int8" or not known:
         return []

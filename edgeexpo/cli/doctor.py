@@ -1,4 +1,4 @@
-"""``edgeexpo doctor``: what is installed, what is missing and how to get it."""
+"""``edgeexpo doctor``: show what is installed, what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ from edgeexpo.workflows.platforms import (
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that edgeexpo declares: ``extra`` is ``base`` or the extra that brings it."""
+    """A package that edgeexpo's metadata asks for.
+
+    Attributes:
+        package: The package's name.
+        tested: The versions that edgeexpo is tested with, as in ``>=2.3,<2.4``.
+        extra: The extra that installs the package, or ``base``.
+    """
 
     package: str
     tested: str
@@ -39,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found against what was tested; exit 4 when the base install is incomplete."""
+    """Print the found and the tested versions of every package.
+
+    The exit code is 4 when a package of the base installation is missing, else 0.
+    """
     from edgeexpo.progress import status
 
     with status("looking at packages and engines"):
@@ -60,10 +69,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def requirements() -> list[Requirement]:
-    """The packages and versions that edgeexpo's own metadata asks for on this platform, base first.
+    """List the packages and versions that edgeexpo's own metadata asks for on this platform.
+
+    The packages of the base installation come first.
 
     Raises:
-        MissingDependencyError: edgeexpo runs from a folder without having been installed.
+        MissingDependencyError: edgeexpo is imported from a folder and is not installed.
     """
     try:
         declared = importlib.metadata.requires("edgeexpo") or []
@@ -82,7 +93,10 @@ def requirements() -> list[Requirement]:
 
 
 def satisfies(version: str, tested: str) -> bool:
-    """True when ``version`` fulfils ``tested``, as in ``>=2.3,<2.4`` (local labels are ignored)."""
+    """Tell whether ``version`` fulfils ``tested``, as in ``>=2.3,<2.4``.
+
+    A local label such as ``+cpu`` is ignored.
+    """
     checks = {
         "==": lambda a, b: a == b,
         ">=": lambda a, b: a >= b,
@@ -124,7 +138,7 @@ def _package(requirement: Requirement) -> dict[str, Any]:
 
 
 def engines() -> dict[str, str]:
-    """Engine -> ``usable``, or why it is not."""
+    """Return for every engine ``usable``, or the reason why it is unusable."""
     records = targets.TARGETS.values()
     anywhere = [r.runner if r.platform is None else r.interpreter for r in records]
     found = {r.name: _importable(r.module) for r in anywhere if r is not None}
@@ -146,7 +160,7 @@ def _importable(module: str) -> str:
 
 
 def accelerators() -> list[str]:
-    """Accelerators that torch can use, by name; empty without torch."""
+    """List the names of the accelerators that torch can use. Without torch the list is empty."""
     if _importable("torch") != "usable":
         return []
     import torch
@@ -156,12 +170,15 @@ def accelerators() -> list[str]:
 
 
 def verbs() -> dict[str, dict[str, str]]:
-    """Verb -> what to expect of it on this platform: ``status`` and ``note``."""
+    """Return the ``status`` and the ``note`` of every verb on this platform."""
     return {verb: dataclasses.asdict(verb_support(verb, this_platform())) for verb in VERB_PACKAGES}
 
 
 def embedded_names() -> list[str]:
-    """Embedded photographs that are present: they calibrate and verify by default."""
+    """List the embedded photographs that are present.
+
+    The other verbs calibrate and verify on these photographs by default.
+    """
     found = importlib.util.find_spec("skimage")
     if found is None or importlib.util.find_spec("numpy") is None:
         return []

@@ -1,4 +1,7 @@
-"""``edgeexpo evaluate``: quality against ground truth, beside what needs no network."""
+"""``edgeexpo evaluate``: measure quality against ground truth.
+
+The table also holds baselines, which are pictures that are made without a network.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ HEADINGS = {
     "pu21_psnr": "PU21 dB",
     "clipped_log_error": "clipped EV",
 }
+"""Headings of the printed columns, by the name of the metric."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIGMA",
         type=_noise,
         default=0.0,
-        help="Gaussian noise on the frames, in 8-bit codes (default none)",
+        help="standard deviation of Gaussian noise on the frames, in 8-bit codes (default: 0)",
     )
     parser.add_argument("--no-baselines", action="store_true", help="measure the network only")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="write every picture here")
@@ -61,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, and print the table.
+    """Measure the quality and print the table.
 
     Raises:
         UsageError: The folder, the model or an option cannot be used.

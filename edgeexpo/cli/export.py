@@ -1,4 +1,4 @@
-"""``edgeexpo export``: a network in, a verified bundle out."""
+"""``edgeexpo export``: export a network and verify it, which gives a bundle."""
 
 from __future__ import annotations
 
@@ -25,9 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a name from 'edgeexpo models' (default: lrl) or path/to/net.py:factory",
     )
-    parser.add_argument("--weights", metavar="FILE", help=".safetensors or .pth; else the shipped")
     parser.add_argument(
-        "--int8", metavar="FILE", help="INT8 weights of 'edgeexpo quantize'; else the shipped"
+        "--weights",
+        metavar="FILE",
+        help="a .safetensors or .pth file (default: the weights that ship)",
+    )
+    parser.add_argument(
+        "--int8",
+        metavar="FILE",
+        help="INT8 weights that 'edgeexpo quantize' wrote (default: those that ship)",
     )
     parser.add_argument(
         "--recipe",
@@ -39,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prune",
         type=float,
         metavar="RATIO",
-        help="remove this share of the multiply-accumulates: by pruned weights that ship, else now",
+        help="remove this share of the multiply-accumulates; pruned weights that ship are used "
+        "where there are any, else channels are removed now, without training",
     )
     add_inputs(parser)
     parser.add_argument(
@@ -54,10 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="int8 (default: weights and activations), fp16, fp32, or a list",
     )
     parser.add_argument(
-        "--calib", metavar="DIR", help="photographs or brackets to calibrate on; else the embedded"
+        "--calib",
+        metavar="DIR",
+        help="photographs or brackets to calibrate on (default: the embedded photographs)",
     )
     parser.add_argument(
-        "--images", metavar="DIR", help="photographs or brackets to verify on; else the embedded"
+        "--images",
+        metavar="DIR",
+        help="photographs or brackets to verify on (default: the embedded photographs)",
     )
     parser.add_argument("--size", type=size, metavar="H,W", help="largest tile (default: 512,512)")
     parser.add_argument(
@@ -65,21 +76,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="GATE",
-        help="replace a bound, as in 'psnr>=45'; repeat it for each",
+        help="replace a bound, as in 'psnr>=45'; repeat the option for each bound",
     )
     parser.add_argument(
         "--frame-format",
         type=frame_format.parse_frame_format,
         metavar="FORMAT",
-        help="what the app's frames are, for the manifest, as in nv12,bt709,limited,rotate90 "
+        help="format of the app's frames, for the manifest, as in nv12,bt709,limited,rotate90 "
         "(default: rgb)",
     )
     parser.add_argument(
         "--output-format",
         type=frame_format.parse_frame_format,
         metavar="FORMAT",
-        help="what its pictures are to be, as in p010,bt2020,pq1000 for radiance (default: as "
-        "--frame-format)",
+        help="format of the pictures that the app gets, as in p010,bt2020,pq1000 for radiance "
+        "(default: as --frame-format)",
     )
     parser.add_argument(
         "--strict", action="store_true", help="exit 5 unless every artefact could be verified"
@@ -98,7 +109,13 @@ def _target_words() -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, print the table, and answer for what the gates said."""
+    """Export the network, print the table of its artefacts and return exit code 0.
+
+    Raises:
+        GateError: An artefact failed a gate.
+        UnverifiedError: An artefact could not be verified, under ``--strict``.
+        MissingDependencyError: A library that export needs is not installed.
+    """
     started = time.perf_counter()
     keep_freed_memory()
     try:
@@ -137,7 +154,7 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _tuned(args: argparse.Namespace) -> dict[str, Any]:
-    """What the recipe says; only the target may be another one."""
+    """Return the arguments that the recipe gives. Only ``--target`` may replace one of them."""
     from edgeexpo.models import foreign, zoo
     from edgeexpo.workflows.tune_recipe import read_recipe
 

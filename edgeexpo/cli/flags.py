@@ -1,7 +1,7 @@
-"""Flags of the command line for the parameters that messages of the library name.
+"""Translate parameter names in the library's messages into flags of the command line.
 
-A message that is raised outside the command line names a parameter in backticks: as it is, or with
-the value to give it, as in ``precision='fp32'``. Here it becomes what is typed.
+A message that is raised outside the command line names a parameter in backticks. The value to give
+may follow, as in ``precision='fp32'``. This module replaces both by the flag that a user types.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FLAGS: Mapping[str, str] = {
     "targets": "--target",
     "with_baselines": "--no-baselines",
 }
-"""Parameter -> flag, where the flag is not the name with dashes."""
+"""Flags of the parameters whose flag is not the name with dashes: parameter -> flag."""
 
 _PARAMETER = re.compile(r"(?<!`)`(?P<name>[a-z][a-z0-9_]*)(?:=(?P<value>[^`]*))?`(?!`)")
 

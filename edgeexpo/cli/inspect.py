@@ -1,4 +1,4 @@
-"""``edgeexpo inspect``: what is in an artefact or in a bundle."""
+"""``edgeexpo inspect``: show what an artefact or a bundle contains."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the contents of ``args.file``; exit 2 for a bundle with a changed or missing file.
+    """Print the contents of ``args.file`` and return the exit code.
+
+    The exit code is 2 when a file of the bundle was changed or is missing, else 0.
 
     Raises:
-        UsageError: There is no such file, or nobody here reads its format.
+        UsageError: There is no such file, or its format is unknown.
         BundleError: The file or the bundle is damaged.
     """
     found = inspect(args.file)

@@ -1,4 +1,4 @@
-"""``edgeexpo models``: the networks that ship, what they cost and what they were trained on."""
+"""``edgeexpo models``: list the networks that ship, their cost and their training data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
 COUNTED_SIDE = 512
+"""Side in pixels of the picture for which multiply-accumulates are counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one row a network.
+    """Print one row for each network.
 
     Raises:
         MissingDependencyError: torch, which builds the networks, is not installed.

@@ -1,4 +1,4 @@
-"""What verbs print: one JSON document or plain text on stdout, and nothing else there."""
+"""Printing for all verbs: stdout gets one JSON document or plain text, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from edgeexpo.cli.flags import with_flags
 from edgeexpo.spec import to_json
 
 TableRow = Mapping[str, Any] | Sequence[Any]
+"""Row of a table: a mapping from column to value, or the values in the order of the columns."""
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``, which every verb has."""
+    """Add ``--json``, which every verb accepts."""
     parser.add_argument(
         "--json", action="store_true", help="print one JSON document on stdout, nothing else"
     )
 
 
 def emit(args: argparse.Namespace, document: Any, text: str) -> None:
-    """Print ``document`` as JSON under ``--json``, else ``text``; call it once.
+    """Print ``document`` as JSON under ``--json``, else ``text``. A verb calls this once.
 
-    Parameters that messages of the library name become flags in both.
+    In both, the parameters that the library's messages name become flags.
 
     Args:
-        args: The verb's arguments; ``args.stdout``, set by ``main``, is the caller's stdout even
-            while whatever libraries print there goes to stderr.
-        document: Dataclasses, mappings, sequences and JSON values; NaN and infinity are errors.
-        text: What a person reads.
+        args: The verb's arguments. ``main`` sets ``args.stdout`` to the caller's stdout, while
+            everything that libraries print to stdout goes to stderr.
+        document: Dataclasses, mappings, sequences and JSON values. NaN and infinity are errors.
+        text: The text for a person.
     """
     stream: TextIO = getattr(args, "stdout", None) or sys.stdout
     shown = text
@@ -46,9 +47,10 @@ def table(rows: Sequence[TableRow], columns: Sequence[str]) -> str:
     """Lay ``rows`` out as aligned plain text under the headings ``columns``.
 
     Args:
-        rows: Each a mapping from column to value, or values in the order of ``columns``. ``None``
-            is shown as ``-``; columns that hold only numbers are aligned to the right.
-        columns: The headings, also the keys of rows that are mappings.
+        rows: Each row is a mapping from column to value, or the values in the order of
+            ``columns``. ``None`` is shown as ``-``. Columns that hold only numbers are aligned to
+            the right.
+        columns: The headings, which are also the keys of rows that are mappings.
     """
     values = [
         [row.get(c) for c in columns] if isinstance(row, Mapping) else list(row) for row in rows
@@ -80,7 +82,7 @@ def _cell(value: Any) -> str:
 
 
 def human_bytes(count: float) -> str:
-    """``count`` bytes in decimal units: ``999 B``, ``1.2 MB``."""
+    """Write ``count`` bytes in decimal units, as in ``999 B`` and ``1.2 MB``."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
@@ -89,7 +91,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_ms(milliseconds: float) -> str:
-    """A duration: ``0.42 ms``, ``187 ms``, ``12.3 s``."""
+    """Write a duration, as in ``0.42 ms``, ``187 ms`` and ``12.3 s``."""
     if not math.isfinite(milliseconds):
         return "-"
     return f"{milliseconds:.3g} ms" if milliseconds < 999.5 else f"{milliseconds / 1000:.3g} s"

@@ -1,4 +1,4 @@
-"""``edgeexpo parity``: every artefact of a bundle against the reference."""
+"""``edgeexpo parity``: compare every artefact of a bundle with the float reference."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgeexpo.parity import ParityReport
 
 _REFERENCES = ("auto", "cuda", "mps", "xpu", "cpu", "golden")
+"""Names that ``--reference`` accepts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or golden (recorded)",
     )
     parser.add_argument(
-        "--images", metavar="DIR", help="photographs or brackets; else the embedded photographs"
+        "--images",
+        metavar="DIR",
+        help="photographs or brackets to compare on (default: the embedded photographs)",
     )
     parser.add_argument(
         "--record",
@@ -40,20 +43,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep inputs and reference outputs in the bundle, for --reference golden elsewhere",
     )
     parser.add_argument("--report", metavar="FILE.html", help="write a report with pictures")
-    parser.add_argument("--junit", metavar="FILE.xml", help="write the verdict for a CI")
+    parser.add_argument(
+        "--junit", metavar="FILE.xml", help="write the verdict as JUnit XML, which CI systems read"
+    )
     parser.add_argument(
         "--gate",
         action="append",
         default=[],
         metavar="GATE",
-        help="replace a bound, as in 'psnr>=45'; repeat it for each",
+        help="replace a bound, as in 'psnr>=45'; repeat the option for each bound",
     )
     add_selection(parser)
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare, print the table, and answer for what the gates said."""
+    """Compare the artefacts with the reference and print the table.
+
+    Raises:
+        GateError: An artefact failed a gate.
+        UsageError: The options contradict each other.
+        MissingDependencyError: A library that parity needs is not installed.
+    """
     keep_freed_memory()
     try:
         from edgeexpo.parity.check import check_parity
@@ -70,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         )
     pages = [Path(file) for file in (args.report, args.junit) if file]
     for page in pages:
-        check_file(page, force=True)  # before the work, not after it
+        check_file(page, force=True)  # fails before the long comparison, not after it
     bundle = Bundle.open(args.bundle)
     report = check_parity(
         bundle,
@@ -94,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _command(args: argparse.Namespace, report: ParityReport) -> list[str]:
-    """The arguments that repeat this check, with the device that ``auto`` meant."""
+    """Return the arguments that repeat this check, with the device that ``auto`` stood for."""
     reference = report.reference.device if args.reference == "auto" else args.reference
     words = ["parity", args.bundle, "--reference", reference]
     for option in ("images", "target", "precision", "report"):
@@ -106,7 +117,11 @@ def _command(args: argparse.Namespace, report: ParityReport) -> list[str]:
 
 
 def _record(args: argparse.Namespace, bundle: Bundle) -> dict[str, Any]:
-    """Keep the reference on the photographs and the probes in the bundle; what was kept."""
+    """Record the reference on the photographs and the probes in the bundle.
+
+    Returns:
+        The facts of the record: its device, and the numbers of photographs and probes.
+    """
     from edgeexpo.imaging.samples import samples
     from edgeexpo.parity.golden import replace_golden
     from edgeexpo.parity.recording import compared_with_cpu, record, recorded_probes

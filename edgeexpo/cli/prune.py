@@ -1,4 +1,7 @@
-"""``edgeexpo prune NAME``: fewer channels (or zeros among the weights), then distillation."""
+"""``edgeexpo prune NAME``: remove channels of a network and train it to recover.
+
+With ``--unstructured``, weights are set to zero instead.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from edgeexpo.cli.arguments import add_imitation, one_of, positive, whole_number
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 
 _OWN = "instead of the recipe's"
+"""Help of an option that replaces a field of the recipe."""
+
 PRUNING_OVERRIDES = {
     "steps": (whole_number, f"{_OWN}; 0: reconstruct layers on DATA alone"),
     "batch": (positive, _OWN),
@@ -17,7 +22,7 @@ PRUNING_OVERRIDES = {
     "scenes": (positive, _OWN),
     "scene_size": (positive, _OWN),
 }
-"""Fields of the recipe that an option of the same name replaces: its type and help."""
+"""Fields of the recipe that an option of the same name replaces: field -> (type, help)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,38 +32,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ratio",
         type=float,
         default=0.5,
-        help="share of the multiply-accumulates to remove (0.5); of the weights if --unstructured",
+        help="share of the multiply-accumulates to remove, or of the weights with --unstructured "
+        "(default: 0.5)",
     )
     parser.add_argument(
         "--data",
         type=Path,
-        help="folder of radiance maps and photographs to train on after pruning; else untrained",
+        help="folder of radiance maps and photographs to train on after pruning (default: no "
+        "training)",
     )
     parser.add_argument(
         "--importance",
         type=one_of(("magnitude", "taylor")),
         default="magnitude",
-        help="what channels are chosen by: magnitude (default), or taylor, which needs --data",
+        help="how channels are chosen: by magnitude (default), or by taylor, which needs --data",
     )
     parser.add_argument(
         "--scope",
         type=one_of(("sensitivity", "uniform", "global")),
         default="sensitivity",
-        help="where from: what changes photographs least for what it costs (sensitivity, the "
-        "default), the same share of every layer, or the least important anywhere",
+        help="channels to remove; sensitivity (default): those that change photographs least for "
+        "the work saved; uniform: the same share of every layer; global: the least important",
     )
     parser.add_argument(
         "--unstructured",
         action="store_true",
-        help="zeros among the weights, for a smaller compressed download; nothing gets faster",
+        help="set weights to zero, for a smaller compressed download; nothing gets faster",
     )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="else the shipped ones")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights to prune (default: those that ship)",
+    )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="FILE",
-        help="weights to write (NAME.pruned.safetensors)",
+        help="weights to write (default: NAME.pruned.safetensors)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_imitation(parser)
@@ -68,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prune, train, and print what became narrower; exit code 0."""
+    """Prune, train, print the layers that became narrower, and return exit code 0."""
     from edgeexpo.models import zoo
 
     preset = zoo.get(args.model).name

@@ -1,4 +1,4 @@
-"""``edgeexpo quantize NAME``: INT8 weights, by calibration or by training."""
+"""``edgeexpo quantize NAME``: make INT8 weights, by calibration or by training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("ptq", "qat"),
         default="qat",
-        help="calibrate (ptq), or train under the rounding from there (qat, the default)",
+        help="ptq: calibrate alone; qat (default): calibrate, then train under INT8's rounding",
     )
     parser.add_argument(
         "--variants",
@@ -33,12 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B,C",
         help="ptq: ways to calibrate, of which the best is kept, as plain,bias,minmax+adaround "
         "(parts: plain balanced unequalized mse minmax percentile headroom adaround bias nncf). "
-        "For qat: the one that training starts from (plain)",
+        "For qat: the way that training starts from (default: plain)",
     )
-    parser.add_argument("--data", type=Path, help="qat: radiance maps and photographs, as train's")
-    parser.add_argument("--weights", type=Path, help="float weights; else the shipped")
     parser.add_argument(
-        "--calib", type=Path, help="photographs or brackets to calibrate on; else the embedded"
+        "--data",
+        type=Path,
+        help="qat: folder of radiance maps and photographs, as for 'edgeexpo train'",
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="float weights to quantise (default: those that ship)"
+    )
+    parser.add_argument(
+        "--calib",
+        type=Path,
+        help="photographs or brackets to calibrate on (default: the embedded photographs)",
     )
     parser.add_argument(
         "--start",
@@ -46,18 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="qat: INT8 weights to go on from; --variants headroom widens their ranges first",
     )
-    parser.add_argument("-o", "--output", type=Path, help="file to write (NAME.int8.safetensors)")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file to write (default: NAME.int8.safetensors)"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_imitation(parser)
     for name in QAT_OVERRIDES:
         kind = float if name == "learning_rate" else int
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=kind, help="qat: instead of the recipe's")
+        parser.add_argument(option, type=kind, help="qat: replaces the recipe's value")
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Quantise; exit code 0."""
+    """Quantise the network and return exit code 0."""
     try:
         from edgeexpo.models import zoo
         from edgeexpo.workflows.quantize import quantize

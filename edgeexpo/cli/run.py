@@ -1,4 +1,4 @@
-"""``edgeexpo run``: a bundle on pictures, on folders of brackets, or on a video."""
+"""``edgeexpo run``: run a bundle on pictures, on folders of brackets, or on a video."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ if TYPE_CHECKING:
     pass
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
-"""Suffixes of videos."""
+"""Suffixes of inputs that are treated as videos."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("bundle", type=Path, help="folder that edgeexpo export wrote")
     parser.add_argument(
-        "input", nargs="+", type=Path, help="pictures, darkest first or with EXIF; or a video"
+        "input",
+        nargs="+",
+        type=Path,
+        help="pictures, darkest first or with EXIF exposures; or one video",
     )
     parser.add_argument(
         "--brackets",
         action="store_true",
-        help="INPUT is a folder of bracketed shots, grouped by EXIF time and exposure, or with a "
-        "sub-folder for each bracket; aligned, fused, written into the folder -o",
+        help="INPUT is a folder of bracketed shots, grouped by EXIF time and exposure or by "
+        "sub-folders; the fused pictures are written into the folder -o",
     )
     parser.add_argument(
         "--no-align",
         dest="align",
         action="store_false",
-        help="with --brackets: shots from a tripod, leave them as they are",
+        help="with --brackets: do not align the shots, as for shots from a tripod",
     )
     parser.add_argument(
         "-o",
@@ -56,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-p3",
         action="store_true",
-        help="leave pictures in Display P3 in it and write the result with their profile (default: "
-        "everything is converted to sRGB)",
+        help="keep pictures that are in Display P3 as they are, and write the result with their "
+        "profile (default: everything is converted to sRGB)",
     )
     parser.add_argument(
         "--strength",
@@ -73,14 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-2/+2 (default: from EXIF, else unknown)",
     )
     parser.add_argument(
-        "--no-fuse", action="store_true", help="write the network's own output, do not fuse"
+        "--no-fuse", action="store_true", help="write the network's own output without fusing it"
     )
     parser.add_argument("--threads", type=positive, help="threads (default: the engine's choice)")
     parser.add_argument(
         "--memory-mb",
         type=positive,
         metavar="MIB",
-        help="memory for pictures of any size, beyond the engine's and the pictures themselves: "
+        help="limit of the memory beyond the engine's and the pictures' own; the picture is then "
         "computed window by window (default: as much as is fastest)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing output")

@@ -1,4 +1,4 @@
-"""The input of ``edgeexpo run``: pictures in order, their EV, and the session that takes them."""
+"""The input of ``edgeexpo run``: read pictures, put them in order and open the session."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 FILES = FrameFormat()
-"""What files hold once they are read, whatever the bundle says of its app's frames."""
+"""Format of pictures that were read from files, whatever frames the bundle's app gives."""
 
 
 NamedPicture = tuple[Path, "np.ndarray"]
+"""Picture HxWx3 of 8 or 16 bits, with its file."""
 
 
 def made_by(session: Session, engine: str) -> dict[str, str]:
-    """What ``--json`` says of the artefact and the engine that made a picture."""
+    """Return the entries of ``--json`` about the artefact and the engine that made a picture."""
     artifact = session.artifact
     return {
         "target": artifact.target,
@@ -38,10 +39,13 @@ def made_by(session: Session, engine: str) -> dict[str, str]:
 
 
 def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPicture]:
-    """Read the pictures of one bracket, in sRGB or, if they are to keep it, in Display P3.
+    """Read the pictures of one bracket and convert them to sRGB.
+
+    With ``keep_p3``, pictures in Display P3 stay in Display P3.
 
     Raises:
-        PictureError: One cannot be read, or they differ in size, bit depth or, then, profile.
+        PictureError: A picture cannot be read, or the pictures differ in size or bit depth. With
+            ``keep_p3``, also when only some of them are in Display P3.
     """
     from edgeexpo.imaging.files import read_p3_profile, read_picture
 
@@ -66,14 +70,15 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
 def order(
     frames: Sequence[NamedPicture], *, quiet: bool = False
 ) -> tuple[list[NamedPicture], float | None]:
-    """Put a bracket in order, darkest first, and tell its EV.
+    """Put a bracket in order, darkest first, and find its EV.
 
-    EXIF exposures decide when all pictures have one and they differ; else the order is the
-    caller's, unless the mean luminance contradicts it. A change of the order is noted on stderr,
-    unless ``quiet``.
+    EXIF exposures decide the order when every picture has one and the exposures differ. Otherwise
+    the mean luminance decides it. A change of the caller's order is noted on stderr, unless
+    ``quiet`` is true.
 
     Returns:
-        The frames, and log2 of the exposure ratio of the last and the first (``None``: unknown).
+        The frames in order, and log2 of the exposure ratio of the last frame and the first. The
+        ratio is ``None`` when it is unknown.
     """
     from edgeexpo.imaging.files import read_exposure
 
@@ -97,14 +102,19 @@ def open_session(
     frames: FrameFormat = FILES,
     output: FrameFormat = FILES,
 ) -> Session:
-    """Open the artefact that the options select, in an interpreter where no engine of it runs.
+    """Open the artefact that the options select.
 
-    ``frames`` and ``output`` are those of :func:`edgeexpo.runtime.load`.
+    Where the artefact's engine does not run on this platform, an interpreter runs the artefact.
+
+    Args:
+        args: The verb's arguments.
+        frames: Format of the frames, as for :func:`edgeexpo.runtime.load`.
+        output: Format of the pictures that are given, as for :func:`edgeexpo.runtime.load`.
 
     Raises:
         BundleError: The bundle has no such artefact, or a file differs from its digest.
-        UsageError: The memory is too small for anything.
-        MissingDependencyError: The engine, or the interpreter's torch, is not installed.
+        UsageError: The memory limit is too small for the smallest window.
+        MissingDependencyError: The engine, or torch for the interpreter, is not installed.
         EngineError: The engine refuses the artefact.
     """
     from edgeexpo.runtime import load
@@ -136,7 +146,7 @@ def open_session(
 
 
 def _luminance(picture: np.ndarray) -> float:
-    """Mean of a HxWx3 picture with the weights of Rec. 709, in its own codes."""
+    """Return the mean of an HxWx3 picture with the weights of Rec. 709, in the picture's codes."""
     return float(picture.mean(axis=(0, 1)) @ [0.2126, 0.7152, 0.0722])
 
 

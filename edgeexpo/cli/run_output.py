@@ -1,4 +1,4 @@
-"""What ``edgeexpo run`` writes, and whether it may."""
+"""The output of ``edgeexpo run``: check that a picture may be written, and write it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
-"""Operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
+"""Names of the operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
 
 
 def write_output(picture: np.ndarray, args: argparse.Namespace) -> str | None:
-    """Write a picture, radiance, or radiance mapped to a picture of 8 bits, to ``args.output``.
+    """Write ``picture`` to ``args.output``, as a picture or as radiance.
 
-    Pictures keep the EXIF data of the last input. Returns the colour space of a picture.
+    Under ``--tonemap``, radiance is first mapped to a picture of 8 bits. A picture gets the EXIF
+    data of the last input.
+
+    Returns:
+        The colour space of a picture, or ``None`` for radiance.
     """
     from edgeexpo.imaging import tonemap as operators
     from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES, write_radiance
@@ -36,7 +40,9 @@ def write_output(picture: np.ndarray, args: argparse.Namespace) -> str | None:
 
 
 def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> str:
-    """Write a picture with the EXIF data of ``source`` and, where its codes are in it, Display P3.
+    """Write a picture with the EXIF data of ``source``.
+
+    With ``keep_p3``, a Display P3 profile of ``source`` is written, too.
 
     Returns:
         The colour space: ``sRGB`` or ``Display P3``.
@@ -51,9 +57,15 @@ def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> st
 def check_suffix(
     spec: ModelSpec, args: argparse.Namespace, kind: np.dtype[Any] | None = None
 ) -> None:
-    """Refuse an output whose suffix does not go with what the network gives.
+    """Refuse an output whose suffix cannot hold the network's output.
 
-    ``kind`` is that of the frames once they are read: 8 or 16 bits.
+    Args:
+        spec: The bundle's model.
+        args: The verb's arguments.
+        kind: Data type of the frames, of 8 or 16 bits, or ``None`` before they are read.
+
+    Raises:
+        UsageError: The suffix does not fit the network's output.
     """
     from edgeexpo.imaging.files import WRITTEN_FORMATS, check_output
     from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES
@@ -87,8 +99,8 @@ def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
     """Refuse, before any work, a request for pictures that cannot be met.
 
     Raises:
-        UsageError: The number of pictures or the output's name is wrong, the output is an input or
-            exists without ``--force``.
+        UsageError: The number of pictures or the output's name is wrong. The output is one of the
+            inputs, or exists without ``--force``.
         OutputError: The output's folder is missing or cannot be written.
     """
     inputs, output = args.input, args.output

@@ -1,4 +1,4 @@
-"""``edgeexpo sensitivity NAME``: which layer costs how much picture, as a table and a plot."""
+"""``edgeexpo sensitivity NAME``: show how much quality each layer costs, as a table and a plot."""
 
 from __future__ import annotations
 
@@ -20,27 +20,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="NAME", help="a network of the zoo, or path/to/net.py:factory"
     )
-    parser.add_argument("--weights", metavar="FILE", help=".safetensors or .pth; else the shipped")
-    add_inputs(parser)
-    parser.add_argument("--size", type=size, metavar="H,W", help="size of the network (512,512)")
     parser.add_argument(
-        "--calib", metavar="DIR", help="photographs or brackets to calibrate on; else the embedded"
+        "--weights",
+        metavar="FILE",
+        help="a .safetensors or .pth file (default: the weights that ship)",
+    )
+    add_inputs(parser)
+    parser.add_argument(
+        "--size", type=size, metavar="H,W", help="size of the network (default: 512,512)"
     )
     parser.add_argument(
-        "--images", metavar="DIR", help="photographs or brackets to measure on; else the embedded"
+        "--calib",
+        metavar="DIR",
+        help="photographs or brackets to calibrate on (default: the embedded photographs)",
+    )
+    parser.add_argument(
+        "--images",
+        metavar="DIR",
+        help="photographs or brackets to measure on (default: the embedded photographs)",
     )
     parser.add_argument(
         "--ratio",
         type=float,
         help="also prune each layer alone, by this share of its output channels",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="also draw it")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.png", help="also draw the table as a plot"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing plot")
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the table, draw; exit code 0."""
+    """Measure every layer, print the table, draw the plot and return exit code 0."""
     try:
         from edgeexpo.workflows.sensitivity import sensitivity
     except ModuleNotFoundError as error:

@@ -1,4 +1,7 @@
-"""``edgeexpo train NAME``: train a network of the zoo by its recipe; resumable."""
+"""``edgeexpo train NAME``: train a network of the zoo by its recipe.
+
+A training that was stopped goes on from its last checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from edgeexpo.cli.output import add_json_argument, emit
 
 TRAINING_OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "scene_size", "seed")
-"""Fields of a recipe that an option of the same name replaces."""
+"""Fields of the training recipe that an option of the same name replaces."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,30 +23,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folder of radiance maps (.hdr, .exr; or in hdri/) and photographs (or in photos/)",
     )
-    parser.add_argument("-o", "--output", type=Path, help="the run's folder (runs/NAME)")
-    parser.add_argument("--scenes-dir", type=Path, help="made scenes, shared by runs (in the run)")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="folder of the training run (default: runs/NAME)"
+    )
+    parser.add_argument(
+        "--scenes-dir",
+        type=Path,
+        help="folder of the rendered scenes, which runs can share (default: in the run's folder)",
+    )
     parser.add_argument("--start", type=Path, help="weights to start from")
-    parser.add_argument("--teacher", type=Path, help="weights of the teacher, for students")
+    parser.add_argument(
+        "--teacher", type=Path, help="weights of the teacher, for networks that learn from one"
+    )
     parser.add_argument(
         "--low-level",
         action="store_true",
-        help="students follow the teacher's low-level features too (the replies to reviewers)",
+        help="let students also follow the teacher's low-level features",
     )
-    parser.add_argument("--vgg", type=Path, help="VGG19 state_dict; without it perceptual is off")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (auto)")
     parser.add_argument(
-        "--save-every", type=float, default=120.0, metavar="SECONDS", help="checkpoints (120)"
+        "--vgg",
+        type=Path,
+        help="state_dict of VGG19 for the perceptual loss, which is off without it",
     )
-    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (default: auto)")
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="time between two checkpoints (default: 120)",
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     for name in TRAINING_OVERRIDES:
         kind = float if name == "learning_rate" else int
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=kind, help="instead of the recipe's")
+        parser.add_argument(option, type=kind, help="replaces the recipe's value")
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on; exit code 0."""
+    """Start a training or continue one, and return exit code 0."""
     from edgeexpo.workflows.train import train
 
     made = train(

@@ -1,4 +1,4 @@
-"""``edgeexpo tune NAME``: which pruning and which layers in float, measured on the engine."""
+"""``edgeexpo tune NAME``: search pruning and layers in float, measured on the engine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgeexpo.workflows.tune_result import TuneResult
 
 GATE = "psnr>=40"
+"""Gate that candidates must pass when no ``--gate`` is given."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,18 +27,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         type=one_of(target_names()),
         default=DEFAULT_TUNE_TARGET,
-        help=f"engine ({DEFAULT_TUNE_TARGET})",
+        help=f"target whose engine is timed (default: {DEFAULT_TUNE_TARGET})",
     )
     parser.add_argument(
         "--gate",
         action="append",
         metavar="GATE",
-        help=f"bound on the worst photograph against unpruned float ({GATE}); repeat it for each",
+        help="bound on the worst photograph against the unpruned float network (default: "
+        f"{GATE}); repeat the option for each bound",
     )
-    parser.add_argument("--max-ms", type=float, help="largest median latency, ms")
-    parser.add_argument("--max-bytes", type=positive, help="largest artefact")
-    parser.add_argument("--size", type=size, metavar="H,W", help="size that is timed (512,512)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="unpruned; else the shipped")
+    parser.add_argument("--max-ms", type=float, help="largest median latency in milliseconds")
+    parser.add_argument("--max-bytes", type=positive, help="largest size of the artefact in bytes")
+    parser.add_argument(
+        "--size", type=size, metavar="H,W", help="size that is timed (default: 512,512)"
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="unpruned weights (default: those that ship)",
+    )
     add_inputs(parser)
     parser.add_argument(
         "--pruned", type=Path, nargs="+", default=[], metavar="FILE", help="pruned weights to try"
@@ -48,41 +57,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="RATIO",
-        help="also try pruning by this share now, without training; repeat it for each",
+        help="also try pruning by this share now, without training; repeat the option for each "
+        "share",
     )
-    parser.add_argument("--calib", type=Path, metavar="DIR", help="calibrate on; else the embedded")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="judge on; else the embedded")
+    parser.add_argument(
+        "--calib",
+        type=Path,
+        metavar="DIR",
+        help="photographs or brackets to calibrate on (default: the embedded photographs)",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="photographs or brackets to judge on (default: the embedded photographs)",
+    )
     parser.add_argument(
         "--candidates",
         type=positive,
         default=5,
         metavar="N",
-        help="sets of float layers to try for each set of weights (5)",
+        help="sets of float layers to try for each set of weights (default: 5)",
     )
-    parser.add_argument("--threads", type=positive, help="threads (one a core)")
+    parser.add_argument("--threads", type=positive, help="threads (default: one for each core)")
     parser.add_argument(
-        "--runs", type=positive, default=10, help="timed runs each, after 3 to warm up (10)"
+        "--runs",
+        type=positive,
+        default=10,
+        help="timed runs of each candidate, after 3 runs to warm up (default: 10)",
     )
     parser.add_argument(
         "--cache",
         type=Path,
         default=Path(".edgeexpo/tune"),
         metavar="DIR",
-        help="finished candidates; a search that was ended goes on from here (.edgeexpo/tune)",
+        help="folder of finished candidates, from which a stopped search goes on (default: "
+        ".edgeexpo/tune)",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the Pareto front")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="recipe (NAME.recipe.json)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="recipe to write (default: NAME.recipe.json)",
     )
     parser.add_argument("--force", action="store_true", help="replace existing files")
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search, print the table, write the recipe; exit code 0.
+    """Search, print the table, write the recipe and return exit code 0.
 
     Raises:
-        GateError: No candidate respects the bounds; no recipe was written.
+        GateError: No candidate respects the bounds, and no recipe was written.
+        MissingDependencyError: A library that tune needs is not installed.
     """
     try:
         from edgeexpo.workflows.tune import tune

@@ -1,4 +1,4 @@
-"""``edgeexpo run BUNDLE clip.mp4 -o out.mp4``: every frame of a video through the network."""
+"""``edgeexpo run BUNDLE clip.mp4 -o out.mp4``: run the network on every frame of a video."""
 
 from __future__ import annotations
 
@@ -21,22 +21,31 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.writing import writing
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+"""Suffixes of videos that can be written."""
+
 QUALITY = "16"
-"""x264's constant rate factor: no visible loss."""
+"""Constant rate factor of x264 at which no loss is visible."""
 
 _DIRECT = {"yuv420p": "i420", "yuvj420p": "i420", "nv12": "nv12"}
+"""Layouts of FFmpeg's pixel formats that need no conversion: pixel format -> layout."""
+
 _MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
+"""Colour matrices of FFmpeg's colour space codes: code -> matrix."""
+
 _CODES = {"bt709": 1, "bt601": 6, "bt2020": 9}
+"""Colour space codes of FFmpeg that are written: matrix -> code."""
+
 _FULL = 2
+"""FFmpeg's code for the full range of values, 0 to 255."""
 
 
 class Clip:
     """A video file, read frame by frame as YUV 4:2:0.
 
     Attributes:
-        frame_format: Of the frames that :meth:`frames` gives.
+        frame_format: Format of the frames that :meth:`frames` gives.
         size: Height and width of the upright picture.
-        count: Frames by the file's own account, 0 when it does not say.
+        count: Number of frames that the file declares, or 0 when it declares no number.
 
     Raises:
         PictureError: The file is missing, damaged, or has no picture.
@@ -66,12 +75,12 @@ class Clip:
 
     @property
     def sound(self) -> Any | None:
-        """The first sound track."""
+        """The first sound track, or ``None`` for a silent video."""
         tracks = self._container.streams.audio
         return tracks[0] if tracks else None
 
     def frames(self) -> Iterator[tuple[Any, Frame]]:
-        """Every frame: FFmpeg's own, and its planes."""
+        """Yield every frame as FFmpeg's own object, together with its planes."""
         with self._failures():
             for frame in self._container.decode(self.stream):
                 direct = frame.format.name in _DIRECT
@@ -79,7 +88,7 @@ class Clip:
                 yield frame, _planes(plain)
 
     def packets(self, track: Any) -> Iterator[Any]:
-        """The packets of a track, as they are."""
+        """Yield the unchanged packets of a track."""
         with self._av.open(str(self._path)) as container:
             for packet in container.demux(container.streams[track.index]):
                 if packet.dts is not None:
@@ -99,10 +108,10 @@ class Clip:
 
 
 def run(args: argparse.Namespace, spec: ModelSpec) -> int:
-    """Run the bundle on one video; exit code 0.
+    """Run the bundle on one video and return exit code 0.
 
     Raises:
-        UsageError: The network is no picture-to-picture one, or options do not go with videos.
+        UsageError: The network does not map one picture to one, or an option is not for videos.
         PictureError, OutputError: As :class:`Clip` and :func:`convert_video`.
     """
     from edgeexpo.cli.run_input import made_by, open_session
@@ -150,16 +159,19 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
 
 
 def convert_video(output: Path, session: Session, clip: Clip) -> int:
-    """Write the video; the sound is copied. Returns the number of frames.
+    """Run every frame through the session and write the video. The sound is copied.
 
     Args:
-        output: The file; an existing one is replaced.
-        session: Opened with ``clip``'s frame format, and ``i420`` upright for the output.
-        clip: The video.
+        output: The file to write. An existing file is replaced.
+        session: A session opened with ``clip``'s frame format, whose output is upright ``i420``.
+        clip: The video to read.
+
+    Returns:
+        The number of frames.
 
     Raises:
         PictureError: A frame cannot be decoded.
-        OutputError: The file cannot be written; an existing one is untouched.
+        OutputError: The file cannot be written. An existing file stays unchanged.
     """
     part = output.with_name(f".{output.stem}.part{output.suffix}")
     try:
@@ -172,12 +184,16 @@ def convert_video(output: Path, session: Session, clip: Clip) -> int:
 
 
 def output_format(frame_format: FrameFormat) -> FrameFormat:
-    """Format of the pictures that are written: as the clip's colours, upright."""
+    """Return the format of the written pictures: the clip's colours in upright ``i420``."""
     return FrameFormat("i420", frame_format.matrix, frame_format.full_range, "left")
 
 
 def check_video(output: Path, force: bool) -> None:
-    """Refuse an output that :func:`convert_video` could not, or may not, write."""
+    """Refuse an output that :func:`convert_video` cannot or may not write.
+
+    Raises:
+        UsageError: The suffix is not one of a video, or the file exists and ``force`` is false.
+    """
     if output.suffix.lower() not in VIDEO_SUFFIXES:
         raise UsageError(f"{output} is no name for a video; expected {', '.join(VIDEO_SUFFIXES)}")
     if output.exists() and not force:
@@ -201,7 +217,7 @@ async def _convert(path: Path, session: Session, clip: Clip) -> int:
 
 
 class _Writer:
-    """H.264 in the container of the file's suffix, with the clip's sound."""
+    """Writer of H.264 in the container of the file's suffix, with the clip's sound."""
 
     def __init__(self, path: Path, clip: Clip) -> None:
         self._av = _package()
@@ -220,7 +236,7 @@ class _Writer:
             self._sound = self._container.add_stream_from_template(clip.sound)
 
     def write(self, picture: np.ndarray, pts: int, time_base: Any) -> None:
-        """Add one picture: i420, 3H/2 rows of W."""
+        """Add one picture in i420: an array of 3H/2 rows and W columns."""
         frame = self._av.VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts, frame.time_base = pts, time_base
         frame.colorspace = self._stream.codec_context.colorspace
@@ -241,13 +257,17 @@ class _Writer:
 
 
 def _format(frame: Any) -> FrameFormat:
-    """What a decoded frame's numbers stand for; unsaid matrices go by height, as players do."""
+    """Return the frame format of a decoded frame.
+
+    Where the frame names no colour matrix, its height decides, as in players: BT.709 from 720 rows
+    on, BT.601 below.
+    """
     matrix = _MATRICES.get(int(frame.colorspace))
     if matrix is None:
         matrix = "bt709" if frame.height >= 720 else "bt601"
     full = int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj")
     layout = _DIRECT.get(frame.format.name, "i420")
-    # FFmpeg's angle is counter-clockwise.
+    # FFmpeg counts the angle counter-clockwise, FrameFormat clockwise.
     return FrameFormat(layout, matrix, full, "left", -round(frame.rotation / 90) * 90 % 360)
 
 

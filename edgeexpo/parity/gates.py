@@ -45,7 +45,9 @@ ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
         "luminance_shift": 2.5,
     }
 )
-"""Bounds of the metrics that name a fault, for every precision; docs/gates.md gives the reasons.
+"""Bounds of the metrics that name a fault, for every precision.
+
+``docs/reference/gates.md`` gives the reasons.
 
 A bound is the value at which a fault becomes visible, not the value at which an engine's rounding
 ends.

@@ -1,4 +1,4 @@
-"""``bench``: each program in its own process, taking turns, next to torch."""
+"""Tests of ``edgeexpo bench``: programs take turns in processes of their own, next to torch."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_every_artefact_is_a_row_next_to_torch(
         )
     assert rows["onnxruntime", "fp32"]["speedup_fp32"] == 1
     assert rows["onnxruntime", "fp32"]["bytes"] == size_in_bytes(bundle / "net.fp32.onnx")
-    # A process of its own: ONNX Runtime's memory does not hold torch.
+    # ONNX Runtime runs in a process of its own, so its memory does not include torch.
     assert rows["onnxruntime", "fp32"]["peak_rss_mb"] < 0.7 * reference["peak_rss_mb"]
 
 

@@ -1,4 +1,4 @@
-"""The verb debug: a table and one sentence, an error map, exit codes."""
+"""Tests of ``edgeexpo debug``: the table with its sentence, the error map and the exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEYS = {"node", "operator", "module", "source", "error", "share", "range", "faul
 
 @pytest.fixture(scope="module")
 def damaged(exported, tmp_path_factory):
-    """A bundle whose INT8 ONNX file has two channels of its last layer swapped."""
+    """Make a bundle in whose INT8 ONNX file two channels of the last layer are swapped."""
     folder = tmp_path_factory.mktemp("damaged")
     bundle = Bundle.open(exported)
     artifact = bundle.select("onnx", "int8")

@@ -1,4 +1,4 @@
-"""``doctor``: found against tested, what is missing and the command that brings it."""
+"""Tests of ``edgeexpo doctor``: found versions, missing packages and how to install them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from edgeexpo.cli import doctor, main
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing every engine takes seconds; one test does it."""
+    """Replace the import of every engine, which takes seconds and has one test of its own."""
     monkeypatch.setattr(doctor, "_importable", lambda module: "usable")
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:
-    """Pretend that packages have other versions, or are missing."""
+    """Pretend that packages have other versions, or are missing where the version is ``None``."""
     real = importlib.metadata.version
 
     def version(name: str) -> str:

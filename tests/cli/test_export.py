@@ -1,4 +1,4 @@
-"""``edgeexpo export`` as a user calls it."""
+"""Tests of ``edgeexpo export`` as a user calls it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgeexpo.cli import main
 
 
 def export(network_file, picture_folder, *arguments, factory="net", inputs=("1x3x64x64",)):
-    """Run the verb on a foreign module; returns the exit code."""
+    """Run the verb on a network from outside the zoo and return the exit code."""
     given = [f"--input={i}" for i in inputs]
     folders = ["--calib", str(picture_folder), "--images", str(picture_folder)]
     return main(["export", f"{network_file}:{factory}", *given, *folders, *arguments])

@@ -1,4 +1,4 @@
-"""Messages name parameters in the library and flags on the command line."""
+"""Tests that messages name parameters in the library and flags on the command line."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ OTHER_COMMANDS = {
     "parity/reference.py": {"--query-gpu", "--format"},
     "parity/provenance.py": {"--report"},
 }
-"""Arguments of commands that a module runs, or writes down to be repeated."""
+"""Flags in commands that a module runs, or writes down so that somebody can repeat them."""
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Every source file outside the command line and the pytest plugin."""
+    """Yield the path and tree of every source file outside the command line and the plugin."""
     for path in _files(ROOT):
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith("cli/") and name != "testing/pytest_plugin.py":
@@ -45,7 +45,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def texts(tree: ast.Module) -> Iterator[str]:
-    """Every string, with ``X`` where a value is put in."""
+    """Yield every string of a module, with ``X`` in the place of an inserted value."""
     inner = {
         id(value) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for value in n.values
     }

@@ -1,4 +1,4 @@
-"""``inspect``: every format as it is saved, and garbage refused in one line."""
+"""Tests of ``edgeexpo inspect``: every format is read, and garbage is refused in one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 
 
 class Net(torch.nn.Module):
-    """Two convolutions that XNNPACK takes, and an erf that it does not."""
+    """Network of two convolutions that XNNPACK takes and an erf that XNNPACK does not take."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def program() -> torch.export.ExportedProgram:
 def files(
     tmp_path_factory: pytest.TempPathFactory, program: torch.export.ExportedProgram
 ) -> dict[str, Path]:
-    """One small file of every format, each made by its own library."""
+    """Make one small file of every format, each with the format's own library."""
     folder = tmp_path_factory.mktemp("artefacts")
     found = {suffix: folder / f"net{suffix}" for suffix in contents.readers()}
     torch.export.save(program, found[".pt2"])
@@ -161,7 +161,7 @@ def test_what_the_engine_refuses_is_still_shown(
 
 
 def damaged_copies(file: Path, folder: Path) -> list[Path]:
-    """Copies of a file: emptied, of garbage, cut short."""
+    """Write damaged copies of a file: an empty one, one of garbage and some that are cut short."""
     data = file.read_bytes()
     copies = []
     for name, content in (

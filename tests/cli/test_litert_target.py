@@ -1,4 +1,4 @@
-"""LiteRT through every verb that takes a target."""
+"""Tests of the target LiteRT in every verb that takes a target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def bundle(network_file, picture_folder, tmp_path_factory):
-    """A residual network of two convolutions, ONNX and LiteRT, fp32 and INT8."""
+    """Export a residual network of two convolutions to ONNX and LiteRT, in fp32 and INT8."""
     output = tmp_path_factory.mktemp("dist") / "net"
     folders = [f"--calib={picture_folder}", f"--images={picture_folder}"]
     options = ["--input=1x3x64x64", "--target=onnx,litert", "--precision=fp32,int8"]

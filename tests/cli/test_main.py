@@ -1,4 +1,4 @@
-"""The frame of the command line: exit codes, one line an error, one document under --json."""
+"""Tests of what all verbs share: exit codes, one line for each error, one document for --json."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Verb], None]:
 
 
 def script(body: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, with ``body`` as the verb ``act``."""
+    """Run the command line in a new process, with ``body`` as the verb ``act``."""
     code = f"""
 import sys, types
 from edgeexpo import cli
@@ -188,7 +188,7 @@ def test_bad_arguments_exit_2_and_suggest_the_nearest(
 
 
 def test_ctrl_c_ends_a_real_process_cleanly() -> None:
-    code = (  # a process started in the background of a script ignores the signal
+    code = (  # a process that a script starts in the background would ignore the signal
         "    import os, signal\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    return 0\n"
     )
@@ -211,7 +211,7 @@ def test_a_reader_that_leaves_is_no_error(arguments: list[str]) -> None:
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": ""},  # unbuffered, argparse itself hides the error
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # without a buffer, argparse hides the error
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

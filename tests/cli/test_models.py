@@ -1,4 +1,4 @@
-"""``models`` and the cost that it prints."""
+"""Tests of ``edgeexpo models`` and of the cost that it prints."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_network_of_the_zoo_is_a_row(capsys: pytest.CaptureFixture[str]) -
     assert [i["name"] for i in row["inputs"]] == ["y0"]
     parameters = sum(p.numel() for p in entry.build().parameters())
     assert row["params"] == parameters
-    # Nine of ten parameters are kernel weights, each used once a pixel.
+    # At least nine of ten parameters are kernel weights, each of which is used once for each pixel.
     assert 0.9 * parameters < row["gmacs_512"] * 1e9 / 512**2 <= parameters
     assert entry.weights is not None
     assert row["weights_sha256"] == digest(entry.weights)

@@ -1,4 +1,4 @@
-"""The verb parity: a process of its own, the table before the verdict, exit codes."""
+"""Tests of ``edgeexpo parity``: a new process, the table before the verdict, and exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEYS = {"file", "target", "precision", "passed", "verified_by", "failed_gates", 
 
 
 def test_a_process_that_exported_nothing_reads_the_quantised_program(exported, picture_folder):
-    """Operators of ``quantized.pt2`` are registered by whoever quantises, and nobody did here."""
+    """Read ``quantized.pt2`` in a process in which no quantisation has registered its operators."""
     verb = ["parity", str(exported), "--images", str(picture_folder), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "edgeexpo.cli", *verb, "--target", "onnx", "--precision", "int8"],

@@ -1,6 +1,7 @@
-"""Bundles that lie, folders without pictures, pages that cannot be written: one line, no traceback.
+"""Tests that ``edgeexpo parity`` answers bad input with one line and without a traceback.
 
-On a recorded reference, which needs neither torch nor an export.
+Inputs are bundles with wrong facts, folders without pictures and reports that cannot be written.
+The reference is a recorded one, which needs neither torch nor an export.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def folder(tmp_path):
 
 
 def rewrite(folder, model=None, **artifact):
-    """The manifest with other facts of its model or of its artefact."""
+    """Rewrite the manifest with other facts about its model or its artefact."""
     manifest = Bundle.open(folder).manifest
     changed = dataclasses.replace(
         manifest,

@@ -1,4 +1,4 @@
-"""``edgeexpo prune`` and ``edgeexpo export --prune`` from the outside."""
+"""Tests of ``edgeexpo prune`` and ``edgeexpo export --prune`` as a user calls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``edgeexpo quantize`` from the outside, and what export does with it."""
+"""Tests of ``edgeexpo quantize`` as a user calls it, and of an export of its INT8 weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = ["--steps", "2", "--batch", "2", "--crop", "32", "--scenes", "3"]
 
 @pytest.fixture(scope="module")
 def int8(data_folder, tmp_path_factory):
-    """INT8 weights of lrl-mobile after two steps of training, from the largest ranges."""
+    """Make INT8 weights of lrl-mobile by two steps of training that start from minmax ranges."""
     folder = tmp_path_factory.mktemp("int8")
     path = folder / "w.safetensors"
     arguments = ["--data", str(data_folder), "-o", str(path), "--run", str(folder / "run"), *SMALL]

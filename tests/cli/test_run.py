@@ -1,4 +1,4 @@
-"""The verb run, with a real engine around a network of one convolution."""
+"""Tests of ``edgeexpo run`` with a real engine and a network of one convolution."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.tiny_bundle import write_bundle
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with a bundle ``b`` and a bracket ``dark.png``, ``bright.png`` of 45x70."""
+    """Make a folder with a bundle ``b`` and a bracket ``dark.png``, ``bright.png`` of 45x70."""
     monkeypatch.chdir(tmp_path)
     write_bundle(tmp_path / "b")
     for name, scale in (("dark", 60), ("bright", 200)):
@@ -37,7 +37,7 @@ def bracket(scale, kind=np.uint8):
 
 
 def fails(capsys, *argv):
-    """Exit code and the one line on stderr."""
+    """Run a command that fails and return its exit code and the one line on stderr."""
     code = main(["run", *argv])
     out, err = capsys.readouterr()
     assert out == ""
@@ -82,7 +82,10 @@ def test_16_bits_come_out_as_they_went_in(place, capsys):
 
 @pytest.mark.parametrize(("kind", "suffix"), [(np.uint8, "tif"), (np.uint16, "png")])
 def test_display_p3_stays_on_request(place, capsys, kind, suffix):
-    """The codes are those of pictures without a profile; converted to sRGB they are not."""
+    """Compare the codes with those of pictures without a profile.
+
+    They are equal when the pictures stay in Display P3, and differ after a conversion to sRGB.
+    """
     top, profile = np.iinfo(kind).max, icc_profiles.profile()
     for name, scale in (("dark", 0.25), ("bright", 0.8)):
         codes = bracket(scale * top, kind)
@@ -272,7 +275,7 @@ def test_luma_alone_is_refused_and_the_picture_around_it_is_not(place, capsys):
 
 @pytest.fixture
 def coreml_bundle(place):
-    """The same bundle with its artefact called Core ML's."""
+    """Make a bundle in which the same artefact is declared as one of Core ML."""
     bundle = Bundle.open(place / "b")
     artifact = dataclasses.replace(bundle.manifest.artifacts[0], target="coreml")
     write_manifest(place / "b", dataclasses.replace(bundle.manifest, artifacts=(artifact,)))

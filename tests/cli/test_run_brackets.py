@@ -1,4 +1,4 @@
-"""``edgeexpo run --brackets``: folders of brackets."""
+"""Tests of ``edgeexpo run --brackets`` on folders of brackets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.tiny_bundle import write_bundle
 
 
 def scene(shift=0.0):
-    """Linear light of a photograph, 160x200, moved by ``shift`` pixels along the rows."""
+    """Return a photograph's linear light, 160x200, moved by ``shift`` pixels along the rows."""
     linear = (data.coffee()[::2, ::2] / 255) ** 2.2
     moved = ndimage.shift(linear, (0, shift, 0), order=1, mode="nearest")
     return moved[20:180, 50:250] / 2

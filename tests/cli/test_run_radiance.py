@@ -1,4 +1,4 @@
-"""The verb run where the network gives radiance, and how strong a correction is."""
+"""Tests of ``edgeexpo run`` with networks that give radiance, and of ``--strength``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tests.support.tiny_bundle import write_bundle
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A radiance network ``r``, a correcting one ``c``, a residual one ``f`` and two pictures."""
+    """Make three bundles and two pictures.
+
+    The network of ``r`` gives radiance, that of ``c`` corrects, and that of ``f`` is residual.
+    """
     monkeypatch.chdir(tmp_path)
     one = {"frames": ("picture",), "inputs": (TensorSpec("y0"),), "front": None, "back": None}
     radiance = (TensorSpec("y_hat", transfer="linear"),)

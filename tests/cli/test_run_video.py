@@ -1,4 +1,4 @@
-"""``edgeexpo run`` on videos: colours, rotation, times and sound."""
+"""Tests of ``edgeexpo run`` on videos: colours, rotation, times and sound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RATE = 25
 
 
 def scene(index, height=48, width=64):
-    """Smooth colours that change from frame to frame, HxWx3 uint8."""
+    """Return smooth colours that change from frame to frame, HxWx3 uint8."""
     rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
     level = 0.1 + 0.05 * index
     picture = np.stack([level + 0.4 * rows, 0.3 + 0.4 * columns, 0.8 - 0.4 * rows], axis=2)
@@ -27,7 +27,7 @@ def scene(index, height=48, width=64):
 
 
 def film(path, count=6, size=(48, 64), rotation=0, sound=True, colorspace=1, full=False):
-    """A lossless H.264 clip of :func:`scene`, with a tone."""
+    """Write a lossless H.264 clip of :func:`scene` with a tone."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"qp": "0"})
         stream.height, stream.width = size
@@ -54,7 +54,7 @@ def film(path, count=6, size=(48, 64), rotation=0, sound=True, colorspace=1, ful
 
 
 def seen(path):
-    """Frames as RGB, their times in seconds, and the number of sound packets."""
+    """Read a video: its frames as RGB, their times in seconds and the number of sound packets."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
         pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
@@ -84,7 +84,7 @@ def test_colours_times_and_sound_stay(place, capsys, colorspace, full):
     assert new_times == pytest.approx(times)
     assert sound == new_sound > 2
     for old, new in zip(before, after, strict=True):
-        # The bundle's network is a mean of 3x3, which leaves smooth colours alone.
+        # The bundle's network is a mean of 3x3 pixels, which leaves smooth colours unchanged.
         inside = np.s_[4:-4, 4:-4]
         assert np.abs(old[inside].astype(int) - new[inside]).mean() < 2
 
@@ -134,7 +134,8 @@ def test_a_truncated_clip_is_an_error_and_leaves_nothing(place, capsys):
     (place / "cut.mkv").write_bytes(data[: len(data) // 2])
     code = main(["run", "b", "cut.mkv", "-o", "out.mp4"])
     err = capsys.readouterr().err
-    # A cut clip ends early, or its last frame is refused: never a traceback or half a file.
+    # A clip that was cut short ends early, or its last frame is refused. There is never a traceback
+    # or half a file.
     assert code == 0 or (code == 2 and "cannot be read as a video" in err)
     assert not list(place.glob(".out*"))
     if code == 0:

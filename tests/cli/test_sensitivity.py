@@ -1,4 +1,4 @@
-"""``edgeexpo sensitivity`` from the outside."""
+"""Tests of ``edgeexpo sensitivity`` as a user calls it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def test_a_foreign_module_gets_a_table_and_a_plot(network_file, picture_folder, 
     worst = [row["alone"]["worst"] for row in layers]
     assert worst == sorted(worst)
     assert all(v >= document["everything"]["worst"] - 0.5 for v in worst)
-    assert all(row["pruned"] is None and row["whole"] for row in layers)  # 8 channels: one step
+    # Layers of 8 channels are one pruning step wide, so that none can be pruned.
+    assert all(row["pruned"] is None and row["whole"] for row in layers)
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert main([*arguments, "-o", str(plot)]) == 1
     assert "use --force" in capsys.readouterr().err

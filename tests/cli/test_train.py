@@ -1,4 +1,4 @@
-"""``edgeexpo train`` from the outside."""
+"""Tests of ``edgeexpo train`` as a user calls it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = ["--steps", "2", "--batch", "2", "--crop", "64", "--scenes", "2", "--sce
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three photographs, one of them damaged."""
+    """Write three photographs, one of which is damaged."""
     folder = tmp_path_factory.mktemp("photographs")
     codes = np.arange(80 * 90 * 3, dtype=np.uint32).reshape(80, 90, 3) % 251
     for name in "ab":

@@ -1,4 +1,4 @@
-"""``edgeexpo tune`` and ``edgeexpo export --recipe`` from the outside."""
+"""Tests of ``edgeexpo tune`` and ``edgeexpo export --recipe`` as a user calls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Blocks of code that a page marks as tested run, in order, in one empty folder."""
+"""Tests that run a page's blocks of code.
+
+The blocks that a page marks as tested run in order, in one empty folder.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,22 @@ import pytest
 from tests.support.markdown import ROOT, Block, pages, split
 
 FAST, SLOW = "tested", "tested, slow"
-"""Titles of blocks that the fast and the slow tier run."""
+"""Titles of the blocks that run in the fast tier and in the slow tier of the tests."""
 
 PER_PAGE = {page: split(page)[1] for page in pages()}
-"""Blocks of each page."""
+"""Blocks of code of each page: page -> blocks."""
 
 
 def marked(*titles: str) -> list[Path]:
-    """The pages with a block of one of these titles."""
+    """List the pages that hold a block with one of these titles."""
     return [page for page, blocks in PER_PAGE.items() if any(b.title in titles for b in blocks)]
 
 
 def run_page(page: Path, folder: Path, *titles: str) -> None:
-    """Run the blocks of ``page`` with one of ``titles``; files that it shows are written first."""
+    """Run the blocks of ``page`` that have one of ``titles``.
+
+    Files that the page shows are written first.
+    """
     commands = folder / "bin"
     commands.mkdir()
     for name, call in (("edgeexpo", '-m edgeexpo.cli "$@"'), ("python3", '"$@"')):

@@ -1,4 +1,4 @@
-"""The pages of the documentation agree with each other and with the code."""
+"""Tests that the documentation's pages agree with each other and with the code."""
 
 from __future__ import annotations
 
