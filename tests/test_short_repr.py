@@ -26,7 +26,7 @@ from edgeexpo.workflows.inspect import Inspection
 from edgeexpo.workflows.latency import BenchResult
 from edgeexpo.workflows.prune import PrunedWeights
 from edgeexpo.workflows.quantize import Quantized
-from edgeexpo.workflows.sensitivity import LayerCost, SensitivityTable
+from edgeexpo.workflows.sensitivity_table import LayerCost, SensitivityTable
 from edgeexpo.workflows.train import TrainedWeights
 from edgeexpo.workflows.tune_candidates import Candidate, Timing
 from edgeexpo.workflows.tune_result import TuneResult

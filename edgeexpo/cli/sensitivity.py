@@ -12,7 +12,7 @@ from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from edgeexpo.quantization.sensitivity import Quality
-    from edgeexpo.workflows.sensitivity import LayerCost, SensitivityTable
+    from edgeexpo.workflows.sensitivity_table import LayerCost, SensitivityTable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import MissingDependencyError
-from edgeexpo.workflows.sensitivity import SensitivityTable
+from edgeexpo.workflows.sensitivity_table import SensitivityTable
 from edgeexpo.writing import writing
 
 

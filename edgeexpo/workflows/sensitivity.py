@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,7 @@ from edgeexpo.program.capture import Program
 from edgeexpo.progress import status, track
 from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.sensitivity import (
-    Quality,
     ScoreFunction,
-    Sensitivity,
     _Inputs,
     pruned_alone,
     quality,
@@ -30,66 +27,14 @@ from edgeexpo.quantization.sensitivity import (
 )
 from edgeexpo.quantization.simulation import simulate
 from edgeexpo.runtime.network_pictures import network_inputs
-from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.arguments import AnyPath, optional_path
 from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
 from edgeexpo.workflows.network_tensors import displayed_output
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.workflows.pruned_networks import examples
+from edgeexpo.workflows.sensitivity_table import LayerCost, SensitivityTable
 from edgeexpo.writing import check_file
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """The row of one operator.
-
-    Attributes:
-        sensitivity: The quality that its quantisation costs.
-        pruned: Quality when only this layer is pruned. ``None`` if pruning was not requested or is
-            not possible.
-        whole: Reason why the layer cannot be pruned. ``None`` if it was pruned or pruning was not
-            requested.
-    """
-
-    sensitivity: Sensitivity
-    pruned: Quality | None = None
-    whole: str | None = None
-
-
-@dataclass(frozen=True)
-class SensitivityTable:
-    """All operators of a network, the costliest first.
-
-    The cost of an operator is the worst picture when only this operator is quantised.
-
-    Attributes:
-        model: Name of the network.
-        layers: Rows of the operators.
-        everything: Quality when all operators are quantised.
-        pictures: Names of the pictures that the quality was measured on.
-        size: (height, width) of the pictures in pixels.
-    """
-
-    model: str
-    layers: tuple[LayerCost, ...]
-    everything: Quality
-    pictures: tuple[str, ...]
-    size: tuple[int, int]
-
-    def __repr__(self) -> str:
-        height, width = self.size
-        return short_repr(
-            f"SensitivityTable of {self.model}: all in INT8 {self.everything.worst:.2f} dB at "
-            f"worst, on {len(self.pictures)} pictures of {height}x{width}; each alone:",
-            [_in_short(row) for row in self.layers],
-        )
-
-
-def _in_short(row: LayerCost) -> str:
-    operator, alone = row.sensitivity.operator, row.sensitivity.alone
-    pruned = "" if row.pruned is None else f"; pruned {row.pruned.worst:.2f}"
-    return f"{operator.name} {operator.module}: {alone.worst:.2f} dB{pruned}"
 
 
 def sensitivity(

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeexpo.bundle.files import digest
 from edgeexpo.short_repr import short_repr
 from edgeexpo.workflows.export import tool_versions
 from edgeexpo.workflows.tune_candidates import Candidate
 from edgeexpo.workflows.tune_recipe import TunedRecipe, relative
-
-if TYPE_CHECKING:
-    from edgeexpo.workflows.tune import Plan, SearchResult
+from edgeexpo.workflows.tune_search import Plan, SearchResult
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from edgeexpo.errors import ExportError, MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity.gates import parse_gate
 from edgeexpo.spec import ModelSpec, SizeRange
-from edgeexpo.workflows import tune, tune_candidates
+from edgeexpo.workflows import tune_candidates, tune_search
 from edgeexpo.workflows.networks import Network
-from edgeexpo.workflows.tune import Plan, choose, pareto, reachable
 from edgeexpo.workflows.tune_candidates import Bench, Candidate, Timing, WeightSet, candidate
+from edgeexpo.workflows.tune_search import Plan, choose, pareto, reachable
 
 PLAN = Plan("net", "onnx", (parse_gate("psnr>=45"),))
 
@@ -108,9 +108,9 @@ def fake(monkeypatch):
 @pytest.fixture
 def search(bench, fake, monkeypatch):
     """Return a search of the network of ``bench`` with four operators, without measurements."""
-    monkeypatch.setattr(tune, "_variants", lambda plan: iter([bench.reference]))
-    monkeypatch.setattr(tune, "samples", lambda *_, **__: bench.shown)
-    monkeypatch.setattr(tune, "layers", lambda *_: ["first", "second", "third", "fourth"])
+    monkeypatch.setattr(tune_search, "_variants", lambda plan: iter([bench.reference]))
+    monkeypatch.setattr(tune_search, "samples", lambda *_, **__: bench.shown)
+    monkeypatch.setattr(tune_search, "layers", lambda *_: ["first", "second", "third", "fourth"])
     timed = []
 
     def timer(spec, files, size):
@@ -119,7 +119,9 @@ def search(bench, fake, monkeypatch):
         return [Timing(11.0, 12.0)] * len(files)
 
     def run(**changes):
-        return tune.search(dataclasses.replace(PLAN, **changes), bench.cache, timer, "cpu, 1")
+        return tune_search.search(
+            dataclasses.replace(PLAN, **changes), bench.cache, timer, "cpu, 1"
+        )
 
     run.timed = timed
     return run
@@ -217,7 +219,7 @@ def test_core_ml_is_tuned_where_it_runs(search, monkeypatch):
 def test_a_gate_on_what_is_not_measured_is_refused_at_once(search, bench, fake, monkeypatch):
     network = bench.reference.network
     plain = dataclasses.replace(network, spec=dataclasses.replace(network.spec, residual=None))
-    monkeypatch.setattr(tune, "_variants", lambda plan: iter([WeightSet("unpruned", plain)]))
+    monkeypatch.setattr(tune_search, "_variants", lambda plan: iter([WeightSet("unpruned", plain)]))
     with pytest.raises(UsageError, match="correction_snr is not measured for net"):
         search(gates=(parse_gate("correction_snr>=20"),))
     assert fake.calls == []
