@@ -261,6 +261,12 @@ def load(
             ``isolated`` or ``options``. Both ``options`` and ``threads`` are given.
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact, or does not support ``options``.
+
+    Example:
+        >>> with edgeexpo.runtime.load(bundle.path) as session:
+        ...     picture = session(numpy.zeros((64, 64, 3), numpy.uint8))
+        >>> picture.shape, picture.dtype.name
+        ((64, 64, 3), 'uint8')
     """
     if (isolated and engine is not None) or (timeout_s is not None and not isolated):
         raise UsageError(

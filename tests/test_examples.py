@@ -5,12 +5,16 @@ from __future__ import annotations
 import doctest
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-import edgeexpo
+import edgeexpo.runtime
 
-FUNCTIONS = [name for name in edgeexpo.__all__ if name != "__version__"]
+FUNCTIONS = {name: getattr(edgeexpo, name) for name in edgeexpo.__all__ if name != "__version__"}
+FUNCTIONS["runtime.load"] = edgeexpo.runtime.load
+"""Public functions, by name."""
+
 SLOW = {"bench", "tune"}
 """Functions whose examples start processes that load every engine."""
 
@@ -29,6 +33,7 @@ def names(picture_folder, data_folder, tmp_path_factory) -> dict[str, Any]:
     )
     found = {
         "edgeexpo": edgeexpo,
+        "numpy": np,
         "network": network,
         "photographs": picture_folder,
         "maps_and_photographs": data_folder,
@@ -40,7 +45,7 @@ def names(picture_folder, data_folder, tmp_path_factory) -> dict[str, Any]:
 
 def run(name: str, names: dict[str, Any]) -> str:
     """Run the example of a function and return its differences from the expected output."""
-    text = getattr(edgeexpo, name).__doc__
+    text = FUNCTIONS[name].__doc__
     example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
     assert example.examples
     said: list[str] = []
