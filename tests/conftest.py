@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch._export.utils
+import torch.onnx._internal.exporter._registration as registration
 from filelock import FileLock
 
 from edgeexpo.spec import TensorSpec
@@ -37,6 +39,18 @@ def _materialise_operators_once() -> None:
 
 
 _materialise_operators_once()
+# onnxscript 0.7.2 reads the source of each of its functions again for every export.
+registration.onnxscript_apis.get_torchlib_ops = functools.cache(
+    registration.onnxscript_apis.get_torchlib_ops
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run all tests that share the exported bundle, and each file stay together."""
+    for item in items:
+        shares = "exported" in getattr(item, "fixturenames", ())
+        group = "exported" if shares else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

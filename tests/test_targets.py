@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,18 +33,21 @@ def dotted_names(record: object) -> Iterator[str]:
             yield value
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Yield the names and syntax trees of product modules except ``edgeexpo.targets``.
+@functools.cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    """Return the names and syntax trees of product modules except ``edgeexpo.targets``.
 
     ``rglob`` does not follow symlinks, so no module comes twice.
     """
+    found = []
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             parts = parts if folder == "edgeexpo" else ("edgeexpo", *parts)
             name = ".".join(parts)
             if name != "edgeexpo.targets":
-                yield name, ast.parse(path.read_text("utf-8"))
+                found.append((name, ast.parse(path.read_text("utf-8"))))
+    return tuple(found)
 
 
 def own_names(module: str) -> set[str]:

@@ -112,7 +112,7 @@ open_engine("executorch", Path(sys.argv[1]), spec, EngineOptions(threads))
 """
 
 
-@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("threads", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_executorchs_pool_of_threads_starts_in_silence(exported_file, threads):
     path, _ = exported_file(export_executorch, ".pte", "fp32")
     command = [sys.executable, "-c", LOADED, str(path), str(threads)]

@@ -223,7 +223,7 @@ def test_an_artefact_that_hangs_fails_alone(exported, picture_folder, tmp_path, 
     manifest = Bundle.open(folder).manifest
     artifacts = [dataclasses.replace(a, sha256=digest(folder / a.file)) for a in manifest.artifacts]
     write_manifest(folder, dataclasses.replace(manifest, artifacts=tuple(artifacts)))
-    monkeypatch.setattr(isolation, "TIME_LIMIT", 20)
+    monkeypatch.setattr(isolation, "TIME_LIMIT", 10)
     report = check_parity(folder, images=picture_folder, target="onnx")
     found = {a.file: a for a in report.artifacts}
     assert found["net.fp32.onnx"].status == "failed"
