@@ -207,7 +207,7 @@ def _free_other_values(model: GraphModule) -> None:
             continue
         made = [] if annotation.output_qspec is None else [node]
         read = [n for n, spec in annotation.input_qspec_map.items() if spec is not None]
-        if not all(map(is_single, [*made, *read])):
+        if not all(is_single(n) for n in (*made, *read) if "val" in n.meta):
             del node.meta[Q_ANNOTATION_KEY]
 
 

@@ -123,8 +123,8 @@ def prefix_of(state: Mapping[str, torch.Tensor], names: Collection[str], source:
         source: Name of the checkpoint for messages.
 
     Returns:
-        The prefix. It is empty if one of ``names`` fits as it is, or if no prefix leads to half of
-        them.
+        The prefix. It is empty if one of ``names`` fits as it is, or if no prefix leads to a third
+        of them: an old weight normalisation shares only the bias with a new one.
 
     Raises:
         WeightsError: Several prefixes lead to the same names.
@@ -135,7 +135,8 @@ def prefix_of(state: Mapping[str, torch.Tensor], names: Collection[str], source:
     for name in state:
         places = [match.end() for match in re.finditer(r"\.", name)]
         fits.update(name[:place] for place in places if name[place:] in names)
-    likely = [prefix for prefix in fits if fits[prefix] * 2 >= len(names)]
+    enough = max(len(names), 2 * max(fits.values(), default=0))
+    likely = [prefix for prefix in fits if fits[prefix] * 3 >= enough]
     likely.sort(key=lambda prefix: (not is_averaged(prefix), -fits[prefix]))
     if not likely:
         return ""
