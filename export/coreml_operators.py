@@ -9,6 +9,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from edgeexpo.program.values import tensor_of
+
 _NORMALISATIONS = (
     torch.ops.aten.layer_norm.default,
     torch.ops.aten.group_norm.default,
@@ -67,7 +69,8 @@ def _normalise_in_float(graph: Graph) -> None:
 
 
 def _is_half(value: Any) -> bool:
-    return isinstance(value, Node) and value.meta["val"].dtype == torch.float16
+    found = tensor_of(value)
+    return found is not None and found.dtype == torch.float16
 
 
 def _cast(graph: Graph, value: Node, kind: torch.dtype) -> Node:

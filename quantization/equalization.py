@@ -31,6 +31,7 @@ import torch
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.program.capture import Program, recapture
+from edgeexpo.program.values import tensor_of
 from edgeexpo.pruning.channel_rules import RULES, Labels, Rule, UnfitError, argument, count_of
 from edgeexpo.pruning.channels import Block, Channels, Follower
 
@@ -67,7 +68,7 @@ def equalize(
     if not found.blocks:
         return program
     _own_parameters(module)
-    largest = _Largest(module, follower)
+    largest = _Largest(module, follower, found.blocks)
     with torch.no_grad():
         for inputs in calibration:
             largest.run(*inputs)
@@ -90,12 +91,18 @@ def _followed(module: GraphModule) -> Follower:
 
 
 class _Largest(Interpreter):
-    """An interpreter that keeps the largest magnitude of every channel that can be rescaled."""
+    """An interpreter that keeps the largest magnitude of every channel that can be rescaled.
 
-    def __init__(self, module: GraphModule, follower: Follower) -> None:
+    It leaves all other values alone: sizes, indices, masks, vectors, and features that keep their
+    scale.
+    """
+
+    def __init__(self, module: GraphModule, follower: Follower, blocks: tuple[Block, ...]) -> None:
         super().__init__(module)
         self._found: dict[int, float] = {}
-        self._roots = {n: follower.roots(n) for n in module.graph.nodes if not _hidden(n)}
+        scaled = {label for block in blocks for label in block.labels}
+        roots = {n: follower.roots(n) for n in module.graph.nodes if not _hidden(n)}
+        self._roots = {n: found for n, found in roots.items() if not scaled.isdisjoint(found)}
 
     def run_node(self, n: Node) -> Any:
         """Return the node's result, after noting the largest magnitude of its channels."""
@@ -191,9 +198,10 @@ def _sum(follower: Follower, node: Node) -> Any:
 
     Both operands must be scaled alike. If one cannot be scaled, neither is.
     """
-    rank = node.meta["val"].dim()
-    operands = [follower.aligned(a, 1, rank) if isinstance(a, Node) else None for a in node.args]
-    first, second = operands[:2]
+    result = tensor_of(node)
+    if result is None or len(node.args) < 2:
+        raise UnfitError
+    first, second = (follower.aligned(a, 1, result.dim()) for a in node.args[:2])
     if first is None or second is None:
         raise UnfitError
     return follower.join(first, second)
@@ -203,7 +211,7 @@ def _product(follower: Follower, node: Node) -> Any:
     """Follow a product with a number or a gate that is not rescaled itself."""
     first, second = node.args[:2]
     for features, gate in ((first, second), (second, first)):
-        if isinstance(gate, Node) and not follower.fixed(follower.channels(gate)):
+        if tensor_of(gate) is not None and not follower.fixed(follower.channels(gate)):
             continue
         labels = follower.channels(features)
         if len(labels) == count_of(node.meta["val"]):

@@ -22,6 +22,7 @@ from edgeexpo.program.exact_tail import (
     is_weighted,
     tail_border,
 )
+from edgeexpo.program.values import channels_of, is_single
 from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
 
 _MEANS = frozenset(
@@ -105,6 +106,7 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         model = super().annotate(model)
         for node in left_in_float(model, self.keep_float, self.lifted):
             node.meta.pop(Q_ANNOTATION_KEY, None)
+        _free_other_values(model)
         free_orphans(model)
         for node in tail_border(model, exact_tail(model)):
             annotation = node.meta.get(Q_ANNOTATION_KEY)
@@ -165,7 +167,8 @@ def _feeds_saturation(node: Node) -> bool:
 
 
 def _is_picture(node: Node) -> bool:
-    return int(node.meta["val"].shape[1]) <= PICTURE_CHANNELS
+    number = channels_of(node.meta.get("val"))
+    return number is not None and number <= PICTURE_CHANNELS
 
 
 def _reads_arithmetic(node: Node) -> bool:
@@ -191,6 +194,21 @@ def is_quantized(module: torch.nn.Module) -> bool:
     """Return true if a converted PT2E program has at least one quantised activation."""
     graph = getattr(module, "graph", None)
     return graph is not None and any("quantize_per_tensor" in str(n.target) for n in graph.nodes)
+
+
+def _free_other_values(model: GraphModule) -> None:
+    """Leave operators in float that read or make something else than float32 tensors, in place.
+
+    Sizes, indices and masks have no range. XNNPACK quantises float32 alone.
+    """
+    for node in model.graph.nodes:
+        annotation = node.meta.get(Q_ANNOTATION_KEY)
+        if annotation is None:
+            continue
+        made = [] if annotation.output_qspec is None else [node]
+        read = [n for n, spec in annotation.input_qspec_map.items() if spec is not None]
+        if not all(is_single(n) for n in (*made, *read) if "val" in n.meta):
+            del node.meta[Q_ANNOTATION_KEY]
 
 
 def free_orphans(model: GraphModule) -> None:

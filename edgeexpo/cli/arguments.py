@@ -142,6 +142,16 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights_key(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights-key``, which chooses among the weights that ``--weights`` holds."""
+    parser.add_argument(
+        "--weights-key",
+        metavar="KEY",
+        help="key or prefix of the weights in a file that holds several, as in params (default: "
+        "the averaged ones, as in params_ema)",
+    )
+
+
 def add_imitation(parser: argparse.ArgumentParser) -> None:
     """Add the options for the training of a compressed network: folders, device and threads."""
     parser.add_argument(

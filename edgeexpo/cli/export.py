@@ -10,7 +10,8 @@ from typing import Any
 from edgeexpo import frame_format
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.cli.arguments import add_inputs, list_of, size
+from edgeexpo.cli.arguments import add_inputs, add_weights_key, list_of, size
+from edgeexpo.cli.flags import flag_of
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
 from edgeexpo.spec import PRECISIONS
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a .safetensors or .pth file (default: the weights that ship)",
     )
+    add_weights_key(parser)
     parser.add_argument(
         "--int8",
         metavar="FILE",
@@ -148,6 +150,7 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
         "calibration": args.calib,
         "size": args.size,
         "weights": args.weights,
+        "weights_key": args.weights_key,
         "inputs": args.input,
         "prune": args.prune,
     }
@@ -158,9 +161,9 @@ def _tuned(args: argparse.Namespace) -> dict[str, Any]:
     from edgeexpo.models import foreign, zoo
     from edgeexpo.workflows.tune_recipe import read_recipe
 
-    for option in ("weights", "int8", "prune", "input", "calib", "size"):
+    for option in ("weights", "weights_key", "int8", "prune", "input", "calib", "size"):
         if getattr(args, option) not in (None, []):
-            raise UsageError(f"the recipe says what --{option} would; leave one of them out")
+            raise UsageError(f"the recipe says what {flag_of(option)} would; leave one of them out")
     recipe = read_recipe(args.recipe)
     name = args.model
     if name is not None and not foreign.is_foreign(name):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import add_inputs, size
+from edgeexpo.cli.arguments import add_inputs, add_weights_key, size
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a .safetensors or .pth file (default: the weights that ship)",
     )
+    add_weights_key(parser)
     add_inputs(parser)
     parser.add_argument(
         "--size", type=size, metavar="H,W", help="size of the network (default: 512,512)"
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         args.model,
         size=args.size,
         weights=args.weights,
+        weights_key=args.weights_key,
         inputs=args.input,
         calibration=args.calib,
         images=args.images,

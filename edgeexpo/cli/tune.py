@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import add_inputs, one_of, positive, size
+from edgeexpo.cli.arguments import add_inputs, add_weights_key, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
 from edgeexpo.targets import DEFAULT_TUNE_TARGET, target_names
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="unpruned weights (default: those that ship)",
     )
+    add_weights_key(parser)
     add_inputs(parser)
     parser.add_argument(
         "--pruned", type=Path, nargs="+", default=[], metavar="FILE", help="pruned weights to try"
@@ -128,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
         max_bytes=args.max_bytes,
         size=args.size,
         weights=args.weights,
+        weights_key=args.weights_key,
         inputs=args.input,
         pruned=args.pruned,
         prune=args.prune,

@@ -17,7 +17,9 @@ PRUNED = "pruned"
 """Key in the metadata of pruned checkpoints, with the share of operations that was removed."""
 
 
-def load_checkpoint(module: nn.Module, path: Path, preset: str | None = None) -> None:
+def load_checkpoint(
+    module: nn.Module, path: Path, preset: str | None = None, key: str | None = None
+) -> None:
     """Load a checkpoint into a freshly built ``module``.
 
     A pruned checkpoint makes the module's layers narrower.
@@ -26,11 +28,12 @@ def load_checkpoint(module: nn.Module, path: Path, preset: str | None = None) ->
         module: Network to change in place.
         path: A ``.safetensors`` or ``.pth`` file. Only a ``.safetensors`` file can be pruned.
         preset: Preset of ``module``. A pruned checkpoint of another preset is refused.
+        key: Key or prefix of the wanted weights (:func:`~edgeexpo.models.weights.read_weights`).
 
     Raises:
         WeightsError: The file cannot be read, or does not fit the network.
     """
-    state = read_weights(path)
+    state = read_weights(path, key)
     metadata = read_metadata(path)
     if PRUNED in metadata:
         made_for = metadata.get("preset")

@@ -7,6 +7,8 @@ from collections import Counter
 import torch
 from torch.fx import GraphModule, Node
 
+from edgeexpo.program.values import tensor_of
+
 WEIGHTED_OPERATORS = ("conv", "linear", "addmm", "matmul", "mm", "bmm")
 """Beginnings of the names of weighted operators, which multiply by weights or another tensor."""
 
@@ -71,8 +73,8 @@ def computed_once(module: GraphModule) -> set[Node]:
 
 def is_vector(node: Node) -> bool:
     """Return true if the node's result is a tensor of shape NxCx1x1."""
-    value = node.meta.get("val")
-    if not isinstance(value, torch.Tensor):
+    value = tensor_of(node)
+    if value is None:
         return False
     sides = value.shape[2:]
     return len(sides) > 0 and all(isinstance(side, int) and side == 1 for side in sides)
@@ -91,7 +93,8 @@ def unshare(module: GraphModule) -> bool:
     for node in [n for n in module.graph.nodes if n.op == "get_attr"]:
         for index, user in enumerate([u for u in node.users if is_weighted(u)][1:]):
             name = f"{str(node.target).replace('.', '_')}_copy{index}"
-            value = module.get_parameter(str(node.target)).detach().clone()
+            owner, _, own = str(node.target).rpartition(".")
+            value = getattr(module.get_submodule(owner), own).detach().clone()
             module.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
             with module.graph.inserting_before(user):
                 copy = module.graph.get_attr(name)

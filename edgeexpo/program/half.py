@@ -7,6 +7,7 @@ from torch.fx import Graph, Node
 
 from edgeexpo.program.capture import Program, recapture
 from edgeexpo.program.exact_tail import exact_tail
+from edgeexpo.program.values import tensor_of
 
 _TO = torch.ops.aten.to.dtype
 _ARITHMETIC = frozenset(
@@ -90,5 +91,5 @@ def _halve(module: torch.nn.Module, path: str) -> None:
 def _floating(module: torch.nn.Module, node: Node) -> bool:
     if node.op == "get_attr":
         return False
-    value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
+    value = tensor_of(node)
+    return value is not None and value.is_floating_point()

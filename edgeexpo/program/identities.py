@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch.fx import GraphModule, Node
 
+from edgeexpo.program.values import tensor_of
+
 _ATEN = torch.ops.aten
 _CHECKS = frozenset({_ATEN._assert_tensor_metadata.default})
 _CONVERSIONS = frozenset(
@@ -52,7 +54,7 @@ def _is_identity(node: Node) -> bool:
         return not (node.args + (True,) * 3)[_TRAINING]
     if node.target not in _CONVERSIONS or not isinstance(node.args[0], Node):
         return False
-    before, after = node.args[0].meta.get("val"), node.meta.get("val")
-    if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
+    before, after = tensor_of(node.args[0]), tensor_of(node)
+    if before is None or after is None:
         return False
     return before.dtype == after.dtype and before.device == after.device

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch.fx import GraphModule, Node
 
+from edgeexpo.program.values import tensor_of
+
 
 def real_bounds(module: GraphModule) -> bool:
     """Rewrite ``clamp(x, 1e-4, 1)`` as ``clamp(x, 1e-4, 1.0)`` where ``x`` is real, in place.
@@ -27,6 +29,6 @@ def real_bounds(module: GraphModule) -> bool:
 
 
 def _mixed(node: Node) -> bool:
-    value = node.args[0].meta.get("val") if isinstance(node.args[0], Node) else None
+    value = tensor_of(node.args[0])
     types = {type(bound) for bound in (*node.args[1:], *node.kwargs.values()) if bound is not None}
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and types == {int, float}
+    return value is not None and value.is_floating_point() and types == {int, float}

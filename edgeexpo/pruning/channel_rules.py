@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.fx import Node
 
 from edgeexpo.program.source import node_source
+from edgeexpo.program.values import CHANNEL, channels_of, reads_only_shape, tensor_of, tensors_of
 
 if TYPE_CHECKING:
     from edgeexpo.pruning.channels import Follower
@@ -26,9 +27,6 @@ Rule = Callable[["Follower", Node], Any]
 """A rule: (follower, node) -> labels of the node's channels, or a list of labels if it has several
 results. A rule raises :class:`UnfitError` where it does not apply."""
 
-CHANNEL = 1
-"""Channel axis of NCHW and of NC tensors."""
-
 
 class UnfitError(Exception):
     """Raised by a rule that does not cover this use of its operator."""
@@ -38,8 +36,10 @@ def unknown_operator(follower: Follower, node: Node) -> Any:
     """Fix all channels of the operands and of the result, so that none is removed.
 
     Returns:
-        New labels of the result's channels.
+        New labels of the result's channels. ``None`` if the result is a number, such as a size.
     """
+    if reads_only_shape(node):
+        return None
     place = node_source(node)
     name = str(node.target).removeprefix("aten.").partition(".")[0]
     reason = f"{name} mixes its channels{f' at {place}' if place else ''}"
@@ -48,6 +48,8 @@ def unknown_operator(follower: Follower, node: Node) -> Any:
     value = node.meta.get("val")
     if isinstance(value, (list, tuple)):
         made: Any = [follower.fresh(count_of(part)) for part in value]
+    elif tensor_of(node) is None:
+        return None
     else:
         made = follower.fresh(count_of(value))
     follower.fix_labels(made, reason)
@@ -56,8 +58,8 @@ def unknown_operator(follower: Follower, node: Node) -> Any:
 
 def count_of(value: Any) -> int:
     """Return the number of channels of a tensor, 1 if it has no channel axis."""
-    shape = getattr(value, "shape", ())
-    return int(shape[CHANNEL]) if len(shape) > CHANNEL else 1
+    number = channels_of(value)
+    return 1 if number is None else number
 
 
 def argument(node: Node, position: int, default: Any = None) -> Any:
@@ -74,12 +76,33 @@ def _axis(node: Node, position: int, default: int = 0) -> int:
 
 
 def _rank(node: Any) -> int:
-    value = node.meta["val"]
-    return len(value[0].shape if isinstance(value, (list, tuple)) else value.shape)
+    found = tensors_of(node) if isinstance(node, Node) else []
+    if not found:
+        raise UnfitError
+    return found[0].dim()
+
+
+def _check_batched(node: Node) -> None:
+    """Check that a 2-D operator reads NCHW. In CHW, axis 1 counts rows.
+
+    Raises:
+        UnfitError: The operand has another rank.
+    """
+    if _rank(node.args[0]) != CHANNEL + 3:
+        raise UnfitError
 
 
 def _same(follower: Follower, node: Node) -> Labels:
-    """Follow an operator that computes every channel by itself, such as pooling or padding."""
+    """Follow a 2-D operator that computes every channel by itself, such as pooling."""
+    _check_batched(node)
+    return follower.channels(node.args[0])
+
+
+def _padding(follower: Follower, node: Node) -> Labels:
+    """Follow a padding of places, not of channels."""
+    widths: Any = argument(node, 1)
+    if len(widths) > 2 * (_rank(node.args[0]) - CHANNEL - 1):
+        raise UnfitError
     return follower.channels(node.args[0])
 
 
@@ -105,6 +128,8 @@ def _convolution(follower: Follower, node: Node, transposed: bool = False) -> La
     In a grouped convolution, channels at the same place in every group belong together. In a
     depthwise convolution, an input channel belongs together with all output channels made from it.
     """
+    if _rank(node.args[0]) != _rank(node.args[1]):
+        raise UnfitError  # without a batch axis, axis 1 counts rows
     groups = int(argument(node, 6, 1))
     x, weight = follower.channels(node.args[0]), node.args[1]
     first, second = follower.weight(weight, 0), follower.weight(weight, 1)
@@ -220,14 +245,18 @@ def _expansion(follower: Follower, node: Node) -> Labels:
 
 def _reshaping(follower: Follower, node: Node) -> Labels:
     """Follow a reshape that keeps batch and channels, as between NxCx1x1 and NxC."""
-    before, after = node.args[0].meta["val"].shape, node.meta["val"].shape  # type: ignore[union-attr]
-    if len(after) < 2 or tuple(before[:2]) != tuple(after[:2]):
+    before, after = tensor_of(node.args[0]), tensor_of(node)
+    number = channels_of(before)
+    if before is None or after is None or number is None or number != channels_of(after):
+        raise UnfitError
+    if before.shape[0] != after.shape[0]:
         raise UnfitError
     return follower.channels(node.args[0])
 
 
 def _shuffle(follower: Follower, node: Node) -> Labels:
     """Follow a pixel shuffle, which makes one channel from r*r neighbouring channels."""
+    _check_batched(node)
     x = follower.channels(node.args[0]).reshape(-1, int(argument(node, 1)) ** 2)
     for column in x.T[1:]:
         follower.join(x[:, 0], column)
@@ -235,6 +264,7 @@ def _shuffle(follower: Follower, node: Node) -> Labels:
 
 
 def _unshuffle(follower: Follower, node: Node) -> Labels:
+    _check_batched(node)
     return np.repeat(follower.channels(node.args[0]), int(argument(node, 1)) ** 2)
 
 
@@ -273,16 +303,17 @@ _POINTWISE = (
     "_to_copy", "detach", "alias", "dropout", "dropout_", "feature_dropout",
 )
 _SPATIAL = (
-    "avg_pool2d", "max_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "pad",
+    "avg_pool2d", "max_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d",
     "upsample_bilinear2d", "upsample_nearest2d", "upsample_nearest_exact2d", "upsample_bicubic2d",
-    "constant_pad_nd", "reflection_pad2d", "replication_pad2d",
 )
+_PADDINGS = ("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d")
 _RESHAPES = ("view", "reshape", "flatten", "unsqueeze", "squeeze", "_unsafe_view")
 # fmt: on
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_POINTWISE, _pointwise),
     **dict.fromkeys(_SPATIAL, _same),
+    **dict.fromkeys(_PADDINGS, _padding),
     **dict.fromkeys(_RESHAPES, _reshaping),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "var"), _reduction),
     **dict.fromkeys(("conv1d", "conv2d"), _convolution),

@@ -26,6 +26,7 @@ from torch.fx import Node
 from edgeexpo.errors import ModuleError
 from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
 from edgeexpo.program.source import find_source
+from edgeexpo.program.values import tensor_of
 from edgeexpo.pruning.channel_rules import (
     RULES,
     Labels,
@@ -164,6 +165,8 @@ class Follower:
         schema = getattr(node.target, "_schema", None)
         name = "" if schema is None else schema.name.removeprefix("aten::")
         rule = item if node.target is operator.getitem else self._rules.get(name, unknown_operator)
+        if tensor_of(node) is None and not isinstance(node.meta["val"], (list, tuple)):
+            return unknown_operator(self, node)  # a number, such as a size
         try:
             labels = rule(self, node)
         except UnfitError:
@@ -172,13 +175,15 @@ class Follower:
         return labels if fits else unknown_operator(self, node)
 
     def _place(self, node: Node) -> None:
-        shape = tuple(node.meta["val"].shape)
+        value = tensor_of(node)
+        if value is None:
+            return
         name = self._names.get(node.name)
         if name is None:
-            self._channels[node] = self.fresh(shape[1] if len(shape) > 1 else 1)
+            self._channels[node] = self.fresh(count_of(value))
             self.fix(node, "it is combined with an input")
             return
-        self._axes[node] = self._parameters.setdefault(name, [self.fresh(n) for n in shape])
+        self._axes[node] = self._parameters.setdefault(name, [self.fresh(n) for n in value.shape])
 
     def fresh(self, number: int) -> Labels:
         """Return ``number`` new labels."""
@@ -210,7 +215,9 @@ class Follower:
 
     def fix(self, node: Node, reason: str) -> None:
         """Note that no channel of ``node`` (a parameter or an activation) may be removed."""
-        self.fix_labels(self._axes.get(node, self._channels.get(node, [])), reason)
+        labels = self._axes.get(node, self._channels.get(node))
+        if labels is not None:
+            self.fix_labels(labels, reason)
 
     def fix_labels(self, labels: Labels | Sequence[Labels], reason: str) -> None:
         """Note that no channel with one of ``labels`` may be removed, and the reason."""
@@ -244,7 +251,7 @@ class Follower:
         Raises:
             UnfitError: ``node`` has one result.
         """
-        labels = self._channels[node]
+        labels = self._channels.get(node)
         if not isinstance(labels, list):
             raise UnfitError
         return labels
@@ -268,12 +275,15 @@ class Follower:
             rank: Rank of the operator's result.
 
         Returns:
-            The labels, or ``None`` if ``node`` has no such axis.
+            The labels, or ``None`` if ``node`` has no such axis or is a number.
 
         Raises:
             UnfitError: The axis is not the channel axis of an activation.
         """
-        own = axis - (rank - node.meta["val"].dim())
+        value = tensor_of(node)
+        if value is None:
+            return None
+        own = axis - (rank - value.dim())
         if own < 0:
             return None
         if node in self._axes:

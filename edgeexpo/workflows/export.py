@@ -56,6 +56,7 @@ def export_bundle(
     images: str | os.PathLike[str] | None = None,
     size: tuple[int, int] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    weights_key: str | None = None,
     inputs: Inputs = (),
     int8: str | os.PathLike[str] | None = None,
     prune: float | None = None,
@@ -81,6 +82,9 @@ def export_bundle(
             network was made for, or 512x512.
         weights: A ``.safetensors`` or ``.pth`` file. By default, the shipped weights or the
             module's own.
+        weights_key: Key or prefix of the weights in a checkpoint that holds several sets, such as
+            ``params``. By default, averaged weights (``params_ema``) come first, and a note says
+            so.
         inputs: The shape of every input of a module that is not of the zoo, such as
             ``{"picture": (1, 3, 512, 512)}`` or ``"picture=1x3x512x512"``.
         int8: INT8 weights that :func:`edgeexpo.quantize` wrote.
@@ -127,7 +131,7 @@ def export_bundle(
     _check_supported(chosen, precisions)
     bounds = gates_of(gates)
     _check_int8_arguments(int8, calibration, keep_float, prune)
-    network = open_network(model, size, weights, inputs, int8, prune)
+    network = open_network(model, size, weights, inputs, int8, prune, weights_key)
     formats = Formats.of(frame_format, output_format)
     check_transfers(network.spec, formats)
     destination = Path(output) if output is not None else Path("dist") / network.spec.name

@@ -39,6 +39,7 @@ class Network:
         preset: Name in the zoo. ``None`` for a foreign module.
         int8: INT8 weights made for these float weights (:mod:`edgeexpo.quantization.int8_weights`).
             ``None`` without such weights.
+        weights_key: Key or prefix of the weights in their file, if a user chose one.
     """
 
     module: torch.nn.Module
@@ -47,6 +48,7 @@ class Network:
     weights: Path | None
     preset: str | None = None
     int8: Path | None = None
+    weights_key: str | None = None
 
     def capture(self) -> Program:
         """Capture the module as a program for pictures of at most ``size``.
@@ -59,8 +61,13 @@ class Network:
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the weights' file, or of the weights' values for a module without a file."""
-        return state_digest(self.module) if self.weights is None else digest(self.weights)
+        """SHA-256 of the weights' file, or of the weights' values.
+
+        The values stand for a module without a file, and for weights that were chosen from several.
+        """
+        if self.weights is None or self.weights_key is not None:
+            return state_digest(self.module)
+        return digest(self.weights)
 
 
 def state_digest(module: torch.nn.Module) -> str:
@@ -79,6 +86,7 @@ def open_network(
     inputs: Inputs = (),
     int8: str | os.PathLike[str] | None = None,
     prune: float | None = None,
+    weights_key: str | None = None,
 ) -> Network:
     """Open the network that a user names, with its weights, whole or pruned.
 
@@ -96,6 +104,9 @@ def open_network(
         int8: INT8 weights made from the float weights. By default, those that ship with them.
         prune: Share of the multiply-accumulates to remove, above 0 and below 1. ``None`` opens the
             whole network.
+        weights_key: Key or prefix of the weights in a checkpoint that holds several sets, such as
+            ``params``. By default, averaged weights (``params_ema``) come first, and a note says
+            so.
 
     Raises:
         UsageError: An argument, the weights or the module cannot be used, or the ratio cannot be
@@ -105,13 +116,15 @@ def open_network(
     """
     given = None if weights is None else Path(weights)
     made = None if int8 is None else Path(int8)
+    if weights_key is not None and given is None:
+        raise UsageError("`weights_key` chooses among the weights of a file; give `weights` too")
     if prune is not None and given is None and isinstance(model, str) and not is_foreign(model):
         shipped = shipped_pruned(zoo.get(model).name, prune)
         if shipped is not None:
             note(f"pruned weights that ship: {shipped.name}")
             own = shipped.with_name(shipped.stem + zoo.INT8_SUFFIX)
             return _of_zoo(model, size, shipped, inputs, own if own.is_file() else None)
-    opened = _whole(model, size, given, inputs, made)
+    opened = _whole(model, size, given, inputs, made, weights_key)
     return opened if prune is None else _pruned(opened, prune)
 
 
@@ -121,6 +134,7 @@ def _whole(
     weights: Path | None,
     inputs: Inputs,
     int8: Path | None,
+    key: str | None,
 ) -> Network:
     if not isinstance(model, (str, torch.nn.Module)):
         raise UsageError(
@@ -128,8 +142,8 @@ def _whole(
             "path/to/net.py:factory or a torch nn.Module"
         )
     if isinstance(model, str) and not is_foreign(model):
-        return _of_zoo(model, size, weights, inputs, int8)
-    return _foreign(model, size, weights, inputs, int8)
+        return _of_zoo(model, size, weights, inputs, int8, key)
+    return _foreign(model, size, weights, inputs, int8, key)
 
 
 def _of_zoo(
@@ -138,13 +152,14 @@ def _of_zoo(
     weights: Path | None,
     inputs: Inputs,
     int8: Path | None,
+    key: str | None = None,
 ) -> Network:
     if inputs:
         raise UsageError(f"`inputs` is for foreign modules; {name} takes `size` H,W")
-    entry, module, path = loaded(name, weights)
+    entry, module, path = loaded(name, weights, key)
     longest = entry.spec.longest or DEFAULT_SIDE
     network = Network(
-        deployable(module), entry.spec, size or (longest, longest), path, entry.name, int8
+        deployable(module), entry.spec, size or (longest, longest), path, entry.name, int8, key
     )
     if weights is None and int8 is None:
         return dataclasses.replace(network, int8=entry.int8)
@@ -158,6 +173,7 @@ def _foreign(
     weights: Path | None,
     inputs: Inputs,
     int8: Path | None,
+    key: str | None,
 ) -> Network:
     name = model if isinstance(model, str) else type(model).__name__
     if int8 is not None and isinstance(model, str):
@@ -169,10 +185,10 @@ def _foreign(
     shapes = foreign.input_shapes(inputs)
     module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
     if weights is not None:
-        load_checkpoint(module, weights)
+        load_checkpoint(module, weights, key=key)
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
     spec, side = foreign.describe_module(module, stem, shapes)
-    network = Network(module, spec, side, weights, int8=int8)
+    network = Network(module, spec, side, weights, int8=int8, weights_key=key)
     _check_int8(network)
     return network
 
@@ -186,12 +202,15 @@ def _pruned(network: Network, ratio: float) -> Network:
     return dataclasses.replace(network, module=result.module, int8=None)
 
 
-def loaded(name: str, weights: Path | None) -> tuple[ModelEntry, torch.nn.Module, Path]:
+def loaded(
+    name: str, weights: Path | None, key: str | None = None
+) -> tuple[ModelEntry, torch.nn.Module, Path]:
     """Load a network of the zoo in the form in which it is trained, with weights.
 
     Args:
         name: A name of the zoo.
         weights: A checkpoint, whole or pruned. By default, the shipped checkpoint.
+        key: Key or prefix of the wanted weights in the checkpoint.
 
     Returns:
         The network's entry in the zoo, the module and the file of its weights.
@@ -206,7 +225,7 @@ def loaded(name: str, weights: Path | None) -> tuple[ModelEntry, torch.nn.Module
     if path is None:
         raise UsageError(f"{entry.name} ships without weights; give `weights`, or train it first")
     module = entry.build()
-    load_checkpoint(module, path, entry.name)
+    load_checkpoint(module, path, entry.name, key)
     return entry, module, path
 
 

@@ -42,6 +42,7 @@ def sensitivity(
     *,
     size: tuple[int, int] | None = None,
     weights: AnyPath | None = None,
+    weights_key: str | None = None,
     inputs: Inputs = (),
     calibration: AnyPath | None = None,
     images: AnyPath | None = None,
@@ -60,6 +61,8 @@ def sensitivity(
         size: (height, width) of the network in pixels. Pictures are at most 256 pixels high and
             wide.
         weights: A checkpoint. By default, the shipped weights or the module's own.
+        weights_key: Key or prefix of the weights in the checkpoint, as for
+            :func:`edgeexpo.export_bundle`.
         inputs: The shape of every input of a module that is not of the zoo, as for
             :func:`edgeexpo.export_bundle`.
         calibration: Folder of pictures to take ranges from. By default, the embedded photographs.
@@ -93,7 +96,8 @@ def sensitivity(
     drawing = optional_path(output)
     if drawing is not None:
         check_file(drawing, force)
-    found = measure_layers(open_network(model, size, weights, inputs), calibration, images, ratio)
+    network = open_network(model, size, weights, inputs, weights_key=weights_key)
+    found = measure_layers(network, calibration, images, ratio)
     if drawing is not None:
         from edgeexpo.workflows.plots import draw_sensitivity
 

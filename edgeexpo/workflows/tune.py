@@ -39,6 +39,7 @@ def tune(
     max_bytes: int | None = None,
     size: tuple[int, int] | None = None,
     weights: AnyPath | None = None,
+    weights_key: str | None = None,
     inputs: Inputs = (),
     pruned: AnyPath | Sequence[AnyPath] = (),
     prune: float | Sequence[float] = (),
@@ -65,6 +66,8 @@ def tune(
         max_bytes: Largest size of the artefact in bytes. By default, no bound.
         size: (height, width) in pixels of the network and of the pictures that are timed.
         weights: Unpruned checkpoint. By default, the shipped weights or the module's own.
+        weights_key: Key or prefix of the weights in the checkpoint, as for
+            :func:`edgeexpo.export_bundle`.
         inputs: The shape of every input of a module that is not of the zoo, as for
             :func:`edgeexpo.export_bundle`.
         pruned: Pruned checkpoints of a network of the zoo to try too. A shipped checkpoint is
@@ -121,6 +124,7 @@ def tune(
         max_bytes=max_bytes,
         size=size,
         weights=optional_path(weights),
+        weights_key=weights_key,
         inputs=input_texts(inputs),
         pruned=paths(pruned),
         ratios=(prune,) if isinstance(prune, (int, float)) else tuple(prune),

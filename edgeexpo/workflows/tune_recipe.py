@@ -43,6 +43,7 @@ class TunedRecipe:
         measured: Quality, latency in ms, size in bytes and host.
         tools: Versions of the libraries that took part.
         format: Name of the file format, :data:`RECIPE_FORMAT`.
+        weights_key: Key or prefix of the weights in the checkpoint. ``None`` for the averaged ones.
     """
 
     model: str
@@ -57,6 +58,7 @@ class TunedRecipe:
     measured: Mapping[str, Any]
     tools: Mapping[str, str]
     format: str = RECIPE_FORMAT
+    weights_key: str | None = None
 
     def arguments(self, folder: Path) -> dict[str, Any]:
         """Return the keyword arguments for :func:`edgeexpo.export_bundle`.
@@ -77,6 +79,7 @@ class TunedRecipe:
             "targets": (self.target,),
             "size": None if foreign.is_foreign(self.model) else self.size,
             "weights": weights,
+            "weights_key": self.weights_key,
             "prune": self.prune,
             "keep_float": self.keep_float,
             "calibration": None if drawn is None else folder / drawn,

@@ -147,4 +147,5 @@ def _recipe(
         | {"worst": dict(winner.worst), "gates": [str(g) for g in plan.gates]}
         | dict(place),
         tools=tool_versions(),
+        weights_key=network.weights_key,
     )

@@ -48,6 +48,7 @@ class Plan:
         max_bytes: Largest size of the artefact in bytes. ``None`` for no bound.
         size: (height, width) in pixels of the network and of the pictures that are timed.
         weights: Unpruned checkpoint. ``None`` for the shipped weights or the module's own.
+        weights_key: Key or prefix of the weights in the checkpoint. ``None`` for the averaged ones.
         inputs: ``NAME=1x3xHxW`` for every input of a foreign module.
         pruned: Pruned checkpoints to try too. A shipped checkpoint is always tried.
         ratios: Ratios to prune by now, without training.
@@ -63,6 +64,7 @@ class Plan:
     max_bytes: int | None = None
     size: tuple[int, int] | None = None
     weights: Path | None = None
+    weights_key: str | None = None
     inputs: tuple[str, ...] = ()
     pruned: tuple[Path, ...] = ()
     ratios: tuple[float, ...] = ()
@@ -287,13 +289,25 @@ def reachable(plan: Plan, found: SearchResult) -> str:
 
 def _variants(plan: Plan) -> Iterator[WeightSet]:
     """Yield the sets of weights, the unpruned network first, without repetitions."""
-    whole = open_network(plan.model, plan.size, plan.weights, plan.inputs)
+    whole = _opened(plan)
     seen = set()
     every = itertools.chain([WeightSet("unpruned", whole)], _given(plan), _shipped(plan, whole))
     for variant in every:
         if variant.digest not in seen:
             seen.add(variant.digest)
             yield variant
+
+
+def _opened(plan: Plan, ratio: float | None = None) -> Network:
+    """Open the plan's own network, whole or pruned by ``ratio``."""
+    return open_network(
+        plan.model,
+        plan.size,
+        plan.weights,
+        plan.inputs,
+        prune=ratio,
+        weights_key=plan.weights_key,
+    )
 
 
 def _shipped(plan: Plan, whole: Network) -> Iterator[WeightSet]:
@@ -314,8 +328,7 @@ def _given(plan: Plan) -> Iterator[WeightSet]:
         alone = [p.name for p in plan.pruned].count(path.name) == 1
         yield WeightSet(path.name if alone else str(path), network)
     for ratio in plan.ratios:
-        network = open_network(plan.model, plan.size, plan.weights, plan.inputs, prune=ratio)
-        yield WeightSet(f"pruned {ratio:g}", network, ratio)
+        yield WeightSet(f"pruned {ratio:g}", _opened(plan, ratio), ratio)
 
 
 def _sets(bench: Bench, variant: WeightSet, most: int) -> Iterator[Keep]:
