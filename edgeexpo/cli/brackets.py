@@ -57,7 +57,9 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
 
 
 def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[dict[str, Any]]:
-    """Write one picture for every bracket. A damaged bracket is named on stderr and left out.
+    """Write one picture for every bracket.
+
+    Damaged brackets and single shots are named on stderr and left out.
 
     Args:
         args: The verb's arguments. Used are ``input`` (the folder), ``output`` (a folder, which is
@@ -73,7 +75,7 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
             written exists already.
         PictureError: No bracket could be fused.
     """
-    from edgeexpo.imaging.brackets import brackets, names_are_unique
+    from edgeexpo.imaging.brackets import brackets, left_out, names_are_unique
 
     if len(spec.frames) < 2:
         raise UsageError(
@@ -81,6 +83,8 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
         )
     found = brackets(args.input[0])
     names_are_unique(found)
+    if alone := left_out(args.input[0], found):
+        note(f"edgeexpo: left out, as no other shot goes with it: {', '.join(map(str, alone))}")
     args.output.mkdir(parents=True, exist_ok=True)
     if not args.force:
         for shots in found:

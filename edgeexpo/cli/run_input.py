@@ -41,7 +41,9 @@ def made_by(session: Session, engine: str) -> dict[str, str]:
 def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPicture]:
     """Read the pictures of one bracket and convert them to sRGB.
 
-    With ``keep_p3``, pictures in Display P3 stay in Display P3.
+    With ``keep_p3``, pictures in Display P3 stay in Display P3. Where one shot's EXIF orientation
+    differs from the others' although its pixels agree with theirs, it is turned as they are, and
+    named on stderr.
 
     Raises:
         PictureError: A picture cannot be read, or the pictures differ in size or bit depth. With
@@ -56,7 +58,10 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
                 f"{wide[True]} is in Display P3, {wide[False]} is not; expected pictures of one "
                 "profile: leave out --keep-p3, and all are converted to sRGB"
             )
-    frames = [(path, read_picture(path, keep_p3=keep_p3)) for path in paths]
+    orientation = _common_orientation(paths)
+    frames = [
+        (path, read_picture(path, keep_p3=keep_p3, orientation=orientation)) for path in paths
+    ]
     (first, reference), *others = frames
     for path, picture in others:
         if picture.shape != reference.shape or picture.dtype != reference.dtype:
@@ -67,26 +72,45 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
     return frames
 
 
+def _common_orientation(paths: Sequence[Path]) -> int | None:
+    """Return the orientation for all shots where only their EXIF data disagree, and say it."""
+    from edgeexpo.imaging.files import read_orientation, read_picture
+    from edgeexpo.imaging.mixed_orientations import common_orientation
+
+    found = [read_orientation(path) for path in paths]
+    if len(set(found)) < 2:
+        return None
+    common = common_orientation([read_picture(path, orientation=1) for path in paths], found)
+    if common is not None:
+        odd = [f"{p} ({o})" for p, o in zip(paths, found, strict=True) if o != common]
+        note(
+            f"edgeexpo: the EXIF orientation of {', '.join(odd)} differs from the others', the "
+            f"pixels agree with theirs; all are turned by orientation {common}"
+        )
+    return common
+
+
 def order(
     frames: Sequence[NamedPicture], *, quiet: bool = False
 ) -> tuple[list[NamedPicture], float | None]:
     """Put a bracket in order, darkest first, and find its EV.
 
-    EXIF exposures decide the order when every picture has one and the exposures differ. Otherwise
-    the mean luminance decides it. A change of the caller's order is noted on stderr, unless
+    EXIF exposures decide the order when they can be compared and differ. A setting that no picture
+    tells, as the aperture of a lens without contacts, counts as the same for all. Otherwise the
+    mean luminance decides the order. A change of the caller's order is noted on stderr, unless
     ``quiet`` is true.
 
     Returns:
         The frames in order, and log2 of the exposure ratio of the last frame and the first. The
         ratio is ``None`` when it is unknown.
     """
-    from edgeexpo.imaging.files import read_exposure
+    from edgeexpo.imaging.files import read_settings
+    from edgeexpo.imaging.shot_settings import exposures
 
-    found = [read_exposure(path) for path, _ in frames]
-    exposures = [e for e in found if e is not None]
-    if len(exposures) == len(frames) > 1 and max(exposures) - min(exposures) > 0.1:
-        ranks = exposures
-        ev: float | None = max(exposures) - min(exposures)
+    found = exposures([read_settings(path) for path, _ in frames])
+    if found is not None and max(found) - min(found) > 0.1:
+        ranks = found
+        ev: float | None = max(found) - min(found)
     else:
         ranks, ev = [_luminance(picture) for _, picture in frames], None
     by_rank = sorted(range(len(frames)), key=lambda i: ranks[i])

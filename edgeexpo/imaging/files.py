@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io
-import math
 import os
 import struct
 import warnings
@@ -18,6 +17,7 @@ import numpy as np
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
+from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", "
 """Suffixes of RAW files, which are refused."""
 
 _ORIENTATION, _EXIF = 0x0112, 0x8769
-_TIME, _FRACTION = 36867, 37521
-_EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
 _DNG_VERSION = 50706
 _MODES = {
     "1": "greyscale; convert it to RGB",
@@ -58,12 +56,15 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
-def read_picture(path: str | os.PathLike[str], *, keep_p3: bool = False) -> np.ndarray:
+def read_picture(
+    path: str | os.PathLike[str], *, keep_p3: bool = False, orientation: int | None = None
+) -> np.ndarray:
     """Read a picture, upright by its EXIF orientation and converted to sRGB by its ICC profile.
 
     Args:
         path: A picture file in one of :data:`FORMATS`.
         keep_p3: Keep the codes of a picture in Display P3 (:func:`read_p3_profile`) unconverted.
+        orientation: EXIF orientation, 1 to 8, to use in place of the file's own.
 
     Returns:
         HxWx3 RGB, sRGB-encoded. The type is uint16, 0 to 65535, for PNG and TIFF with 16 bits a
@@ -76,13 +77,13 @@ def read_picture(path: str | os.PathLike[str], *, keep_p3: bool = False) -> np.n
     path = Path(path)
     with _opened(path) as (image, data):
         _check(path, image)
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = _orientation(image) if orientation is None else orientation
         if _is_deep(image, data):
             array = _read_deep(path, image, data, keep_p3)
         else:
             image.load()
             array = _read_shallow(path, image, keep_p3)
-    return _upright(array, orientation)
+    return upright(array, orientation)
 
 
 def read_exposure(path: str | os.PathLike[str]) -> float | None:
@@ -90,7 +91,7 @@ def read_exposure(path: str | os.PathLike[str]) -> float | None:
 
     Args:
         path: A picture whose EXIF data give the exposure time t in seconds, the f-number N and
-            the ISO sensitivity.
+            the ISO sensitivity, as numbers or as APEX values.
 
     Returns:
         The exposure, or ``None`` when one of the three numbers is missing or not positive.
@@ -98,20 +99,21 @@ def read_exposure(path: str | os.PathLike[str]) -> float | None:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
+    return read_settings(path).exposure
+
+
+def read_settings(path: str | os.PathLike[str]) -> Settings:
+    """Read the camera's settings from the EXIF data of a picture.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
     with _opened(Path(path)) as (image, _):
-        exif = image.getexif().get_ifd(_EXIF)
-        try:
-            time, aperture = float(exif[_EXPOSURE_TIME]), float(exif[_F_NUMBER])
-            iso = float(np.ravel(exif[_ISO])[0])
-        except (KeyError, IndexError, TypeError, ZeroDivisionError):
-            return None
-    if not all(math.isfinite(v) and v > 0 for v in (time, aperture, iso)):
-        return None
-    return math.log2(time * iso / 100 / aperture**2)
+        return settings_of(image.getexif().get_ifd(_EXIF))
 
 
 def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
-    """Read when a picture was taken from its EXIF data.
+    """Read when a picture was taken from its EXIF data. It is when the exposure began.
 
     Returns:
         Local time, with the fraction of a second when the EXIF data give one. ``None`` when they
@@ -121,14 +123,18 @@ def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
         PictureError: The file is missing or is not a picture.
     """
     with _opened(Path(path)) as (image, _):
-        exif = image.getexif().get_ifd(_EXIF)
-        text, fraction = str(exif.get(_TIME, "")), str(exif.get(_FRACTION, "")).strip("\0 ")
-    try:
-        time = datetime.datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except ValueError:
-        return None
-    digits = fraction if fraction.isdigit() else "0"
-    return time + datetime.timedelta(seconds=float(f"0.{digits}"))
+        exif = image.getexif()
+        return taken(exif.get_ifd(_EXIF), exif)
+
+
+def read_orientation(path: str | os.PathLike[str]) -> int:
+    """Read the EXIF orientation of a picture, 1 to 8. A picture without a valid one has 1.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with _opened(Path(path)) as (image, _):
+        return _orientation(image)
 
 
 def read_exif(path: str | os.PathLike[str]) -> bytes | None:
@@ -263,6 +269,11 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
         raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
 
 
+def _orientation(image: Image.Image) -> int:
+    found = image.getexif().get(_ORIENTATION)
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
 def _check(path: Path, image: Image.Image) -> None:
     if image.format == "TIFF" and _DNG_VERSION in _tags(image):
         raise PictureError(_raw(path))
@@ -318,7 +329,7 @@ def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np
     return sixteen_bit.read_tiff(data, _tags(image))
 
 
-def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     """Undo an EXIF orientation, 1 to 8 (EXIF 2.32, tag 274)."""
     turned = array.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else array
     if orientation in (3, 4, 7, 8):

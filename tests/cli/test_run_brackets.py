@@ -141,3 +141,19 @@ def test_a_network_of_one_frame_is_told(place, capsys):
         shoot(place / "shots" / "x" / f"{index}.jpg", ev)
     assert main(["run", "one", "--brackets", "shots", "-o", "out"]) == 2
     assert "takes one picture, not a bracket" in capsys.readouterr().err
+
+
+def test_single_and_turned_shots_are_named(place, capsys):
+    for index, ev in enumerate((-1.0, 0.0, 1.0)):
+        shoot(place / "shots" / f"{index}.jpg", ev, minute=1)
+    shoot(place / "shots" / "alone.jpg", 0.0, minute=9)
+    odd = place / "shots" / "1.jpg"
+    with Image.open(odd) as image:
+        exif = image.getexif()
+        exif[0x0112] = 3
+        image.save(odd, exif=exif, quality=98)
+    assert main(["run", "b", "--brackets", "shots", "-o", "out", "--no-align", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [row["shots"] for row in json.loads(out)["brackets"]] == [3]
+    assert "left out, as no other shot goes with it: shots/alone.jpg" in err
+    assert "the EXIF orientation of shots/1.jpg (3) differs" in err

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeexpo.errors import UsageError
-from edgeexpo.imaging.brackets import brackets, names_are_unique, spread_indices
+from edgeexpo.imaging.brackets import brackets, left_out, names_are_unique, spread_indices
 from edgeexpo.imaging.files import read_exif, read_picture, read_time, write_picture
 
 NOON = datetime.datetime(2024, 5, 4, 12, 0, 0)
@@ -128,3 +128,42 @@ def test_exif_is_kept_in_16_bits(tmp_path):
 def test_a_picture_without_exif_stays_without(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     assert read_exif(tmp_path / "plain.png") is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    times=st.lists(st.floats(1, 60), min_size=2, max_size=4, unique_by=lambda t: round(np.log2(t))),
+    sets=st.integers(1, 3),
+    gap=st.floats(0, 1),
+)
+def test_long_exposures_are_no_pauses(tmp_path_factory, times, sets, gap):
+    folder, clock = tmp_path_factory.mktemp("night"), 0.0
+    times = [2.0 ** round(np.log2(t)) for t in times]
+    for number in range(sets * len(times)):
+        time = times[number % len(times)]
+        shoot(folder / f"{number}.jpg", clock, np.log2(64 * time))
+        last = (number + 1) % len(times) == 0
+        clock += time + (20 if last else gap)
+    assert [len(shots.files) for shots in brackets(folder)] == [len(times)] * sets
+
+
+@settings(max_examples=15, deadline=None)
+@given(evs=st.permutations([-2, 0, 2]), rate=st.integers(1, 12), sets=st.integers(2, 4))
+def test_shots_of_one_second_are_ordered_by_name(tmp_path_factory, evs, rate, sets):
+    folder = tmp_path_factory.mktemp("burst")
+    for number in range(3 * sets):
+        # Times are cut to whole seconds, and names have no leading zeros.
+        shoot(folder / f"IMG_{number + 8}.jpg", number // rate, evs[number % 3])
+    names = [[f.name for f in shots.files] for shots in brackets(folder)]
+    numbers = range(8, 8 + 3 * sets)
+    assert names == [[f"IMG_{n}.jpg" for n in numbers[i : i + 3]] for i in range(0, 3 * sets, 3)]
+
+
+def test_pictures_of_no_bracket_are_listed(tmp_path):
+    for name, seconds, exposure in (("a", 0, 0), ("b", 1, 2), ("c", 60, 0)):
+        shoot(tmp_path / f"{name}.jpg", seconds, exposure)
+    for name in ("sub/one.png", "sub/reference.png"):
+        (tmp_path / "sub").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    found = brackets(tmp_path)
+    assert left_out(tmp_path, found) == [tmp_path / "sub/one.png", tmp_path / "c.jpg"]
