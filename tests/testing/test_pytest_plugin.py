@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -118,3 +119,16 @@ def test_a_project_that_does_not_use_it_pays_nothing():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_the_plugin_is_still_loaded_by_its_old_name():
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "edgeexpo.parity.pytest_plugin", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=os.path.abspath(os.sep),
+        env=environment,
+    )
+    assert "--edge-reference" in done.stdout, done.stderr
