@@ -54,7 +54,9 @@ def _ranks(picture: np.ndarray) -> np.ndarray:
     rows, columns = (np.linspace(0, n - 1, min(n, _SIDE)).astype(int) for n in picture.shape[:2])
     small = picture[np.ix_(rows, columns)].mean(axis=2).ravel()
     _, group, counts = np.unique(small, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[group]
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[group]
     ranks = ranks - ranks.mean()
     norm = float(np.linalg.norm(ranks))
-    return ranks / norm if norm else ranks
+    if norm:
+        ranks /= norm
+    return ranks
