@@ -119,12 +119,7 @@ def _carries_data(frame: FrameType) -> bool:
     return any(isinstance(frame.f_locals.get(name), kinds) for name in names)
 
 
-def _lines(graph: Graph) -> Iterator[str]:
-    try:
-        found = floors(graph)
-    except graphlib.CycleError as error:
-        yield f"circle: {' -> '.join(error.args[1])}"
-        return
+def _lines(found: Mapping[str, int]) -> Iterator[str]:
     for floor in range(max(found.values()), 0, -1):
         yield f"floor {floor:2}  {', '.join(sorted(p for p in found if found[p] == floor))}"
     yield f"{len(found)} packages on {max(found.values())} floors, no circle"
@@ -137,16 +132,17 @@ def main() -> int:
     )
     parser.add_argument("--export", action="store_true", help="list the files of an export, too")
     args = parser.parse_args()
-    graph = package_graph()
-    print("\n".join(_lines(graph)))
+    try:
+        found = floors(package_graph())
+    except graphlib.CycleError as error:
+        print(f"circle: {' -> '.join(error.args[1])}")
+        return 1
+    print("\n".join(_lines(found)))
     if args.export:
         entered = sorted(files_of_an_export())
         print("\n".join(entered))
         print(f"the data of an export enters {len(entered)} files")
-    try:
-        return int(max(floors(graph).values()) > MOST_FLOORS)
-    except graphlib.CycleError:
-        return 1
+    return int(max(found.values()) > MOST_FLOORS)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import delta_e_2000, rgb_to_lab, srgb_to_linear
 from edgeexpo.imaging.mef_ssim import SMALLEST_MEF_SIDE, MefReference
 from edgeexpo.imaging.pu21 import BEST_PSNR, pu21_psnr
+from edgeexpo.program.tensors import picture_tensor
 
 Codes = npt.NDArray[np.uint8]
 """8-bit codes of a picture, HxWx3 uint8 RGB, sRGB-encoded."""
@@ -223,7 +224,7 @@ def _displayed(radiance: Picture) -> npt.NDArray[np.float64]:
 
 
 def _tensor(picture: npt.NDArray[np.generic]) -> torch.Tensor:
-    return torch.from_numpy(picture.astype(np.float32).transpose(2, 0, 1)[None].copy())
+    return picture_tensor(picture.astype(np.float32))
 
 
 def _missing(error: ImportError) -> MissingDependencyError:

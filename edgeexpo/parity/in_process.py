@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from edgeexpo.errors import EngineError, MissingDependencyError
 from edgeexpo.runtime.engines.base import Arrays, Engine, EngineOptions, first_line, promised
 from edgeexpo.spec import ModelSpec
+from edgeexpo.targets import resolve
 
 
 class InProcessWorker:
@@ -31,26 +31,24 @@ class InProcessWorker:
 
     def load(
         self,
-        target: str,
+        engine: str,
         path: Path,
         spec: ModelSpec,
         options: EngineOptions,
         limit: float,
         opener: str,
     ) -> str:
-        """Open an engine by ``opener(target, path, spec, options)`` and return its name.
+        """Open an engine by ``opener(engine, path, spec, options)`` and return its name.
 
         Raises:
             EngineError: The engine refuses the artefact, or fails as it does not declare.
             MissingDependencyError: The engine is not installed.
         """
         self._file = path.name
-        module, _, name = opener.partition(":")
         with self._crashes_told():
-            open_engine = getattr(importlib.import_module(module), name)
-            engine: Engine = open_engine(target, path, spec, options)
-        self._engine, self._spec = engine, spec
-        return engine.name
+            opened: Engine = resolve(opener)(engine, path, spec, options)
+        self._engine, self._spec = opened, spec
+        return opened.name
 
     def run(self, inputs: Arrays, limit: float) -> dict[str, np.ndarray]:
         """Run the engine once; raises as :meth:`load`."""
