@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgeexpo.parity.check import check_parity
+    from edgeexpo.workflows.bench import bench
     from edgeexpo.workflows.debug import debug
     from edgeexpo.workflows.evaluate import evaluate
     from edgeexpo.workflows.export import export_bundle
     from edgeexpo.workflows.inspect import inspect
-    from edgeexpo.workflows.latency import bench
     from edgeexpo.workflows.prune import prune
     from edgeexpo.workflows.quantize import quantize
     from edgeexpo.workflows.sensitivity import sensitivity
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bench": "edgeexpo.workflows.latency",
+    "bench": "edgeexpo.workflows.bench",
     "check_parity": "edgeexpo.parity.check",
     "debug": "edgeexpo.workflows.debug",
     "evaluate": "edgeexpo.workflows.evaluate",

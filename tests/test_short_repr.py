@@ -21,9 +21,9 @@ from edgeexpo.pruning.prune import Pruned
 from edgeexpo.quantization.sensitivity import Quality, QuantizedOperator, Sensitivity
 from edgeexpo.short_repr import LONGEST_LINE, MOST_LINES, short_repr
 from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
+from edgeexpo.workflows.bench import BenchResult
 from edgeexpo.workflows.calibration_search import Comparison, Score, VariantScore
 from edgeexpo.workflows.inspect import Inspection
-from edgeexpo.workflows.latency import BenchResult
 from edgeexpo.workflows.prune import PrunedWeights
 from edgeexpo.workflows.quantize import Quantized
 from edgeexpo.workflows.sensitivity_table import LayerCost, SensitivityTable

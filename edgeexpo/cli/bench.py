@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeexpo.cli.arguments import add_selection, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.workflows.latency import BenchResult, bench
+from edgeexpo.workflows.bench import BenchResult, bench
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

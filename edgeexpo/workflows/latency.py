@@ -7,35 +7,27 @@ machine affects all of them.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgeexpo import errors
-from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
+from edgeexpo.errors import EngineError, UsageError
 from edgeexpo.progress import status, track
-from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import ModelSpec, SizeRange, to_json
 from edgeexpo.targets import target_named
-from edgeexpo.workflows.arguments import AnyPath
-from edgeexpo.workflows.host import host, load_average
 
 TORCH = "torch"
 """Name of the reference program's engine in rows."""
 
-REFERENCE = "reference.pt2"
-"""File name of the reference program in a bundle."""
 
 WARMUP = 3
 """Number of runs of each program before the timed runs."""
@@ -91,156 +83,6 @@ class Contender:
     def label(self) -> str:
         """Name of the program for people."""
         return self.artifact.file if self.artifact else "torch eager"
-
-
-@dataclass(frozen=True)
-class BenchResult:
-    """The measurements of :func:`bench`.
-
-    Attributes:
-        host: Facts about this machine, with its load at the start of the timing.
-        runs: Number of timed runs of each program.
-        rows: One row for each program: latency in ms, peak memory in MB, bytes and speed-ups.
-    """
-
-    host: Mapping[str, Any]
-    runs: int
-    rows: tuple[Mapping[str, Any], ...]
-
-    @property
-    def busy(self) -> bool:
-        """True if other work ran on the machine at the start of the timing."""
-        return bool((self.host["load"] or 0) > 0.5 * self.host["cores"])
-
-    def __repr__(self) -> str:
-        return short_repr(
-            f"BenchResult: {self.host['cpu']}, {self.runs} runs each",
-            [_row_in_short(row) for row in self.rows],
-        )
-
-
-def _row_in_short(row: Mapping[str, Any]) -> str:
-    name = row["file"] or "torch eager"
-    if row["ms_p50"] is None:
-        return f"{name}: {row['note']}"
-    return f"{name}: {row['ms_p50']:g} ms (p90 {row['ms_p90']:g}), peak {row['peak_rss_mb']:g} MB"
-
-
-def bench(
-    bundles: Bundle | AnyPath | Iterable[Bundle | AnyPath],
-    *,
-    target: str | None = None,
-    precision: str | None = None,
-    size: tuple[int, int] | None = None,
-    threads: int | None = None,
-    runs: int = 10,
-) -> BenchResult:
-    """Time every artefact of one or several bundles next to torch.
-
-    Every program runs in its own child process. The children take turns, run by run.
-
-    Args:
-        bundles: A bundle or its folder, or several of them.
-        target: Time only artefacts of this target.
-        precision: Time only artefacts of this precision.
-        size: (height, width) of the picture in pixels. By default, the exported size.
-        threads: Number of threads of each engine. By default, one for each core.
-        runs: Number of timed runs of each program, after :data:`WARMUP` runs to warm up.
-
-    Returns:
-        The measurements. Times are medians and 90th percentiles in ms, and memory is in MB (10^6
-        bytes).
-
-    Raises:
-        UsageError: An artefact does not accept the size.
-        BundleError: A bundle is damaged or has no such artefact.
-        EngineError: An engine failed while it was timed.
-        MissingDependencyError: The engine of ``target`` is not installed.
-
-    Example:
-        >>> times = edgeexpo.bench(bundle, runs=2, threads=1)
-        >>> [row["engine"] for row in times.rows]
-        ['torch', 'onnxruntime']
-    """
-    given = [bundles] if isinstance(bundles, (str, os.PathLike, Bundle)) else list(bundles)
-    machine = host()
-    chosen = Selection(target, precision, size, threads or machine["cores"])
-    opened = [b if isinstance(b, Bundle) else Bundle.open(b) for b in given]
-    found = [c for bundle in opened for c in contenders(bundle, chosen)]
-    machine["load"] = load_average()
-    measure_latency([c for c in found if c.note is None], runs)
-    return BenchResult(machine, runs, tuple(rows(found)))
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A choice of artefacts to time, and the conditions of the timing.
-
-    Attributes:
-        target: Target of the artefacts, or ``None`` for every target.
-        precision: Precision of the artefacts, or ``None`` for every precision.
-        size: (height, width) of the picture in pixels, or ``None`` for the exported size.
-        threads: Number of threads of each engine.
-    """
-
-    target: str | None
-    precision: str | None
-    size: tuple[int, int] | None
-    threads: int
-
-
-def contenders(bundle: Bundle, chosen: Selection) -> list[Contender]:
-    """Return the reference program and the chosen artefacts of a bundle.
-
-    Raises:
-        BundleError: The bundle has no such artefact.
-        UsageError: An artefact does not accept the size.
-        MissingDependencyError: The engine of the chosen target is not installed.
-    """
-    bundle.select(chosen.target, chosen.precision)
-    manifest = bundle.manifest
-    picture = chosen.size or manifest.model.fixed_size or manifest.recipe.size
-    found = [_reference(bundle, picture, chosen.threads)]
-    for artifact in manifest.artifacts:
-        if chosen.target not in (None, artifact.target):
-            continue
-        if chosen.precision not in (None, artifact.precision):
-            continue
-        note = _unmeasurable(artifact, chosen.target)
-        if note is None:
-            check_bench_size(artifact, picture)
-        path = bundle.file(artifact.file)
-        row = Contender(manifest.model, artifact, path, picture, chosen.threads, bundle.path, note)
-        found.append(row)
-    return found
-
-
-def _reference(bundle: Bundle, picture: tuple[int, int], threads: int) -> Contender:
-    path, model = bundle.path / REFERENCE, bundle.manifest.model
-    row = Contender(model, None, path, picture, threads, bundle.path)
-    if not row.path.exists():
-        row.note = f"{REFERENCE} is not in the bundle"
-    elif importlib.util.find_spec(TORCH) is None:
-        row.note = "torch is not installed"
-    else:
-        bundle.file(REFERENCE)
-    return row
-
-
-def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
-    target = target_named(artifact.target)
-    # Timing an interpreter would say nothing about the engine.
-    if not target.runs_here:
-        return f"not measurable on this host: {target.title} runs on {target.platform_title}"
-    package, extra = target.runner.module.partition(".")[0], target.runner.extra
-    if importlib.util.find_spec(package) is not None:
-        return None
-    if asked is not None:
-        raise MissingDependencyError(
-            f"{package} is not installed and runs {artifact.file}; "
-            f"in a clone of edgeexpo: pip install '.[{extra}]'"
-        )
-    return f"{package} is not installed"
 
 
 def check_bench_size(artifact: Artifact, picture: tuple[int, int]) -> None:

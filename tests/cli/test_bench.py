@@ -16,7 +16,7 @@ from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.cli import main
 from edgeexpo.errors import EngineError, UsageError
 from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
-from edgeexpo.workflows import latency
+from edgeexpo.workflows import bench, latency
 
 SPEC = ModelSpec("net", "test", ("y0",), (TensorSpec("y0"),), (TensorSpec("y"),), 1)
 SIZES = SizeRange((32, 48), (16, 16), multiple=2)
@@ -90,7 +90,7 @@ def test_core_ml_is_never_timed_elsewhere(
     bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(latency.sys, "platform", "linux")
-    monkeypatch.setattr(latency, "measure_latency", lambda contenders, runs: None)
+    monkeypatch.setattr(bench, "measure_latency", lambda contenders, runs: None)
     assert main(["bench", str(bundle), "--target", "coreml", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["rows"][-1]
     assert (row["engine"], row["ms_p50"]) == ("coreml", None)
@@ -103,7 +103,7 @@ def test_core_ml_is_never_timed_elsewhere(
 def test_what_is_not_there_is_said(
     bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latency.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
     assert main(["bench", str(bundle), "--json"]) == 0
     notes = [row["note"] for row in json.loads(capsys.readouterr().out)["rows"]]
     assert "torch is not installed" in notes
