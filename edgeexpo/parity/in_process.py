@@ -1,4 +1,4 @@
-"""The worker of systems that cannot share memory with another process, such as Windows."""
+"""A worker in this process, for systems that cannot share memory with another, such as Windows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from edgeexpo.targets import resolve
 
 
 class InProcessWorker:
-    """An engine in this process, asked as :class:`edgeexpo.runtime.engines.worker.Worker` is.
+    """An engine in this process, with the methods of a worker process.
 
-    It judges an engine exactly as a worker does. What it cannot do is to survive a native crash of
-    the engine, or to end one that hangs: time limits are accepted and unused.
+    The methods are those of :class:`edgeexpo.runtime.engines.worker.Worker`. This worker does not
+    survive a native crash of the engine. It cannot end an engine that hangs, so it accepts time
+    limits and does not use them.
     """
 
     alive = True
-    """Whether it can be asked: always, since it ends with this process alone."""
+    """True if the worker can answer. It always can, since it ends only with this process."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -41,7 +42,7 @@ class InProcessWorker:
         """Open an engine by ``opener(engine, path, spec, options)`` and return its name.
 
         Raises:
-            EngineError: The engine refuses the artefact, or fails as it does not declare.
+            EngineError: The engine refuses the artefact, or raises an undeclared error.
             MissingDependencyError: The engine is not installed.
         """
         self._file = path.name
@@ -51,7 +52,7 @@ class InProcessWorker:
         return opened.name
 
     def run(self, inputs: Arrays, limit: float) -> dict[str, np.ndarray]:
-        """Run the engine once; raises as :meth:`load`."""
+        """Run the engine once. Errors are those of :meth:`load`."""
         if self._engine is None or self._spec is None:
             raise EngineError("no engine is open; load an artefact first")
         with self._crashes_told():
@@ -59,14 +60,14 @@ class InProcessWorker:
         return {name: np.array(output, np.float32) for name, output in outputs.items()}
 
     def close(self, limit: float) -> None:
-        """Free the engine and wait for the next one; raises as :meth:`load`."""
+        """Free the engine and wait for the next one. Errors are those of :meth:`load`."""
         engine, self._engine = self._engine, None
         if engine is not None:
             with self._crashes_told():
                 engine.close()
 
     def end(self) -> None:
-        """Forget the engine; its memory goes with the last reference."""
+        """Drop the engine. Its memory is freed with the last reference."""
         self._engine = None
 
     @contextlib.contextmanager
@@ -75,7 +76,7 @@ class InProcessWorker:
             yield
         except (EngineError, MissingDependencyError):
             raise
-        except Exception as error:  # what would end a worker's process
+        except Exception as error:  # A worker's process would end by it.
             raise EngineError(
                 f"{self._file} crashes its engine: {type(error).__name__}: {first_line(error)}"
             ) from error

@@ -1,4 +1,4 @@
-"""Between pictures in numpy, HxWxC, and the tensors of networks, 1xCxHxW."""
+"""Conversion between pictures in numpy, HxWxC, and tensors of networks, 1xCxHxW."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 
 def picture_tensor(picture: np.ndarray) -> torch.Tensor:
-    """Turn a picture, HxWxC, into a tensor of its own, 1xCxHxW."""
+    """Turn a picture, HxWxC, into a tensor with its own memory, 1xCxHxW."""
     return torch.from_numpy(np.array(picture.transpose(2, 0, 1)[None], order="C"))
 
 
