@@ -38,6 +38,17 @@ _ARRANGING = frozenset((torch.ops.aten.cat.default,))
 PICTURE_CHANNELS = 3
 """Largest number of channels of a tensor that counts as a picture."""
 
+_NORMALISATIONS = frozenset(
+    (
+        torch.ops.aten.batch_norm.default,
+        torch.ops.aten._native_batch_norm_legit.default,
+        torch.ops.aten._native_batch_norm_legit_no_training.default,
+        torch.ops.aten.native_batch_norm.default,
+        torch.ops.aten.cudnn_batch_norm.default,
+        torch.ops.aten.miopen_batch_norm.default,
+    )
+)
+
 _SATURATING = frozenset((torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default))
 
 
@@ -87,6 +98,13 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate ``model`` as XNNPACK does, then free the operators that stay in float."""
+        # The stock quantiser traces its patterns of batch normalisation for every program, which
+        # takes seconds (executorch 1.5.1). In a program without any, all they do is drop dead code.
+        if not any(node.target in _NORMALISATIONS for node in model.graph.nodes):
+            model.graph.eliminate_dead_code()
+            model.recompile()
+            patterns = XNNPACKQuantizer.SUPPORTED_PATTERNS
+            self.SUPPORTED_PATTERNS = [pattern for pattern in patterns if not pattern.is_qat]
         model = super().annotate(model)
         for node in left_in_float(model, self.keep_float, self.lifted):
             node.meta.pop(Q_ANNOTATION_KEY, None)

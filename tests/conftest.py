@@ -45,14 +45,6 @@ registration.onnxscript_apis.get_torchlib_ops = functools.cache(
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run all tests that share the exported bundle, and each file stay together."""
-    for item in items:
-        shares = "exported" in getattr(item, "fixturenames", ())
-        group = "exported" if shares else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def residual() -> Residual:
     """Return the residual network with fixed weights."""
