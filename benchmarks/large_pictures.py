@@ -73,8 +73,8 @@ def one_picture(path: Path, memory_mb: float, threads: int, megapixels: float) -
         start = time.perf_counter()
         session.run_into(out, *frames)
         seconds = time.perf_counter() - start
-    full = padded_size(*out.shape[:2], sizes)
-    tiles = plan_tiles(*full, spec.halo, sizes)
+    full = padded_size(*out.shape[:2], spec.footprint, sizes)
+    tiles = plan_tiles(*full, spec.footprint, sizes)
     read = sum((t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start) for t in tiles)
     held = (sum(f.nbytes for f in frames) + out.nbytes) / MIB
     pixels = out.shape[0] * out.shape[1]

@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, TypeVar
 
 PRECISIONS = ("int8", "fp16", "fp32")
@@ -28,6 +29,10 @@ gives its input (auto-encoder), and ``hdr`` gives radiance from one picture.
 """
 
 
+LARGEST_SCALE = 16
+"""Largest factor by which a network may enlarge or reduce its picture."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One tensor of a network.
@@ -41,7 +46,9 @@ class TensorSpec:
         color: ``"RGB"``, ``"Lab"``, ``"Y"``, or ``"none"`` for tensors that are not pictures.
         transfer: ``"srgb"`` (display-encoded) or ``"linear"`` (scene-linear).
         size: Height and width in pixels of a tensor with a fixed size, such as a thumbnail.
-            ``None`` for a tensor of the picture's size.
+            ``None`` for a tensor that follows the picture's size.
+        scale: Height and width in units of the picture's. It is 2 for the output of a
+            super-resolution network that doubles them.
     """
 
     name: str
@@ -52,6 +59,7 @@ class TensorSpec:
     color: str = "RGB"
     transfer: str = "srgb"
     size: tuple[int, int] | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,43 @@ class SizeRange:
     smallest: tuple[int, int]
     multiple: int = 1
     enumerated: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The facts about a network that decide which pictures it takes and where they may be cut.
+
+    All lengths are in pixels of the picture.
+
+    Attributes:
+        halo: Radius of the receptive field. ``None`` if an output pixel may depend on the whole
+            picture. Then the picture cannot be cut into tiles.
+        multiple: Number of which every height and width is a multiple.
+        extends: True if the network itself takes no other sizes. A picture is then extended to the
+            next multiple by reflection. Otherwise the network would give another picture than the
+            extended one, so that other sizes are refused.
+        grid: Number of which the starts and ends of tiles inside a picture are multiples; itself a
+            multiple of ``multiple``. 0 stands for ``multiple``.
+        ragged: True if a picture may be cut even if its height or width is no multiple of ``grid``.
+        scale: Height and width of the output in units of the picture's.
+    """
+
+    halo: int | None
+    multiple: int = 1
+    extends: bool = True
+    grid: int = 0
+    ragged: bool = False
+    scale: Fraction = Fraction(1)
+
+    @property
+    def cell(self) -> int:
+        """The grid on which tiles lie."""
+        return self.grid or self.multiple
+
+    @property
+    def pointwise(self) -> bool:
+        """True if every output pixel depends on the input pixel at its place alone."""
+        return self.halo == 0 and self.cell == 1 and self.scale == 1
 
 
 @dataclass(frozen=True)
@@ -102,6 +147,9 @@ class ModelSpec:
         halo: Radius of the receptive field in pixels. ``None`` if an output pixel may depend on the
             whole picture (global branch). Then the picture cannot be cut into tiles.
         multiple: Number of which height and width must be multiples.
+        extends: True if pictures of other sizes are extended, as in :class:`Footprint`.
+        grid: Grid of the tiles, as in :class:`Footprint`.
+        ragged: True if pictures off that grid can be cut, as in :class:`Footprint`.
         longest: Longest side in pixels at which the network sees a whole picture. It is the scale
             of the training. The back stage applies the result at full size. ``None`` for any side.
         residual: Name of the input that reaches the output by an exact identity path. ``None``
@@ -119,11 +167,29 @@ class ModelSpec:
     outputs: tuple[TensorSpec, ...]
     halo: int | None
     multiple: int = 1
+    extends: bool = True
+    grid: int = 0
+    ragged: bool = False
     longest: int | None = None
     residual: str | None = None
     front: StageSpec | None = None
     back: StageSpec | None = None
     kind: str = "fusion"
+
+    @property
+    def footprint(self) -> Footprint:
+        """The facts that decide which pictures the network takes and where they may be cut."""
+        scale = Fraction(self.outputs[0].scale).limit_denominator(LARGEST_SCALE)
+        return Footprint(self.halo, self.multiple, self.extends, self.grid, self.ragged, scale)
+
+    def frame_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (height, width) in pixels of frames whose network inputs have ``size``.
+
+        They are twice as large for mosaics of four channels (:mod:`edgeexpo.runtime.stages`).
+        """
+        front = self.front or StageSpec("")
+        packed = front.kind == "channels" and 4 in front.parameters.get("channels", ())
+        return (2 * size[0], 2 * size[1]) if packed else size
 
     @property
     def fixed_inputs(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from edgeexpo.imaging.color import linear_to_srgb
 from edgeexpo.imaging.guided import decode
 from edgeexpo.imaging.samples import Sample
+from edgeexpo.runtime.output_range import unit_range
 from edgeexpo.runtime.stages import front
 from edgeexpo.spec import ModelSpec
 
@@ -41,8 +42,9 @@ def planar(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def displayed(spec: ModelSpec, output: np.ndarray) -> np.ndarray:
     """Turn a network's output into the picture that is displayed and judged.
 
-    Lab and linear outputs become sRGB-encoded RGB. Other outputs stay unchanged. Linear output is
-    relative radiance, which is clipped to [0, 1]. Its 1 is the display's white.
+    Lab and linear outputs become sRGB-encoded RGB. Linear output is relative radiance, which is
+    clipped to [0, 1]. Its 1 is the display's white. Other outputs are brought to [0, 1] by their
+    range (:func:`edgeexpo.runtime.output_range.unit_range`).
 
     Args:
         spec: The network.
@@ -55,4 +57,4 @@ def displayed(spec: ModelSpec, output: np.ndarray) -> np.ndarray:
         return decode(output, "lab")
     if spec.outputs[0].transfer == "linear":
         return linear_to_srgb(np.clip(output, 0, 1))
-    return output
+    return unit_range(spec, output)

@@ -31,10 +31,10 @@ def network_size(spec: ModelSpec, sizes: SizeRange, height: int, width: int) -> 
     """
     any_size = spec.halo is not None or spec.fixed_size is not None
     seen_whole = spec.longest is None or max(height, width) <= spec.longest
-    if any_size or (seen_whole and fits_whole(height, width, sizes)):
+    if any_size or (seen_whole and fits_whole(height, width, spec.footprint, sizes)):
         return height, width
     if spec.back is None or spec.back.kind not in ENLARGING:
-        check_whole(height, width, sizes)
+        check_whole(height, width, spec.footprint, sizes)
     longest = spec.longest or max(sizes.largest)
     limits = [min(side, longest) for side in sizes.largest]
     scale = min(1.0, limits[0] / height, limits[1] / width)

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.color import rgb_to_ycbcr, ycbcr_to_rgb
+from edgeexpo.imaging.color import rgb_to_ycbcr, srgb_to_linear, ycbcr_to_rgb
 from edgeexpo.imaging.fusion import fused_by_windows
 from edgeexpo.imaging.guided import encode, guided_by_windows
 from edgeexpo.imaging.interpolation import intermediate_by_windows
@@ -54,6 +54,9 @@ def front_rasters(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str
       :func:`edgeexpo.imaging.guided.encode`).
     - ``thumbnail``: one unchanged frame, then a copy at ``height`` x ``width`` by ``method``.
     - ``luma``: Y of every frame, by BT.601 at full range on sRGB-encoded values.
+    - ``channels``: for each frame an input of as many ``channels``. Three are the frame itself, and
+      one is its Y as by ``luma``. Four are a mosaic as a sensor with an RGGB filter would see it,
+      linear, packed to half the height and width: red, green beside red, green beside blue, blue.
 
     Args:
         spec: The model; its ``front`` names the stage. ``None`` passes the frames on unchanged.
@@ -222,6 +225,23 @@ def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
     return Computed((*size, 3), compute)
 
 
+def _channels(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
+    made = {1: _luma_of, 3: lambda frame: frame, 4: _mosaic}
+    return [made[n](frame) for n, frame in zip(parameters["channels"], frames, strict=True)]
+
+
+def _mosaic(frame: Raster) -> Raster:
+    height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
+
+    def compute(window: Window, out: np.ndarray) -> None:
+        rows, columns = (slice(2 * s.start, 2 * s.stop) for s in window)
+        linear = srgb_to_linear(frame[rows, columns])
+        for index, (top, left, channel) in enumerate(((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))):
+            np.copyto(out[..., index], linear[top::2, left::2, channel])
+
+    return Computed((height // 2, width // 2, 4), compute)
+
+
 _Front = Callable[[Frames, float | None, Mapping[str, Any]], list[Raster]]
 _Back = Callable[[_Shown, Mapping[str, Any]], Raster]
 
@@ -230,6 +250,7 @@ FRONT: Mapping[str, _Front] = {
     "resize": _resize,
     "thumbnail": _thumbnail,
     "luma": _luma,
+    "channels": _channels,
 }
 """Front stages by kind."""
 

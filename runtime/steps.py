@@ -30,6 +30,7 @@ from edgeexpo.runtime.frames import (
 from edgeexpo.runtime.job import Formats, Job, check, check_transfers
 from edgeexpo.runtime.network_size import network_size
 from edgeexpo.runtime.observation import BYTES, COUNT, DURATION, Observer
+from edgeexpo.runtime.output_range import unit_range
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.runtime.stages import finished, front_rasters, gives_picture
 from edgeexpo.runtime.tiling import Output, run_windows
@@ -115,9 +116,11 @@ class Steps:
         with self._lock, job.memory.lent(), self._timed("network"):
             run = self.engine().run
             job.output = run_windows(
-                lambda part: _finite(promised(run(part), self._spec, part)[name]),
+                lambda part: unit_range(
+                    self._spec, _finite(promised(run(part), self._spec, part)[name])
+                ),
                 job.inputs,
-                self._spec.halo,
+                self._spec.footprint,
                 self._sizes,
                 self._spec.fixed_inputs,
                 self._store,

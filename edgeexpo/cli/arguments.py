@@ -87,6 +87,19 @@ def size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
+def value_range(text: str) -> tuple[float, float]:
+    """Parse a range of values ``LOW,HIGH``."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected LOW,HIGH, as in =-1,1 or 0,255; found {text!r}"
+        ) from error
+    if not low < high < float("inf") or low == -float("inf"):
+        raise argparse.ArgumentTypeError(f"expected LOW below HIGH, both finite; found {text!r}")
+    return low, high
+
+
 def positive(text: str) -> int:
     """Parse a whole number above zero."""
     if not text.isdecimal() or int(text) == 0:

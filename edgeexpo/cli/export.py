@@ -10,7 +10,7 @@ from typing import Any
 from edgeexpo import frame_format
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.cli.arguments import add_inputs, add_weights_key, list_of, size
+from edgeexpo.cli.arguments import add_inputs, add_weights_key, list_of, size, value_range
 from edgeexpo.cli.flags import flag_of
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
@@ -71,6 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images",
         metavar="DIR",
         help="photographs or brackets to verify on (default: the embedded photographs)",
+    )
+    parser.add_argument(
+        "--output-range",
+        type=value_range,
+        metavar="LOW,HIGH",
+        help="values of your network's output that are black and white, as in =-1,1 or 0,255 "
+        "(default: measured)",
+    )
+    parser.add_argument(
+        "--apply-at-full-size",
+        action="store_true",
+        help="your network changes tone and looks at the whole picture: it sees a small copy, and "
+        "the change is applied at full size",
     )
     parser.add_argument("--size", type=size, metavar="H,W", help="largest tile (default: 512,512)")
     parser.add_argument(
@@ -133,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         int8=args.int8,
         gates=[parse_gate(text) for text in args.gate],
+        output_range=args.output_range,
+        apply_at_full_size=args.apply_at_full_size,
         frame_format=args.frame_format,
         output_format=args.output_format,
         output=args.output,

@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from edgeexpo.errors import ModuleError, UsageError
+from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.footprint import measure_footprint
+from edgeexpo.models.output_range import CODES, output_range
 from edgeexpo.program.capture import check_forward
-from edgeexpo.spec import ModelSpec, TensorSpec
+from edgeexpo.runtime.network_pictures import network_inputs, planar
+from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 Inputs = str | Sequence[str] | Mapping[str, Sequence[int]]
 """Shapes of a module's inputs: by name, or as texts of the form ``NAME=1x3xHxW``."""
+
+CHANNELS = (1, 3, 4)
+"""Numbers of channels that an input may have: luma, RGB, and a packed mosaic."""
 
 Shape = tuple[int, int, int, int]
 """Batch, channels, height and width."""
 
 _SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the output of a user's network becomes the picture.
+
+    Attributes:
+        values: Values that are black and white. ``None`` if they are to be measured
+            (:func:`edgeexpo.models.output_range.output_range`).
+        at_full_size: True if the network sees a copy of at most the exported size, and its change
+            is applied at full size by guided upsampling.
+    """
+
+    values: tuple[float, float] | None = None
+    at_full_size: bool = False
 
 
 def is_foreign(model: str) -> bool:
@@ -68,7 +92,10 @@ def parse_input(text: str) -> tuple[str | None, Shape]:
         raise UsageError(f"input is {text!r}; expected NAME=1x3x512x512 or 1x3x512x512")
     n, c, h, w = (int(part) for part in match["shape"].split("x"))
     if n != 1 or min(c, h, w) < 1:
-        raise UsageError(f"input is {text!r}; expected a batch of 1 and positive sizes")
+        raise UsageError(
+            f"input is {text!r}; expected a batch of 1 and positive sizes: pictures of a batch are "
+            "run one after the other"
+        )
     return match["name"], (n, c, h, w)
 
 
@@ -129,22 +156,29 @@ def own_copy(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def describe_module(
-    module: torch.nn.Module, name: str, shapes: Sequence[tuple[str | None, tuple[int, ...]]]
+    module: torch.nn.Module,
+    name: str,
+    shapes: Sequence[tuple[str | None, tuple[int, ...]]],
+    shown: Shown = Shown(),
 ) -> tuple[ModelSpec, tuple[int, int]]:
-    """Return the spec of a foreign module, with its measured halo and grid.
+    """Return the spec of a foreign module, with its measured footprint and range.
+
+    A module that gives integers is made to give float32 from then on.
 
     Args:
         module: Network in eval mode that takes NCHW tensors and returns one NCHW tensor.
         name: Name of the network's files.
         shapes: Name and NCHW shape of each input. ``None`` stands for the name in ``forward``.
+        shown: How the output becomes a picture.
 
     Returns:
         The spec, and the (height, width) to export at.
 
     Raises:
-        UsageError: The number of inputs does not fit ``forward``, sizes differ, or inputs share a
-            name.
-        ModuleError: ``forward`` takes arguments other than tensors.
+        UsageError: The number of inputs does not fit ``forward``, sizes or channels cannot be used,
+            or inputs share a name. Or ``shown.at_full_size`` is asked of a network that does not
+            turn RGB into RGB of the same size.
+        ModuleError: ``forward`` fails, takes arguments other than tensors, or gives no picture.
     """
     names = _parameter_names(module)
     if len(shapes) != len(names):
@@ -159,16 +193,30 @@ def describe_module(
         raise UsageError(f"inputs have sizes {sorted(sizes)}; expected one height and width")
     height, width = sizes.pop()
     inputs = tuple(
-        TensorSpec(given or own, channels=shape[1], color="RGB" if shape[1] == 3 else "none")
+        TensorSpec(given or own, channels=shape[1], color={3: "RGB", 1: "Y"}.get(shape[1], "none"))
         for own, (given, shape) in zip(names, shapes, strict=True)
     )
     unknown = [spec.name for spec, own in zip(inputs, names, strict=True) if spec.name != own]
     if len({spec.name for spec in inputs}) != len(inputs):
         raise UsageError(f"inputs share a name: {', '.join(unknown)}; give each its own")
+    other = [spec for spec in inputs if spec.channels not in CHANNELS]
+    if other:
+        raise UsageError(
+            f"input {other[0].name!r} has {other[0].channels} channels; expected 3 (RGB), 1 (luma) "
+            "or 4 (packed RGGB mosaic): wrap the module so that it takes such pictures"
+        )
     example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
-    channels = int(check_forward(module, example).shape[1])
+    made = check_forward(module, example)
+    if not made.is_floating_point():
+        module.register_forward_hook(_as_float)
     footprint = measure_footprint(module, inputs, (height, width))
-    output = TensorSpec("output", channels=channels, color="RGB" if channels == 3 else "none")
+    channels = [spec.channels for spec in inputs]
+    output = TensorSpec(
+        "output",
+        channels=int(made.shape[1]),
+        color={3: "RGB", 1: "Y"}.get(int(made.shape[1]), "none"),
+        scale=float(footprint.scale),
+    )
     spec = ModelSpec(
         name=name,
         task="image to image",
@@ -177,8 +225,40 @@ def describe_module(
         outputs=(output,),
         halo=footprint.halo,
         multiple=footprint.multiple,
+        extends=footprint.extends,
+        grid=footprint.grid,
+        ragged=footprint.ragged,
+        front=None if set(channels) == {3} else StageSpec("channels", {"channels": channels}),
+        back=StageSpec("chroma") if output.color == "Y" and footprint.scale == 1 else None,
     )
-    return spec, (height, width)
+    if shown.at_full_size:
+        if output.color != "RGB" or set(channels) != {3} or footprint.scale != 1:
+            raise UsageError(
+                "`apply_at_full_size` needs a network that turns RGB into RGB of the same size; "
+                "leave it out"
+            )
+        longest = min(height, width)
+        spec = dataclasses.replace(spec, back=StageSpec("guided"), halo=None, longest=longest)
+    values = shown.values
+    if values is None:
+        integer = not made.is_floating_point()
+        values = CODES if integer else output_range(module, _pictures(spec, (height, width)))
+    output = dataclasses.replace(output, value_range=values)
+    return dataclasses.replace(spec, outputs=(output,)), (height, width)
+
+
+def _as_float(_: torch.nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
+    return output.float()
+
+
+def _pictures(spec: ModelSpec, size: tuple[int, int]) -> Iterator[list[torch.Tensor]]:
+    """Yield the network's inputs for photographs, and for black and white."""
+    shape = spec.frame_size(size)
+    frames = len(spec.frames)
+    flat = [np.full((*shape, 3), level, np.float32) for level in (0, 1)]
+    drawn = [Sample("flat", (picture,) * frames, None) for picture in flat]
+    for given in network_inputs(spec, [*drawn, *samples(frames, None, shape)[:3]]):
+        yield [torch.from_numpy(array) for array in planar(given).values()]
 
 
 def _parameter_names(module: torch.nn.Module) -> list[str]:

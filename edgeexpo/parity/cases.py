@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import zlib
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,23 @@ import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.errors import BundleError, UsageError
+from edgeexpo.errors import BundleError, PictureError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.golden import Device, read_golden
 from edgeexpo.parity.metrics.pictures import psnr
-from edgeexpo.parity.probes import PROBE_SIDE, SWAPPED, bracket_probes, is_noise, larger, probes
+from edgeexpo.parity.probes import (
+    LARGER,
+    PROBE_SIDE,
+    SWAPPED,
+    bracket_probes,
+    is_noise,
+    larger,
+    probes,
+)
 from edgeexpo.progress import track
 from edgeexpo.runtime.network_pictures import displayed, network_inputs
+from edgeexpo.runtime.tiling import padded_size, plan_tiles
 from edgeexpo.spec import ModelSpec
 
 PHOTOGRAPH, PROBE, RELATION = "photograph", "probe", "relation"
@@ -29,8 +39,14 @@ A relation is compared with another case and is not judged by itself. For exampl
 handle frames in the wrong order well.
 """
 
-SECOND_SIZE = "second-size"
-"""Name of the probe of another size than the artefacts' largest."""
+SECOND_SIZE, DRAWN_SIZE = "second-size", "size"
+"""Names of the probes of other sizes than the artefacts' largest.
+
+The second is a prefix. The height and width follow, as in ``size-47x61``.
+"""
+
+DRAWN_SIZES = 2
+"""Number of sizes that are drawn at random for every network."""
 
 _SLACK, _LEAST_USED = 1e-3, 1 / 16
 """Excess over a value range that is tolerated, and smallest share of a range that is used."""
@@ -86,9 +102,11 @@ def program_cases(
     spec, recipe = bundle.manifest.model, bundle.manifest.recipe
     frames = len(spec.frames)
     if samples is None:
-        samples = pictures(frames, None if images is None else Path(images), recipe.size)
+        samples = pictures(
+            frames, None if images is None else Path(images), spec.frame_size(recipe.size)
+        )
     refuse_noise(samples)
-    generated = [*_generated(spec, recipe.size), *_second_size(bundle)]
+    generated = [*_generated(spec, recipe.size), *_second_size(bundle), *_drawn_sizes(bundle)]
     work = [(PHOTOGRAPH, s) for s in samples] + [
         (RELATION if s.name == SWAPPED else PROBE, s) for s in generated
     ]
@@ -134,8 +152,18 @@ def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
     frames = len(spec.frames)
     between = frames > 1 and sum(t.size is None for t in spec.inputs) == frames
     related = sized(spec, size, bracket_probes) if between else []
-    beyond = [larger(frames, size)] if tiled(spec, size) else []
+    beyond = [larger(frames, spec.frame_size(_beyond(spec, size)))] if tiled(spec, size) else []
     return [*sized(spec, size, probes), *related, *beyond]
+
+
+def _beyond(spec: ModelSpec, size: tuple[int, int]) -> tuple[int, int]:
+    """Return a size of about 1.25 times ``size`` that can be cut into tiles; odd if possible."""
+    cell = spec.footprint.cell
+    height, width = (
+        side + ((side // 4 | 1) + side % 2 if cell == 1 else -(-side // 4 // cell) * cell)
+        for side in size
+    )
+    return height, width
 
 
 def sized(
@@ -153,6 +181,7 @@ def sized(
     """
     if tiled(spec, size):
         return make(len(spec.frames), PROBE_SIDE)
+    size = spec.frame_size(size)
     return [cropped(picture, size) for picture in make(len(spec.frames), max(size))]
 
 
@@ -166,20 +195,64 @@ def _second_size(bundle: Bundle) -> list[Sample]:
     if tiled(spec, (height, width)) or not any(map(_flexible, bundle.manifest.artifacts)):
         return []
     least = max(min(a.sizes.smallest) for a in bundle.manifest.artifacts if _flexible(a))
-    side = [max(least, n * 3 // 5) for n in (height, width)]
-    scene = larger(len(spec.frames), (side[0], side[1]))
-    return [dataclasses.replace(cropped(scene, (height, width)), name=SECOND_SIZE)]
+    step = min(a.sizes.multiple for a in bundle.manifest.artifacts)
+    side = [-(-max(least, n * 3 // 5) // step) * step for n in (height, width)]
+    scene = larger(len(spec.frames), spec.frame_size((side[0], side[1])))
+    return [dataclasses.replace(scene, name=SECOND_SIZE)]
 
 
-def accepted(artifact: Artifact, cases: Sequence[Case]) -> list[Case]:
-    """Return ``cases``, without :data:`SECOND_SIZE` unless ``artifact`` takes any size.
+def _drawn_sizes(bundle: Bundle) -> list[Sample]:
+    """Return scenes of sizes drawn at random, the same for every export of a network.
 
-    An INT8 artefact is not judged at another size. It has the sizes of the float program, but was
-    calibrated at the largest size only. So its picture at another size says nothing about the
-    export.
+    The sides lie between the smallest and the largest of all artefacts, up to
+    :data:`edgeexpo.parity.probes.PROBE_SIDE`.
     """
-    takes = _flexible(artifact) and artifact.precision != "int8"
-    return [case for case in cases if takes or case.name != SECOND_SIZE]
+    spec, largest = bundle.manifest.model, bundle.manifest.recipe.size
+    sizes = [a.sizes for a in bundle.manifest.artifacts if _flexible(a)]
+    if spec.fixed_size is not None or not sizes:
+        return []
+    step = min(s.multiple for s in sizes)
+    low = [min(s.smallest[axis] for s in sizes) for axis in (0, 1)]
+    generator = np.random.default_rng(zlib.crc32(f"{spec.name} {largest}".encode()))
+    found = []
+    for _ in range(DRAWN_SIZES):
+        height, width = (
+            int(generator.integers(least, max(least, min(side, PROBE_SIDE)) + 1)) // step * step
+            for least, side in zip(low, largest, strict=True)
+        )
+        scene = larger(len(spec.frames), spec.frame_size((height, width)))
+        found.append(dataclasses.replace(scene, name=f"{DRAWN_SIZE}-{height}x{width}"))
+    return found
+
+
+def accepted(artifact: Artifact, spec: ModelSpec, cases: Sequence[Case]) -> list[Case]:
+    """Return the cases on which ``artifact`` is judged.
+
+    It is not judged on pictures of sizes that the runtime refuses for it. An INT8 artefact of a
+    network that looks at the whole picture was calibrated at the largest size only. So its picture
+    at another size says nothing about the export.
+    """
+    whole = artifact.precision == "int8" and spec.halo is None
+    return [
+        case
+        for case in cases
+        if not _other_size(case) or (not whole and _takes(artifact, spec, case.reference.shape[:2]))
+    ]
+
+
+def _other_size(case: Case) -> bool:
+    return case.name in (SECOND_SIZE, LARGER) or case.name.startswith(f"{DRAWN_SIZE}-")
+
+
+def _takes(artifact: Artifact, spec: ModelSpec, size: tuple[int, ...]) -> bool:
+    scale = spec.footprint.scale
+    height, width = (int(side / scale) for side in size)
+    full = padded_size(height, width, spec.footprint, artifact.sizes)
+    try:
+        plan_tiles(*full, spec.footprint, artifact.sizes)
+    except PictureError:
+        return False
+    return True
 
 
 def _flexible(artifact: Artifact) -> bool:

@@ -147,7 +147,7 @@ class _Run:
 
 
 def _run(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> _Run:
-    spec, cases = bundle.manifest.model, accepted(artifact, cases)
+    spec, cases = bundle.manifest.model, accepted(artifact, bundle.manifest.model, cases)
     blank = ArtifactParity(artifact.file, artifact.target, artifact.precision, "unverified")
     path = bundle.file(artifact.file)
     try:
@@ -197,7 +197,7 @@ def _outputs(
         output = run_tiled(
             lambda x: promised(engine.run(x), spec, x)[name],
             case.inputs,
-            spec.halo,
+            spec.footprint,
             artifact.sizes,
             spec.fixed_inputs,
         )

@@ -30,7 +30,7 @@ PAN, PAN_FRAMES, PAN_STEP = "pan", 3, 8
 """The pan over one scene: prefix of the probes' names, number of pictures, distance in pixels."""
 
 LARGER = "larger-and-odd"
-"""Name of the probe above the artefact's largest size, with odd sides, for tiles and reflection."""
+"""Name of the probe above the artefact's largest size, with odd sides where tiles allow them."""
 
 
 def probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
@@ -73,14 +73,13 @@ def bracket_probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
 
 
 def larger(frame_count: int, size: tuple[int, int]) -> Sample:
-    """Return :data:`LARGER`: a scene of about 1.25 times ``size``, both sides odd.
+    """Return :data:`LARGER`: a scene of ``size``.
 
     Args:
         frame_count: Frames per sample, as :func:`probes`.
         size: (height, width) in pixels.
     """
-    height, width = (side + side // 4 + 1 - side // 4 % 2 + side % 2 for side in size)
-    return _sample(LARGER, _scene(height, width, seed=2), frame_count)
+    return _sample(LARGER, _scene(*size, seed=2), frame_count)
 
 
 def extremes(frame_count: int, size: tuple[int, int]) -> list[Sample]:

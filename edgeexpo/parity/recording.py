@@ -74,7 +74,10 @@ def compared_with_cpu(bundle: Bundle, golden: Golden) -> tuple[Golden, Ruling]:
 
 def _middle(frame: np.ndarray, bundle: Bundle) -> np.ndarray:
     manifest = bundle.manifest
-    whole = (fits_whole(PROBE_SIDE, PROBE_SIDE, a.sizes) for a in manifest.artifacts)
+    whole = (
+        fits_whole(PROBE_SIDE, PROBE_SIDE, manifest.model.footprint, a.sizes)
+        for a in manifest.artifacts
+    )
     if manifest.model.halo is None and (PROBE_SIDE % manifest.model.multiple or not all(whole)):
         return frame
     top, left = (max(0, (side - PROBE_SIDE) // 2) for side in frame.shape[:2])

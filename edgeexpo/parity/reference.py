@@ -48,14 +48,16 @@ class ProgramReference:
         # torch 2.13 accepts this argument but does not declare it.
         self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._spec = bundle.manifest.model
-        sizes = bundle.manifest.artifacts[0].sizes
         # Core ML enumerates its sizes; the program itself takes every size between the bounds.
-        self._sizes = SizeRange(bundle.manifest.recipe.size, sizes.smallest, sizes.multiple)
+        offered = [artifact.sizes for artifact in bundle.manifest.artifacts]
+        low = min(s.smallest[0] for s in offered), min(s.smallest[1] for s in offered)
+        step = min(s.multiple for s in offered)
+        self._sizes = SizeRange(bundle.manifest.recipe.size, low, step)
 
     def __call__(self, inputs: Arrays) -> np.ndarray:
         """Run the program: HxWxC float32 by input name to the HxWxC float32 output."""
         spec = self._spec
-        return run_tiled(self._run, inputs, spec.halo, self._sizes, spec.fixed_inputs)
+        return run_tiled(self._run, inputs, spec.footprint, self._sizes, spec.fixed_inputs)
 
     def _run(self, inputs: Arrays) -> np.ndarray:
         tensors = [

@@ -82,6 +82,7 @@ def capture(
     size: tuple[int, int],
     multiple: int = 1,
     precision: str = "fp32",
+    grid: int = 0,
 ) -> Program:
     """Capture ``module`` with height and width bounded by ``size``.
 
@@ -97,6 +98,7 @@ def capture(
         size: Largest (height, width) in pixels.
         multiple: Number of which every height and width is a multiple.
         precision: Precision to record in the result.
+        grid: Multiple that is tried if sizes in steps of ``multiple`` cannot be traced.
 
     Raises:
         ModuleError: The size is too small or not a multiple of ``multiple``. Or ``forward`` fails,
@@ -110,7 +112,8 @@ def capture(
     labels = tuple(s.name for s in outputs)
     fixed = SizeRange(largest=size, smallest=size, multiple=multiple)
     sizes = fixed if all(s.size for s in inputs) else size_range(size, multiple)
-    for candidate in dict.fromkeys((sizes, fixed)):
+    on_grid = [size_range(size, grid)] if _fits(size, grid) and sizes != fixed else []
+    for candidate in dict.fromkeys((sizes, *on_grid, fixed)):
         example = _examples(inputs, _trace_size(candidate))
         try:
             check_forward(module, example)
@@ -118,6 +121,8 @@ def capture(
         except ModuleError as error:
             if candidate == fixed or not _depends_on_size(error):
                 raise
+            if candidate != (sizes, *on_grid)[-1]:
+                continue
             note(f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}")
             continue
         program = Program(exported, tuple(inputs), labels, candidate, precision)
@@ -125,6 +130,10 @@ def capture(
         changed = [step(graph_module) for step in _REWRITES]
         return recapture(program, graph_module, precision) if any(changed) else program
     raise AssertionError("the fixed size either returns or raises")
+
+
+def _fits(size: tuple[int, int], multiple: int) -> bool:
+    return multiple > 1 and not any(side % multiple for side in size)
 
 
 def recapture(program: Program, module: torch.nn.Module, precision: str) -> Program:

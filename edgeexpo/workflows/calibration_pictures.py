@@ -59,9 +59,9 @@ def picture_size(network: Network, program: Program) -> tuple[int, int]:
     """
     height, width = network.size
     if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
-        step = network.spec.multiple
+        step = program.sizes.multiple
         height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in network.size)
-    return height, width
+    return network.spec.frame_size((height, width))
 
 
 def representative(found: Sequence[Sample], most: int = MOST_PICTURES) -> list[Sample]:

@@ -62,6 +62,8 @@ def export_bundle(
     prune: float | None = None,
     keep_float: str | Sequence[str] | None = None,
     gates: Gates = (),
+    output_range: tuple[float, float] | None = None,
+    apply_at_full_size: bool = False,
     frame_format: FrameFormat | None = None,
     output_format: FrameFormat | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -93,6 +95,11 @@ def export_bundle(
         keep_float: Operators (nodes of the program) that INT8 leaves in float. The others are
             calibrated, even if INT8 weights ship with the network.
         gates: Bounds that replace the default bounds of the same metric, such as ``"psnr>=45"``.
+        output_range: Values of a foreign module's output that are black and white, such as
+            ``(-1, 1)``. By default, they are measured, and a note says so.
+        apply_at_full_size: True if a foreign module changes tone and looks at the whole picture. It
+            then sees a copy of at most the exported size, and its change is applied to the picture
+            by guided upsampling.
         frame_format: Format of the app's frames, for the manifest. By default, HxWx3 RGB.
         output_format: Format of the pictures that the app gets. By default, ``frame_format``.
         output: Folder of the bundle. By default, ``dist/MODEL``.
@@ -131,7 +138,17 @@ def export_bundle(
     _check_supported(chosen, precisions)
     bounds = gates_of(gates)
     _check_int8_arguments(int8, calibration, keep_float, prune)
-    network = open_network(model, size, weights, inputs, int8, prune, weights_key)
+    network = open_network(
+        model,
+        size,
+        weights,
+        inputs,
+        int8,
+        prune,
+        weights_key,
+        output_range,
+        apply_at_full_size,
+    )
     formats = Formats.of(frame_format, output_format)
     check_transfers(network.spec, formats)
     destination = Path(output) if output is not None else Path("dist") / network.spec.name
@@ -237,7 +254,7 @@ def _check_supported(targets: Sequence[str], precisions: Sequence[str]) -> None:
 
 
 def _pictures(network: Network, source: Path | None) -> list[Sample]:
-    return samples(len(network.spec.frames), source, network.size, seed=0)
+    return samples(len(network.spec.frames), source, network.spec.frame_size(network.size), seed=0)
 
 
 def _programs(

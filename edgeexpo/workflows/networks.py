@@ -14,7 +14,7 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
-from edgeexpo.models.foreign import Inputs, is_foreign
+from edgeexpo.models.foreign import Inputs, Shown, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.capture import Program, capture
@@ -57,7 +57,9 @@ class Network:
             ModuleError: ``forward`` fails or cannot be traced.
         """
         spec = self.spec
-        return capture(self.module, spec.inputs, spec.outputs, self.size, spec.multiple)
+        return capture(
+            self.module, spec.inputs, spec.outputs, self.size, spec.multiple, grid=spec.grid
+        )
 
     @property
     def weights_sha256(self) -> str:
@@ -87,6 +89,8 @@ def open_network(
     int8: str | os.PathLike[str] | None = None,
     prune: float | None = None,
     weights_key: str | None = None,
+    output_range: tuple[float, float] | None = None,
+    apply_at_full_size: bool = False,
 ) -> Network:
     """Open the network that a user names, with its weights, whole or pruned.
 
@@ -107,6 +111,10 @@ def open_network(
         weights_key: Key or prefix of the weights in a checkpoint that holds several sets, such as
             ``params``. By default, averaged weights (``params_ema``) come first, and a note says
             so.
+        output_range: Values of a foreign module's output that are black and white. By default, they
+            are measured.
+        apply_at_full_size: True if a foreign module sees a small copy of every picture, and its
+            change is applied at full size.
 
     Raises:
         UsageError: An argument, the weights or the module cannot be used, or the ratio cannot be
@@ -124,7 +132,13 @@ def open_network(
             note(f"pruned weights that ship: {shipped.name}")
             own = shipped.with_name(shipped.stem + zoo.INT8_SUFFIX)
             return _of_zoo(model, size, shipped, inputs, own if own.is_file() else None)
-    opened = _whole(model, size, given, inputs, made, weights_key)
+    foreign_only = {"output_range": output_range, "apply_at_full_size": apply_at_full_size or None}
+    if isinstance(model, str) and not is_foreign(model):
+        for name, value in foreign_only.items():
+            if value is not None:
+                raise UsageError(f"`{name}` is for foreign modules; {model} has its own")
+    shown = Shown(output_range, apply_at_full_size)
+    opened = _whole(model, size, given, inputs, made, weights_key, shown)
     return opened if prune is None else _pruned(opened, prune)
 
 
@@ -135,6 +149,7 @@ def _whole(
     inputs: Inputs,
     int8: Path | None,
     key: str | None,
+    shown: Shown,
 ) -> Network:
     if not isinstance(model, (str, torch.nn.Module)):
         raise UsageError(
@@ -143,7 +158,7 @@ def _whole(
         )
     if isinstance(model, str) and not is_foreign(model):
         return _of_zoo(model, size, weights, inputs, int8, key)
-    return _foreign(model, size, weights, inputs, int8, key)
+    return _foreign(model, size, weights, inputs, int8, key, shown)
 
 
 def _of_zoo(
@@ -174,6 +189,7 @@ def _foreign(
     inputs: Inputs,
     int8: Path | None,
     key: str | None,
+    shown: Shown,
 ) -> Network:
     name = model if isinstance(model, str) else type(model).__name__
     if int8 is not None and isinstance(model, str):
@@ -187,7 +203,7 @@ def _foreign(
     if weights is not None:
         load_checkpoint(module, weights, key=key)
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
-    spec, side = foreign.describe_module(module, stem, shapes)
+    spec, side = foreign.describe_module(module, stem, shapes, shown)
     network = Network(module, spec, side, weights, int8=int8, weights_key=key)
     _check_int8(network)
     return network

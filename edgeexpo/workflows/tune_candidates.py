@@ -282,7 +282,7 @@ def _rows(bench: Bench, artifact: Artifact, path: Path) -> list[dict[str, float]
     try:
         shown = network_inputs(spec, bench.shown)
         for inputs, expected in zip(shown, bench.expected, strict=True):
-            output = run_tiled(run, inputs, spec.halo, artifact.sizes, spec.fixed_inputs)
+            output = run_tiled(run, inputs, spec.footprint, artifact.sizes, spec.fixed_inputs)
             identity = inputs[spec.residual] if spec.residual is not None else None
             rows.append(measure_pictures(expected, displayed(spec, output), identity))
     finally:

@@ -190,10 +190,11 @@ def promised(outputs: Arrays, spec: ModelSpec, inputs: Arrays) -> dict[str, np.n
 
     Raises:
         EngineError: An output is missing, or is not a 1xCxHxW array of numbers with the channels of
-            its spec. Or its height and width differ from those of inputs without a fixed size.
+            its spec. Or its height and width are not the promised ones.
     """
     following = [t.name for t in spec.inputs if t.size is None and t.name in inputs]
-    sides = [inputs[name].shape[2:] for name in following]
+    scale = spec.footprint.scale
+    sides = [tuple(int(side * scale) for side in inputs[name].shape[2:]) for name in following]
     kept = {}
     for tensor in spec.outputs:
         if tensor.name not in outputs:
@@ -211,7 +212,7 @@ def promised(outputs: Arrays, spec: ModelSpec, inputs: Arrays) -> dict[str, np.n
             )
         if sides and shape[2:] != sides[0]:
             raise EngineError(
-                f"output {tensor.name!r} is {_size(shape[2:])} (HxW) for inputs of "
+                f"output {tensor.name!r} is {_size(shape[2:])} (HxW) and its manifest promises "
                 f"{_size(sides[0])}; its height and width are exchanged, or it scales: "
                 "export the bundle again"
             )

@@ -69,7 +69,7 @@ def test_an_enumerated_size_is_met_exactly(picture, expected):
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        (RANGE, "is 97x128.*expected at most 96x128: scale it down or export a larger `size`"),
+        (RANGE, "is 97x128.*expected 16x16 to 96x128 in steps of 4: .*export at `size` 97,128"),
         (ENUMERATED, "is 97x128.*exactly 32x32, 64x64, 96x128: .*export at `size` 97,128"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeexpo.errors import BundleError
-from edgeexpo.imaging.color import rgb_to_lab, rgb_to_ycbcr
+from edgeexpo.imaging.color import rgb_to_lab, rgb_to_ycbcr, srgb_to_linear
 from edgeexpo.imaging.raster import whole_picture
 from edgeexpo.imaging.resize import resize
 from edgeexpo.runtime.stages import back, finished, front, gives_picture
@@ -211,3 +211,18 @@ def test_a_stage_that_cannot_be_used_so_is_the_bundles_fault(stage, frames, word
     picture = np.zeros((32, 32, 3), np.float32)
     with pytest.raises(BundleError, match=words):
         front(spec, [picture] * len(frames), None)
+
+
+def test_inputs_of_other_channels_are_luma_and_a_mosaic():
+    frame = np.random.default_rng(4).random((7, 10, 3), np.float32)
+    inputs = tuple(TensorSpec(f"x{n}", channels=n) for n in (1, 3, 4))
+    stage = StageSpec("channels", {"channels": [1, 3, 4]})
+    spec = ModelSpec("net", "t", ("a", "b", "c"), inputs, (TensorSpec("y"),), 0, front=stage)
+    made = front(spec, [frame] * 3, None)
+    np.testing.assert_allclose(made["x1"][..., 0], frame @ [0.299, 0.587, 0.114], atol=1e-6)
+    np.testing.assert_array_equal(made["x3"], frame)
+    linear = srgb_to_linear(frame)
+    sites = [linear[0:6:2, 0::2, 0], linear[0:6:2, 1::2, 1], linear[1:6:2, 0::2, 1]]
+    expected = np.stack([*sites, linear[1:6:2, 1::2, 2]], -1)
+    np.testing.assert_array_equal(made["x4"], expected)
+    assert spec.frame_size((3, 5)) == (6, 10)

@@ -138,7 +138,7 @@ def tile_borders(
     height, width = shape[:2]
     if spec.fixed_size is not None or spec.halo is None:
         return [], []
-    tiles = plan_tiles(*padded_size(height, width, sizes), spec.halo, sizes)
+    tiles = plan_tiles(*padded_size(height, width, spec.footprint, sizes), spec.footprint, sizes)
     rows = sorted({t.rows.keep_start for t in tiles if 0 < t.rows.keep_start < height})
     columns = sorted({t.columns.keep_start for t in tiles if 0 < t.columns.keep_start < width})
     return rows, columns

@@ -86,7 +86,9 @@ def _outputs(
 ) -> Iterator[tuple[str, np.ndarray]]:
     spec = bundle.manifest.model
     name = spec.outputs[0].name
-    halo = spec.halo if fault is None or fault.halo is None else fault.halo
+    footprint = spec.footprint
+    if fault is not None and fault.halo is not None:
+        footprint = dataclasses.replace(footprint, halo=fault.halo)
     runs = 0
 
     def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -105,7 +107,7 @@ def _outputs(
         return promised({name: np.ascontiguousarray(output, np.float32)}, spec, inputs)[name]
 
     for case in cases:
-        picture = run_tiled(run, case.inputs, halo, artifact.sizes, spec.fixed_inputs)
+        picture = run_tiled(run, case.inputs, footprint, artifact.sizes, spec.fixed_inputs)
         if fault is not None and fault.tiled is not None:
             picture = fault.tiled(picture, *tile_borders(picture.shape, spec, artifact.sizes))
         yield case.name, displayed(spec, picture)

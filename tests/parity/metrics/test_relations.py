@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeexpo.parity.metrics import relations as module
-from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, bracket_probes, larger, probes
+from edgeexpo.parity.probes import EQUAL, MOVING, bracket_probes, probes
 from edgeexpo.runtime.tiling import plan_tiles
 from edgeexpo.spec import ModelSpec, SizeRange, TensorSpec
 
@@ -65,17 +65,7 @@ def test_a_seam_is_a_jump_of_the_error_at_the_border():
 def test_borders_are_those_of_the_plan():
     sizes = SizeRange((64, 64), (16, 16))
     rows, columns = module.tile_borders((80, 150, 3), SPEC, sizes)
-    kept = plan_tiles(80, 150, 8, sizes)
+    kept = plan_tiles(80, 150, SPEC.footprint, sizes)
     assert {0, *rows} == {t.rows.keep_start for t in kept}
     assert {0, *columns} == {t.columns.keep_start for t in kept}
     assert module.tile_borders((64, 64, 3), SPEC, sizes) == ([], [])
-
-
-def test_the_larger_probe_is_larger_and_odd():
-    for size in ((64, 96), (63, 80), (256, 512)):
-        frame = larger(2, size)
-        assert frame.name == LARGER
-        height, width = frame.frames[0].shape[:2]
-        assert height % 2 == width % 2 == 1
-        assert size[0] * 1.2 < height < size[0] * 1.3 + 2
-        assert size[1] * 1.2 < width < size[1] * 1.3 + 2

@@ -70,7 +70,11 @@ def test_onnx_takes_luma_and_a_thumbnail_of_its_own_size(tmp_path):
     engine = open_engine("onnx", tmp_path / "m.onnx", spec, EngineOptions(1))
     sizes = SizeRange(largest=(32, 32), smallest=(16, 16))
     found = run_tiled(
-        lambda i: engine.run(i)["out"], {"y": y, "thumb": thumb}, 0, sizes, spec.fixed_inputs
+        lambda i: engine.run(i)["out"],
+        {"y": y, "thumb": thumb},
+        spec.footprint,
+        sizes,
+        spec.fixed_inputs,
     )
     np.testing.assert_allclose(found, y - thumb.mean(), atol=1e-6)
 

@@ -39,7 +39,7 @@ def test_tiles_equal_the_whole_picture(lowered, threads):
     engine = open_engine("litert", file, spec, EngineOptions(threads))
     picture = smooth_picture(130, 101, 5)
     whole = engine.run(tensor(picture))["y_hat"][0].transpose(1, 2, 0)
-    tiled = run_tiled(lambda x: engine.run(x)["y_hat"], {"y0": picture}, 3, sizes)
+    tiled = run_tiled(lambda x: engine.run(x)["y_hat"], {"y0": picture}, spec.footprint, sizes)
     np.testing.assert_array_equal(tiled, whole)
     engine.close()
     engine.close()

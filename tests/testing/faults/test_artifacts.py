@@ -23,7 +23,7 @@ def test_every_fault_is_caught_and_nothing_else(exported, target, precision):
     spec, artifact = bundle.manifest.model, bundle.select(target, precision)
     photographs = samples(1, None, bundle.manifest.recipe.size)[:2]
     found, _ = program_cases(bundle, "cpu", None, photographs, integer=True)
-    cases = accepted(artifact, found)
+    cases = accepted(artifact, bundle.manifest.model, found)
     engine = open_for_verification(target, bundle.file(artifact.file), spec)
     remembering = Remembering(engine)
     gates = default_gates(precision, residual=True)

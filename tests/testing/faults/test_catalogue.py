@@ -14,7 +14,7 @@ from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, RELATION, Case
 from edgeexpo.parity.gates import default_gates
 from edgeexpo.parity.probes import LARGER, SWAPPED, bracket_probes, larger, probes
 from edgeexpo.runtime.engines.fake import FakeEngine
-from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
+from edgeexpo.spec import ExportRecipe, Footprint, ModelSpec, SizeRange, TensorSpec
 from edgeexpo.testing.faults.catalogue import FAULTS
 from edgeexpo.testing.faults.judge import Remembering, judge, named
 
@@ -53,13 +53,20 @@ def case(kind: str, sample: Sample) -> Case:
 
     inputs = dict(zip(("under", "over"), sample.frames, strict=True))
     sizes = SizeRange((999, 999), (16, 16))
-    pair = [run_tiled(lambda x, f=f: f(x)["fused"], inputs, 1, sizes) for f in (network, rounded)]
+    pair = [
+        run_tiled(lambda x, f=f: f(x)["fused"], inputs, Footprint(1), sizes)
+        for f in (network, rounded)
+    ]
     return Case(sample.name, kind, inputs, *pair, sample)
 
 
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
-    generated = [*probes(2, SIDE), *bracket_probes(2, SIDE), larger(2, (SIDE, SIDE))]
+    generated = [
+        *probes(2, SIDE),
+        *bracket_probes(2, SIDE),
+        larger(2, (SIDE * 5 // 4 + 1, SIDE * 5 // 4 + 1)),
+    ]
     chosen = [s for s in generated if s.name in (*SHOWN, LARGER)]
     photographs = samples(2, None, (SIDE, SIDE))[:2]
     return [case(PHOTOGRAPH, s) for s in photographs] + [
