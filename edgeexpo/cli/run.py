@@ -12,7 +12,13 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_selection, number_argument, positive
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
 from edgeexpo.cli.run_input import made_by, open_session, order, read_pictures
-from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write_output
+from edgeexpo.cli.run_output import (
+    TONEMAPS,
+    check_request,
+    check_suffix,
+    note_lost_exif,
+    write_output,
+)
 from edgeexpo.progress import status
 
 if TYPE_CHECKING:
@@ -114,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
+    note_lost_exif(args.output, args.input[-1], frames[0][1].dtype)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
         start = time.perf_counter()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.errors import OutputError, UsageError
+from edgeexpo.progress import note
 from edgeexpo.spec import ModelSpec
 from edgeexpo.writing import writing
 
@@ -52,6 +53,23 @@ def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> st
     profile = read_p3_profile(source) if keep_p3 else None
     write_picture(path, picture, read_exif(source), profile)
     return "sRGB" if profile is None else "Display P3"
+
+
+def note_lost_exif(path: Path, source: Path, kind: np.dtype[Any]) -> None:
+    """Say on stderr which EXIF data of ``source`` the file at ``path`` will not hold."""
+    from edgeexpo.imaging.exif_copy import trimmed
+    from edgeexpo.imaging.files import WRITTEN_FORMATS, read_exif
+
+    written = WRITTEN_FORMATS.get(path.suffix.lower())
+    exif = read_exif(source) if written in ("JPEG", "TIFF") else None
+    if exif is None:
+        return
+    if written == "TIFF" and kind.itemsize == 2:
+        note(f"edgeexpo: {path} will have no EXIF data, as a TIFF with 16 bits a channel; use .png")
+    removed = trimmed(exif)[1] if written == "JPEG" else []
+    if removed:
+        tags = ", ".join(f"0x{tag:04X}" for tag in removed)
+        note(f"edgeexpo: the EXIF data of {source} are too long for {path}; left out: {tags}")
 
 
 def check_suffix(

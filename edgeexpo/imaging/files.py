@@ -17,7 +17,9 @@ import numpy as np
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
+from edgeexpo.imaging.exif_copy import copied, trimmed
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
+from edgeexpo.imaging.stated_colours import stated_profile
 from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
@@ -59,7 +61,9 @@ def is_picture(path: Path) -> bool:
 def read_picture(
     path: str | os.PathLike[str], *, keep_p3: bool = False, orientation: int | None = None
 ) -> np.ndarray:
-    """Read a picture, upright by its EXIF orientation and converted to sRGB by its ICC profile.
+    """Read a picture, upright by its EXIF orientation and converted to sRGB.
+
+    The file states its colour space by an ICC profile, by EXIF data or by chunks of a PNG.
 
     Args:
         path: A picture file in one of :data:`FORMATS`.
@@ -82,7 +86,7 @@ def read_picture(
             array = _read_deep(path, image, data, keep_p3)
         else:
             image.load()
-            array = _read_shallow(path, image, keep_p3)
+            array = _read_shallow(path, image, data, keep_p3)
     return upright(array, orientation)
 
 
@@ -140,7 +144,8 @@ def read_orientation(path: str | os.PathLike[str]) -> int:
 def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     """Read the EXIF data of a picture, for :func:`write_picture`.
 
-    The orientation is set to upright, because :func:`read_picture` turns pictures upright.
+    The orientation is set to upright and Adobe RGB to sRGB, because :func:`read_picture` turns and
+    converts pictures. Tags that describe the pixels of a TIFF file are left out.
 
     Returns:
         EXIF bytes, or ``None`` when the picture has no EXIF data.
@@ -149,12 +154,7 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
         PictureError: The file is missing or is not a picture.
     """
     with _opened(Path(path)) as (image, _):
-        exif = image.getexif()
-        if not exif:
-            return None
-        if _ORIENTATION in exif:
-            exif[_ORIENTATION] = 1
-        return bytes(exif.tobytes())
+        return copied(image.getexif(), image.format == "TIFF")
 
 
 def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
@@ -167,8 +167,8 @@ def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
         PictureError: The file is missing or is not a picture, or its profile cannot be read.
     """
     path = Path(path)
-    with _opened(path) as (image, _):
-        profile = profiles.embedded_profile(path, image)
+    with _opened(path) as (image, data):
+        profile = stated_profile(path, image, data)
         return profile if profile and profiles.is_display_p3(path, profile) else None
 
 
@@ -203,7 +203,8 @@ def write_picture(
     Args:
         path: Path that ends in one of :data:`WRITTEN_FORMATS`.
         picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded unless ``profile`` is given.
-        exif: EXIF data (:func:`read_exif`). A TIFF with 16 bits a channel is written without it.
+        exif: EXIF data (:func:`read_exif`). A TIFF with 16 bits a channel is written without it. A
+            JPEG gets what fits into it, without the longest values.
         profile: ICC profile of the picture's codes (:func:`read_p3_profile`). By default the file
             declares sRGB.
 
@@ -234,7 +235,7 @@ def write_picture(
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     options["icc_profile"] = profile
     if exif is not None:
-        options["exif"] = exif
+        options["exif"] = trimmed(exif)[0] if kind == "JPEG" else exif
     Image.fromarray(picture).save(stream, kind, **options)
     write_file(path, stream.getvalue())
 
@@ -308,15 +309,15 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
     return image.format == "TIFF" and _tags(image).get(258) == (16, 16, 16)
 
 
-def _read_shallow(path: Path, image: Image.Image, keep_p3: bool) -> np.ndarray:
-    profile = profiles.embedded_profile(path, image)
+def _read_shallow(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
+    profile = stated_profile(path, image, data)
     if profile is not None and not (keep_p3 and profiles.is_display_p3(path, profile)):
         image = profiles.to_srgb(path, image, profile)
     return np.array(image.convert("RGB"))
 
 
 def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
-    profile = profiles.embedded_profile(path, image)
+    profile = stated_profile(path, image, data)
     is_p3 = profile is not None and profiles.is_display_p3(path, profile)
     # Pillow offers Little CMS no 16-bit RGB mode, and a conversion in 8 bits would lose precision.
     if profile is not None and not (keep_p3 and is_p3):

@@ -1,0 +1,173 @@
+"""Colour spaces that a file states without an ICC profile: by EXIF, or by chunks of a PNG."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError
+from edgeexpo.imaging import profiles, sixteen_bit
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Chromaticities = tuple[float, ...]
+"""The chromaticities x and y of white, red, green and blue: eight numbers."""
+
+_D65 = (0.3127, 0.3290)
+_BT709: Chromaticities = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+_ADOBE: Chromaticities = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+
+_PRIMARIES: dict[int, Chromaticities] = {
+    1: _BT709,
+    5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    6: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+}
+"""Chromaticities by the code of ITU-T H.273, table 2."""
+
+_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_BT709_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+_CURVES: dict[int, tuple[float, ...]] = {
+    1: _BT709_CURVE,
+    4: (2.2,),
+    5: (2.8,),
+    6: _BT709_CURVE,
+    8: (1.0,),
+    13: _SRGB_CURVE,
+    14: _BT709_CURVE,
+    15: _BT709_CURVE,
+}
+"""Parameters of the ICC curve by the code of a transfer function of ITU-T H.273, table 3."""
+
+_HDR = {16: "PQ", 18: "HLG"}
+_SRGB_GAMMA = 0.45455
+_COLOUR_SPACE, _INTEROPERABILITY, _INDEX = 0xA001, 0xA005, 1
+_EXIF = 0x8769
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+_D50 = np.array([0.9642, 1.0, 0.8249])
+
+
+def stated_profile(path: Path, image: Image.Image, data: bytes) -> bytes | None:
+    """Return a profile of the colour space that a file states, in whatever way it does.
+
+    A PNG's ``cICP`` comes first, then the ICC profile, then a PNG's ``sRGB``, ``gAMA`` and
+    ``cHRM`` (PNG specification, third edition, section 4.3), then the EXIF colour space.
+
+    Args:
+        path: The file, for messages.
+        image: The opened picture.
+        data: Bytes of the file.
+
+    Returns:
+        The profile's bytes, or ``None`` for sRGB and for a file that states nothing.
+
+    Raises:
+        PictureError: The profile cannot be read, or the colour space is none that can be
+            converted to sRGB.
+    """
+    if image.format == "PNG" and (coded := sixteen_bit.png_chunks(data, b"cICP")):
+        return _unless_srgb(path, _by_code(path, coded[0]))
+    if image.info.get("icc_profile"):
+        return profiles.embedded_profile(path, image)
+    ways: tuple[Callable[[Image.Image], bytes | None], ...] = (_by_gamma, _by_exif)
+    found = (way(image) for way in ways if "srgb" not in image.info)
+    return _unless_srgb(path, next((profile for profile in found if profile), None))
+
+
+def _unless_srgb(path: Path, profile: bytes | None) -> bytes | None:
+    return None if profile is None or profiles.is_srgb(path, profile) else profile
+
+
+def _by_code(path: Path, chunk: bytes) -> bytes:
+    primaries, transfer, matrix, full = chunk.ljust(4, b"\0")[:4]
+    if transfer in _HDR:
+        raise PictureError(
+            f"{path} is encoded for HDR displays ({_HDR[transfer]}); expected sRGB: convert it "
+            "to sRGB"
+        )
+    if primaries not in _PRIMARIES or transfer not in _CURVES or matrix or full != 1:
+        raise PictureError(
+            f"{path} has the colour code {primaries}/{transfer}/{matrix}/{full} (cICP), which is "
+            "unknown here; convert it to sRGB"
+        )
+    return matrix_profile(_PRIMARIES[primaries], _CURVES[transfer])
+
+
+def _by_gamma(image: Image.Image) -> bytes | None:
+    gamma, primaries = image.info.get("gamma"), image.info.get("chromaticity")
+    if image.format != "PNG" or not (gamma or primaries):
+        return None
+    # The specification gives sRGB this gamma for readers that know no curve.
+    usual = not gamma or abs(gamma - _SRGB_GAMMA) < 0.01
+    curve = _SRGB_CURVE if usual else (1 / gamma,)
+    return matrix_profile(tuple(primaries) if primaries else _BT709, curve)
+
+
+def _by_exif(image: Image.Image) -> bytes | None:
+    """Return Adobe RGB for the EXIF data of cameras that record it (DCF 2.0, index R03)."""
+    exif = image.getexif()
+    directory = exif.get_ifd(_EXIF)
+    index = directory.get(_INTEROPERABILITY)
+    index = index if isinstance(index, dict) else exif.get_ifd(_INTEROPERABILITY)
+    name = index.get(_INDEX, "")
+    text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
+    space = directory.get(_COLOUR_SPACE)
+    if space == 2 or (space != 1 and text.strip("\0 ") == "R03"):
+        return matrix_profile(_ADOBE, (563 / 256,))
+    return None
+
+
+def matrix_profile(primaries: Chromaticities, curve: tuple[float, ...]) -> bytes:
+    """Return an ICC profile (version 4) of three primaries, a white and one curve.
+
+    Args:
+        primaries: Chromaticities of white, red, green and blue.
+        curve: A gamma, or the five parameters of ICC's parametric curve of type 3.
+    """
+    kind = 0 if len(curve) == 1 else 3
+    parametric = b"para" + struct.pack(">4xH2x", kind) + _fixed(curve)
+    tags = {b"desc": _text("stated by the file"), b"cprt": _text("none"), b"wtpt": _xyz(_D50)}
+    for channel, colorant in zip((b"r", b"g", b"b"), _adapted(primaries).T, strict=True):
+        tags[channel + b"XYZ"], tags[channel + b"TRC"] = _xyz(colorant), parametric
+    at, table, body = 132 + 12 * len(tags), b"", b""
+    for tag, value in tags.items():
+        table += tag + struct.pack(">II", at + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    rest = struct.pack(">I", len(tags)) + table + body
+    header = struct.pack(">I4xI", 128 + len(rest), 4 << 24) + b"mntrRGB XYZ "
+    header += struct.pack(">6H", 2024, 1, 1, 0, 0, 0) + b"acsp"
+    header = header.ljust(68, b"\0") + _xyz(_D50)[8:]
+    return header.ljust(128, b"\0") + rest
+
+
+def _adapted(primaries: Chromaticities) -> npt.NDArray[np.float64]:
+    """Return the matrix from linear RGB to XYZ, adapted from its white to D50 by Bradford."""
+    points = np.reshape(primaries, (4, 2))
+    white, *columns = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in points)
+    matrix = np.array(columns).T
+    matrix = matrix * np.linalg.solve(matrix, white)
+    gains = (_BRADFORD @ _D50) / (_BRADFORD @ white)
+    return np.asarray(np.linalg.inv(_BRADFORD) @ (gains[:, None] * (_BRADFORD @ matrix)))
+
+
+def _fixed(values: npt.ArrayLike) -> bytes:
+    numbers = np.ravel(values)
+    return struct.pack(f">{len(numbers)}i", *(round(float(v) * 65536) for v in numbers))
+
+
+def _xyz(values: npt.ArrayLike) -> bytes:
+    return b"XYZ " + bytes(4) + _fixed(values)
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode("utf-16-be")
+    return b"mluc" + struct.pack(">4xII2s2sII", 1, 12, b"en", b"US", len(encoded), 28) + encoded
