@@ -6,7 +6,6 @@ import argparse
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_selection, number_argument, positive
@@ -20,9 +19,6 @@ from edgeexpo.cli.run_output import (
     write_output,
 )
 from edgeexpo.progress import status
-
-if TYPE_CHECKING:
-    pass
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 """Suffixes of inputs that are treated as videos."""
@@ -120,7 +116,8 @@ def run(args: argparse.Namespace) -> int:
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
-    note_lost_exif(args.output, args.input[-1], frames[0][1].dtype)
+    bits = 8 if args.tonemap else 8 * frames[0][1].dtype.itemsize
+    note_lost_exif(args.output, args.input[-1], bits)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
         start = time.perf_counter()

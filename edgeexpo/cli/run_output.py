@@ -55,21 +55,37 @@ def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> st
     return "sRGB" if profile is None else "Display P3"
 
 
-def note_lost_exif(path: Path, source: Path, kind: np.dtype[Any]) -> None:
-    """Say on stderr which EXIF data of ``source`` the file at ``path`` will not hold."""
+def note_lost_exif(path: Path, source: Path, bits: int) -> None:
+    """Say on stderr which EXIF data of ``source`` the file at ``path`` will not hold.
+
+    Args:
+        path: The file that is to be written.
+        source: The picture whose EXIF data go into the file.
+        bits: Bits a channel of the picture that is to be written, 8 or 16.
+    """
     from edgeexpo.imaging.exif_copy import trimmed
-    from edgeexpo.imaging.files import WRITTEN_FORMATS, read_exif
+    from edgeexpo.imaging.files import WRITTEN_FORMATS, read_exif_and_losses
 
     written = WRITTEN_FORMATS.get(path.suffix.lower())
-    exif = read_exif(source) if written in ("JPEG", "TIFF") else None
+    exif, invalid = read_exif_and_losses(source)
     if exif is None:
         return
-    if written == "TIFF" and kind.itemsize == 2:
-        note(f"edgeexpo: {path} will have no EXIF data, as a TIFF with 16 bits a channel; use .png")
-    removed = trimmed(exif)[1] if written == "JPEG" else []
-    if removed:
-        tags = ", ".join(f"0x{tag:04X}" for tag in removed)
-        note(f"edgeexpo: the EXIF data of {source} are too long for {path}; left out: {tags}")
+    if written is None or (written == "TIFF" and bits == 16):
+        what = "with 16 bits a channel" if written else "as radiance"
+        note(f"edgeexpo: {path} will have no EXIF data, {what}; {source} has some")
+        return
+    if invalid:
+        note(f"edgeexpo: the EXIF data of {source} are invalid in part; left out: {_tags(invalid)}")
+    too_long = trimmed(exif)[1] if written == "JPEG" else []
+    if too_long:
+        note(
+            f"edgeexpo: the EXIF data of {source} are too long for {path}; "
+            f"left out: {_tags(too_long)}"
+        )
+
+
+def _tags(numbers: list[int]) -> str:
+    return ", ".join(f"0x{number:04X}" for number in numbers)
 
 
 def check_suffix(

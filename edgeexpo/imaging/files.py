@@ -19,7 +19,7 @@ from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
 from edgeexpo.imaging.exif_copy import copied, trimmed
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
-from edgeexpo.imaging.stated_colours import stated_profile
+from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
 from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ _MODES = {
     "PA": "a palette with alpha; drop the alpha channel",
     "CMYK": "CMYK; convert it to RGB",
 }
+
+
+_DAMAGED = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, struct.error, zlib.error),
+)
+"""Errors that Pillow's decoders raise for damaged files, depending on the format."""
 
 
 def is_picture(path: Path) -> bool:
@@ -145,7 +152,7 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     """Read the EXIF data of a picture, for :func:`write_picture`.
 
     The orientation is set to upright and Adobe RGB to sRGB, because :func:`read_picture` turns and
-    converts pictures. Tags that describe the pixels of a TIFF file are left out.
+    converts pictures. Tags that describe the file's pixels or colours are left out.
 
     Returns:
         EXIF bytes, or ``None`` when the picture has no EXIF data.
@@ -153,8 +160,29 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
+    return read_exif_and_losses(path)[0]
+
+
+def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, list[int]]:
+    """Do as :func:`read_exif`, and return the tags whose values are invalid and left out as well.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
     with _opened(Path(path)) as (image, _):
         return copied(image.getexif(), image.format == "TIFF")
+
+
+def has_unknown_colours(path: str | os.PathLike[str]) -> bool:
+    """Return whether a picture says by EXIF data that it is not sRGB, without saying what it is.
+
+    :func:`read_picture` takes such a picture as sRGB.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with _opened(Path(path)) as (image, data):
+        return colours_are_unknown(image, data)
 
 
 def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
@@ -264,8 +292,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
         raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"{path} is not a picture; expected {', '.join(FORMATS)}") from error
-    # Pillow's decoders raise these errors for damaged files, depending on the format.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+    except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
 

@@ -25,9 +25,12 @@ _ADOBE: Chromaticities = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 
 _PRIMARIES: dict[int, Chromaticities] = {
     1: _BT709,
+    4: (0.310, 0.316, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
     5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
     6: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    7: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
     9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
 }
 """Chromaticities by the code of ITU-T H.273, table 2."""
@@ -50,6 +53,9 @@ _HDR = {16: "PQ", 18: "HLG"}
 _SRGB_GAMMA = 0.45455
 _COLOUR_SPACE, _INTEROPERABILITY, _INDEX = 0xA001, 0xA005, 1
 _EXIF = 0x8769
+_EXIF_SRGB, _EXIF_ADOBE = 1, 2
+"""Values of the EXIF colour space. The standard knows the first, cameras write both."""
+
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
@@ -81,6 +87,22 @@ def stated_profile(path: Path, image: Image.Image, data: bytes) -> bytes | None:
     ways: tuple[Callable[[Image.Image], bytes | None], ...] = (_by_gamma, _by_exif)
     found = (way(image) for way in ways if "srgb" not in image.info)
     return _unless_srgb(path, next((profile for profile in found if profile), None))
+
+
+def colours_are_unknown(image: Image.Image, data: bytes) -> bool:
+    """Return whether EXIF data say that the colours are not sRGB, and nothing says which they are.
+
+    Args:
+        image: The opened picture.
+        data: Bytes of the file.
+    """
+    png = image.format == "PNG"
+    if image.info.get("icc_profile") or (png and sixteen_bit.png_chunks(data, b"cICP")):
+        return False
+    if png and any(name in image.info for name in ("srgb", "gamma", "chromaticity")):
+        return False
+    space = image.getexif().get_ifd(_EXIF).get(_COLOUR_SPACE)
+    return space not in (None, _EXIF_SRGB) and _by_exif(image) is None
 
 
 def _unless_srgb(path: Path, profile: bytes | None) -> bytes | None:
@@ -121,7 +143,7 @@ def _by_exif(image: Image.Image) -> bytes | None:
     name = index.get(_INDEX, "")
     text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
     space = directory.get(_COLOUR_SPACE)
-    if space == 2 or (space != 1 and text.strip("\0 ") == "R03"):
+    if space == _EXIF_ADOBE or (space != _EXIF_SRGB and text.strip("\0 ") == "R03"):
         return matrix_profile(_ADOBE, (563 / 256,))
     return None
 
@@ -132,11 +154,21 @@ def matrix_profile(primaries: Chromaticities, curve: tuple[float, ...]) -> bytes
     Args:
         primaries: Chromaticities of white, red, green and blue.
         curve: A gamma, or the five parameters of ICC's parametric curve of type 3.
+
+    Raises:
+        ValueError: The primaries or the curve are none that a display can have.
     """
+    try:
+        return _encoded(_adapted(primaries), curve)
+    except (ArithmeticError, ValueError, struct.error) as error:
+        raise ValueError("it states primaries or a gamma that no display has") from error
+
+
+def _encoded(colorants: npt.NDArray[np.float64], curve: tuple[float, ...]) -> bytes:
     kind = 0 if len(curve) == 1 else 3
     parametric = b"para" + struct.pack(">4xH2x", kind) + _fixed(curve)
     tags = {b"desc": _text("stated by the file"), b"cprt": _text("none"), b"wtpt": _xyz(_D50)}
-    for channel, colorant in zip((b"r", b"g", b"b"), _adapted(primaries).T, strict=True):
+    for channel, colorant in zip((b"r", b"g", b"b"), colorants.T, strict=True):
         tags[channel + b"XYZ"], tags[channel + b"TRC"] = _xyz(colorant), parametric
     at, table, body = 132 + 12 * len(tags), b"", b""
     for tag, value in tags.items():

@@ -18,23 +18,58 @@ def shot(more):
     return exif
 
 
+def loaded(data):
+    exif = Image.Exif()
+    exif.load(data)
+    return exif
+
+
 @pytest.mark.parametrize("size", [100, 64000, 66000, 200000])
 def test_the_longest_values_go_until_a_jpeg_holds_the_rest(size):
     data, removed = trimmed(shot({37500: bytes(size), 37510: bytes(500)}).tobytes())
     assert len(data) <= JPEG_LIMIT
     assert removed == ([37500] if size > 64000 else [])
-    exif = Image.Exif()
-    exif.load(data)
+    exif = loaded(data)
     assert exif.get_ifd(0x8769)[37510] == bytes(500)
     assert exif[0x010F] == "maker"
 
 
 def test_adobe_rgb_becomes_srgb():
-    exif = Image.Exif()
-    exif.load(copied(shot({0xA001: 65535, 0xA005: {1: "R03"}}), tiff=False))
+    inner = {0xA001: 65535, 0xA005: {1: "R03"}, 0xA500: 2.2, 0xA002: 4000, 0xA003: 3000}
+    exif = loaded(copied(shot(inner), tiff=False)[0])
     assert exif.get_ifd(0x8769)[0xA001] == 1
-    assert 0xA005 not in exif.get_ifd(0x8769)
+    assert not set(exif.get_ifd(0x8769)) & {0xA005, 0xA500, 0xA002, 0xA003}
     assert exif[0x0112] == 1
+
+
+def test_text_keeps_its_bytes_through_copies_and_cuts():
+    source = shot({37500: bytes(70000)})
+    source[0x013B] = "Jürg Müller".encode()
+    data, invalid = copied(loaded(source.tobytes()), tiff=False)
+    assert invalid == []
+    for encoded in (data, trimmed(data)[0]):
+        assert loaded(encoded)[0x013B].encode("latin-1").decode() == "Jürg Müller"
+
+
+@pytest.mark.parametrize("value", [70000, -1, "text", None, (1, 2, "three")])
+def test_values_that_no_tag_holds_are_left_out_and_named(value):
+    source = shot({})
+    source[0x0128] = value
+    data, invalid = copied(source, tiff=False)
+    assert invalid == [0x0128]
+    assert loaded(data)[0x010F] == "maker"
+
+
+def test_many_short_values_are_cut_too():
+    data, removed = trimmed(shot({40000 + i: i for i in range(6000)}).tobytes())
+    assert len(data) <= JPEG_LIMIT
+    assert 400 < len(removed) < 1000
+
+
+def test_a_jpeg_may_hold_a_tiffs_tags_which_stay_behind():
+    source = shot({})
+    source[273], source[301], source[0x0110] = 8, (0, 1), "model"
+    assert set(loaded(copied(source, tiff=False)[0])) == {0x010F, 0x0110, 0x0112, 0x8769}
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
@@ -45,6 +80,4 @@ def test_a_tiffs_own_tags_stay_behind(tmp_path, suffix):
         pixels, exif = opened.convert("RGB"), read_exif(tmp_path / "a.tif")
     write_picture(tmp_path / f"b.{suffix}", np.asarray(pixels), exif)
     assert read_settings(tmp_path / f"b.{suffix}").iso == 100
-    found = Image.Exif()
-    found.load(exif)
-    assert not set(found) & {256, 258, 259, 273, 277, 278, 279, 34675}
+    assert not set(loaded(exif)) & {256, 258, 259, 273, 277, 278, 279, 34675}

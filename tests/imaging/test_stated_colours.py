@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging.files import read_p3_profile, read_picture
+from edgeexpo.imaging.files import has_unknown_colours, read_p3_profile, read_picture
 from tests.support import icc_profiles
 
 CODES = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
@@ -72,6 +72,39 @@ def test_chunks_of_a_png_state_its_colours(tmp_path, chunks, space):
 def test_codes_that_cannot_be_converted_are_refused(tmp_path, code):
     with pytest.raises(PictureError, match="convert it to sRGB"):
         read_picture(png(tmp_path / "a.png", (b"cICP", bytes(code))))
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"cHRM", bytes(32)),
+        (b"cHRM", bytes(12)),
+        (b"gAMA", struct.pack(">I", 1)),
+        (b"cHRM", chromaticities(3 * [icc_profiles.D65])),
+        (b"cICP", b"\1"),
+    ],
+)
+def test_impossible_chunks_are_one_line(tmp_path, chunk):
+    with pytest.raises(PictureError, match=r"^[^\n]+$"):
+        read_picture(png(tmp_path / "a.png", chunk))
+
+
+@pytest.mark.parametrize(
+    ("space", "index", "icc", "unknown"),
+    [(65535, None, False, True), (65535, None, True, False), (65535, "R03", False, False)]
+    + [(1, None, False, False), (None, None, False, False), (2, None, False, False)],
+)
+def test_colours_that_are_not_srgb_and_not_said_are_unknown(tmp_path, space, index, icc, unknown):
+    exif = Image.Exif()
+    if space is not None:
+        exif.get_ifd(0x8769)[0xA001] = space
+    if index:
+        exif.get_ifd(0x8769)[0xA005] = {1: index}
+    profile = icc_profiles.profile() if icc else None
+    for suffix in ("png", "jpg"):
+        path = tmp_path / f"a.{suffix}"
+        Image.fromarray(CODES).save(path, exif=exif.tobytes(), icc_profile=profile)
+        assert has_unknown_colours(path) == unknown
 
 
 @pytest.mark.parametrize(
