@@ -129,8 +129,7 @@ def _by_gamma(image: Image.Image) -> bytes | None:
     if image.format != "PNG" or not (gamma or primaries):
         return None
     # The specification gives sRGB this gamma for readers that know no curve.
-    usual = not gamma or abs(gamma - _SRGB_GAMMA) < 0.01
-    curve = _SRGB_CURVE if usual else (1 / gamma,)
+    curve = _SRGB_CURVE if not gamma or abs(gamma - _SRGB_GAMMA) < 0.01 else (1 / gamma,)
     return matrix_profile(tuple(primaries) if primaries else _BT709, curve)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeexpo.cli import main
-from edgeexpo.cli.video import _format
+from edgeexpo.imaging import clips
 from edgeexpo.runtime import FrameFormat
 from tests.support.tiny_bundle import write_bundle
 

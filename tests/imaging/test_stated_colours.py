@@ -91,8 +91,14 @@ def test_impossible_chunks_are_one_line(tmp_path, chunk):
 
 @pytest.mark.parametrize(
     ("space", "index", "icc", "unknown"),
-    [(65535, None, False, True), (65535, None, True, False), (65535, "R03", False, False)]
-    + [(1, None, False, False), (None, None, False, False), (2, None, False, False)],
+    [
+        (65535, None, False, True),
+        (65535, None, True, False),
+        (65535, "R03", False, False),
+        (1, None, False, False),
+        (2, None, False, False),
+        (None, None, False, False),
+    ],
 )
 def test_colours_that_are_not_srgb_and_not_said_are_unknown(tmp_path, space, index, icc, unknown):
     exif = Image.Exif()
