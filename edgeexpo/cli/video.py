@@ -143,11 +143,9 @@ async def _convert(path: Path, session: Session, clip: Clip, sound: Sequence[Tra
         async for result in session.stream(source(), drop="none"):
             writer.write(result.frame, times[result.index])
             count += 1
-    (first, base), (last, _) = times[0], times[-1]
-    seconds = float((last - first) * base) + float(1 / clip.rate)
-    if clip.seconds is not None and seconds < clip.seconds - max(_TOLERANCE, 2 / clip.rate):
+    if clip.seconds is not None and clip.read_seconds < clip.seconds - _TOLERANCE:
         note(
-            f"edgeexpo: {clip.path} is truncated: {seconds:.1f} s of {clip.seconds:.1f} s could be "
-            "read"
+            f"edgeexpo: {clip.path} is truncated: {clip.read_seconds:.1f} s of "
+            f"{clip.seconds:.1f} s could be read"
         )
     return count

@@ -51,8 +51,8 @@ class Clip:
         primaries: Code of the primaries (ITU-T H.273).
         transfer: Code of the transfer (ITU-T H.273).
         rate: Mean number of frames a second.
-        seconds: Time from the first frame to the end of the last one, as the file declares it, or
-            ``None`` when it declares none.
+        seconds: Length that the file declares, or ``None`` when it declares none.
+        read_seconds: Length up to the end of the last frame that :meth:`frames` gave.
         count: Number of frames that the file declares, or 0 when it declares no number.
         losses: What a video of pictures with 8 bits and 4:2:0 and of sound cannot keep, in words.
 
@@ -64,6 +64,7 @@ class Clip:
     def __init__(self, path: Path) -> None:
         self._av = package()
         self.path = path
+        self.read_seconds = 0.0
         with self.failures():
             self.container = self._open()
             try:
@@ -90,7 +91,7 @@ class Clip:
         Raises:
             PictureError: The file is damaged, or the size of its pictures changes.
         """
-        following = 0
+        following, start = 0, None
         with self.failures():
             for index, frame in enumerate(self.container.decode(self.stream)):
                 if (frame.height, frame.width) != self._stored:
@@ -102,6 +103,9 @@ class Clip:
                 base = frame.time_base or self.stream.time_base
                 shown = following if frame.pts is None else frame.pts
                 following = shown + (frame.duration or max(1, round(1 / (self.rate * base))))
+                start = shown if start is None else start
+                # A file's length counts from its first frame or from zero, by the container.
+                self.read_seconds = float(base * (following - min(start, 0)))
                 yield (shown, base), _planes(self._plain(frame))
 
     def packets(self, track: Any) -> Iterator[Any]:
@@ -176,7 +180,8 @@ class Clip:
         known = {self.stream.index, *(track.index for track in self.sound)}
         for stream in self.container.streams:
             if stream.index not in known:
-                yield f"track {stream.index} ({stream.type})"
+                is_cover = stream.disposition & self._av.stream.Disposition.attached_pic
+                yield f"track {stream.index} ({'cover' if is_cover else stream.type})"
 
     def _plain(self, frame: Any) -> Any:
         """Return the frame in a pixel format whose planes can be used."""
@@ -230,7 +235,11 @@ def _losses(frame: Any) -> Iterator[str]:
     colours = [part for part in frame.format.components if not part.is_alpha]
     if (bits := max(part.bits for part in colours)) > _BITS:
         yield f"{bits} bits a channel"
-    if any(2 * part.width > frame.width + 1 for part in colours[1:]):
+    # Sizes of chroma planes are rounded up.
+    if any(
+        2 * part.width > frame.width + 1 or 2 * part.height > frame.height + 1
+        for part in colours[1:]
+    ):
         yield "colours at more than half the resolution"
     if len(colours) < len(frame.format.components):
         yield "transparency"
