@@ -12,26 +12,20 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
+from edgeexpo.imaging.primaries import BT709, D50_XYZ, D65, Chromaticities, to_xyz
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Chromaticities = tuple[float, ...]
-"""The chromaticities x and y of white, red, green and blue: eight numbers."""
-
-_D65 = (0.3127, 0.3290)
-_BT709: Chromaticities = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-_ADOBE: Chromaticities = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
-
 _PRIMARIES: dict[int, Chromaticities] = {
-    1: _BT709,
+    1: BT709,
     4: (0.310, 0.316, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
-    5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
-    6: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
-    7: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
-    9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    5: (*D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    6: (*D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    7: (*D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    9: (*D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
     11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
-    12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    12: (*D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
 }
 """Chromaticities by the code of ITU-T H.273, table 2."""
 
@@ -56,10 +50,7 @@ _EXIF = 0x8769
 _EXIF_SRGB, _EXIF_ADOBE = 1, 2
 """Values of the EXIF colour space. The standard knows the first, cameras write both."""
 
-_BRADFORD = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-)
-_D50 = np.array([0.9642, 1.0, 0.8249])
+_ADOBE: Chromaticities = (*D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 
 
 def stated_profile(path: Path, image: Image.Image, data: bytes) -> bytes | None:
@@ -130,7 +121,7 @@ def _by_gamma(image: Image.Image) -> bytes | None:
         return None
     # The specification gives sRGB this gamma for readers that know no curve.
     curve = _SRGB_CURVE if not gamma or abs(gamma - _SRGB_GAMMA) < 0.01 else (1 / gamma,)
-    return matrix_profile(tuple(primaries) if primaries else _BT709, curve)
+    return matrix_profile(tuple(primaries) if primaries else BT709, curve)
 
 
 def _by_exif(image: Image.Image) -> bytes | None:
@@ -158,7 +149,7 @@ def matrix_profile(primaries: Chromaticities, curve: tuple[float, ...]) -> bytes
         ValueError: The primaries or the curve are none that a display can have.
     """
     try:
-        return _encoded(_adapted(primaries), curve)
+        return _encoded(to_xyz(primaries), curve)
     except (ArithmeticError, ValueError, struct.error) as error:
         raise ValueError("it states primaries or a gamma that no display has") from error
 
@@ -166,7 +157,7 @@ def matrix_profile(primaries: Chromaticities, curve: tuple[float, ...]) -> bytes
 def _encoded(colorants: npt.NDArray[np.float64], curve: tuple[float, ...]) -> bytes:
     kind = 0 if len(curve) == 1 else 3
     parametric = b"para" + struct.pack(">4xH2x", kind) + _fixed(curve)
-    tags = {b"desc": _text("stated by the file"), b"cprt": _text("none"), b"wtpt": _xyz(_D50)}
+    tags = {b"desc": _text("stated by the file"), b"cprt": _text("none"), b"wtpt": _xyz(D50_XYZ)}
     for channel, colorant in zip((b"r", b"g", b"b"), colorants.T, strict=True):
         tags[channel + b"XYZ"], tags[channel + b"TRC"] = _xyz(colorant), parametric
     at, table, body = 132 + 12 * len(tags), b"", b""
@@ -176,18 +167,8 @@ def _encoded(colorants: npt.NDArray[np.float64], curve: tuple[float, ...]) -> by
     rest = struct.pack(">I", len(tags)) + table + body
     header = struct.pack(">I4xI", 128 + len(rest), 4 << 24) + b"mntrRGB XYZ "
     header += struct.pack(">6H", 2024, 1, 1, 0, 0, 0) + b"acsp"
-    header = header.ljust(68, b"\0") + _xyz(_D50)[8:]
+    header = header.ljust(68, b"\0") + _xyz(D50_XYZ)[8:]
     return header.ljust(128, b"\0") + rest
-
-
-def _adapted(primaries: Chromaticities) -> npt.NDArray[np.float64]:
-    """Return the matrix from linear RGB to XYZ, adapted from its white to D50 by Bradford."""
-    points = np.reshape(primaries, (4, 2))
-    white, *columns = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in points)
-    matrix = np.array(columns).T
-    matrix = matrix * np.linalg.solve(matrix, white)
-    gains = (_BRADFORD @ _D50) / (_BRADFORD @ white)
-    return np.asarray(np.linalg.inv(_BRADFORD) @ (gains[:, None] * (_BRADFORD @ matrix)))
 
 
 def _fixed(values: npt.ArrayLike) -> bytes:
