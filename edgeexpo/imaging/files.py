@@ -9,7 +9,7 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,9 @@ _MODES = {
     "CMYK": "CMYK; convert it to RGB",
 }
 
+
+_JPEG_SIDE = 65500
+"""Largest height and width of a JPEG file that libjpeg writes."""
 
 _DAMAGED = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError),
@@ -200,15 +203,18 @@ def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
         return profile if profile and profiles.is_display_p3(path, profile) else None
 
 
-def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None) -> None:
+def check_output(
+    path: str | os.PathLike[str], kind: np.dtype[Any] | None = None, size: Sequence[int] = (0, 0)
+) -> None:
     """Raise when :func:`write_picture` would refuse a path for its suffix.
 
     Args:
         path: Path of the picture that is to be written.
         kind: uint8 or uint16, or ``None`` when the type is not known yet.
+        size: Height and width, when they are known already.
 
     Raises:
-        PictureError: The suffix is unknown, or cannot hold 16 bits a channel.
+        PictureError: The suffix is unknown, or cannot hold 16 bits a channel or that size.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITTEN_FORMATS:
@@ -216,8 +222,14 @@ def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None
             f"{path} has the suffix {suffix or 'of no format'!r}; "
             f"expected {', '.join(WRITTEN_FORMATS)}"
         )
-    if kind == np.uint16 and WRITTEN_FORMATS[suffix] == "JPEG":
+    if WRITTEN_FORMATS[suffix] != "JPEG":
+        return
+    if kind == np.uint16:
         raise PictureError(f"{path}: JPEG holds 8 bits a channel, the picture has 16; use .png")
+    if max(size) > _JPEG_SIDE:
+        raise PictureError(
+            f"{path}: JPEG holds {_JPEG_SIDE} pixels a side, the picture has {max(size)}; use .png"
+        )
 
 
 def write_picture(
@@ -244,7 +256,7 @@ def write_picture(
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
         shape = "x".join(map(str, picture.shape))
         raise PictureError(f"{path}: found {shape} {picture.dtype}; expected HxWx3 uint8 or uint16")
-    check_output(path, picture.dtype)
+    check_output(path, picture.dtype, picture.shape[:2])
     kind = WRITTEN_FORMATS[path.suffix.lower()]
     if picture.dtype == np.uint16:
         png = kind == "PNG"

@@ -350,3 +350,9 @@ def test_pixels_that_unpack_to_more_than_the_header_says_stay_packed(tmp_path, n
         read_picture(tmp_path / name)
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
+
+
+def test_a_jpeg_has_no_more_than_65500_pixels_a_side(tmp_path):
+    with pytest.raises(PictureError, match="holds 65500 pixels a side, the picture has 65501"):
+        write_picture(tmp_path / "a.jpg", np.zeros((1, 65501, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
