@@ -112,7 +112,7 @@ def _by_code(path: Path, chunk: bytes) -> bytes:
             f"{path} has the colour code {primaries}/{transfer}/{matrix}/{full} (cICP), which is "
             "unknown here; convert it to sRGB"
         )
-    return matrix_profile(_PRIMARIES[primaries], _CURVES[transfer])
+    return matrix_profile(_PRIMARIES[primaries], _CURVES[transfer], f"cICP {primaries}/{transfer}")
 
 
 def _by_gamma(image: Image.Image) -> bytes | None:
@@ -121,7 +121,7 @@ def _by_gamma(image: Image.Image) -> bytes | None:
         return None
     # The specification gives sRGB this gamma for readers that know no curve.
     curve = _SRGB_CURVE if not gamma or abs(gamma - _SRGB_GAMMA) < 0.01 else (1 / gamma,)
-    return matrix_profile(tuple(primaries) if primaries else BT709, curve)
+    return matrix_profile(tuple(primaries) if primaries else BT709, curve, "gAMA and cHRM")
 
 
 def _by_exif(image: Image.Image) -> bytes | None:
@@ -134,30 +134,31 @@ def _by_exif(image: Image.Image) -> bytes | None:
     text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
     space = directory.get(_COLOUR_SPACE)
     if space == _EXIF_ADOBE or (space != _EXIF_SRGB and text.strip("\0 ") == "R03"):
-        return matrix_profile(_ADOBE, (563 / 256,))
+        return matrix_profile(_ADOBE, (563 / 256,), "Adobe RGB (EXIF)")
     return None
 
 
-def matrix_profile(primaries: Chromaticities, curve: tuple[float, ...]) -> bytes:
+def matrix_profile(primaries: Chromaticities, curve: tuple[float, ...], name: str) -> bytes:
     """Return an ICC profile (version 4) of three primaries, a white and one curve.
 
     Args:
         primaries: Chromaticities of white, red, green and blue.
         curve: A gamma, or the five parameters of ICC's parametric curve of type 3.
+        name: Name that the profile gives itself.
 
     Raises:
         ValueError: The primaries or the curve are none that a display can have.
     """
     try:
-        return _encoded(to_xyz(primaries), curve)
+        return _encoded(to_xyz(primaries), curve, name)
     except (ArithmeticError, ValueError, struct.error) as error:
         raise ValueError("it states primaries or a gamma that no display has") from error
 
 
-def _encoded(colorants: npt.NDArray[np.float64], curve: tuple[float, ...]) -> bytes:
+def _encoded(colorants: npt.NDArray[np.float64], curve: tuple[float, ...], name: str) -> bytes:
     kind = 0 if len(curve) == 1 else 3
     parametric = b"para" + struct.pack(">4xH2x", kind) + _fixed(curve)
-    tags = {b"desc": _text("stated by the file"), b"cprt": _text("none"), b"wtpt": _xyz(D50_XYZ)}
+    tags = {b"desc": _text(name), b"cprt": _text("none"), b"wtpt": _xyz(D50_XYZ)}
     for channel, colorant in zip((b"r", b"g", b"b"), colorants.T, strict=True):
         tags[channel + b"XYZ"], tags[channel + b"TRC"] = _xyz(colorant), parametric
     at, table, body = 132 + 12 * len(tags), b"", b""
