@@ -18,7 +18,6 @@ from edgeexpo.progress import note, track
 from edgeexpo.runtime import Session
 from edgeexpo.runtime.frames import Frame
 from edgeexpo.spec import ModelSpec
-from edgeexpo.writing import writing
 
 _TOLERANCE = 0.5
 """Seconds by which a video may end before its file says, without being called truncated."""
@@ -93,14 +92,7 @@ def convert_video(output: Path, session: Session, clip: Clip, sound: Sequence[Tr
         PictureError: A frame cannot be decoded.
         OutputError: The file cannot be written. An existing file stays unchanged.
     """
-    part = output.with_name(f".{output.stem}.part{output.suffix}")
-    try:
-        with writing(output):
-            count = asyncio.run(_convert(part, session, clip, sound))
-            part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
+    return asyncio.run(_convert(output, session, clip, sound))
 
 
 def note_losses(output: Path, clip: Clip, sound: Sequence[Track]) -> None:
@@ -130,7 +122,7 @@ def check_video(source: Path, output: Path, force: bool) -> None:
         raise UsageError(f"{output} exists; use --force to replace it")
 
 
-async def _convert(path: Path, session: Session, clip: Clip, sound: Sequence[Track]) -> int:
+async def _convert(output: Path, session: Session, clip: Clip, sound: Sequence[Track]) -> int:
     times: list[Time] = []
 
     def source() -> Iterator[Frame]:
@@ -139,7 +131,7 @@ async def _convert(path: Path, session: Session, clip: Clip, sound: Sequence[Tra
             yield planes
 
     count = 0
-    with ClipWriter(path, clip, sound) as writer:
+    with ClipWriter(output, clip, sound) as writer:
         async for result in session.stream(source(), drop="none"):
             writer.write(result.frame, times[result.index])
             count += 1

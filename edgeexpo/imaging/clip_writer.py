@@ -1,4 +1,7 @@
-"""Video files, written frame by frame as H.264 with the sound and the colours of another video."""
+"""Video files, written frame by frame as H.264 with the sound and the colours of another video.
+
+A file appears under its name when it is complete, and not otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ import numpy as np
 
 from edgeexpo.errors import OutputError
 from edgeexpo.frame_format import FrameFormat
-from edgeexpo.imaging.clips import Clip, Time, package
+from edgeexpo.imaging.clips import METADATA_ERRORS, Clip, Time, package
 from edgeexpo.imaging.sound import CONTAINERS, Track
 from edgeexpo.imaging.video_colours import FULL, LIMITED, MATRIX_CODES
+from edgeexpo.writing import writing
 
 QUALITY = "16"
 """Constant rate factor of x264 at which no loss is visible."""
@@ -30,20 +34,28 @@ def written_format(frame_format: FrameFormat) -> FrameFormat:
 class ClipWriter:
     """Writer of one video, as a context. The file is complete when the context ends.
 
+    An exception inside the context leaves an existing file unchanged.
+
     Args:
-        path: The file to write, with a suffix of :data:`~edgeexpo.imaging.sound.CONTAINERS`.
+        path: The file to write or replace, with a suffix of
+            :data:`~edgeexpo.imaging.sound.CONTAINERS`.
         clip: The video whose colours, pixel aspect and metadata are written.
         sound: Tracks of the clip. They are written beside the pictures, in step with them.
 
     Raises:
-        OutputError: FFmpeg cannot write the file.
+        OutputError: FFmpeg or the operating system cannot write the file.
     """
 
     def __init__(self, path: Path, clip: Clip, sound: Sequence[Track]) -> None:
         self._av, self._path = package(), path
+        self._part = path.with_name(f".{path.stem}.part{path.suffix}")
         with self._failures():
-            kind = CONTAINERS[path.suffix.lower()]
-            self._container = self._av.open(str(path.absolute()), "w", format=kind)
+            self._container = self._av.open(
+                str(self._part.absolute()),
+                "w",
+                format=CONTAINERS[path.suffix.lower()],
+                metadata_errors=METADATA_ERRORS,
+            )
             self._container.metadata.update(
                 {k: v for k, v in clip.container.metadata.items() if k not in _OF_THE_CONTAINER}
             )
@@ -69,13 +81,13 @@ class ClipWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            with contextlib.suppress(self._av.FFmpegError, OSError, ValueError):
-                self._container.close()
+            self._remove()
             return
         with self._failures():
             self._container.mux(self._stream.encode(None))
             self._write_sound(float("inf"))
             self._container.close()
+            self._part.replace(self._path)
 
     def _describe(self, clip: Clip) -> None:
         stream, context = self._stream, self._stream.codec_context
@@ -93,15 +105,24 @@ class ClipWriter:
             for packet in pending.up_to(until):
                 self._container.mux(packet)
 
+    def _remove(self) -> None:
+        with contextlib.suppress(AttributeError, self._av.FFmpegError, OSError, ValueError):
+            self._container.close()
+        self._part.unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
+        """Name the file in every failure, and remove what was written of it."""
         try:
-            yield
-        except OSError:
-            raise  # The caller's `writing` knows the operating system's refusals.
+            with writing(self._path):
+                yield
         except self._av.FFmpegError as error:
+            self._remove()
             reason = error.strerror or type(error).__name__
             raise OutputError(f"cannot write {self._path} as a video: {reason}") from error
+        except BaseException:
+            self._remove()
+            raise
 
 
 class _Pending:

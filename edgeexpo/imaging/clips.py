@@ -34,6 +34,9 @@ _BITS = 8
 _USUAL_RATE = Fraction(30)
 """Frames a second of a file that states none."""
 
+METADATA_ERRORS = "surrogateescape"
+"""How text of a file that is not UTF-8 is read and written: byte by byte, unchanged."""
+
 Time = tuple[int, Fraction]
 """When a frame is shown: a number of units, and the unit in seconds."""
 
@@ -137,7 +140,7 @@ class Clip:
 
     def _open(self) -> Any:
         # A name with a colon, as in "12:30.mp4", would be taken for an address.
-        return self._av.open(str(self.path.absolute()))
+        return self._av.open(str(self.path.absolute()), metadata_errors=METADATA_ERRORS)
 
     def _pictures(self) -> Any:
         if self.container.format.name.endswith(("_pipe", "image2", "tty")):

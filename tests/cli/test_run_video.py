@@ -122,6 +122,26 @@ def test_primaries_transfer_and_pixel_aspect_are_kept(place, tags, suffix):
         assert stream.sample_aspect_ratio == Fraction(4, 3)
 
 
+def test_metadata_that_are_no_unicode_are_kept(place):
+    film(place / "in.mkv", count=2, sound=None)
+    with av.open("in.mkv") as source, av.open("a.mkv", "w") as target:
+        target.metadata["title"] = "Z_rich"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    (place / "in.mkv").write_bytes((place / "a.mkv").read_bytes().replace(b"Z_rich", b"Z\xfcrich"))
+    assert main(["run", "b", "in.mkv", "-o", "out.mkv"]) == 0
+    assert b"Z\xfcrich" in (place / "out.mkv").read_bytes()
+
+
+def test_a_folder_that_is_missing_is_said(place, capsys):
+    film(place / "in.mkv", count=2)
+    assert main(["run", "b", "in.mkv", "-o", "missing/out.mp4"]) == 1
+    assert "cannot write missing/out.mp4: No such file" in capsys.readouterr().err
+
+
 def test_metadata_of_the_video_are_kept(place):
     film(place / "plain.mkv", count=2, sound=None)
     with av.open("plain.mkv") as source, av.open("in.mp4", "w") as target:
