@@ -15,7 +15,7 @@ from edgeexpo.cli.run_output import (
     TONEMAPS,
     check_request,
     check_suffix,
-    note_lost_exif,
+    note_losses,
     write_output,
 )
 from edgeexpo.progress import status
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
         frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
     bits = 8 if args.tonemap else 8 * frames[0][1].dtype.itemsize
-    note_lost_exif(args.output, args.input[-1], bits)
+    note_losses(args.output, args.input[-1], bits)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
         start = time.perf_counter()

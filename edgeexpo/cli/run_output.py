@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,21 @@ def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> st
     return "sRGB" if profile is None else "Display P3"
 
 
-def note_lost_exif(path: Path, source: Path, bits: int) -> None:
-    """Say on stderr which EXIF data of ``source`` the file at ``path`` will not hold.
+def note_losses(path: Path, source: Path, bits: int) -> None:
+    """Say on stderr what of the file ``source`` the file at ``path`` will not hold.
 
     Args:
         path: The file that is to be written.
         source: The picture whose EXIF data go into the file.
         bits: Bits a channel of the picture that is to be written, 8 or 16.
     """
+    from edgeexpo.imaging.files import read_extras
+
+    if losses := [*read_extras(source), *_lost_exif(path, source, bits)]:
+        note(f"edgeexpo: {path} will not keep of {source}: {', '.join(losses)}")
+
+
+def _lost_exif(path: Path, source: Path, bits: int) -> Iterator[str]:
     from edgeexpo.imaging.exif_copy import trimmed
     from edgeexpo.imaging.files import WRITTEN_FORMATS, read_exif_and_losses
 
@@ -71,17 +79,13 @@ def note_lost_exif(path: Path, source: Path, bits: int) -> None:
     if exif is None:
         return
     if written is None or (written == "TIFF" and bits == 16):
-        what = "with 16 bits a channel" if written else "as radiance"
-        note(f"edgeexpo: {path} will have no EXIF data, {what}; {source} has some")
+        yield f"EXIF data ({'a TIFF with 16 bits a channel' if written else 'radiance'} holds none)"
         return
     if invalid:
-        note(f"edgeexpo: the EXIF data of {source} are invalid in part; left out: {_tags(invalid)}")
+        yield f"invalid EXIF tags {_tags(invalid)}"
     too_long = trimmed(exif)[1] if written == "JPEG" else []
     if too_long:
-        note(
-            f"edgeexpo: the EXIF data of {source} are too long for {path}; "
-            f"left out: {_tags(too_long)}"
-        )
+        yield f"EXIF tags that are too long for a JPEG {_tags(too_long)}"
 
 
 def _tags(numbers: list[int]) -> str:

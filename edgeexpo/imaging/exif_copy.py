@@ -14,6 +14,9 @@ JPEG_LIMIT = 65533
 
 _EXIF, _GPS, _INTEROPERABILITY, _COLOUR_SPACE = 0x8769, 0x8825, 0xA005, 0xA001
 _ORIENTATION = 0x0112
+_SRGB, _UNCALIBRATED = 1, 0xFFFF
+"""EXIF colour spaces: sRGB, and any other one, which a profile tells."""
+
 _OF_THE_SHOT = {270, 271, 272, 305, 306, 315, 316, 33432, 18246, 18249}
 """Tags of a TIFF's main directory that describe the shot. Others describe the file's pixels."""
 
@@ -62,13 +65,29 @@ def copied(source: Image.Exif, tiff: bool) -> tuple[bytes | None, list[int]]:
             inner.setdefault(tag, main[tag])
         found[None] = main = {tag: main[tag] for tag in main.keys() & _OF_THE_SHOT}
     if _COLOUR_SPACE in inner:
-        inner[_COLOUR_SPACE] = 1
+        inner[_COLOUR_SPACE] = _SRGB
     if not any(found.values()):
         return None, []
     if _ORIENTATION in source:
         main[_ORIENTATION] = 1
     invalid = _remove_invalid(found)
     return _encoded(found), invalid
+
+
+def of_another_space(data: bytes) -> bytes:
+    """Return EXIF data that say that the colours are not sRGB, for a file with another profile.
+
+    EXIF data that say nothing about colours stay as they are.
+    """
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif.load(data)
+    found = _directories(exif)
+    if _COLOUR_SPACE not in found[_EXIF]:
+        return data
+    found[_EXIF][_COLOUR_SPACE] = _UNCALIBRATED
+    return _encoded(found)
 
 
 def trimmed(data: bytes, limit: int = JPEG_LIMIT) -> tuple[bytes, list[int]]:

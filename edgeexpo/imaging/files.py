@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
-from edgeexpo.imaging.exif_copy import copied, trimmed
+from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
 from edgeexpo.writing import write_file
@@ -38,7 +38,7 @@ RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", "
 """Suffixes of RAW files, which are refused."""
 
 _ORIENTATION, _EXIF = 0x0112, 0x8769
-_DNG_VERSION = 50706
+_DNG_VERSION, _IPTC = 50706, 33723
 _MODES = {
     "1": "greyscale; convert it to RGB",
     "L": "greyscale; convert it to RGB",
@@ -176,6 +176,22 @@ def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, li
         return copied(image.getexif(), image.format == "TIFF")
 
 
+def read_extras(path: str | os.PathLike[str]) -> list[str]:
+    """Return in words what a picture file holds besides a picture, its colours and EXIF data.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with _opened(Path(path)) as (image, _):
+        more = getattr(image, "n_frames", 1) - 1
+        found = {
+            f"{more} more picture{'s' if more > 1 else ''} (a gain map or a preview)": more,
+            "XMP data": image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
+            "IPTC data": image.info.get("photoshop") or _tags(image).get(_IPTC),
+        }
+        return [name for name, held in found.items() if held]
+
+
 def has_unknown_colours(path: str | os.PathLike[str]) -> bool:
     """Return whether a picture says by EXIF data that it is not sRGB, without saying what it is.
 
@@ -257,6 +273,8 @@ def write_picture(
         shape = "x".join(map(str, picture.shape))
         raise PictureError(f"{path}: found {shape} {picture.dtype}; expected HxWx3 uint8 or uint16")
     check_output(path, picture.dtype, picture.shape[:2])
+    if exif is not None and profile is not None:
+        exif = of_another_space(exif)
     kind = WRITTEN_FORMATS[path.suffix.lower()]
     if picture.dtype == np.uint16:
         png = kind == "PNG"
