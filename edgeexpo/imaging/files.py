@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import io
 import os
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +14,7 @@ import numpy as np
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
 from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
+from edgeexpo.imaging.opening import check_kind, opened, tags
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
 from edgeexpo.writing import write_file
@@ -25,42 +22,16 @@ from edgeexpo.writing import write_file
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-"""Formats that :func:`read_picture` reads. It recognises them by content, not by suffix."""
-
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 """Suffixes by which picture files are recognised in a folder."""
 
 WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 """Formats that :func:`write_picture` writes, by suffix."""
 
-RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
-"""Suffixes of RAW files, which are refused."""
-
-_ORIENTATION, _EXIF = 0x0112, 0x8769
-_DNG_VERSION, _IPTC = 50706, 33723
-_MODES = {
-    "1": "greyscale; convert it to RGB",
-    "L": "greyscale; convert it to RGB",
-    "I": "greyscale; convert it to RGB",
-    "I;16": "greyscale; convert it to RGB",
-    "I;16B": "greyscale; convert it to RGB",
-    "F": "greyscale; convert it to RGB",
-    "LA": "greyscale with alpha; convert it to RGB",
-    "RGBA": "RGBA; drop the alpha channel",
-    "PA": "a palette with alpha; drop the alpha channel",
-    "CMYK": "CMYK; convert it to RGB",
-}
-
+_ORIENTATION, _EXIF, _IPTC = 0x0112, 0x8769, 33723
 
 _JPEG_SIDE = 65500
 """Largest height and width of a JPEG file that libjpeg writes."""
-
-_DAMAGED = (
-    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError),
-    *(ArithmeticError, struct.error, zlib.error),
-)
-"""Errors that Pillow's decoders raise for damaged files, depending on the format."""
 
 
 def is_picture(path: Path) -> bool:
@@ -76,7 +47,7 @@ def read_picture(
     The file states its colour space by an ICC profile, by EXIF data or by chunks of a PNG.
 
     Args:
-        path: A picture file in one of :data:`FORMATS`.
+        path: A picture file in one of :data:`~edgeexpo.imaging.opening.FORMATS`.
         keep_p3: Keep the codes of a picture in Display P3 (:func:`read_p3_profile`) unconverted.
         orientation: EXIF orientation, 1 to 8, to use in place of the file's own.
 
@@ -89,8 +60,8 @@ def read_picture(
             A picture with 16 bits a channel and a profile that needs conversion is also refused.
     """
     path = Path(path)
-    with _opened(path) as (image, data):
-        _check(path, image)
+    with opened(path) as (image, data):
+        check_kind(path, image)
         orientation = _orientation(image) if orientation is None else orientation
         if _is_deep(image, data):
             array = _read_deep(path, image, data, keep_p3)
@@ -122,7 +93,7 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
+    with opened(Path(path)) as (image, _):
         return settings_of(image.getexif().get_ifd(_EXIF))
 
 
@@ -136,7 +107,7 @@ def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
+    with opened(Path(path)) as (image, _):
         exif = image.getexif()
         return taken(exif.get_ifd(_EXIF), exif)
 
@@ -147,7 +118,7 @@ def read_orientation(path: str | os.PathLike[str]) -> int:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
+    with opened(Path(path)) as (image, _):
         return _orientation(image)
 
 
@@ -172,7 +143,7 @@ def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, li
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
+    with opened(Path(path)) as (image, _):
         return copied(image.getexif(), image.format == "TIFF")
 
 
@@ -182,12 +153,12 @@ def read_extras(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
+    with opened(Path(path)) as (image, _):
         more = getattr(image, "n_frames", 1) - 1
         found = {
             f"{more} more picture{'s' if more > 1 else ''} (a gain map or a preview)": more,
             "XMP data": image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
-            "IPTC data": image.info.get("photoshop") or _tags(image).get(_IPTC),
+            "IPTC data": image.info.get("photoshop") or tags(image).get(_IPTC),
         }
         return [name for name, held in found.items() if held]
 
@@ -200,7 +171,7 @@ def has_unknown_colours(path: str | os.PathLike[str]) -> bool:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, data):
+    with opened(Path(path)) as (image, data):
         return colours_are_unknown(image, data)
 
 
@@ -214,7 +185,7 @@ def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
         PictureError: The file is missing or is not a picture, or its profile cannot be read.
     """
     path = Path(path)
-    with _opened(path) as (image, data):
+    with opened(path) as (image, data):
         profile = stated_profile(path, image, data)
         return profile if profile and profiles.is_display_p3(path, profile) else None
 
@@ -298,72 +269,15 @@ def write_picture(
     write_file(path, stream.getvalue())
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open the picture at ``path`` and yield it with the file's bytes.
-
-    A decoder's failure becomes a :class:`PictureError`.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    if path.suffix.lower() in RAW:
-        raise PictureError(_raw(path))
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                yield image, data
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{path} is not a picture; expected {', '.join(FORMATS)}") from error
-    except _DAMAGED as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
-
-
 def _orientation(image: Image.Image) -> int:
     found = image.getexif().get(_ORIENTATION)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _check(path: Path, image: Image.Image) -> None:
-    if image.format == "TIFF" and _DNG_VERSION in _tags(image):
-        raise PictureError(_raw(path))
-    # A phone's MPO file is a JPEG followed by previews.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise PictureError(f"{path} holds several pictures; expected a single picture")
-    found = _MODES.get(image.mode)
-    if found is None and "transparency" in image.info:
-        found = "transparent in places; drop the alpha channel"
-    if found is None and image.mode not in ("RGB", "P"):
-        found = f"{image.mode}; convert it to RGB"
-    if found is not None:
-        size = f"{image.height}x{image.width}"
-        what, _, advice = found.partition("; ")
-        raise PictureError(f"{path} is {size} and {what}; expected HxWx3 RGB: {advice}")
-
-
-def _raw(path: Path) -> str:
-    return (
-        f"{path} is a RAW file; expected a rendered RGB picture: "
-        "develop it to 16-bit TIFF or PNG in sRGB first"
-    )
-
-
-def _tags(image: Image.Image) -> dict[int, Any]:
-    return dict(getattr(image, "tag_v2", {}))
-
-
 def _is_deep(image: Image.Image, data: bytes) -> bool:
     if image.format == "PNG":
         return image.mode == "RGB" and data[24] == 16
-    return image.format == "TIFF" and _tags(image).get(258) == (16, 16, 16)
+    return image.format == "TIFF" and tags(image).get(258) == (16, 16, 16)
 
 
 def _read_shallow(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
@@ -384,7 +298,7 @@ def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np
         )
     if image.format == "PNG":
         return sixteen_bit.read_png(data)
-    return sixteen_bit.read_tiff(data, _tags(image))
+    return sixteen_bit.read_tiff(data, tags(image))
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
