@@ -14,7 +14,7 @@ import numpy as np
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
 from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
-from edgeexpo.imaging.opening import check_kind, opened, tags
+from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
 from edgeexpo.writing import write_file
@@ -62,7 +62,7 @@ def read_picture(
     path = Path(path)
     with opened(path) as (image, data):
         check_kind(path, image)
-        orientation = _orientation(image) if orientation is None else orientation
+        orientation = _orientation(image, data) if orientation is None else orientation
         if _is_deep(image, data):
             array = _read_deep(path, image, data, keep_p3)
         else:
@@ -93,8 +93,8 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with opened(Path(path)) as (image, _):
-        return settings_of(image.getexif().get_ifd(_EXIF))
+    with opened(Path(path)) as (image, data):
+        return settings_of(exif_of(image, data).get_ifd(_EXIF))
 
 
 def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
@@ -107,8 +107,8 @@ def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with opened(Path(path)) as (image, _):
-        exif = image.getexif()
+    with opened(Path(path)) as (image, data):
+        exif = exif_of(image, data)
         return taken(exif.get_ifd(_EXIF), exif)
 
 
@@ -118,8 +118,8 @@ def read_orientation(path: str | os.PathLike[str]) -> int:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with opened(Path(path)) as (image, _):
-        return _orientation(image)
+    with opened(Path(path)) as (image, data):
+        return _orientation(image, data)
 
 
 def read_exif(path: str | os.PathLike[str]) -> bytes | None:
@@ -143,8 +143,8 @@ def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, li
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with opened(Path(path)) as (image, _):
-        return copied(image.getexif(), image.format == "TIFF")
+    with opened(Path(path)) as (image, data):
+        return copied(exif_of(image, data), image.format == "TIFF")
 
 
 def read_extras(path: str | os.PathLike[str]) -> list[str]:
@@ -269,8 +269,8 @@ def write_picture(
     write_file(path, stream.getvalue())
 
 
-def _orientation(image: Image.Image) -> int:
-    found = image.getexif().get(_ORIENTATION)
+def _orientation(image: Image.Image, data: bytes) -> int:
+    found = exif_of(image, data).get(_ORIENTATION)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 

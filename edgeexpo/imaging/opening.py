@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging.sixteen_bit import png_chunks
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,6 +22,9 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 
 RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
 """Suffixes of RAW files, which are refused."""
+
+_PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+"""Chunks of a PNG in which Pillow finds EXIF data or an orientation."""
 
 _DNG_VERSION = 50706
 _MODES = {
@@ -70,6 +74,19 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
     except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
+
+
+def exif_of(image: Image.Image, data: bytes) -> Image.Exif:
+    """Return the EXIF data of an opened picture.
+
+    Pillow decodes a whole PNG to find EXIF data behind the pixels. That is only done where the file
+    has a chunk that can hold some.
+    """
+    from PIL import Image
+
+    if image.format == "PNG" and not any(png_chunks(data, kind) for kind in _PNG_TEXTS):
+        return Image.Exif()
+    return image.getexif()
 
 
 def check_kind(path: Path, image: Image.Image) -> None:

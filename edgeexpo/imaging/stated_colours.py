@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
+from edgeexpo.imaging.opening import exif_of
 from edgeexpo.imaging.primaries import BT709, D50_XYZ, D65, Chromaticities, to_xyz
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def stated_profile(path: Path, image: Image.Image, data: bytes) -> bytes | None:
         return _unless_srgb(path, _by_code(path, coded[0]))
     if image.info.get("icc_profile"):
         return profiles.embedded_profile(path, image)
-    ways: tuple[Callable[[Image.Image], bytes | None], ...] = (_by_gamma, _by_exif)
-    found = (way(image) for way in ways if "srgb" not in image.info)
-    return _unless_srgb(path, next((profile for profile in found if profile), None))
+    if "srgb" in image.info:
+        return None
+    return _unless_srgb(path, _by_gamma(image) or _by_exif(image, data))
 
 
 def colours_are_unknown(image: Image.Image, data: bytes) -> bool:
@@ -92,8 +92,8 @@ def colours_are_unknown(image: Image.Image, data: bytes) -> bool:
         return False
     if png and any(name in image.info for name in ("srgb", "gamma", "chromaticity")):
         return False
-    space = image.getexif().get_ifd(_EXIF).get(_COLOUR_SPACE)
-    return space not in (None, _EXIF_SRGB) and _by_exif(image) is None
+    space = exif_of(image, data).get_ifd(_EXIF).get(_COLOUR_SPACE)
+    return space not in (None, _EXIF_SRGB) and _by_exif(image, data) is None
 
 
 def _unless_srgb(path: Path, profile: bytes | None) -> bytes | None:
@@ -124,9 +124,9 @@ def _by_gamma(image: Image.Image) -> bytes | None:
     return matrix_profile(tuple(primaries) if primaries else BT709, curve, "gAMA and cHRM")
 
 
-def _by_exif(image: Image.Image) -> bytes | None:
+def _by_exif(image: Image.Image, data: bytes) -> bytes | None:
     """Return Adobe RGB for the EXIF data of cameras that record it (DCF 2.0, index R03)."""
-    exif = image.getexif()
+    exif = exif_of(image, data)
     directory = exif.get_ifd(_EXIF)
     index = directory.get(_INTEROPERABILITY)
     index = index if isinstance(index, dict) else exif.get_ifd(_INTEROPERABILITY)
