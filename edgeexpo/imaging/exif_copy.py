@@ -14,10 +14,16 @@ JPEG_LIMIT = 65533
 
 _EXIF, _GPS, _INTEROPERABILITY, _COLOUR_SPACE = 0x8769, 0x8825, 0xA005, 0xA001
 _ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)
+"""EXIF orientations of pictures whose rows become columns."""
+
+_RESOLUTIONS = (282, 283)
+"""Tags of the main directory: pixels per unit across and down."""
+
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
 """EXIF colour spaces: sRGB, and any other one, which a profile tells."""
 
-_OF_THE_SHOT = {270, 271, 272, 305, 306, 315, 316, 33432, 18246, 18249}
+_OF_THE_SHOT = {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 316, 33432, 18246, 18249}
 """Tags of a TIFF's main directory that describe the shot. Others describe the file's pixels."""
 
 _SHOT_TIFF_TAGS = {33434, 33437, 34850, 34855, 36867, 36868, 37377, 37378, 37380, 37386}
@@ -69,6 +75,9 @@ def copied(source: Image.Exif, tiff: bool) -> tuple[bytes | None, list[int]]:
     if not any(found.values()):
         return None, []
     if _ORIENTATION in source:
+        if main.get(_ORIENTATION) in _ON_ITS_SIDE and main.keys() >= {*_RESOLUTIONS}:
+            across, down = _RESOLUTIONS
+            main[across], main[down] = main[down], main[across]
         main[_ORIENTATION] = 1
     invalid = _remove_invalid(found)
     return _encoded(found), invalid

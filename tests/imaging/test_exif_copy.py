@@ -81,3 +81,13 @@ def test_a_tiffs_own_tags_stay_behind(tmp_path, suffix):
     write_picture(tmp_path / f"b.{suffix}", np.asarray(pixels), exif)
     assert read_settings(tmp_path / f"b.{suffix}").iso == 100
     assert not set(loaded(exif)) & {256, 258, 259, 273, 277, 278, 279, 34675}
+
+
+@pytest.mark.parametrize(("orientation", "swapped"), [(1, False), (3, False), (6, True), (7, True)])
+@pytest.mark.parametrize("tiff", [False, True])
+def test_resolutions_turn_with_the_picture(orientation, swapped, tiff):
+    source = shot({})
+    source[0x0112], source[282], source[283] = orientation, 300, 150
+    exif = loaded(copied(source, tiff)[0])
+    assert (exif[282], exif[283]) == ((150, 300) if swapped else (300, 150))
+    assert exif[0x0112] == 1
