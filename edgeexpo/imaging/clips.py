@@ -69,13 +69,14 @@ class Clip:
         self.path = path
         self.read_seconds = 0.0
         with self.failures():
+            # Not every file can be wound back, so the first frame is read from one of its own.
+            with self._open() as trial:
+                first = next(trial.decode(self._pictures(trial)), None)
+            if first is None:
+                raise PictureError(f"{path} has no frame that can be decoded; expected a video")
             self.container = self._open()
             try:
-                self.stream = self._pictures()
-                first = next(self.container.decode(self.stream), None)
-                self.container.seek(0)
-                if first is None:
-                    raise PictureError(f"{path} has no frame that can be decoded; expected a video")
+                self.stream = self._pictures(self.container)
                 self._describe(first)
             except BaseException:
                 self.container.close()
@@ -142,13 +143,13 @@ class Clip:
         # A name with a colon, as in "12:30.mp4", would be taken for an address.
         return self._av.open(str(self.path.absolute()), metadata_errors=METADATA_ERRORS)
 
-    def _pictures(self) -> Any:
-        if self.container.format.name.endswith(("_pipe", "image2", "tty")):
+    def _pictures(self, container: Any) -> Any:
+        if container.format.name.endswith(("_pipe", "image2", "tty")):
             raise PictureError(
                 f"{self.path} is a picture or a text, not a video; name it by what it is"
             )
         cover = self._av.stream.Disposition.attached_pic
-        moving = [s for s in self.container.streams.video if not s.disposition & cover]
+        moving = [s for s in container.streams.video if not s.disposition & cover]
         if not moving:
             raise PictureError(f"{self.path} has no picture; expected a video")
         return moving[0]
