@@ -105,7 +105,7 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
 
 def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) -> dict[str, Any]:
     from edgeexpo.cli.run_input import order, read_pictures
-    from edgeexpo.cli.run_output import write_as
+    from edgeexpo.cli.run_output import note_losses, write_as
     from edgeexpo.imaging.brackets import spread_indices
 
     ordered, ev = order(read_pictures(shots.files, args.keep_p3), quiet=True)
@@ -116,9 +116,10 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
     frames, confidence = [picture for _, picture in chosen], None
     if args.align:
         frames, confidence = _aligned([picture for _, picture in ordered], indices)
+    bits = 8 * frames[0].dtype.itemsize
+    path = args.output / f"{shots.name}{DEEP_SUFFIX if bits == 16 else SUFFIX}"
+    note_losses(path, chosen[-1][0], bits)
     picture = session(*frames, ev=args.ev or ev, fuse=True, strength=args.strength)
-    suffix = DEEP_SUFFIX if picture.dtype.itemsize == 2 else SUFFIX
-    path = args.output / f"{shots.name}{suffix}"
     profile = write_as(path, picture, chosen[-1][0], args.keep_p3)
     return {
         "bracket": shots.name,

@@ -6,17 +6,19 @@ import argparse
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import add_selection, number_argument, positive
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
 from edgeexpo.cli.run_input import made_by, open_session, order, read_pictures
-from edgeexpo.cli.run_output import TONEMAPS, check_request, check_suffix, write_output
+from edgeexpo.cli.run_output import (
+    TONEMAPS,
+    check_request,
+    check_suffix,
+    note_losses,
+    write_output,
+)
 from edgeexpo.progress import status
-
-if TYPE_CHECKING:
-    pass
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 """Suffixes of inputs that are treated as videos."""
@@ -114,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
+    bits = 8 if args.tonemap else 8 * frames[0][1].dtype.itemsize
+    note_losses(args.output, args.input[-1], bits)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
         start = time.perf_counter()

@@ -49,8 +49,13 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
         PictureError: A picture cannot be read, or the pictures differ in size or bit depth. With
             ``keep_p3``, also when only some of them are in Display P3.
     """
-    from edgeexpo.imaging.files import read_p3_profile, read_picture
+    from edgeexpo.imaging.files import has_unknown_colours, read_p3_profile, read_picture
 
+    for path in filter(has_unknown_colours, paths):
+        note(
+            f"edgeexpo: {path} says by EXIF data that it is not sRGB, but not what it is; it is "
+            "taken as sRGB"
+        )
     if keep_p3:
         wide = {read_p3_profile(path) is not None: path for path in paths}
         if len(wide) == 2:

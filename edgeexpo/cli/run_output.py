@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.errors import OutputError, UsageError
+from edgeexpo.progress import note
 from edgeexpo.spec import ModelSpec
 from edgeexpo.writing import writing
 
@@ -52,6 +54,42 @@ def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> st
     profile = read_p3_profile(source) if keep_p3 else None
     write_picture(path, picture, read_exif(source), profile)
     return "sRGB" if profile is None else "Display P3"
+
+
+def note_losses(path: Path, source: Path, bits: int) -> None:
+    """Say on stderr what of the file ``source`` the file at ``path`` will not hold.
+
+    Args:
+        path: The file that is to be written.
+        source: The picture whose EXIF data go into the file.
+        bits: Bits a channel of the picture that is to be written, 8 or 16.
+    """
+    from edgeexpo.imaging.files import read_extras
+
+    if losses := [*read_extras(source), *_lost_exif(path, source, bits)]:
+        note(f"edgeexpo: {path} will not keep of {source}: {', '.join(losses)}")
+
+
+def _lost_exif(path: Path, source: Path, bits: int) -> Iterator[str]:
+    from edgeexpo.imaging.exif_copy import trimmed
+    from edgeexpo.imaging.files import WRITTEN_FORMATS, read_exif_and_losses
+
+    written = WRITTEN_FORMATS.get(path.suffix.lower())
+    exif, invalid = read_exif_and_losses(source)
+    if exif is None:
+        return
+    if written is None or (written == "TIFF" and bits == 16):
+        yield f"EXIF data ({'a TIFF with 16 bits a channel' if written else 'radiance'} holds none)"
+        return
+    if invalid:
+        yield f"invalid EXIF tags {_tags(invalid)}"
+    too_long = trimmed(exif)[1] if written == "JPEG" else []
+    if too_long:
+        yield f"EXIF tags that are too long for a JPEG {_tags(too_long)}"
+
+
+def _tags(numbers: list[int]) -> str:
+    return ", ".join(f"0x{number:04X}" for number in numbers)
 
 
 def check_suffix(

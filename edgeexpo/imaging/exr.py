@@ -13,16 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import MissingDependencyError, PictureError
+from edgeexpo.imaging.primaries import to_bt709
 
 
 def read_exr(path: Path) -> npt.NDArray[np.float32]:
     """Read the R, G and B channels of the first part of an ``.exr`` file.
 
-    A picture with a single ``Y`` channel is returned as grey. Values are returned as stored. They
-    are linear, and can be slightly negative after lossy compression or in a wide gamut.
+    A picture with a single ``Y`` channel is returned as grey. Values are linear, and can be
+    slightly negative after lossy compression or in a wide gamut. Chromaticities that the file
+    states are converted to BT.709.
 
     Returns:
-        HxWx3 float32, linear radiance of any scale, RGB.
+        HxWx3 float32, linear radiance of any scale, RGB with BT.709 primaries.
 
     Raises:
         PictureError: The file is missing or damaged, lacks those channels at full resolution, or
@@ -35,11 +37,17 @@ def read_exr(path: Path) -> npt.NDArray[np.float32]:
     try:
         with OpenEXR.File(str(path), separate_channels=True) as file:
             channels = {name: channel.pixels for name, channel in file.channels().items()}
+            stated = file.header().get("chromaticities")
     except (RuntimeError, ValueError, TypeError) as error:
         raise PictureError(
             f"{path} is not a readable OpenEXR picture; expected a whole, scan-line or tiled file"
         ) from error
-    return _rgb(channels, path)
+    picture = _rgb(channels, path)
+    try:
+        matrix = None if stated is None else to_bt709((*stated[6:], *stated[:6]))
+    except ValueError as error:
+        raise PictureError(f"{path} states chromaticities that cannot be used: {error}") from error
+    return picture if matrix is None else np.asarray(picture @ matrix.T, np.float32)
 
 
 def encode_exr(radiance: npt.NDArray[np.float32]) -> bytes:

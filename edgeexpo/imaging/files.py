@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import io
 import os
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +13,14 @@ import numpy as np
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
+from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
+from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
+from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
 from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
     from PIL import Image
-
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-"""Formats that :func:`read_picture` reads. It recognises them by content, not by suffix."""
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 """Suffixes by which picture files are recognised in a folder."""
@@ -32,23 +28,10 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 """Formats that :func:`write_picture` writes, by suffix."""
 
-RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
-"""Suffixes of RAW files, which are refused."""
+_ORIENTATION, _EXIF, _IPTC = 0x0112, 0x8769, 33723
 
-_ORIENTATION, _EXIF = 0x0112, 0x8769
-_DNG_VERSION = 50706
-_MODES = {
-    "1": "greyscale; convert it to RGB",
-    "L": "greyscale; convert it to RGB",
-    "I": "greyscale; convert it to RGB",
-    "I;16": "greyscale; convert it to RGB",
-    "I;16B": "greyscale; convert it to RGB",
-    "F": "greyscale; convert it to RGB",
-    "LA": "greyscale with alpha; convert it to RGB",
-    "RGBA": "RGBA; drop the alpha channel",
-    "PA": "a palette with alpha; drop the alpha channel",
-    "CMYK": "CMYK; convert it to RGB",
-}
+_JPEG_SIDE = 65500
+"""Largest height and width of a JPEG file that libjpeg writes."""
 
 
 def is_picture(path: Path) -> bool:
@@ -59,10 +42,12 @@ def is_picture(path: Path) -> bool:
 def read_picture(
     path: str | os.PathLike[str], *, keep_p3: bool = False, orientation: int | None = None
 ) -> np.ndarray:
-    """Read a picture, upright by its EXIF orientation and converted to sRGB by its ICC profile.
+    """Read a picture, upright by its EXIF orientation and converted to sRGB.
+
+    The file states its colour space by an ICC profile, by EXIF data or by chunks of a PNG.
 
     Args:
-        path: A picture file in one of :data:`FORMATS`.
+        path: A picture file in one of :data:`~edgeexpo.imaging.opening.FORMATS`.
         keep_p3: Keep the codes of a picture in Display P3 (:func:`read_p3_profile`) unconverted.
         orientation: EXIF orientation, 1 to 8, to use in place of the file's own.
 
@@ -75,14 +60,14 @@ def read_picture(
             A picture with 16 bits a channel and a profile that needs conversion is also refused.
     """
     path = Path(path)
-    with _opened(path) as (image, data):
-        _check(path, image)
-        orientation = _orientation(image) if orientation is None else orientation
+    with opened(path) as (image, data):
+        check_kind(path, image)
+        orientation = _orientation(image, data) if orientation is None else orientation
         if _is_deep(image, data):
             array = _read_deep(path, image, data, keep_p3)
         else:
             image.load()
-            array = _read_shallow(path, image, keep_p3)
+            array = _read_shallow(path, image, data, keep_p3)
     return upright(array, orientation)
 
 
@@ -108,8 +93,8 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
-        return settings_of(image.getexif().get_ifd(_EXIF))
+    with opened(Path(path)) as (image, data):
+        return settings_of(exif_of(image, data).get_ifd(_EXIF))
 
 
 def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
@@ -122,8 +107,8 @@ def read_time(path: str | os.PathLike[str]) -> datetime.datetime | None:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
-        exif = image.getexif()
+    with opened(Path(path)) as (image, data):
+        exif = exif_of(image, data)
         return taken(exif.get_ifd(_EXIF), exif)
 
 
@@ -133,14 +118,15 @@ def read_orientation(path: str | os.PathLike[str]) -> int:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
-        return _orientation(image)
+    with opened(Path(path)) as (image, data):
+        return _orientation(image, data)
 
 
 def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     """Read the EXIF data of a picture, for :func:`write_picture`.
 
-    The orientation is set to upright, because :func:`read_picture` turns pictures upright.
+    The orientation is set to upright and Adobe RGB to sRGB, because :func:`read_picture` turns and
+    converts pictures. Tags that describe the file's pixels or colours are left out.
 
     Returns:
         EXIF bytes, or ``None`` when the picture has no EXIF data.
@@ -148,13 +134,45 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with _opened(Path(path)) as (image, _):
-        exif = image.getexif()
-        if not exif:
-            return None
-        if _ORIENTATION in exif:
-            exif[_ORIENTATION] = 1
-        return bytes(exif.tobytes())
+    return read_exif_and_losses(path)[0]
+
+
+def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, list[int]]:
+    """Do as :func:`read_exif`, and return the tags whose values are invalid and left out as well.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with opened(Path(path)) as (image, data):
+        return copied(exif_of(image, data), image.format == "TIFF")
+
+
+def read_extras(path: str | os.PathLike[str]) -> list[str]:
+    """Return in words what a picture file holds besides a picture, its colours and EXIF data.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with opened(Path(path)) as (image, _):
+        more = getattr(image, "n_frames", 1) - 1
+        found = {
+            f"{more} more picture{'s' if more > 1 else ''} (a gain map or a preview)": more,
+            "XMP data": image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
+            "IPTC data": image.info.get("photoshop") or tags(image).get(_IPTC),
+        }
+        return [name for name, held in found.items() if held]
+
+
+def has_unknown_colours(path: str | os.PathLike[str]) -> bool:
+    """Return whether a picture says by EXIF data that it is not sRGB, without saying what it is.
+
+    :func:`read_picture` takes such a picture as sRGB.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with opened(Path(path)) as (image, data):
+        return colours_are_unknown(image, data)
 
 
 def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
@@ -167,20 +185,23 @@ def read_p3_profile(path: str | os.PathLike[str]) -> bytes | None:
         PictureError: The file is missing or is not a picture, or its profile cannot be read.
     """
     path = Path(path)
-    with _opened(path) as (image, _):
-        profile = profiles.embedded_profile(path, image)
+    with opened(path) as (image, data):
+        profile = stated_profile(path, image, data)
         return profile if profile and profiles.is_display_p3(path, profile) else None
 
 
-def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None) -> None:
+def check_output(
+    path: str | os.PathLike[str], kind: np.dtype[Any] | None = None, size: Sequence[int] = (0, 0)
+) -> None:
     """Raise when :func:`write_picture` would refuse a path for its suffix.
 
     Args:
         path: Path of the picture that is to be written.
         kind: uint8 or uint16, or ``None`` when the type is not known yet.
+        size: Height and width, when they are known already.
 
     Raises:
-        PictureError: The suffix is unknown, or cannot hold 16 bits a channel.
+        PictureError: The suffix is unknown, or cannot hold 16 bits a channel or that size.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITTEN_FORMATS:
@@ -188,8 +209,14 @@ def check_output(path: str | os.PathLike[str], kind: np.dtype[Any] | None = None
             f"{path} has the suffix {suffix or 'of no format'!r}; "
             f"expected {', '.join(WRITTEN_FORMATS)}"
         )
-    if kind == np.uint16 and WRITTEN_FORMATS[suffix] == "JPEG":
+    if WRITTEN_FORMATS[suffix] != "JPEG":
+        return
+    if kind == np.uint16:
         raise PictureError(f"{path}: JPEG holds 8 bits a channel, the picture has 16; use .png")
+    if max(size) > _JPEG_SIDE:
+        raise PictureError(
+            f"{path}: JPEG holds {_JPEG_SIDE} pixels a side, the picture has {max(size)}; use .png"
+        )
 
 
 def write_picture(
@@ -203,7 +230,8 @@ def write_picture(
     Args:
         path: Path that ends in one of :data:`WRITTEN_FORMATS`.
         picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded unless ``profile`` is given.
-        exif: EXIF data (:func:`read_exif`). A TIFF with 16 bits a channel is written without it.
+        exif: EXIF data (:func:`read_exif`). A TIFF with 16 bits a channel is written without it. A
+            JPEG gets what fits into it, without the longest values.
         profile: ICC profile of the picture's codes (:func:`read_p3_profile`). By default the file
             declares sRGB.
 
@@ -215,7 +243,9 @@ def write_picture(
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
         shape = "x".join(map(str, picture.shape))
         raise PictureError(f"{path}: found {shape} {picture.dtype}; expected HxWx3 uint8 or uint16")
-    check_output(path, picture.dtype)
+    check_output(path, picture.dtype, picture.shape[:2])
+    if exif is not None and profile is not None:
+        exif = of_another_space(exif)
     kind = WRITTEN_FORMATS[path.suffix.lower()]
     if picture.dtype == np.uint16:
         png = kind == "PNG"
@@ -234,89 +264,31 @@ def write_picture(
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     options["icc_profile"] = profile
     if exif is not None:
-        options["exif"] = exif
+        options["exif"] = trimmed(exif)[0] if kind == "JPEG" else exif
     Image.fromarray(picture).save(stream, kind, **options)
     write_file(path, stream.getvalue())
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open the picture at ``path`` and yield it with the file's bytes.
-
-    A decoder's failure becomes a :class:`PictureError`.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    if path.suffix.lower() in RAW:
-        raise PictureError(_raw(path))
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                yield image, data
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{path} is not a picture; expected {', '.join(FORMATS)}") from error
-    # Pillow's decoders raise these errors for damaged files, depending on the format.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
-
-
-def _orientation(image: Image.Image) -> int:
-    found = image.getexif().get(_ORIENTATION)
+def _orientation(image: Image.Image, data: bytes) -> int:
+    found = exif_of(image, data).get(_ORIENTATION)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
-
-
-def _check(path: Path, image: Image.Image) -> None:
-    if image.format == "TIFF" and _DNG_VERSION in _tags(image):
-        raise PictureError(_raw(path))
-    # A phone's MPO file is a JPEG followed by previews.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise PictureError(f"{path} holds several pictures; expected a single picture")
-    found = _MODES.get(image.mode)
-    if found is None and "transparency" in image.info:
-        found = "transparent in places; drop the alpha channel"
-    if found is None and image.mode not in ("RGB", "P"):
-        found = f"{image.mode}; convert it to RGB"
-    if found is not None:
-        size = f"{image.height}x{image.width}"
-        what, _, advice = found.partition("; ")
-        raise PictureError(f"{path} is {size} and {what}; expected HxWx3 RGB: {advice}")
-
-
-def _raw(path: Path) -> str:
-    return (
-        f"{path} is a RAW file; expected a rendered RGB picture: "
-        "develop it to 16-bit TIFF or PNG in sRGB first"
-    )
-
-
-def _tags(image: Image.Image) -> dict[int, Any]:
-    return dict(getattr(image, "tag_v2", {}))
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
     if image.format == "PNG":
         return image.mode == "RGB" and data[24] == 16
-    return image.format == "TIFF" and _tags(image).get(258) == (16, 16, 16)
+    return image.format == "TIFF" and tags(image).get(258) == (16, 16, 16)
 
 
-def _read_shallow(path: Path, image: Image.Image, keep_p3: bool) -> np.ndarray:
-    profile = profiles.embedded_profile(path, image)
+def _read_shallow(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
+    profile = stated_profile(path, image, data)
     if profile is not None and not (keep_p3 and profiles.is_display_p3(path, profile)):
         image = profiles.to_srgb(path, image, profile)
     return np.array(image.convert("RGB"))
 
 
 def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
-    profile = profiles.embedded_profile(path, image)
+    profile = stated_profile(path, image, data)
     is_p3 = profile is not None and profiles.is_display_p3(path, profile)
     # Pillow offers Little CMS no 16-bit RGB mode, and a conversion in 8 bits would lose precision.
     if profile is not None and not (keep_p3 and is_p3):
@@ -326,7 +298,7 @@ def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np
         )
     if image.format == "PNG":
         return sixteen_bit.read_png(data)
-    return sixteen_bit.read_tiff(data, _tags(image))
+    return sixteen_bit.read_tiff(data, tags(image))
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:

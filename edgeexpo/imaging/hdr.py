@@ -8,25 +8,36 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging.primaries import to_bt709
 
 _RUNS = range(8, 32768)
 """Widths in pixels that the format run-length encodes."""
+
+_LONGEST_RUN = 127
+"""Number of equal values in the longest run, which takes two bytes."""
+
+_RADIANCE_PRIMARIES = (0.640, 0.330, 0.290, 0.600, 0.150, 0.060, 1 / 3, 1 / 3)
+"""Chromaticities x and y of red, green, blue and white that Radiance assumes."""
 
 
 def read_hdr(path: Path) -> npt.NDArray[np.float32]:
     """Read a ``.hdr`` file in the usual orientation (``-Y height +X width``).
 
+    The header's exposures and colour corrections are undone, and primaries are converted.
+
     Returns:
-        HxWx3 float32, linear radiance, RGB.
+        HxWx3 float32, linear radiance, RGB with BT.709 primaries.
 
     Raises:
-        PictureError: The file is not a Radiance picture of that orientation, or it is truncated.
+        PictureError: The file is not a Radiance picture of that orientation, it is truncated, or
+            its header states XYZ or impossible values.
     """
     data = path.read_bytes()
     header, _, rest = data.partition(b"\n\n")
     size, _, body = rest.partition(b"\n")
     words = size.split()
-    if not header.startswith(b"#?") or len(words) != 4 or words[0] != b"-Y" or words[2] != b"+X":
+    usual = len(words) == 4 and words[0] == b"-Y" and words[2] == b"+X"
+    if not header.startswith(b"#?") or not usual or not (words[1] + words[3]).isdigit():
         raise PictureError(f"{path} is not a Radiance .hdr picture; expected RGBE, -Y and +X")
     height, width = int(words[1]), int(words[3])
     try:
@@ -35,12 +46,57 @@ def read_hdr(path: Path) -> npt.NDArray[np.float32]:
         raise PictureError(f"{path} is truncated or damaged; expected {width}x{height}") from error
     scale = np.ldexp(np.float32(1), rgbe[..., 3].astype(np.int32) - 136)
     scale[rgbe[..., 3] == 0] = 0
-    return np.asarray((rgbe[..., :3] + np.float32(0.5)) * scale[..., None], np.float32)
+    stored = np.asarray((rgbe[..., :3] + np.float32(0.5)) * scale[..., None], np.float32)
+    try:
+        return _as_stated(stored, header)
+    except ValueError as error:
+        raise PictureError(f"{path} cannot be used: {error}") from error
+
+
+def _as_stated(stored: npt.NDArray[np.float32], header: bytes) -> npt.NDArray[np.float32]:
+    """Return radiance of BT.709 primaries: what is stored, as the header says that it is meant."""
+    factor, matrix = np.ones(3), None
+    for line in header.decode("latin-1").splitlines():
+        name, _, value = line.partition("=")
+        if name == "FORMAT" and value.strip() != "32-bit_rle_rgbe":
+            raise ValueError(f"it states {line.strip()}; expected 32-bit_rle_rgbe: save it as RGB")
+        if name in ("EXPOSURE", "COLORCORR"):
+            # Programs multiply pixels by these factors and add a line each time.
+            factor *= _numbers(line, value, 1 if name == "EXPOSURE" else 3)
+            if not (np.isfinite(factor) & (factor > 0)).all():
+                raise ValueError(f"it states {line.strip()}; expected numbers above 0")
+        if name == "PRIMARIES":
+            matrix = _matrix(_numbers(line, value, 8))
+    radiance = np.asarray(stored / factor, np.float32)
+    return radiance if matrix is None else np.asarray(radiance @ matrix.T, np.float32)
+
+
+def _numbers(line: str, value: str, count: int) -> npt.NDArray[np.float64]:
+    numbers = value.split()
+    try:
+        if len(numbers) == count:
+            return np.array(numbers, np.float64)
+    except ValueError:
+        pass
+    raise ValueError(f"it states {line.strip()}; expected {count} numbers")
+
+
+def _matrix(stated: npt.NDArray[np.float64]) -> npt.NDArray[np.float32] | None:
+    """Return the matrix to BT.709, or ``None`` where the header states no primaries of its own.
+
+    Photoshop states zeros. Radiance's own primaries are stated by habit, and every other program
+    takes such files as BT.709.
+    """
+    if not stated.any() or np.abs(stated - _RADIANCE_PRIMARIES).max() < 1e-3:
+        return None
+    return to_bt709((*stated[6:], *stated[:6]))
 
 
 def _scanlines(body: bytes, height: int, width: int) -> npt.NDArray[np.uint8]:
     if len(body) == height * width * 4:
         return np.frombuffer(body, np.uint8).reshape(height, width, 4)
+    if len(body) < height * (4 + 8 * -(-width // _LONGEST_RUN)):
+        raise ValueError("too few bytes for the size")
     out = np.empty((height, 4, width), np.uint8)
     position = 0
     for row in out:

@@ -42,6 +42,15 @@ def embedded_profile(path: Path, image: Image.Image) -> bytes | None:
     return bytes(profile)
 
 
+def is_srgb(path: Path, profile: bytes) -> bool:
+    """Return whether a profile is sRGB by its numbers.
+
+    Raises:
+        PictureError: The profile cannot be read.
+    """
+    return _is(path, profile, _SRGB)
+
+
 def is_display_p3(path: Path, profile: bytes) -> bool:
     """Return whether a profile is Display P3: primaries of SMPTE RP 431-2, D65, sRGB's curve.
 

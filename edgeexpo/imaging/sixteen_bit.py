@@ -35,7 +35,7 @@ def read_png(data: bytes) -> np.ndarray:
     if interlaced:
         raise ValueError("it is an interlaced 16-bit PNG; save it without interlacing")
     size = height * (width * _PIXEL + 1)
-    rows = np.frombuffer(_inflated(b"".join(_png_chunks(data, b"IDAT")), size), np.uint8)
+    rows = np.frombuffer(_inflated(b"".join(png_chunks(data, b"IDAT")), size), np.uint8)
     if rows.size != size:
         raise ValueError(f"it has {rows.size} bytes of pixels, too few or too many for its size")
     rows = rows.reshape(height, width * _PIXEL + 1)
@@ -152,7 +152,8 @@ def _inflated(data: bytes, most: int) -> bytes:
     return found
 
 
-def _png_chunks(data: bytes, wanted: bytes) -> list[bytes]:
+def png_chunks(data: bytes, wanted: bytes) -> list[bytes]:
+    """Return the bodies of all chunks of a PNG that are called ``wanted``."""
     at, found = len(PNG_SIGNATURE), []
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")

@@ -4,65 +4,15 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
 from edgeexpo.cli import main
-from edgeexpo.cli.video import _format
-from edgeexpo.runtime import FrameFormat
+from edgeexpo.errors import EngineError
+from tests.support.films import film, seen, turn
 from tests.support.tiny_bundle import write_bundle
-
-RATE = 25
-
-
-def scene(index, height=48, width=64):
-    """Return smooth colours that change from frame to frame, HxWx3 uint8."""
-    rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
-    level = 0.1 + 0.05 * index
-    picture = np.stack([level + 0.4 * rows, 0.3 + 0.4 * columns, 0.8 - 0.4 * rows], axis=2)
-    return (picture * 255).astype(np.uint8)
-
-
-def film(path, count=6, size=(48, 64), rotation=0, sound=True, colorspace=1, full=False):
-    """Write a lossless H.264 clip of :func:`scene` with a tone."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"qp": "0"})
-        stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.colorspace, context.color_range = colorspace, 2 if full else 1
-        if sound:
-            tone = container.add_stream("aac", rate=48000)
-        for index in range(count):
-            frame = av.VideoFrame.from_ndarray(scene(index, *size), format="rgb24").reformat(
-                format="yuv420p",
-                dst_colorspace=colorspace,
-                dst_color_range=2 if full else 1,
-            )
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-        if sound:
-            wave = np.sin(np.arange(48000 * count // RATE) * 0.05).astype(np.float32)[None]
-            samples = av.AudioFrame.from_ndarray(np.repeat(wave, 2, axis=0), "fltp", "stereo")
-            samples.sample_rate, samples.pts = 48000, 0
-            container.mux(tone.encode(samples))
-            container.mux(tone.encode(None))
-
-
-def seen(path):
-    """Read a video: its frames as RGB, their times in seconds and the number of sound packets."""
-    with av.open(str(path)) as container:
-        frames = list(container.decode(video=0))
-        pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
-        times = [float(frame.pts * frame.time_base) for frame in frames]
-    with av.open(str(path)) as container:
-        tracks = container.streams.audio
-        packets = [p for p in container.demux(tracks[0]) if p.size] if tracks else []
-    return pictures, times, len(packets)
 
 
 @pytest.fixture
@@ -90,7 +40,7 @@ def test_colours_times_and_sound_stay(place, capsys, colorspace, full):
 
 
 def test_a_clip_without_sound(place):
-    film(place / "in.mkv", sound=False)
+    film(place / "in.mkv", sound=None)
     assert main(["run", "b", "in.mkv", "-o", "out.mov"]) == 0
     pictures, _, sound = seen("out.mov")
     assert (len(pictures), sound) == (6, 0)
@@ -139,16 +89,105 @@ def test_a_truncated_clip_is_an_error_and_leaves_nothing(place, capsys):
     assert code == 0 or (code == 2 and "cannot be read as a video" in err)
     assert not list(place.glob(".out*"))
     if code == 0:
+        assert "cut.mkv is truncated: " in err
         assert 0 < len(seen("out.mp4")[0]) < 40
 
 
-@pytest.mark.parametrize(("angle", "clockwise"), [(0, 0), (-90, 90), (90, 270), (180, 180)])
-def test_a_phone_held_upright_turns_its_frames(angle, clockwise):
-    frame = SimpleNamespace(
-        colorspace=2,
-        color_range=1,
-        rotation=angle,
-        height=1080,
-        format=SimpleNamespace(name="nv12"),
-    )
-    assert _format(frame) == FrameFormat("nv12", "bt709", rotation=clockwise)
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, 1), (0, 1, 1, 0)])
+def test_turned_and_mirrored_clips_are_written_upright(place, matrix):
+    film(place / "in.mp4", count=2, sound=None)
+    before, _, _ = seen("in.mp4")
+    turn(place / "in.mp4", matrix)
+    assert main(["run", "b", "in.mp4", "-o", "out.mp4"]) == 0
+    after, _, _ = seen("out.mp4")
+    expected = {
+        (0, 1, -1, 0): lambda picture: np.rot90(picture, -1),
+        (-1, 0, 0, 1): lambda picture: picture[:, ::-1],
+        (0, 1, 1, 0): lambda picture: picture.swapaxes(0, 1),
+    }[matrix]
+    for old, new in zip(before, after, strict=True):
+        inside = np.s_[4:-4, 4:-4]
+        assert np.abs(expected(old.astype(int))[inside] - new[inside]).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("tags", [(1, 1), (12, 1), (9, 14), (5, 6), (2, 2)])
+def test_primaries_transfer_and_pixel_aspect_are_kept(place, tags, suffix):
+    film(place / "in.mkv", count=2, sound=None, tags=tags, aspect=Fraction(4, 3))
+    assert main(["run", "b", "in.mkv", "-o", f"out.{suffix}"]) == 0
+    with av.open(f"out.{suffix}") as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (int(context.color_primaries), int(context.color_trc)) == tags
+        assert stream.sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_metadata_that_are_no_unicode_are_kept(place):
+    film(place / "in.mkv", count=2, sound=None)
+    with av.open("in.mkv") as source, av.open("a.mkv", "w") as target:
+        target.metadata["title"] = "Z_rich"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    (place / "in.mkv").write_bytes((place / "a.mkv").read_bytes().replace(b"Z_rich", b"Z\xfcrich"))
+    assert main(["run", "b", "in.mkv", "-o", "out.mkv"]) == 0
+    assert b"Z\xfcrich" in (place / "out.mkv").read_bytes()
+
+
+def test_a_folder_that_is_missing_is_said(place, capsys):
+    film(place / "in.mkv", count=2)
+    assert main(["run", "b", "in.mkv", "-o", "missing/out.mp4"]) == 1
+    assert "cannot write missing/out.mp4: No such file" in capsys.readouterr().err
+
+
+def test_metadata_of_the_video_are_kept(place):
+    film(place / "plain.mkv", count=2, sound=None)
+    with av.open("plain.mkv") as source, av.open("in.mp4", "w") as target:
+        target.metadata.update(title="a day", creation_time="2024-05-01T10:00:00.000000Z")
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    assert main(["run", "b", "in.mp4", "-o", "out.mp4"]) == 0
+    with av.open("out.mp4") as container:
+        assert container.metadata["title"] == "a day"
+        assert container.metadata["creation_time"].startswith("2024-05-01T10:00:00")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"codec": "ffv1", "pixels": "yuva420p"}, "out.mov will not keep transparency"),
+        ({"codec": "ffv1", "pixels": "yuv422p10le"}, "10 bits a channel, colours at more"),
+        ({"interlaced": True}, "will not keep interlaced fields"),
+        ({"sound": "libopus"}, "will hold the sound as AAC, because .mov cannot hold opus"),
+    ],
+)
+def test_what_is_not_kept_is_said_before_the_work(place, capsys, monkeypatch, changes, words):
+    film(place / "in.mkv", count=2, **{"sound": None, **changes})
+
+    def stop(*_):
+        raise EngineError("the work begins")
+
+    monkeypatch.setattr("edgeexpo.cli.video.convert_video", stop)
+    assert main(["run", "b", "in.mkv", "-o", "out.mov"]) == 1
+    first, last = capsys.readouterr().err.splitlines()
+    assert words in first
+    assert "the work begins" in last
+
+
+def test_a_clip_that_needs_no_word_gets_none(place, capsys):
+    film(place / "in.mp4", count=2)
+    assert main(["run", "b", "in.mp4", "-o", "out.mp4"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_the_input_is_never_replaced(place, capsys):
+    film(place / "in.mp4", count=2)
+    before = (place / "in.mp4").read_bytes()
+    assert main(["run", "b", "in.mp4", "-o", "in.mp4", "--force"]) == 2
+    assert "is an input" in capsys.readouterr().err
+    assert (place / "in.mp4").read_bytes() == before

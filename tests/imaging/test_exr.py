@@ -9,6 +9,7 @@ import OpenEXR
 import pytest
 
 from edgeexpo.errors import MissingDependencyError, PictureError
+from edgeexpo.imaging.bt2100 import bt709_to_bt2020
 from edgeexpo.imaging.exr import read_exr
 
 
@@ -78,3 +79,21 @@ def test_a_missing_file_and_a_missing_package_are_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     with pytest.raises(MissingDependencyError, match=r"edgeexpo\[camera\]"):
         read_exr(tmp_path / "none.exr")
+
+
+BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+BT2020 = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290)
+
+
+@pytest.mark.parametrize(("stated", "change"), [(BT709, np.asarray), (BT2020, bt709_to_bt2020)])
+def test_chromaticities_are_converted_to_bt709(tmp_path, stated, change):
+    header = {"type": OpenEXR.scanlineimage, "chromaticities": stated}
+    OpenEXR.File(header, {"RGB": change(radiance())}).write(str(tmp_path / "a.exr"))
+    np.testing.assert_allclose(read_exr(tmp_path / "a.exr"), radiance(), rtol=2e-3, atol=1e-3)
+
+
+def test_impossible_chromaticities_are_refused(tmp_path):
+    header = {"type": OpenEXR.scanlineimage, "chromaticities": (0.3,) * 8}
+    OpenEXR.File(header, {"RGB": radiance()}).write(str(tmp_path / "a.exr"))
+    with pytest.raises(PictureError, match="chromaticities that cannot be used"):
+        read_exr(tmp_path / "a.exr")

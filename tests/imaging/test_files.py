@@ -350,3 +350,36 @@ def test_pixels_that_unpack_to_more_than_the_header_says_stay_packed(tmp_path, n
         read_picture(tmp_path / name)
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
+
+
+def test_a_jpeg_has_no_more_than_65500_pixels_a_side(tmp_path):
+    with pytest.raises(PictureError, match="holds 65500 pixels a side, the picture has 65501"):
+        write_picture(tmp_path / "a.jpg", np.zeros((1, 65501, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_exif_data_of_a_png_are_found_before_and_behind_the_pixels(tmp_path, last):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 4)).save(path, exif=exif)
+    data = path.read_bytes()
+    at = data.index(b"eXIf") - 4
+    chunk = data[at : at + 12 + int.from_bytes(data[at : at + 4], "big")]
+    if last:
+        end = data.index(b"IEND") - 4
+        path.write_bytes(data[:at] + data[at + len(chunk) : end] + chunk + data[end:])
+    assert read_picture(path).shape == (8, 4, 3)
+
+
+def test_a_png_without_exif_data_is_not_decoded_to_look_for_them(tmp_path):
+    path = tmp_path / "a.png"
+    write_picture(path, np.zeros((8, 4, 3), np.uint8))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"IDAT") + 4
+    data[at : at + 6] = bytes(6)
+    path.write_bytes(data)
+    assert read_exposure(path) is None
+    with pytest.raises(PictureError):
+        read_picture(path)

@@ -1,0 +1,123 @@
+"""Opening of picture files with Pillow: every failure and every unusable kind is one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeexpo.errors import PictureError
+from edgeexpo.imaging.sixteen_bit import png_chunks
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
+"""Formats that are read. They are recognised by content, not by suffix."""
+
+RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
+"""Suffixes of RAW files, which are refused."""
+
+_PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+"""Chunks of a PNG in which Pillow finds EXIF data or an orientation."""
+
+_DNG_VERSION = 50706
+_MODES = {
+    "1": "greyscale; convert it to RGB",
+    "L": "greyscale; convert it to RGB",
+    "I": "greyscale; convert it to RGB",
+    "I;16": "greyscale; convert it to RGB",
+    "I;16B": "greyscale; convert it to RGB",
+    "F": "greyscale; convert it to RGB",
+    "LA": "greyscale with alpha; convert it to RGB",
+    "RGBA": "RGBA; drop the alpha channel",
+    "PA": "a palette with alpha; drop the alpha channel",
+    "CMYK": "CMYK; convert it to RGB",
+}
+
+_DAMAGED = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, struct.error, zlib.error),
+)
+"""Errors that Pillow's decoders raise for damaged files, depending on the format."""
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
+    """Open the picture at ``path`` and yield it with the file's bytes.
+
+    A decoder's failure becomes a :class:`PictureError`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if path.suffix.lower() in RAW:
+        raise PictureError(_raw(path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                yield image, data
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path} is not a picture; expected {', '.join(FORMATS)}") from error
+    except _DAMAGED as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
+
+
+def exif_of(image: Image.Image, data: bytes) -> Image.Exif:
+    """Return the EXIF data of an opened picture.
+
+    Pillow decodes a whole PNG to find EXIF data behind the pixels. That is only done where the file
+    has a chunk that can hold some.
+    """
+    from PIL import Image
+
+    if image.format == "PNG" and not any(png_chunks(data, kind) for kind in _PNG_TEXTS):
+        return Image.Exif()
+    return image.getexif()
+
+
+def check_kind(path: Path, image: Image.Image) -> None:
+    """Refuse a picture that is RAW, animated, or not RGB.
+
+    Raises:
+        PictureError: The picture is of such a kind.
+    """
+    if image.format == "TIFF" and _DNG_VERSION in tags(image):
+        raise PictureError(_raw(path))
+    # A phone's MPO file is a JPEG followed by previews.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise PictureError(f"{path} holds several pictures; expected a single picture")
+    found = _MODES.get(image.mode)
+    if found is None and "transparency" in image.info:
+        found = "transparent in places; drop the alpha channel"
+    if found is None and image.mode not in ("RGB", "P"):
+        found = f"{image.mode}; convert it to RGB"
+    if found is not None:
+        size = f"{image.height}x{image.width}"
+        what, _, advice = found.partition("; ")
+        raise PictureError(f"{path} is {size} and {what}; expected HxWx3 RGB: {advice}")
+
+
+def _raw(path: Path) -> str:
+    return (
+        f"{path} is a RAW file; expected a rendered RGB picture: "
+        "develop it to 16-bit TIFF or PNG in sRGB first"
+    )
+
+
+def tags(image: Image.Image) -> dict[int, Any]:
+    """Return the main directory of a TIFF file by tag number. Other files have an empty one."""
+    return dict(getattr(image, "tag_v2", {}))
