@@ -196,7 +196,7 @@ def _second_size(bundle: Bundle) -> list[Sample]:
         return []
     least = max(min(a.sizes.smallest) for a in bundle.manifest.artifacts if _flexible(a))
     step = min(a.sizes.multiple for a in bundle.manifest.artifacts)
-    side = [-(-max(least, n * 3 // 5) // step) * step for n in (height, width)]
+    side = [-(-max(least, n * 3 // 5 | 1) // step) * step for n in (height, width)]
     scene = larger(len(spec.frames), spec.frame_size((side[0], side[1])))
     return [dataclasses.replace(scene, name=SECOND_SIZE)]
 

@@ -66,7 +66,7 @@ def test_the_record_is_json_with_the_promised_keys(report):
     row = record["artifacts"][0]
     assert {"file", "target", "precision", "passed", "verified_by", "failed_gates"} <= set(row)
     assert {"psnr", "ssim", "max_abs", "delta_e_p99"} <= set(row["worst"])
-    assert len(row["per_input"]) == 2 + 16
+    assert len(row["per_input"]) == 2 + 16 + 2
 
 
 FAULTS = {

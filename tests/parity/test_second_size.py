@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import write_manifest
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity import check_parity
-from edgeexpo.parity.cases import SECOND_SIZE
+from edgeexpo.parity.cases import DRAWN_SIZE, DRAWN_SIZES, SECOND_SIZE
 from edgeexpo.spec import Gate
 from tests.support.pictures import smooth_picture
 from tests.support.tiny_bundle import write_bundle
@@ -92,9 +93,11 @@ def test_a_baked_size_is_caught_and_named_by_the_second(tmp_path, pictures):
     assert sound, sound.artifacts[0].error
     baked = check_parity(make_bundle(tmp_path / "baked", baked=True), samples=pictures)
     assert baked.artifacts[0].status == "failed"
-    assert SECOND_SIZE in baked.artifacts[0].error
+    assert re.search(rf"{SECOND_SIZE}|{DRAWN_SIZE}-\d+x\d+", baked.artifacts[0].error)
     wrong = {r["name"] for r in baked.artifacts[0].per_input if r["max_abs"] > 1e-4}
-    assert wrong == {SECOND_SIZE}
+    drawn = {name for name in wrong if name.startswith(f"{DRAWN_SIZE}-")}
+    assert len(drawn) == DRAWN_SIZES
+    assert wrong == {SECOND_SIZE, *drawn}
     (case,) = (c for c in baked.cases if c.name == SECOND_SIZE)
     assert all(side % 2 and 16 <= side < 64 for side in case.reference.shape[:2])
 
@@ -110,3 +113,4 @@ def test_artefacts_of_fixed_sizes_and_int8_are_not_asked(tmp_path, pictures):
         names = {row["name"] for row in report.artifacts[0].per_input}
         assert "ramps" in names
         assert SECOND_SIZE not in names
+        assert not [name for name in names if name.startswith(f"{DRAWN_SIZE}-")]
