@@ -17,6 +17,7 @@ from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, Shown, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.zoo import ModelEntry
+from edgeexpo.program.agreement import proven
 from edgeexpo.program.capture import Program, capture
 from edgeexpo.progress import note
 from edgeexpo.quantization import int8_weights
@@ -51,15 +52,17 @@ class Network:
     weights_key: str | None = None
 
     def capture(self) -> Program:
-        """Capture the module as a program for pictures of at most ``size``.
+        """Capture the module as a program for pictures of at most ``size``, and prove it.
 
         Raises:
-            ModuleError: ``forward`` fails or cannot be traced.
+            ModuleError: ``forward`` fails, cannot be traced or does not repeat itself, or the
+                program gives other pictures than the module.
         """
         spec = self.spec
-        return capture(
+        program = capture(
             self.module, spec.inputs, spec.outputs, self.size, spec.multiple, grid=spec.grid
         )
+        return proven(program, self.module)
 
     @property
     def weights_sha256(self) -> str:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from edgeexpo.errors import ModuleError
+from edgeexpo.program.agreement import proven
+from edgeexpo.program.capture import capture
+from edgeexpo.spec import TensorSpec
+
+X, Y = (TensorSpec("x"),), (TensorSpec("y"),)
+
+
+class Rounded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return torch.round(self.layer(x) * 255) / 255
+
+
+def test_a_program_agrees_with_its_module():
+    module = Rounded().eval()
+    proven(capture(module, X, Y, (64, 64)), module)
+
+
+class Noisy(Rounded):
+    def forward(self, x):
+        return super().forward(x) + 0.1 * torch.rand_like(x)
+
+
+class Counting(Rounded):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, x):
+        self.count += 1
+        return super().forward(x) * self.count
+
+
+@pytest.mark.parametrize("kind", [Noisy, Counting])
+def test_a_module_that_does_not_repeat_itself_is_refused(kind):
+    module = kind().eval()
+    program = capture(Rounded().eval(), X, Y, (64, 64))
+    with pytest.raises(ModuleError, match="different pictures for one input"):
+        proven(program, module)
+
+
+class ByShape(Rounded):
+    def forward(self, x):
+        return super().forward(x) * (2 if x.shape[2] > 40 else 1)
+
+
+def test_a_program_that_is_right_at_some_sizes_alone_is_refused():
+    program = capture(Rounded().eval(), X, Y, (160, 160))
+    with pytest.raises(ModuleError, match=r"differs from the module at .* by up to"):
+        proven(program, ByShape().eval())
+
+
+def test_a_program_of_one_size_is_compared_at_that_size():
+    module = Rounded().eval()
+    program = capture(module, X, Y, (64, 64))
+    only = dataclasses.replace(program.sizes, smallest=(64, 64))
+    proven(dataclasses.replace(program, sizes=only), module)
+
+
+class Pooled(Rounded):
+    def forward(self, x):
+        small = nn.functional.max_pool2d(x, 16)
+        return super().forward(x) + nn.functional.interpolate(small, size=x.shape[2:])
+
+
+def test_sizes_at_which_an_axis_shrinks_to_one_are_left_out():
+    module = Pooled().eval()
+    program = capture(module, X, Y, (64, 64), 16)
+    assert program.sizes.smallest == (16, 16)
+    found = proven(program, module).sizes.smallest
+    for size in ((16, 64), (64, 16)):
+        smaller = size[0] < found[0] or size[1] < found[1]
+        try:
+            program.exported.module()(torch.zeros(1, 3, *size))
+        except AssertionError:
+            assert smaller
+        else:
+            assert not smaller
