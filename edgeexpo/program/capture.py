@@ -13,6 +13,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
+from edgeexpo.program.batch_norms import fold_batch_norms
 from edgeexpo.program.constants import fold_constants
 from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.filled import plain_fills
@@ -20,13 +21,22 @@ from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.mutations import without_mutations
 from edgeexpo.program.scalars import real_bounds
 from edgeexpo.program.source import find_source
+from edgeexpo.program.volumes import flat_volumes
 from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange, TensorSpec
 
 SMALLEST_CAPTURE_SIDE = 16
 """Smallest height or width of a dynamic program, in pixels, before rounding up to the multiple."""
 
-_REWRITES = (remove_identities, plain_fills, fold_constants, real_bounds, matrix_contractions)
+_REWRITES = (
+    remove_identities,
+    plain_fills,
+    fold_constants,
+    fold_batch_norms,
+    flat_volumes,
+    real_bounds,
+    matrix_contractions,
+)
 """Rewrites applied to every captured program.
 
 Each one takes a graph module, changes it in place, and returns true if there was a change.

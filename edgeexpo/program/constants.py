@@ -34,7 +34,7 @@ def fold_constants(module: GraphModule) -> bool:
     known: dict[Node, Any] = {}
     for node in folded:
         name = f"folded_{node.name}"
-        _register(module, name, _value(module, node, known))
+        register(module, name, _value(module, node, known))
         with module.graph.inserting_before(node):
             parameter = module.graph.get_attr(name)
         parameter.meta = dict(node.meta)
@@ -59,7 +59,7 @@ def _constants(module: GraphModule) -> dict[Node, int]:
         sources = node.all_input_nodes
         if node in changed or not all(source in found for source in sources):
             continue
-        if node.op == "get_attr" and isinstance(_attribute(module, node), torch.Tensor):
+        if node.op == "get_attr" and isinstance(attribute(module, node), torch.Tensor):
             found[node] = _size(node)
         elif _is_pure(node):
             size = sum(found[source] for source in sources)
@@ -102,7 +102,7 @@ def _is_result(node: Node, constants: dict[Node, int]) -> bool:
 
 def _value(module: GraphModule, node: Node, known: dict[Node, Any]) -> Any:
     if node.op == "get_attr":
-        return _attribute(module, node)
+        return attribute(module, node)
     if node not in known:
         args, kwargs = map_arg(
             (node.args, node.kwargs), lambda source: _value(module, source, known)
@@ -113,12 +113,16 @@ def _value(module: GraphModule, node: Node, known: dict[Node, Any]) -> Any:
     return known[node]
 
 
-def _attribute(module: GraphModule, node: Node) -> Any:
+def attribute(module: GraphModule, node: Any) -> Any:
+    """Return the value of a parameter's or buffer's node, ``None`` for ``None``."""
+    if node is None:
+        return None
     owner, _, name = str(node.target).rpartition(".")
     return getattr(module.get_submodule(owner), name)
 
 
-def _register(module: GraphModule, name: str, value: torch.Tensor) -> None:
+def register(module: GraphModule, name: str, value: torch.Tensor) -> None:
+    """Keep a copy of a value, as a parameter if it is real and as a buffer otherwise."""
     kept = value.detach().clone(memory_format=torch.contiguous_format)
     if kept.is_floating_point():
         module.register_parameter(name, torch.nn.Parameter(kept, requires_grad=False))
