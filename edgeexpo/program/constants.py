@@ -42,7 +42,7 @@ def fold_constants(module: GraphModule) -> bool:
     for node in reversed(list(constants)):
         if not node.users:
             module.graph.erase_node(node)
-    _drop_unread(module, {str(n.target) for n in constants if n.op == "get_attr"})
+    drop_unread(module, {str(n.target) for n in constants if n.op == "get_attr"})
     module.graph.lint()
     module.recompile()
     return True
@@ -130,7 +130,7 @@ def register(module: GraphModule, name: str, value: torch.Tensor) -> None:
         module.register_buffer(name, kept)
 
 
-def _drop_unread(module: GraphModule, names: set[str]) -> None:
+def drop_unread(module: GraphModule, names: set[str]) -> None:
     """Delete those of the parameters and buffers that the program no longer reads."""
     read = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
     for path in names - read:
