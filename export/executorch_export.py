@@ -72,11 +72,11 @@ def _lowered(program: Program) -> tuple[bytes, str]:
     """
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    from edgeexpo.export.xnnpack_layouts import described_copies
+    from edgeexpo.export.xnnpack_layouts import repaired_layouts
     from edgeexpo.export.xnnpack_partitioner import partitioner
 
     try:
-        with described_copies():
+        with repaired_layouts():
             edge = to_edge_transform_and_lower(
                 program.exported,
                 partitioner=[partitioner()],

@@ -27,7 +27,7 @@ _LIKE: dict[Any, float | None] = {
 
 
 def plain_fills(module: GraphModule) -> bool:
-    """Replace ``new_zeros``, ``zeros_like`` and their kin by ``full``, in place.
+    """Replace ``new_zeros``, ``zeros_like`` and their kin by ``full`` or a number, in place.
 
     They take a tensor, but read only its type, device and size. After the rewrite, a filled tensor
     of a fixed size is a constant, and the converters need to know one operator instead of seven.
@@ -41,9 +41,11 @@ def plain_fills(module: GraphModule) -> bool:
         assert result is not None
         with module.graph.inserting_before(node):
             size, value = _arguments(module.graph, node)
-            filled = module.graph.call_function(
-                _ATEN.full.default, (size, _typed(value, result.dtype)), {"dtype": result.dtype}
+            typed = _typed(value, result.dtype)
+            target, arguments = (
+                (_ATEN.full.default, (size, typed)) if size else (_ATEN.scalar_tensor.default, (typed,))
             )
+            filled = module.graph.call_function(target, arguments, {"dtype": result.dtype})
         filled.meta = dict(node.meta)
         node.replace_all_uses_with(filled)
         module.graph.erase_node(node)
