@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -51,6 +53,32 @@ _NORMALISATIONS = frozenset(
 
 _SATURATING = frozenset((torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default))
 
+_CHOICES: Mapping[Any, int] = MappingProxyType(
+    {
+        torch.ops.aten.argmax.default: 0,
+        torch.ops.aten.argmin.default: 0,
+        torch.ops.aten.max.dim: 1,
+        torch.ops.aten.min.dim: 1,
+        torch.ops.aten.max_pool2d_with_indices.default: 1,
+        torch.ops.aten.adaptive_max_pool2d.default: 1,
+        torch.ops.aten.topk.default: 1,
+        torch.ops.aten.sort.default: 1,
+    }
+)
+"""Operator -> which of its results are places, such as the indices of a pooling."""
+
+
+_WITH_WEIGHTS = frozenset(
+    (
+        torch.ops.aten.conv1d.default,
+        torch.ops.aten.conv2d.default,
+        torch.ops.aten.conv2d.padding,
+        torch.ops.aten.conv_transpose2d.input,
+        torch.ops.aten.linear.default,
+    )
+)
+"""Operators that an engine computes in INT8 only with a constant weight."""
+
 
 class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     """A quantiser with INT8 weights per output channel and INT8 activations per tensor.
@@ -71,6 +99,9 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     - The first convolution, if its input is computed from the picture, such as ``2x - 1`` or a mean
       of frames. INT8 represents the 256 codes of a picture exactly, but not the values between them
       together with an exact zero for the padding.
+    - An operator whose weight the network computes. No engine has an integer kernel for it.
+    - What is compared to choose a place, as in pooling with indices. Among rounded values, many are
+      equal, and another place is chosen.
 
     The output of the last convolution keeps its own range. In a residual network, this quantises
     the correction, never the picture to which the correction is added.
@@ -133,12 +164,15 @@ def left_in_float(
     tail = exact_tail(model)
     border = tail_border(model, tail)
     once = computed_once(model)
+    compared = _compared(model)
     inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
     rules: dict[str, Callable[[Node], bool]] = {
         "asked for": lambda node: node.name in asked,
         "computed once": lambda node: node in once,
         "mean or arithmetic with a constant": _is_finer,
         "reads arithmetic on the picture": _reads_arithmetic,
+        "computed weight": _has_computed_weight,
+        "chooses places": lambda node: node in compared,
         "exact tail": lambda node: node in tail,
         "logits of a picture": lambda node: (
             inner and _feeds_saturation(node) and (node in border or _is_picture(node))
@@ -161,6 +195,38 @@ def _is_finer(node: Node) -> bool:
     if node.target == torch.ops.aten.add.Tensor and any(map(is_vector, node.all_input_nodes)):
         return True
     return node.target in _MEANS or any(n.op == "get_attr" for n in node.all_input_nodes)
+
+
+def _has_computed_weight(node: Node) -> bool:
+    """Return true for a convolution or linear layer whose weight is no parameter."""
+    if node.target not in _WITH_WEIGHTS:
+        return False
+    weight = node.args[1]
+    return isinstance(weight, Node) and weight.op != "get_attr"
+
+
+def _compared(model: GraphModule) -> set[Node]:
+    """Return what makes the values that are compared to choose a place.
+
+    These are the operators up to and with the last weighted ones before the choice.
+    """
+    choices = [n for n in model.graph.nodes if n.target in _CHOICES and _is_place_read(n)]
+    found: set[Node] = set()
+    waiting = list(choices)
+    while waiting:
+        node = waiting.pop()
+        if node in found or node.op != "call_function":
+            continue
+        found.add(node)
+        if not is_weighted(node):
+            waiting.extend(node.all_input_nodes)
+    return found
+
+
+def _is_place_read(node: Node) -> bool:
+    part = _CHOICES[node.target]
+    parts = [user for user in node.users if user.target is operator.getitem]
+    return not parts or any(user.args[1] == part and user.users for user in parts)
 
 
 def _feeds_saturation(node: Node) -> bool:
