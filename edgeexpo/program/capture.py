@@ -17,6 +17,7 @@ from edgeexpo.program.batch_norms import fold_batch_norms
 from edgeexpo.program.constants import fold_constants
 from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.filled import plain_fills
+from edgeexpo.program.grid_samples import flat_grid_samples
 from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.mutations import without_mutations
 from edgeexpo.program.scalars import real_bounds
@@ -34,6 +35,7 @@ _REWRITES = (
     fold_constants,
     fold_batch_norms,
     flat_volumes,
+    flat_grid_samples,
     real_bounds,
     matrix_contractions,
 )
