@@ -15,12 +15,16 @@ LARGEST_RANK = 5
 """Largest number of axes of a tensor in Core ML."""
 
 _VIEWS = (_ATEN.view.default, _ATEN.reshape.default, _ATEN._unsafe_view.default)
-_COPIES = (
-    _ATEN.clone.default,
-    _ATEN.contiguous.default,
-    torch.ops.quantized_decomposed.quantize_per_tensor.default,
-    torch.ops.quantized_decomposed.dequantize_per_tensor.default,
+_COPIES = frozenset(
+    (
+        "aten.clone.default",
+        "aten.contiguous.default",
+        "quantized_decomposed.quantize_per_tensor.default",
+        "quantized_decomposed.dequantize_per_tensor.default",
+    )
 )
+"""Names of operators that keep every number in its place."""
+
 _ORDERS = (_ATEN.permute.default, _ATEN.transpose.int)
 
 
@@ -46,9 +50,13 @@ def _ends_in_views(node: Node) -> bool:
     for user in node.users:
         if user.target in _VIEWS and _rank(user) <= LARGEST_RANK:
             continue
-        if user.target not in _ORDERS + _COPIES or not _ends_in_views(user):
+        if not (user.target in _ORDERS or _is_copy(user)) or not _ends_in_views(user):
             return False
     return bool(node.users)
+
+
+def _is_copy(node: Node) -> bool:
+    return str(node.target) in _COPIES
 
 
 def _drop(graph: Graph, view: Node) -> None:
@@ -77,7 +85,7 @@ def _follow(graph: Graph, source: Node, axes: list[int]) -> None:
             continue
         order = _order(user)
         if order is None:
-            user.meta["val"] = source.meta["val"]
+            user.meta["val"] = source.meta["val"].to(user.meta["val"].dtype)
             _follow(graph, user, axes)
             continue
         moved = [axis for axis in order if axis in axes]
@@ -92,7 +100,7 @@ def _follow(graph: Graph, source: Node, axes: list[int]) -> None:
 
 def _order(node: Node) -> list[int] | None:
     """Return the source axis of each axis of a permutation's result, ``None`` for a copy."""
-    if node.target in _COPIES:
+    if _is_copy(node):
         return None
     rank = _rank(node)
     if node.target == _ATEN.permute.default:

@@ -98,8 +98,10 @@ def _rewrite(graph: Graph, node: Node, pooling: Node) -> None:
             padding = [0, more[1], 0, more[0]]
             shuffled = _call(graph, _ATEN.constant_pad_nd.default, shuffled, padding)
     shuffled.meta = {**node.meta, **shuffled.meta}
+    name = node.name
     node.replace_all_uses_with(shuffled)
     graph.erase_node(node)
+    shuffled._rename(name)  # the program's signature names its outputs
 
 
 def _call(graph: Graph, target: Any, *args: Any) -> Node:

@@ -9,6 +9,7 @@ from typing import Any
 from torch.fx import Node
 
 from edgeexpo.errors import ExportError
+from edgeexpo.export.refusals import reason_of, refusal
 from edgeexpo.program.capture import Program, at_one_size, recapture
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.program.multiplications import multiplications
@@ -91,8 +92,9 @@ def _lowered(program: Program) -> tuple[bytes, str]:
     except ExportError:
         raise
     except Exception as error:  # executorch 1.5.1 raises plain exceptions from its passes
-        reason = _reason(error, program)
-        raise ExportError(f"ExecuTorch cannot lower the network: {reason}") from error
+        raise refusal(
+            "ExecuTorch cannot lower the network", "executorch", reason_of(error, program)
+        ) from error
 
 
 def _check_ranks(left: Sequence[Node]) -> None:
@@ -143,13 +145,5 @@ def _check_kernels(executable: Any, program: Program) -> None:
     missing = sorted(wanted - known)
     if missing:
         culprit = blame(missing[0], program.exported.graph_module)
-        raise ExportError(
-            f"ExecuTorch has no kernel for {', '.join(missing)}{f' ({culprit})' if culprit else ''}"
-        )
-
-
-def _reason(error: Exception, program: Program) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = (lines or [type(error).__name__])[0][:300]
-    culprit = blame(text, program.exported.graph_module)
-    return f"{text}{f' ({culprit})' if culprit else ''}"
+        named = f"{', '.join(missing)}{f' ({culprit})' if culprit else ''}"
+        raise refusal("ExecuTorch has no kernel for an operator", "executorch", named)

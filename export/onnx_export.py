@@ -14,6 +14,7 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.onnx_relu import clip_codes
 from edgeexpo.export.onnx_transposed import split_transposed_onnx
+from edgeexpo.export.refusals import refusal
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
 from edgeexpo.silence import quiet
@@ -72,7 +73,7 @@ def _convert(program: Program) -> onnx.ModelProto:
             )
         except torch.onnx.OnnxExporterError as error:
             reason = _reason(error, program)
-            raise ExportError(f"ONNX cannot express the network: {reason}") from error
+            raise refusal("ONNX cannot express the network", "onnx", reason) from error
     if exported is None:
         raise ExportError("the ONNX exporter returned nothing; report this with the module")
     return exported.model_proto

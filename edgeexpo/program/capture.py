@@ -18,6 +18,7 @@ from edgeexpo.program.constants import fold_constants
 from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.filled import plain_fills
 from edgeexpo.program.grid_samples import flat_grid_samples
+from edgeexpo.program.circular_padding import plain_circular_padding
 from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.mutations import without_mutations
 from edgeexpo.program.scalars import real_bounds
@@ -36,6 +37,7 @@ _REWRITES = (
     fold_batch_norms,
     flat_volumes,
     flat_grid_samples,
+    plain_circular_padding,
     real_bounds,
     matrix_contractions,
 )
