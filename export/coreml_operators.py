@@ -44,6 +44,7 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
         plain_fills(exported.graph_module)
         for rewrite in _REWRITES:
             rewrite(exported.graph)
+        _name_outputs(exported)
         operators = {
             node.target
             for node in exported.graph.nodes
@@ -54,6 +55,14 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
         if not new:
             return exported
         chosen |= new
+
+
+def _name_outputs(exported: ExportedProgram) -> None:
+    """Let the program's signature name the operators that now make its outputs."""
+    output = next(n for n in exported.graph.nodes if n.op == "output")
+    specs = exported.graph_signature.output_specs
+    for spec, source in zip(specs, output.all_input_nodes, strict=False):
+        spec.arg.name = source.name
 
 
 def _normalise_in_float(graph: Graph) -> None:

@@ -82,8 +82,8 @@ def _rewrite(graph: Graph, node: Node, pooling: Node) -> None:
                 if found is not None:
                     fresh = _call(graph, _ATEN.logical_not.default, found)
                     first = _call(graph, _ATEN.logical_and.default, here, fresh)
-                found = here if found is None else _call(
-                    graph, _ATEN.logical_or.default, found, here
+                found = (
+                    here if found is None else _call(graph, _ATEN.logical_or.default, found, here)
                 )
                 kept = _call(graph, _ATEN._to_copy.default, first)
                 kept.kwargs = {"dtype": result.dtype}
@@ -98,10 +98,8 @@ def _rewrite(graph: Graph, node: Node, pooling: Node) -> None:
             padding = [0, more[1], 0, more[0]]
             shuffled = _call(graph, _ATEN.constant_pad_nd.default, shuffled, padding)
     shuffled.meta = {**node.meta, **shuffled.meta}
-    name = node.name
     node.replace_all_uses_with(shuffled)
     graph.erase_node(node)
-    shuffled._rename(name)  # the program's signature names its outputs
 
 
 def _call(graph: Graph, target: Any, *args: Any) -> Node:

@@ -14,11 +14,11 @@ from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
 from edgeexpo.program.batch_norms import fold_batch_norms
+from edgeexpo.program.circular_padding import plain_circular_padding
 from edgeexpo.program.constants import fold_constants
 from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.filled import plain_fills
 from edgeexpo.program.grid_samples import flat_grid_samples
-from edgeexpo.program.circular_padding import plain_circular_padding
 from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.mutations import without_mutations
 from edgeexpo.program.scalars import real_bounds

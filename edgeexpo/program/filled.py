@@ -43,7 +43,9 @@ def plain_fills(module: GraphModule) -> bool:
             size, value = _arguments(module.graph, node)
             typed = _typed(value, result.dtype)
             target, arguments = (
-                (_ATEN.full.default, (size, typed)) if size else (_ATEN.scalar_tensor.default, (typed,))
+                (_ATEN.full.default, (size, typed))
+                if size
+                else (_ATEN.scalar_tensor.default, (typed,))
             )
             filled = module.graph.call_function(target, arguments, {"dtype": result.dtype})
         filled.meta = dict(node.meta)
@@ -64,9 +66,9 @@ def _arguments(graph: Graph, node: Node) -> tuple[list[Any], Any]:
     source, result = node.args[0], tensor_of(node)
     assert result is not None
     size = [
-        length if isinstance(length, int) else graph.call_function(
-            _ATEN.sym_size.int, (source, axis)
-        )
+        length
+        if isinstance(length, int)
+        else graph.call_function(_ATEN.sym_size.int, (source, axis))
         for axis, length in enumerate(result.shape)
     ]
     value = _LIKE[node.target]

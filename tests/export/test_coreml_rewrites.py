@@ -29,19 +29,26 @@ def unpooled(x):
 def windows(x):
     b, c, h, w = x.shape
     tiles = x.view(b, c, h // 8, 8, w // 8, 8).permute(0, 2, 4, 3, 5, 1).reshape(-1, 64, c)
-    return (tiles - tiles.mean(1, keepdim=True)).view(b, h // 8, w // 8, 8, 8, c).permute(
-        0, 5, 1, 3, 2, 4
-    ).reshape(b, c, h, w)
+    return (
+        (tiles - tiles.mean(1, keepdim=True))
+        .view(b, h // 8, w // 8, 8, 8, c)
+        .permute(0, 5, 1, 3, 2, 4)
+        .reshape(b, c, h, w)
+    )
 
 
 def transposed_windows(x):
     b, c, h, w = x.shape
-    return x.view(b, c, h // 4, 4, w // 4, 4).transpose(3, 4).contiguous().view(b, -1, h // 4, w // 4)
+    return (
+        x.view(b, c, h // 4, 4, w // 4, 4).transpose(3, 4).contiguous().view(b, -1, h // 4, w // 4)
+    )
 
 
 def filtered(x):
     spectrum = torch.fft.rfft2(x, norm="ortho")
-    return torch.fft.irfft2(torch.complex(spectrum.real * 0.5, spectrum.imag), s=x.shape[2:], norm="ortho")
+    return torch.fft.irfft2(
+        torch.complex(spectrum.real * 0.5, spectrum.imag), s=x.shape[2:], norm="ortho"
+    )
 
 
 def filtered_plainly(x):
@@ -80,7 +87,9 @@ def run(exported, x):
     return exported.module()(x)
 
 
-@pytest.mark.parametrize("operation", [masked, unpooled, windows, filtered_plainly], ids=lambda o: o.__name__)
+@pytest.mark.parametrize(
+    "operation", [masked, unpooled, windows, filtered_plainly], ids=lambda o: o.__name__
+)
 def test_the_saved_package_computes_the_same(operation, tmp_path):
     network = Operation(operation)
     program = capture(network, X, Y, (32, 32), multiple=8)

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from edgeexpo.program.capture import capture
 from edgeexpo.spec import TensorSpec
 
-
 SAMPLER = torch.ops.aten.grid_sampler.default
 
 
