@@ -28,10 +28,11 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
 
     Such an operator is replaced by torch's own decomposition. All other operators stay whole,
     because a decomposed ``gelu`` or ``pixel_shuffle`` would be slower on a device. An operator that
-    torch cannot decompose also stays, and the converter then reports it. Operators whose
-    decomposition would not help are rewritten: :mod:`.coreml_fourier`, :mod:`.coreml_masks`,
-    :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations of fp16 values are put between casts to float32, which
-    the converter's fp16 pass removes again.
+    torch cannot decompose also stays, and the converter then reports it.
+
+    Operators whose decomposition does not help are rewritten: :mod:`.coreml_fourier`,
+    :mod:`.coreml_masks`, :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations of fp16
+    values are put between casts to float32, which the converter's fp16 pass removes again.
     """
     from coremltools.converters.mil.frontend.torch.torch_op_registry import (
         is_torch_fx_node_supported,

@@ -87,7 +87,7 @@ def _rewrite(graph: Graph, node: Node, pooling: Node) -> None:
                 )
                 kept = _call(graph, _ATEN._to_copy.default, first)
                 kept.kwargs = {"dtype": result.dtype}
-                kept.meta["val"] = kept.args[0].meta["val"].to(result.dtype)
+                kept.meta["val"] = first.meta["val"].to(result.dtype)
                 phases.append(_call(graph, _ATEN.mul.Tensor, values, kept))
         stacked = _call(graph, _ATEN.stack.default, phases, 2)
         shape = [int(pooled.meta["val"].shape[0]), -1, height, width]

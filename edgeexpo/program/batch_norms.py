@@ -76,7 +76,7 @@ def _fold(module: GraphModule, node: Node) -> None:
         register(module, name, value.to(weight.dtype))
     with module.graph.inserting_before(source):
         parameters = [module.graph.get_attr(name) for name in names]
-    for parameter, name in zip(parameters, names, strict=True):
+    for parameter in parameters:
         fake = source.args[1].meta["val"]  # type: ignore[union-attr]
         parameter.meta["val"] = fake.new_empty(attribute(module, parameter).shape)
     source.args = (source.args[0], *parameters, *source.args[3:])

@@ -13,13 +13,12 @@ from edgeexpo.program.values import tensor_of
 _ATEN = torch.ops.aten
 _BILINEAR = 0
 _ZEROS, _BORDER = 0, 1
-_PADDINGS = (_ZEROS, _BORDER)
 
 
 def flat_grid_samples(module: GraphModule) -> bool:
     """Replace trilinear samples from a volume by bilinear samples from its slices, in place.
 
-    Bilateral grids, as in HDRNet, are read so. Each slice is weighted by ``max(0, 1 - |z - slice|)``
+    Bilateral grids, as in HDRNet, are read so. A slice is weighted by ``max(0, 1 - |z - slice|)``
     with ``z`` in slices, which is what linear interpolation between slices means. The number of
     slices must be fixed, and the grid must hold one sample for each pixel. Neither ExecuTorch nor
     Core ML samples from volumes.
@@ -42,7 +41,7 @@ def flat_grid_samples(module: GraphModule) -> bool:
 
 def _fits(node: Node) -> bool:
     volume, grid = tensor_of(node.args[0]), tensor_of(node.args[1])
-    return (
+    return bool(
         volume is not None
         and grid is not None
         and volume.dim() == 5
@@ -51,7 +50,7 @@ def _fits(node: Node) -> bool:
         and isinstance(grid.shape[1], int)
         and grid.shape[1] == 1
         and node.args[2] == _BILINEAR
-        and node.args[3] in _PADDINGS
+        and node.args[3] in (_ZEROS, _BORDER)
     )
 
 

@@ -53,7 +53,8 @@ def _fits(node: Node) -> bool:
 
 
 def _flat(module: GraphModule, node: Node) -> Node:
-    x, kernel, bias, *geometry = (*node.args, *_DEFAULTS[len(node.args) :])
+    given: list[Any] = [*node.args, *_DEFAULTS[len(node.args) :]]
+    x, kernel, bias, *geometry = given
     stride, padding, dilation = (_three(value) for value in geometry[:3])
     weight, result = attribute(module, kernel), tensor_of(node)
     assert result is not None

@@ -130,13 +130,18 @@ def test_quantised_results_with_several_readers_are_right(shared, tmp_path):
 
 def test_executorch_still_needs_its_layouts_repaired(shared, tmp_path):
     """Show why ``repaired_layouts`` is needed. When this test fails, it can go."""
-    config = EdgeCompileConfig(_check_ir_validity=False)
     with pytest.raises(Exception, match=r"ChannelsLastTaggedReshapePass|execute"):
-        edge = to_edge_transform_and_lower(
-            shared.exported, partitioner=[partitioner()], compile_config=config
-        )
-        (tmp_path / "net.pte").write_bytes(edge.to_executorch().buffer)
-        run(tmp_path / "net.pte", torch.rand(1, 3, 32, 24))
+        lower_and_run(shared, tmp_path / "net.pte")
+
+
+def lower_and_run(program, path):
+    """Lower a program as executorch does by itself, and run it."""
+    config = EdgeCompileConfig(_check_ir_validity=False)
+    edge = to_edge_transform_and_lower(
+        program.exported, partitioner=[partitioner()], compile_config=config
+    )
+    path.write_bytes(edge.to_executorch().buffer)
+    run(path, torch.rand(1, 3, 32, 24))
 
 
 def test_the_repair_ends_with_the_lowering():
