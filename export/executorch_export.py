@@ -9,7 +9,7 @@ from typing import Any
 from torch.fx import Node
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.refusals import reason_of, refusal
+from edgeexpo.export.refusals import check_free_sizes, reason_of, refusal
 from edgeexpo.program.capture import Program, at_one_size, recapture
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.program.multiplications import multiplications
@@ -83,6 +83,7 @@ def _lowered(program: Program) -> tuple[bytes, str]:
                 partitioner=[partitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
+        check_free_sizes(edge.exported_program(), program)
         left = [n for n in edge.exported_program().graph_module.graph.nodes if is_weighted(n)]
         _check_ranks(left)
         portable = _portable(left, program)

@@ -15,8 +15,9 @@ from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.onnx_relu import clip_codes
 from edgeexpo.export.onnx_transposed import split_transposed_onnx
 from edgeexpo.export.refusals import refusal
-from edgeexpo.program.capture import Program, example_inputs
+from edgeexpo.program.capture import Program, at_one_size, example_inputs, recapture
 from edgeexpo.program.source import blame
+from edgeexpo.progress import note
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
@@ -30,19 +31,28 @@ _NODE = re.compile(r"(?:translating node|While executing) %(\w+)")
 def export_onnx(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as one self-contained ONNX file.
 
+    The exporter takes some networks at one size only. Their artefact accepts only the largest size,
+    and a note says so.
+
     Args:
         program: The program to lower, at any precision.
         path: Path of the ``.onnx`` file.
 
     Returns:
-        The sizes that the artefact accepts: those of the program.
+        The sizes that the artefact accepts.
 
     Raises:
         ExportError: An operator has no ONNX form, onnxsim fails, or the ONNX checker refuses the
             result. For an operator, the message names it and the user's line.
         OutputError: The file cannot be written.
     """
-    model = _simplify(_convert(program))
+    converted = _convert(program)
+    if program.dynamic and _is_fixed(converted):
+        size = "x".join(map(str, program.sizes.largest))
+        note(f"edgeexpo: the ONNX artefact takes {size} alone: the exporter fixes the size")
+        program = recapture(at_one_size(program), program.exported.module(), program.precision)
+        converted = _convert(program)
+    model = _simplify(converted)
     if program.precision == "int8":
         split_transposed_onnx(model)
         unsign(model)
@@ -77,6 +87,12 @@ def _convert(program: Program) -> onnx.ModelProto:
     if exported is None:
         raise ExportError("the ONNX exporter returned nothing; report this with the module")
     return exported.model_proto
+
+
+def _is_fixed(model: onnx.ModelProto) -> bool:
+    """Return true if every input of the model has one size."""
+    sides = [d for i in model.graph.input for d in i.type.tensor_type.shape.dim]
+    return not any(side.dim_param for side in sides)
 
 
 def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:

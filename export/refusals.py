@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+from torch.export import ExportedProgram
+
 from edgeexpo.errors import ExportError
-from edgeexpo.program.capture import Program
+from edgeexpo.program.capture import Program, placeholders
 from edgeexpo.program.source import blame
 
 LONGEST_REASON = 240
@@ -23,6 +26,23 @@ def reason_of(error: BaseException, program: Program) -> str:
     module = program.exported.graph_module
     culprit = next(filter(None, (blame(str(cause), module) for cause in reversed(causes))), "")
     return f"{text[:LONGEST_REASON]}{f' ({culprit})' if culprit else ''}"
+
+
+def check_free_sizes(lowered: ExportedProgram, program: Program) -> None:
+    """Check that a program has kept its varying sizes while a converter decomposed it.
+
+    torch 2.13 fixes the sizes without a word where a decomposition branches on them, as that of an
+    adaptive pooling does.
+
+    Raises:
+        ExportError: All inputs of ``lowered`` have one size, and those of ``program`` do not.
+    """
+    if program.dynamic and not any(
+        isinstance(side, torch.SymInt)
+        for node in placeholders(lowered)
+        for side in node.meta["val"].shape
+    ):
+        raise ExportError("a decomposition fixes the size of the inputs")
 
 
 def refusal(what: str, target: str, reason: str) -> ExportError:

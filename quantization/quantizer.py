@@ -24,7 +24,7 @@ from edgeexpo.program.exact_tail import (
     is_weighted,
     tail_border,
 )
-from edgeexpo.program.values import channels_of, is_single
+from edgeexpo.program.values import channels_of, is_single, tensor_of
 from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
 
 _MEANS = frozenset(
@@ -67,6 +67,15 @@ _CHOICES: Mapping[Any, int] = MappingProxyType(
 )
 """Operator -> which of its results are places, such as the indices of a pooling."""
 
+
+_ARITHMETIC = frozenset(
+    (
+        torch.ops.aten.add.Tensor,
+        torch.ops.aten.sub.Tensor,
+        torch.ops.aten.mul.Tensor,
+        torch.ops.aten.div.Tensor,
+    )
+)
 
 _WITH_WEIGHTS = frozenset(
     (
@@ -126,6 +135,12 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
             stock.input_activation, observer_or_fake_quant_ctr=OBSERVERS[observer]
         )
         self.set_global(dataclasses.replace(stock, input_activation=spec, output_activation=spec))
+
+    def transform_for_annotation(self, model: GraphModule) -> GraphModule:
+        """Make tensors of the numbers in arithmetic, as XNNPACK does, with the right type."""
+        _type_numbers(model)
+        transformed: GraphModule = super().transform_for_annotation(model)
+        return transformed
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate ``model`` as XNNPACK does, then free the operators that stay in float."""
@@ -262,6 +277,28 @@ def is_quantized(module: torch.nn.Module) -> bool:
     """Return true if a converted PT2E program has at least one quantised activation."""
     graph = getattr(module, "graph", None)
     return graph is not None and any("quantize_per_tensor" in str(n.target) for n in graph.nodes)
+
+
+def _type_numbers(model: GraphModule) -> None:
+    """Replace the numbers in arithmetic on integers by integer tensors, in place.
+
+    The stock quantiser makes a float32 tensor of every number (executorch 1.5.1). An index plus one
+    would then be no index any more.
+    """
+    for node in model.graph.nodes:
+        value = tensor_of(node)
+        if node.target not in _ARITHMETIC or value is None or value.is_floating_point():
+            continue
+        for position, number in enumerate(node.args[:2]):
+            if not isinstance(number, bool | int):
+                continue
+            name = f"number_{node.name}_{position}"
+            model.register_buffer(name, torch.tensor(number, dtype=value.dtype))
+            with model.graph.inserting_before(node):
+                constant = model.graph.get_attr(name)
+            constant.meta["val"] = value.new_empty(())
+            node.update_arg(position, constant)
+    model.recompile()
 
 
 def _free_other_values(model: GraphModule) -> None:
