@@ -10,8 +10,8 @@ import numpy as np
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
-from edgeexpo.export.refusals import reason_of, refusal
-from edgeexpo.program.capture import Program, at_one_size, recapture
+from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
+from edgeexpo.program.capture import Program
 from edgeexpo.progress import note
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
@@ -76,9 +76,7 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
             size = "x".join(map(str, program.sizes.largest))
             note(f"edgeexpo: the Core ML artefact takes {size} alone: {reason_of(error, program)}")
             try:
-                module = program.exported.module()
-                fixed = recapture(at_one_size(program), module, program.precision)
-                model, sizes = _convert(fixed)
+                model, sizes = _convert(at_largest_size(program))
             except _CONVERSION_ERRORS as second:
                 raise _refusal(second, program) from second
         with writing(path):

@@ -9,8 +9,13 @@ from typing import Any
 from torch.fx import Node
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.refusals import check_free_sizes, reason_of, refusal
-from edgeexpo.program.capture import Program, at_one_size, recapture
+from edgeexpo.export.refusals import (
+    at_largest_size,
+    is_fixed_by_lowering,
+    reason_of,
+    refusal,
+)
+from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.program.multiplications import multiplications
 from edgeexpo.program.source import blame, node_source
@@ -57,7 +62,7 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
                 raise
             size = "x".join(map(str, program.sizes.largest))
             note(f"edgeexpo: the ExecuTorch artefact takes {size} alone: {error}")
-            program = recapture(at_one_size(program), program.exported.module(), program.precision)
+            program = at_largest_size(program)
             data, portable = _lowered(program)
     if portable:
         note(f"edgeexpo: {portable}")
@@ -83,7 +88,8 @@ def _lowered(program: Program) -> tuple[bytes, str]:
                 partitioner=[partitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
-        check_free_sizes(edge.exported_program(), program)
+        if is_fixed_by_lowering(edge.exported_program(), program):
+            raise ExportError("a decomposition fixes the size of the inputs")
         left = [n for n in edge.exported_program().graph_module.graph.nodes if is_weighted(n)]
         _check_ranks(left)
         portable = _portable(left, program)

@@ -14,8 +14,8 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.onnx_relu import clip_codes
 from edgeexpo.export.onnx_transposed import split_transposed_onnx
-from edgeexpo.export.refusals import refusal
-from edgeexpo.program.capture import Program, at_one_size, example_inputs, recapture
+from edgeexpo.export.refusals import at_largest_size, is_fixed_by_lowering, refusal
+from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
 from edgeexpo.progress import note
 from edgeexpo.silence import quiet
@@ -47,10 +47,10 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
         OutputError: The file cannot be written.
     """
     converted = _convert(program)
-    if program.dynamic and _is_fixed(converted):
+    if is_fixed_by_lowering(program.exported, program):
         size = "x".join(map(str, program.sizes.largest))
         note(f"edgeexpo: the ONNX artefact takes {size} alone: the exporter fixes the size")
-        program = recapture(at_one_size(program), program.exported.module(), program.precision)
+        program = at_largest_size(program)
         converted = _convert(program)
     model = _simplify(converted)
     if program.precision == "int8":
@@ -87,12 +87,6 @@ def _convert(program: Program) -> onnx.ModelProto:
     if exported is None:
         raise ExportError("the ONNX exporter returned nothing; report this with the module")
     return exported.model_proto
-
-
-def _is_fixed(model: onnx.ModelProto) -> bool:
-    """Return true if every input of the model has one size."""
-    sides = [d for i in model.graph.input for d in i.type.tensor_type.shape.dim]
-    return not any(side.dim_param for side in sides)
 
 
 def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:

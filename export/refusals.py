@@ -1,12 +1,13 @@
-"""Refusals: errors for a network that a target cannot express."""
+"""Refusals of a network that a target cannot express, at all or at a varying size."""
 
 from __future__ import annotations
 
 import torch
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from edgeexpo.errors import ExportError
-from edgeexpo.program.capture import Program, placeholders
+from edgeexpo.program.capture import Program, at_one_size, placeholders, recapture
 from edgeexpo.program.source import blame
 
 LONGEST_REASON = 240
@@ -28,21 +29,28 @@ def reason_of(error: BaseException, program: Program) -> str:
     return f"{text[:LONGEST_REASON]}{f' ({culprit})' if culprit else ''}"
 
 
-def check_free_sizes(lowered: ExportedProgram, program: Program) -> None:
-    """Check that a program has kept its varying sizes while a converter decomposed it.
+def is_fixed_by_lowering(lowered: ExportedProgram, program: Program) -> bool:
+    """Return true if a decomposition has fixed the varying sizes of ``program``.
 
-    torch 2.13 fixes the sizes without a word where a decomposition branches on them, as that of an
+    torch 2.13 fixes them without a word where a decomposition branches on sizes, as that of an
     adaptive pooling does.
-
-    Raises:
-        ExportError: All inputs of ``lowered`` have one size, and those of ``program`` do not.
     """
-    if program.dynamic and not any(
-        isinstance(side, torch.SymInt)
-        for node in placeholders(lowered)
-        for side in node.meta["val"].shape
-    ):
-        raise ExportError("a decomposition fixes the size of the inputs")
+    sides = [side for node in placeholders(lowered) for side in node.meta["val"].shape]
+    return program.dynamic and not any(
+        isinstance(side, torch.SymInt) and side.node.expr.free_symbols for side in sides
+    )
+
+
+def at_largest_size(program: Program) -> Program:
+    """Return ``program`` captured again at its largest size alone.
+
+    Guards and checks of the inputs are left out, because a failed lowering may have fixed other
+    sizes in them.
+    """
+    guarded = program.exported.module(check_guards=False)
+    assert isinstance(guarded, GraphModule)
+    module = GraphModule(guarded, guarded.graph)
+    return recapture(at_one_size(program), module, program.precision)
 
 
 def refusal(what: str, target: str, reason: str) -> ExportError:
