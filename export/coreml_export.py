@@ -10,8 +10,8 @@ import numpy as np
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
-from edgeexpo.program.capture import Program, at_one_size, recapture
-from edgeexpo.program.source import blame
+from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
+from edgeexpo.program.capture import Program
 from edgeexpo.progress import note
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
@@ -74,11 +74,9 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
             if not program.dynamic:
                 raise _refusal(error, program) from error
             size = "x".join(map(str, program.sizes.largest))
-            note(f"edgeexpo: the Core ML artefact takes {size} alone: {_reason(error, program)}")
+            note(f"edgeexpo: the Core ML artefact takes {size} alone: {reason_of(error, program)}")
             try:
-                module = program.exported.module()
-                fixed = recapture(at_one_size(program), module, program.precision)
-                model, sizes = _convert(fixed)
+                model, sizes = _convert(at_largest_size(program))
             except _CONVERSION_ERRORS as second:
                 raise _refusal(second, program) from second
         with writing(path):
@@ -104,7 +102,7 @@ def _convert(program: Program) -> tuple[Any, SizeRange]:
 
 
 def _refusal(error: BaseException, program: Program) -> ExportError:
-    return ExportError(f"Core ML cannot convert the network: {_reason(error, program)}")
+    return refusal("Core ML cannot convert the network", "coreml", reason_of(error, program))
 
 
 def enumerate_sizes(program: Program) -> SizeRange:
@@ -152,10 +150,3 @@ def _in_tail(op: Any) -> bool:
         output in op.enclosing_block.outputs or all(_in_tail(child) for child in output.child_ops)
         for output in op.outputs
     )
-
-
-def _reason(error: BaseException, program: Program) -> str:
-    lines = (line.strip() for line in str(error).splitlines() if line.strip())
-    text = next(lines, f"its own check failed ({type(error).__name__})")
-    culprit = blame(text, program.exported.graph_module)
-    return f"{text[:240]}{f' ({culprit})' if culprit else ''}"

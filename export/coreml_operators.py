@@ -9,6 +9,11 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from edgeexpo.export.coreml_fourier import named_transforms
+from edgeexpo.export.coreml_masks import logical_masks
+from edgeexpo.export.coreml_ranks import drop_unit_axes
+from edgeexpo.export.coreml_unpooling import unpool_by_phases
+from edgeexpo.program.filled import plain_fills
 from edgeexpo.program.values import tensor_of
 
 _NORMALISATIONS = (
@@ -23,7 +28,10 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
 
     Such an operator is replaced by torch's own decomposition. All other operators stay whole,
     because a decomposed ``gelu`` or ``pixel_shuffle`` would be slower on a device. An operator that
-    torch cannot decompose also stays, and the converter then reports it. Normalisations of fp16
+    torch cannot decompose also stays, and the converter then reports it.
+
+    Operators whose decomposition does not help are rewritten: :mod:`.coreml_fourier`,
+    :mod:`.coreml_masks`, :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations of fp16
     values are put between casts to float32, which the converter's fp16 pass removes again.
     """
     from coremltools.converters.mil.frontend.torch.torch_op_registry import (
@@ -34,7 +42,10 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     chosen: dict[Any, Callable[..., Any]] = {}
     while True:
         exported = exported.run_decompositions(chosen)
-        _normalise_in_float(exported.graph)
+        plain_fills(exported.graph_module)
+        for rewrite in _REWRITES:
+            rewrite(exported.graph)
+        _name_outputs(exported)
         operators = {
             node.target
             for node in exported.graph.nodes
@@ -45,6 +56,14 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
         if not new:
             return exported
         chosen |= new
+
+
+def _name_outputs(exported: ExportedProgram) -> None:
+    """Let the program's signature name the operators that now make its outputs."""
+    output = next(n for n in exported.graph.nodes if n.op == "output")
+    specs = exported.graph_signature.output_specs
+    for spec, source in zip(specs, output.all_input_nodes, strict=False):
+        spec.arg.name = source.name
 
 
 def _normalise_in_float(graph: Graph) -> None:
@@ -77,3 +96,13 @@ def _cast(graph: Graph, value: Node, kind: torch.dtype) -> Node:
     cast = graph.call_function(torch.ops.aten._to_copy.default, (value,), {"dtype": kind})
     cast.meta["val"] = value.meta["val"].to(kind)
     return cast
+
+
+_REWRITES = (
+    unpool_by_phases,
+    logical_masks,
+    drop_unit_axes,
+    named_transforms,
+    _normalise_in_float,
+)
+"""Rewrites by operators that the converter takes. Each one changes a graph in place."""

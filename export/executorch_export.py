@@ -1,71 +1,141 @@
-"""Lowering to ExecuTorch: a ``.pte`` file with all convolutions in the XNNPACK delegate."""
+"""Lowering to ExecuTorch: a ``.pte`` file for the XNNPACK delegate and portable kernels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.fx import GraphModule
+from torch.fx import Node
 
 from edgeexpo.errors import ExportError
+from edgeexpo.export.refusals import (
+    at_largest_size,
+    is_fixed_by_lowering,
+    reason_of,
+    refusal,
+)
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import is_weighted
+from edgeexpo.program.multiplications import multiplications
 from edgeexpo.program.source import blame, node_source
+from edgeexpo.program.values import tensor_of
+from edgeexpo.progress import note
 from edgeexpo.runtime.engines.executorch import bindings
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
 
+NAMED = 3
+"""Number of operators outside the delegate that a note names."""
+
+PORTABLE_RANKS = (3, 4)
+"""Ranks of the tensors that ExecuTorch's portable convolution takes."""
+
 
 def export_executorch(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as an ExecuTorch program for XNNPACK.
+
+    Convolutions and matrix products that XNNPACK does not take run on ExecuTorch's portable
+    kernels, which are slow. A note names them, with their share of the multiplications.
+
+    Some networks lower at one size only, for example with a resize to a computed size. Their
+    artefact accepts only the largest size, and a note says so.
 
     Args:
         program: The program to lower, at any precision.
         path: Path of the ``.pte`` file.
 
     Returns:
-        The sizes that the artefact accepts: those of the program.
+        The sizes that the artefact accepts.
 
     Raises:
-        ExportError: An operator cannot be lowered or has no kernel, or a weighted operator stays
-            outside the delegate. The message names it and the user's line.
+        ExportError: An operator cannot be lowered or has no kernel. The message names it and the
+            user's line.
         OutputError: The file cannot be written.
     """
     with quiet():
-        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
-        from executorch.exir.error import ExportError as EdgeError
-        from executorch.exir.error import InternalError
-
-        from edgeexpo.export.xnnpack_partitioner import partitioner
-
         try:
+            data, portable = _lowered(program)
+        except ExportError as error:
+            if not program.dynamic:
+                raise
+            size = "x".join(map(str, program.sizes.largest))
+            note(f"edgeexpo: the ExecuTorch artefact takes {size} alone: {error}")
+            program = at_largest_size(program)
+            data, portable = _lowered(program)
+    if portable:
+        note(f"edgeexpo: {portable}")
+    write_file(path, data)
+    return program.sizes
+
+
+def _lowered(program: Program) -> tuple[bytes, str]:
+    """Return the contents of a ``.pte`` file, and what it computes outside the delegate.
+
+    Raises:
+        ExportError: An operator cannot be lowered or has no kernel.
+    """
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    from edgeexpo.export.xnnpack_layouts import repaired_layouts
+    from edgeexpo.export.xnnpack_partitioner import partitioner
+
+    try:
+        with repaired_layouts():
             edge = to_edge_transform_and_lower(
                 program.exported,
                 partitioner=[partitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
-            _check_delegated(edge.exported_program().graph_module)
-            lowered = edge.to_executorch()
-            _check_kernels(lowered.executorch_program, program)
-            data = lowered.buffer
-        except (EdgeError, InternalError, RuntimeError, NotImplementedError, ValueError) as error:
-            reason = _reason(error, program)
-            raise ExportError(f"ExecuTorch cannot lower the network: {reason}") from error
-    write_file(path, data)
-    return program.sizes
+        if is_fixed_by_lowering(edge.exported_program(), program):
+            raise ExportError("a decomposition fixes the size of the inputs")
+        left = [n for n in edge.exported_program().graph_module.graph.nodes if is_weighted(n)]
+        _check_ranks(left)
+        portable = _portable(left, program)
+        lowered = edge.to_executorch()
+        _check_kernels(lowered.executorch_program, program)
+        return lowered.buffer, portable
+    except ExportError:
+        raise
+    except Exception as error:  # executorch 1.5.1 raises plain exceptions from its passes
+        raise refusal(
+            "ExecuTorch cannot lower the network", "executorch", reason_of(error, program)
+        ) from error
 
 
-def _check_delegated(module: GraphModule) -> None:
-    left = [n for n in module.graph.nodes if is_weighted(n)]
-    if left:
-        names = ", ".join(
-            f"{node.target} at {node_source(node) or 'an unknown line'}" for node in left[:3]
-        )
-        raise ExportError(
-            f"ExecuTorch leaves {len(left)} convolution(s) outside the XNNPACK delegate ({names}); "
-            "use groups, strides and data types that XNNPACK supports"
-        )
+def _check_ranks(left: Sequence[Node]) -> None:
+    """Raise :class:`ExportError` for a convolution that no kernel of ExecuTorch computes."""
+    for node in left:
+        x = tensor_of(node.args[0])
+        if "convolution" in str(node.target) and x is not None and x.dim() not in PORTABLE_RANKS:
+            raise ExportError(
+                f"ExecuTorch has no kernel for a convolution over {x.dim() - 2} axes"
+                f"{_at(node)}; expected one over 1 or 2: move an axis into the channels"
+            )
+
+
+def _portable(left: Sequence[Node], program: Program) -> str:
+    """Return a sentence about weighted operators outside the delegate, or ``""`` without any."""
+    if not left:
+        return ""
+    every = sum(multiplications(node) for node in program.exported.graph_module.graph.nodes)
+    share = sum(map(multiplications, left)) / max(every, 1)
+    names = ", ".join(f"{_name(node)}{_at(node)}" for node in left[:NAMED])
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    return (
+        f"XNNPACK does not take {names}{more}: {share:.0%} of the multiplications run on "
+        "ExecuTorch's portable kernels, which are slow"
+    )
+
+
+def _name(node: Node) -> str:
+    return str(node.target).partition(":")[2].partition(">")[0].strip() or str(node.target)
+
+
+def _at(node: Node) -> str:
+    place = node_source(node)
+    return f" at {place}" if place else ""
 
 
 def _check_kernels(executable: Any, program: Program) -> None:
@@ -82,13 +152,5 @@ def _check_kernels(executable: Any, program: Program) -> None:
     missing = sorted(wanted - known)
     if missing:
         culprit = blame(missing[0], program.exported.graph_module)
-        raise ExportError(
-            f"ExecuTorch has no kernel for {', '.join(missing)}{f' ({culprit})' if culprit else ''}"
-        )
-
-
-def _reason(error: Exception, program: Program) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = (lines or [type(error).__name__])[0][:300]
-    culprit = blame(text, program.exported.graph_module)
-    return f"{text}{f' ({culprit})' if culprit else ''}"
+        named = f"{', '.join(missing)}{f' ({culprit})' if culprit else ''}"
+        raise refusal("ExecuTorch has no kernel for an operator", "executorch", named)

@@ -14,8 +14,10 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.onnx_relu import clip_codes
 from edgeexpo.export.onnx_transposed import split_transposed_onnx
+from edgeexpo.export.refusals import at_largest_size, is_fixed_by_lowering, refusal
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
+from edgeexpo.progress import note
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
@@ -29,19 +31,28 @@ _NODE = re.compile(r"(?:translating node|While executing) %(\w+)")
 def export_onnx(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as one self-contained ONNX file.
 
+    The exporter takes some networks at one size only. Their artefact accepts only the largest size,
+    and a note says so.
+
     Args:
         program: The program to lower, at any precision.
         path: Path of the ``.onnx`` file.
 
     Returns:
-        The sizes that the artefact accepts: those of the program.
+        The sizes that the artefact accepts.
 
     Raises:
         ExportError: An operator has no ONNX form, onnxsim fails, or the ONNX checker refuses the
             result. For an operator, the message names it and the user's line.
         OutputError: The file cannot be written.
     """
-    model = _simplify(_convert(program))
+    converted = _convert(program)
+    if is_fixed_by_lowering(program.exported, program):
+        size = "x".join(map(str, program.sizes.largest))
+        note(f"edgeexpo: the ONNX artefact takes {size} alone: the exporter fixes the size")
+        program = at_largest_size(program)
+        converted = _convert(program)
+    model = _simplify(converted)
     if program.precision == "int8":
         split_transposed_onnx(model)
         unsign(model)
@@ -72,7 +83,7 @@ def _convert(program: Program) -> onnx.ModelProto:
             )
         except torch.onnx.OnnxExporterError as error:
             reason = _reason(error, program)
-            raise ExportError(f"ONNX cannot express the network: {reason}") from error
+            raise refusal("ONNX cannot express the network", "onnx", reason) from error
     if exported is None:
         raise ExportError("the ONNX exporter returned nothing; report this with the module")
     return exported.model_proto

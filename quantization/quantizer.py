@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from edgeexpo.program.exact_tail import (
     is_weighted,
     tail_border,
 )
-from edgeexpo.program.values import channels_of, is_single
+from edgeexpo.program.values import channels_of, is_single, tensor_of
 from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
 
 _MEANS = frozenset(
@@ -51,6 +53,41 @@ _NORMALISATIONS = frozenset(
 
 _SATURATING = frozenset((torch.ops.aten.sigmoid.default, torch.ops.aten.tanh.default))
 
+_CHOICES: Mapping[Any, int] = MappingProxyType(
+    {
+        torch.ops.aten.argmax.default: 0,
+        torch.ops.aten.argmin.default: 0,
+        torch.ops.aten.max.dim: 1,
+        torch.ops.aten.min.dim: 1,
+        torch.ops.aten.max_pool2d_with_indices.default: 1,
+        torch.ops.aten.adaptive_max_pool2d.default: 1,
+        torch.ops.aten.topk.default: 1,
+        torch.ops.aten.sort.default: 1,
+    }
+)
+"""Operator -> which of its results are places, such as the indices of a pooling."""
+
+
+_ARITHMETIC = frozenset(
+    (
+        torch.ops.aten.add.Tensor,
+        torch.ops.aten.sub.Tensor,
+        torch.ops.aten.mul.Tensor,
+        torch.ops.aten.div.Tensor,
+    )
+)
+
+_WITH_WEIGHTS = frozenset(
+    (
+        torch.ops.aten.conv1d.default,
+        torch.ops.aten.conv2d.default,
+        torch.ops.aten.conv2d.padding,
+        torch.ops.aten.conv_transpose2d.input,
+        torch.ops.aten.linear.default,
+    )
+)
+"""Operators that an engine computes in INT8 only with a constant weight."""
+
 
 class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     """A quantiser with INT8 weights per output channel and INT8 activations per tensor.
@@ -71,6 +108,9 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     - The first convolution, if its input is computed from the picture, such as ``2x - 1`` or a mean
       of frames. INT8 represents the 256 codes of a picture exactly, but not the values between them
       together with an exact zero for the padding.
+    - An operator whose weight the network computes. No engine has an integer kernel for it.
+    - What is compared to choose a place, as in pooling with indices. Among rounded values, many are
+      equal, and another place is chosen.
 
     The output of the last convolution keeps its own range. In a residual network, this quantises
     the correction, never the picture to which the correction is added.
@@ -95,6 +135,12 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
             stock.input_activation, observer_or_fake_quant_ctr=OBSERVERS[observer]
         )
         self.set_global(dataclasses.replace(stock, input_activation=spec, output_activation=spec))
+
+    def transform_for_annotation(self, model: GraphModule) -> GraphModule:
+        """Make tensors of the numbers in arithmetic, as XNNPACK does, with the right type."""
+        _type_numbers(model)
+        transformed: GraphModule = super().transform_for_annotation(model)
+        return transformed
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate ``model`` as XNNPACK does, then free the operators that stay in float."""
@@ -133,12 +179,15 @@ def left_in_float(
     tail = exact_tail(model)
     border = tail_border(model, tail)
     once = computed_once(model)
+    compared = _compared(model)
     inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
     rules: dict[str, Callable[[Node], bool]] = {
         "asked for": lambda node: node.name in asked,
         "computed once": lambda node: node in once,
         "mean or arithmetic with a constant": _is_finer,
         "reads arithmetic on the picture": _reads_arithmetic,
+        "computed weight": _has_computed_weight,
+        "chooses places": lambda node: node in compared,
         "exact tail": lambda node: node in tail,
         "logits of a picture": lambda node: (
             inner and _feeds_saturation(node) and (node in border or _is_picture(node))
@@ -161,6 +210,38 @@ def _is_finer(node: Node) -> bool:
     if node.target == torch.ops.aten.add.Tensor and any(map(is_vector, node.all_input_nodes)):
         return True
     return node.target in _MEANS or any(n.op == "get_attr" for n in node.all_input_nodes)
+
+
+def _has_computed_weight(node: Node) -> bool:
+    """Return true for a convolution or linear layer whose weight is no parameter."""
+    if node.target not in _WITH_WEIGHTS:
+        return False
+    weight = node.args[1]
+    return isinstance(weight, Node) and weight.op != "get_attr"
+
+
+def _compared(model: GraphModule) -> set[Node]:
+    """Return what makes the values that are compared to choose a place.
+
+    These are the operators up to and with the last weighted ones before the choice.
+    """
+    choices = [n for n in model.graph.nodes if n.target in _CHOICES and _is_place_read(n)]
+    found: set[Node] = set()
+    waiting = list(choices)
+    while waiting:
+        node = waiting.pop()
+        if node in found or node.op != "call_function":
+            continue
+        found.add(node)
+        if not is_weighted(node):
+            waiting.extend(node.all_input_nodes)
+    return found
+
+
+def _is_place_read(node: Node) -> bool:
+    part = _CHOICES[node.target]
+    parts = [user for user in node.users if user.target is operator.getitem]
+    return not parts or any(user.args[1] == part and user.users for user in parts)
 
 
 def _feeds_saturation(node: Node) -> bool:
@@ -196,6 +277,28 @@ def is_quantized(module: torch.nn.Module) -> bool:
     """Return true if a converted PT2E program has at least one quantised activation."""
     graph = getattr(module, "graph", None)
     return graph is not None and any("quantize_per_tensor" in str(n.target) for n in graph.nodes)
+
+
+def _type_numbers(model: GraphModule) -> None:
+    """Replace the numbers in arithmetic on integers by integer tensors, in place.
+
+    The stock quantiser makes a float32 tensor of every number (executorch 1.5.1). An index plus one
+    would then be no index any more.
+    """
+    for node in model.graph.nodes:
+        value = tensor_of(node)
+        if node.target not in _ARITHMETIC or value is None or value.is_floating_point():
+            continue
+        for position, number in enumerate(node.args[:2]):
+            if not isinstance(number, bool | int):
+                continue
+            name = f"number_{node.name}_{position}"
+            model.register_buffer(name, torch.tensor(number, dtype=value.dtype))
+            with model.graph.inserting_before(node):
+                constant = model.graph.get_attr(name)
+            constant.meta["val"] = value.new_empty(())
+            node.update_arg(position, constant)
+    model.recompile()
 
 
 def _free_other_values(model: GraphModule) -> None:

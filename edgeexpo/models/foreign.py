@@ -137,6 +137,8 @@ def load_factory(model: str) -> torch.nn.Module:
         sys.path.remove(str(path.parent.resolve()))
     if not isinstance(module, torch.nn.Module):
         raise ModuleError(f"{model} returned a {type(module).__name__}; expected a torch nn.Module")
+    for owner, name, kept in _kept_results(module):
+        setattr(owner, name, kept.detach())
     return module.eval()
 
 
@@ -147,12 +149,26 @@ def own_copy(module: torch.nn.Module) -> torch.nn.Module:
         ModuleError: The module cannot be copied.
     """
     try:
-        return copy.deepcopy(module).cpu().eval()
+        results = {id(kept): kept.detach().clone() for _, _, kept in _kept_results(module)}
+        return copy.deepcopy(module, results).cpu().eval()
     except Exception as error:  # a user's module may raise anything
         raise ModuleError(
             f"{type(module).__name__} cannot be copied ({type(error).__name__}: {error}); expected "
             "a module that copy.deepcopy takes: detach the tensors that it keeps"
         ) from error
+
+
+def _kept_results(module: torch.nn.Module) -> list[tuple[torch.nn.Module, str, torch.Tensor]]:
+    """Return the tensors with a gradient's history that a module keeps as (owner, name, tensor).
+
+    ``torch.nn.utils.weight_norm`` keeps its weight so, and ``copy.deepcopy`` does not take it.
+    """
+    return [
+        (owner, name, value)
+        for owner in module.modules()
+        for name, value in vars(owner).items()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    ]
 
 
 def describe_module(

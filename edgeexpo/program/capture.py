@@ -13,17 +13,34 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
+from edgeexpo.program.batch_norms import fold_batch_norms
+from edgeexpo.program.circular_padding import plain_circular_padding
+from edgeexpo.program.constants import fold_constants
 from edgeexpo.program.contractions import matrix_contractions
+from edgeexpo.program.filled import plain_fills
+from edgeexpo.program.grid_samples import flat_grid_samples
 from edgeexpo.program.identities import remove_identities
+from edgeexpo.program.mutations import without_mutations
 from edgeexpo.program.scalars import real_bounds
 from edgeexpo.program.source import find_source
+from edgeexpo.program.volumes import flat_volumes
 from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange, TensorSpec
 
 SMALLEST_CAPTURE_SIDE = 16
 """Smallest height or width of a dynamic program, in pixels, before rounding up to the multiple."""
 
-_REWRITES = (remove_identities, real_bounds, matrix_contractions)
+_REWRITES = (
+    remove_identities,
+    plain_fills,
+    fold_constants,
+    fold_batch_norms,
+    flat_volumes,
+    flat_grid_samples,
+    plain_circular_padding,
+    real_bounds,
+    matrix_contractions,
+)
 """Rewrites applied to every captured program.
 
 Each one takes a graph module, changes it in place, and returns true if there was a change.
@@ -126,8 +143,8 @@ def capture(
             note(f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}")
             continue
         program = Program(exported, tuple(inputs), labels, candidate, precision)
-        graph_module = exported.module()
-        changed = [step(graph_module) for step in _REWRITES]
+        graph_module, rewritten = without_mutations(exported)
+        changed = [rewritten, *(step(graph_module) for step in _REWRITES)]
         return recapture(program, graph_module, precision) if any(changed) else program
     raise AssertionError("the fixed size either returns or raises")
 

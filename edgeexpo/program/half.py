@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch.fx import Graph, Node
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_aggregate
 
 from edgeexpo.program.capture import Program, recapture
+from edgeexpo.program.constants import attribute, drop_unread, register
 from edgeexpo.program.exact_tail import exact_tail
-from edgeexpo.program.values import tensor_of
+from edgeexpo.program.values import tensor_of, tensors_of
 
 _TO = torch.ops.aten.to.dtype
 _ARITHMETIC = frozenset(
@@ -28,26 +32,49 @@ def half(program: Program) -> Program:
     """
     module = program.exported.module()
     graph = module.graph
-    tail = exact_tail(module)
-    inputs = [n for n in graph.nodes if n.op == "placeholder"]
-    parameters = [n for n in graph.nodes if n.op == "get_attr"]
     output = next(n for n in graph.nodes if n.op == "output")
-    exact = tail | {output}
+    exact = exact_tail(module) | _made_of_sizes(graph) | {output}
     guards = {n for n in graph.nodes if n.op == "call_module"}
+
+    def readers(node: Node) -> list[Node]:
+        return [user for user in node.users if user not in exact | guards]
+
+    parameters = [n for n in graph.nodes if n.op == "get_attr"]
+    names = {str(node.target) for node in parameters}
     for node in parameters:
-        if any(user not in exact for user in node.users):
-            _halve(module, str(node.target))
-    for node in inputs:
-        _cast_for(graph, node, torch.float16, [u for u in node.users if u not in exact | guards])
+        _halve(module, node, readers(node))
+    for node in [n for n in graph.nodes if n.op == "placeholder" or n in exact - {output}]:
+        if _floating(node):
+            _cast_for(graph, node, torch.float16, readers(node))
     body = [n for n in graph.nodes if n not in exact and n.op in ("call_function", "get_attr")]
+    casts = [n for n in body if n.target is _TO and n.args[1] is torch.float16]
     _freeze_scalars(module, [n for n in body if n.target in _ARITHMETIC])
     for node in body:
-        users = [u for u in node.users if u in exact]
-        if users and node.target is not _TO and _floating(module, node):
-            _cast_for(graph, node, torch.float32, users)
+        if node not in casts and node.op == "call_function" and _floating(node):
+            node.args, node.kwargs = map_aggregate((node.args, node.kwargs), _half_type)
+            _cast_for(graph, node, torch.float32, [u for u in node.users if u in exact])
+    drop_unread(module, names)
     graph.lint()
     module.recompile()
     return recapture(program, module, "fp16")
+
+
+def _made_of_sizes(graph: Graph) -> set[Node]:
+    """Return the operators that read no picture and no parameter, such as a grid of coordinates.
+
+    They stay in float32, because float16 cannot count the columns of a wide picture.
+    """
+    found: set[Node] = set()
+    for node in graph.nodes:
+        if node.op == "call_function" and (
+            not tensors_of(node) or all(source in found for source in node.all_input_nodes)
+        ):
+            found.add(node)
+    return found
+
+
+def _half_type(value: Any) -> Any:
+    return torch.float16 if value is torch.float32 else value
 
 
 def _freeze_scalars(module: torch.nn.Module, nodes: list[Node]) -> None:
@@ -76,20 +103,21 @@ def _cast_for(graph: Graph, node: Node, dtype: torch.dtype, users: list[Node]) -
         user.replace_input_with(node, cast)
 
 
-def _halve(module: torch.nn.Module, path: str) -> None:
-    owner_path, _, name = path.rpartition(".")
-    owner = module.get_submodule(owner_path)
-    value = getattr(owner, name)
-    if not value.is_floating_point():
+def _halve(module: GraphModule, node: Node, readers: list[Node]) -> None:
+    """Let ``readers`` read a parameter or buffer in float16. Other operators keep float32."""
+    value = attribute(module, node)
+    if not readers or not isinstance(value, torch.Tensor) or not value.is_floating_point():
         return
-    if isinstance(value, torch.nn.Parameter):
-        setattr(owner, name, torch.nn.Parameter(value.detach().half(), requires_grad=False))
-    else:
-        owner.register_buffer(name, value.half())
+    name = f"half_{node.name}"
+    register(module, name, value.half())
+    with node.graph.inserting_after(node):
+        copy = node.graph.get_attr(name)
+    for user in readers:
+        user.replace_input_with(node, copy)
+    if not node.users:
+        node.graph.erase_node(node)
 
 
-def _floating(module: torch.nn.Module, node: Node) -> bool:
-    if node.op == "get_attr":
-        return False
+def _floating(node: Node) -> bool:
     value = tensor_of(node)
     return value is not None and value.is_floating_point()

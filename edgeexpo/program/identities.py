@@ -18,18 +18,40 @@ _CONVERSIONS = frozenset(
         _ATEN.to.dtype,
         _ATEN.to.dtype_layout,
         _ATEN.contiguous.default,
+        _ATEN.clone.default,
+        _ATEN.copy.default,
         _ATEN.lift_fresh_copy.default,
         _ATEN.detach.default,
         _ATEN.detach_.default,
         _ATEN.alias.default,
     }
 )
-_DROPOUTS = frozenset({_ATEN.dropout.default, _ATEN.dropout_.default})
+_DROPOUTS = frozenset(
+    {
+        _ATEN.dropout.default,
+        _ATEN.dropout_.default,
+        _ATEN.feature_dropout.default,
+        _ATEN.feature_dropout_.default,
+        _ATEN.alpha_dropout.default,
+        _ATEN.alpha_dropout_.default,
+        _ATEN.feature_alpha_dropout.default,
+        _ATEN.feature_alpha_dropout_.default,
+    }
+)
 _TRAINING = 2
+
+_LAYOUTS = frozenset({_ATEN.contiguous.default, _ATEN.clone.default, _ATEN.copy.default})
+"""Operators whose result is laid out in memory otherwise than their operand."""
+
+_KEPT = {_ATEN.copy.default: 1}
+"""Operator -> position of the operand whose values it returns, where that is not the first."""
 
 
 def remove_identities(module: GraphModule) -> bool:
     """Remove metadata checks, dropout in eval mode, and conversions that keep dtype and device.
+
+    Copies into a contiguous tensor go as well. A ``view`` of such a copy becomes a ``reshape``,
+    which takes any layout.
 
     Returns:
         True when ``module`` was changed.
@@ -37,8 +59,11 @@ def remove_identities(module: GraphModule) -> bool:
     found = [n for n in module.graph.nodes if n.op == "call_function" and _is_identity(n)]
     for node in found:
         if node.target not in _CHECKS:
-            source = node.args[0]
+            source = node.args[_KEPT.get(node.target, 0)]
             assert isinstance(source, Node)
+            for user in node.users:
+                if node.target in _LAYOUTS and user.target is _ATEN.view.default:
+                    user.target = _ATEN.reshape.default
             node.replace_all_uses_with(source)
         module.graph.erase_node(node)
     if found:
@@ -52,9 +77,15 @@ def _is_identity(node: Node) -> bool:
         return True
     if node.target in _DROPOUTS:
         return not (node.args + (True,) * 3)[_TRAINING]
-    if node.target not in _CONVERSIONS or not isinstance(node.args[0], Node):
+    if node.target not in _CONVERSIONS:
         return False
-    before, after = tensor_of(node.args[0]), tensor_of(node)
-    if before is None or after is None:
+    before, after = tensor_of(node.args[_KEPT.get(node.target, 0)]), tensor_of(node)
+    if before is None or after is None or before.dim() != after.dim():
         return False
-    return before.dtype == after.dtype and before.device == after.device
+    alike = all(map(_same_length, before.shape, after.shape))
+    return alike and before.dtype == after.dtype and before.device == after.device
+
+
+def _same_length(first: int | torch.SymInt, second: int | torch.SymInt) -> bool:
+    """Return true if two sides are the same number or the same expression."""
+    return str(first) == str(second)

@@ -1,0 +1,83 @@
+"""Rewriting of filled tensors so that they depend on sizes alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+
+from edgeexpo.program.values import tensor_of
+
+_ATEN = torch.ops.aten
+
+_NEW: dict[Any, float | None] = {
+    _ATEN.new_zeros.default: 0.0,
+    _ATEN.new_ones.default: 1.0,
+    _ATEN.new_full.default: None,
+}
+"""Operators with arguments (tensor, size, ...) -> the value that they fill in."""
+
+_LIKE: dict[Any, float | None] = {
+    _ATEN.zeros_like.default: 0.0,
+    _ATEN.ones_like.default: 1.0,
+    _ATEN.full_like.default: None,
+}
+"""Operators with arguments (tensor, ...) -> the value that they fill in."""
+
+
+def plain_fills(module: GraphModule) -> bool:
+    """Replace ``new_zeros``, ``zeros_like`` and their kin by ``full`` or a number, in place.
+
+    They take a tensor, but read only its type, device and size. After the rewrite, a filled tensor
+    of a fixed size is a constant, and the converters need to know one operator instead of seven.
+
+    Returns:
+        True when ``module`` was changed.
+    """
+    found = [n for n in module.graph.nodes if n.target in _NEW or n.target in _LIKE]
+    for node in found:
+        result = tensor_of(node)
+        assert result is not None
+        with module.graph.inserting_before(node):
+            size, value = _arguments(module.graph, node)
+            typed = _typed(value, result.dtype)
+            target, arguments = (
+                (_ATEN.full.default, (size, typed))
+                if size
+                else (_ATEN.scalar_tensor.default, (typed,))
+            )
+            filled = module.graph.call_function(target, arguments, {"dtype": result.dtype})
+        filled.meta = dict(node.meta)
+        node.replace_all_uses_with(filled)
+        module.graph.erase_node(node)
+    if found:
+        module.graph.eliminate_dead_code()
+        module.recompile()
+    return bool(found)
+
+
+def _arguments(graph: Graph, node: Node) -> tuple[list[Any], Any]:
+    """Return the size and the value of a filled tensor."""
+    if node.target in _NEW:
+        value = _NEW[node.target]
+        size = list(node.args[1])  # type: ignore[arg-type]
+        return size, node.args[2] if value is None else value
+    source, result = node.args[0], tensor_of(node)
+    assert result is not None
+    size = [
+        length
+        if isinstance(length, int)
+        else graph.call_function(_ATEN.sym_size.int, (source, axis))
+        for axis, length in enumerate(result.shape)
+    ]
+    value = _LIKE[node.target]
+    return size, node.args[1] if value is None else value
+
+
+def _typed(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, Node):
+        return value
+    if dtype == torch.bool:
+        return bool(value)
+    return float(value) if dtype.is_floating_point else int(value)
