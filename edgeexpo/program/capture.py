@@ -131,7 +131,7 @@ def capture(
     sizes = fixed if all(s.size for s in inputs) else size_range(size, multiple)
     on_grid = [size_range(size, grid)] if _fits(size, grid) and sizes != fixed else []
     for candidate in dict.fromkeys((sizes, *on_grid, fixed)):
-        example = _examples(inputs, trace_size(candidate))
+        example = _examples(inputs, _trace_size(candidate))
         try:
             check_forward(module, example)
             exported = _export(module, example, _dynamic_shapes(candidate, inputs))
@@ -160,7 +160,7 @@ def recapture(program: Program, module: torch.nn.Module, precision: str) -> Prog
         ModuleError: The graph module cannot be traced.
     """
     shapes = _dynamic_shapes(program.sizes, program.tensors)
-    exported = _export(module, _examples(program.tensors, trace_size(program.sizes)), shapes)
+    exported = _export(module, _examples(program.tensors, _trace_size(program.sizes)), shapes)
     return dataclasses.replace(program, exported=exported, precision=precision)
 
 
@@ -231,7 +231,7 @@ def _depends_on_size(error: ModuleError) -> bool:
     return "depends on the values" not in str(error)
 
 
-def trace_size(sizes: SizeRange) -> tuple[int, int]:
+def _trace_size(sizes: SizeRange) -> tuple[int, int]:
     """Return the small (height, width) at which a program of these sizes is traced.
 
     The sides differ and are neither 0 nor 1. No side equals a bound unless the bounds are close.

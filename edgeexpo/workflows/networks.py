@@ -17,7 +17,7 @@ from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, Shown, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.zoo import ModelEntry
-from edgeexpo.program.agreement import proven
+from edgeexpo.program.agreement import check_agreement
 from edgeexpo.program.capture import Program, capture
 from edgeexpo.progress import note
 from edgeexpo.quantization import int8_weights
@@ -62,7 +62,8 @@ class Network:
         program = capture(
             self.module, spec.inputs, spec.outputs, self.size, spec.multiple, grid=spec.grid
         )
-        return proven(program, self.module)
+        check_agreement(program, self.module)
+        return program
 
     @property
     def weights_sha256(self) -> str:
