@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 
 from edgeexpo.errors import ModuleError, UsageError
+from edgeexpo.failures import described
 from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.program.capture import check_forward
+from edgeexpo.program.source import find_source
 from edgeexpo.spec import ModelSpec, TensorSpec
 
 Inputs = str | Sequence[str] | Mapping[str, Sequence[int]]
@@ -102,9 +104,10 @@ def load_factory(model: str) -> torch.nn.Module:
         module = factory()
     except ModuleError:
         raise
-    except Exception as error:  # a user's file may raise anything
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise ModuleError(
-            f"{model} failed: {type(error).__name__}: {error}; expected a factory without arguments"
+            f"{model} failed: {described(error)}{find_source(error)}; expected a factory without "
+            "arguments"
         ) from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
@@ -123,7 +126,7 @@ def own_copy(module: torch.nn.Module) -> torch.nn.Module:
         return copy.deepcopy(module).cpu().eval()
     except Exception as error:  # a user's module may raise anything
         raise ModuleError(
-            f"{type(module).__name__} cannot be copied ({type(error).__name__}: {error}); expected "
+            f"{type(module).__name__} cannot be copied ({described(error)}); expected "
             "a module that copy.deepcopy takes: detach the tensors that it keeps"
         ) from error
 

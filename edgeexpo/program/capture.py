@@ -13,10 +13,12 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
+from edgeexpo.failures import described
 from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.scalars import real_bounds
 from edgeexpo.program.source import find_source
+from edgeexpo.program.stages import by_values
 from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange, TensorSpec
 
@@ -29,19 +31,8 @@ _REWRITES = (remove_identities, real_bounds, matrix_contractions)
 Each one takes a graph module, changes it in place, and returns true if there was a change.
 """
 
-CAPTURE_ERRORS = (
-    torch._dynamo.exc.TorchDynamoException,
-    torch.fx.experimental.symbolic_shapes.ConstraintViolationError,
-    torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    AssertionError,
-)
-"""Errors that a user's ``forward`` or the tracer may raise. Any other error is edgeexpo's bug."""
+CAPTURE_ERRORS: tuple[type[Exception], ...] = (Exception,)
+"""Errors of a user's ``forward`` and of the tracer. Both may raise anything."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +223,7 @@ def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
             output = module(*example)
     except CAPTURE_ERRORS as error:
         raise ModuleError(
-            f"forward failed on inputs {_shapes(example)}: {_first_line(error)}"
+            f"forward failed on inputs {_shapes(example)}: {described(error)}"
             f"{find_source(error)}; expected NCHW float32 pictures in [0,1]"
         ) from error
     if not isinstance(output, torch.Tensor):
@@ -255,21 +246,16 @@ def _export(
             warnings.simplefilter("ignore")
             return torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
     except CAPTURE_ERRORS as error:
-        kind = type(error).__name__
-        text = str(error)
-        if "data-dependent" in text.lower() or "GuardOnDataDependent" in kind:
+        if by_values(error):
             raise ModuleError(
                 f"forward depends on the values of its input{find_source(error)}; expected the "
                 "same operations for every picture: replace the branch by torch.where"
             ) from error
         raise ModuleError(
-            f"the module cannot be traced ({kind}: {_first_line(error)}){find_source(error)}"
+            f"the module cannot be traced ({described(error)}){find_source(error)}; expected "
+            "a forward of torch operations on tensors that torch.export can follow"
         ) from error
 
 
 def _shapes(tensors: Sequence[torch.Tensor]) -> str:
     return ", ".join("x".join(map(str, t.shape)) for t in tensors)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

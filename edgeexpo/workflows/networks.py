@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 
 from edgeexpo.bundle.files import digest
-from edgeexpo.errors import UsageError, WeightsError
+from edgeexpo.errors import ModuleError, UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.capture import Program, capture
-from edgeexpo.progress import note
+from edgeexpo.program.stages import stage
+from edgeexpo.progress import note, status
 from edgeexpo.quantization import int8_weights
 from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.pruned_networks import narrower, shipped_pruned
@@ -57,7 +58,8 @@ class Network:
             ModuleError: ``forward`` fails or cannot be traced.
         """
         spec = self.spec
-        return capture(self.module, spec.inputs, spec.outputs, self.size, spec.multiple)
+        with stage("capturing the network", "simplify its forward", kind=ModuleError):
+            return capture(self.module, spec.inputs, spec.outputs, self.size, spec.multiple)
 
     @property
     def weights_sha256(self) -> str:
@@ -183,11 +185,16 @@ def _foreign(
     if size is not None:
         raise UsageError("`size` is for models of the zoo; a foreign module takes `inputs`")
     shapes = foreign.input_shapes(inputs)
-    module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
+    with status(f"Making the network of {name}"):
+        module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
     if weights is not None:
         load_checkpoint(module, weights, key=key)
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
-    spec, side = foreign.describe_module(module, stem, shapes)
+    with (
+        status("Measuring the network"),
+        stage("measuring the network", "simplify its forward", kind=ModuleError),
+    ):
+        spec, side = foreign.describe_module(module, stem, shapes)
     network = Network(module, spec, side, weights, int8=int8, weights_key=key)
     _check_int8(network)
     return network
