@@ -10,11 +10,15 @@ from torch.fx import GraphModule, Node
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _WORD = re.compile(r"[A-Za-z_][\w.]*\w")
-_LIBRARIES = ("site-packages", "dist-packages", "/edgeexpo/export/", "<")
+_LIBRARIES = ("site-packages", "dist-packages", "<")
 _COMMON = frozenset(("aten", "prims", "default", "tensor", "overload", "node", "input"))
 SHORTEST = 3
 """Shortest word of a converter's message that is compared with operator names, in characters."""
-_OWN = Path(__file__).resolve().parent
+_OWN = frozenset(
+    (Path(__file__).parents[1] / folder).resolve()
+    for folder in ("", "export", "quantization", "runtime")
+)
+"""Folders of edgeexpo's own code. A checkout has some of them outside the package's folder."""
 
 
 def node_source(node: Node) -> str | None:
@@ -72,10 +76,10 @@ def _last_user_frame(frames: list[tuple[str, int]]) -> str | None:
 
 
 def _is_user_code(name: str) -> bool:
-    if any(part in name for part in _LIBRARIES):
-        return "edgeexpo/models/" in name
     path = Path(name).resolve()
-    return path.is_file() and _OWN not in path.parents and "lib/python3" not in name
+    if any(part in name for part in _LIBRARIES) or not _OWN.isdisjoint(path.parents):
+        return "edgeexpo/models/" in name
+    return path.is_file() and "lib/python3" not in name
 
 
 def _short(name: str) -> str:
