@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch.fx import GraphModule, Node
 
+from edgeexpo.failures import message_of
+
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _WORD = re.compile(r"[A-Za-z_][\w.]*\w")
 _LIBRARIES = ("site-packages", "dist-packages", "<")
@@ -19,6 +21,14 @@ _OWN = frozenset(
     for folder in ("", "export", "quantization", "runtime")
 )
 """Folders of edgeexpo's own code. A checkout has some of them outside the package's folder."""
+
+_HELPERS = frozenset(
+    (
+        *("checkpoint_layout", "cost", "deployable", "footprint"),
+        *("foreign", "pruned_weights", "weights", "zoo"),
+    )
+)
+"""Modules of edgeexpo's models that hold no network."""
 
 
 def node_source(node: Node) -> str | None:
@@ -37,7 +47,7 @@ def find_source(error: BaseException) -> str:
     Frames are searched in the error's traceback and in its message.
     """
     frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
-    frames += [(f, int(n)) for f, n in _FRAME.findall(str(error))]
+    frames += [(f, int(n)) for f, n in _FRAME.findall(message_of(error))]
     place = _last_user_frame(frames)
     return f" at {place}" if place else ""
 
@@ -78,7 +88,7 @@ def _last_user_frame(frames: list[tuple[str, int]]) -> str | None:
 def _is_user_code(name: str) -> bool:
     path = Path(name).resolve()
     if any(part in name for part in _LIBRARIES) or not _OWN.isdisjoint(path.parents):
-        return "edgeexpo/models/" in name
+        return "edgeexpo/models/" in name and path.stem not in _HELPERS
     return path.is_file() and "lib/python3" not in name
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import re
+import traceback
 from collections.abc import Iterator
+from typing import Any
 
 from torch.fx import GraphModule, Node
+from torch.fx.graph_module import _WrappedCall
 
 from edgeexpo.errors import EdgeexpoError, ExportError
 from edgeexpo.failures import described, message_of, unforeseen
 from edgeexpo.program.source import blame, find_source, node_source
 
 _NAMED = re.compile(r"%(\w+)")
+_ASSIGNED = re.compile(r"\s*(\w+) = ")
+_OPERATOR = re.compile(r"torch\.ops\.([\w.]+)\(")
 _BY_VALUES = ("data-dependent", "data dependent", "guardondatadependent", "unbacked symint")
 
 
@@ -38,7 +43,8 @@ def stage(
         EdgeexpoError: Of class ``kind``; or the block's own, unchanged.
     """
     try:
-        yield
+        with _traced_modules_keep_traces():
+            yield
     except (EdgeexpoError, MemoryError):
         raise
     except Exception as error:  # a library may raise anything
@@ -58,7 +64,9 @@ def reason(error: BaseException, graph: GraphModule | None = None) -> str:
         graph: Graph of the network, in which the operator is looked up.
     """
     place = culprit(error, graph)
-    words = "it depends on the values of the picture" if by_values(error) else described(error)
+    words = (
+        "it depends on the values of the picture" if by_values(error) else described(_root(error))
+    )
     return f"{words}{f' ({place})' if place else ''}"
 
 
@@ -71,18 +79,21 @@ def by_values(error: BaseException) -> bool:
 def culprit(error: BaseException, graph: GraphModule | None = None) -> str:
     """Return ``"op at file:line"`` for the operator that an exception is about, or less, or ``""``.
 
-    A message that names a node of the graph is the surest, then one that names an operator. The
-    user's line alone comes from the trace.
+    The line of a traced module in the trace is the surest, then a message that names a node of the
+    graph or an operator. The user's line alone comes from the trace.
     """
     nodes = {} if graph is None else {n.name: n for n in graph.graph.nodes}
-    for text in map(message_of, _chain(error)):
-        named = (nodes[name] for name in _NAMED.findall(text) if name in nodes)
-        for node in named:
-            if node.op == "call_function":
-                return _shown(node)
-    if graph is not None and (place := blame(described(error), graph)):
+    chain = _chain(error)
+    named = [name for e in chain for name in (*_traced_names(e), *_NAMED.findall(message_of(e)))]
+    for node in (nodes[name] for name in named if name in nodes):
+        if node.op == "call_function":
+            return _shown(node)
+    operators = [operator for e in chain for operator in _traced_operators(e)]
+    if operators:
+        return operators[0]
+    if graph is not None and (place := blame(described(_root(error)), graph)):
         return place
-    return next((p for e in _chain(error) if (p := find_source(e).removeprefix(" "))), "")
+    return next((p for e in chain if (p := find_source(e).removeprefix(" "))), "")
 
 
 def _shown(node: Node) -> str:
@@ -90,10 +101,54 @@ def _shown(node: Node) -> str:
     return f"{node.target} at {place}" if place else str(node.target)
 
 
+def _traced_lines(error: BaseException) -> list[str]:
+    """Return the statements of traced modules in the trace of an exception, innermost first."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return [frame.line or "" for frame in frames if "eval_with_key" in frame.filename]
+
+
+def _traced_names(error: BaseException) -> list[str]:
+    return [found[1] for line in _traced_lines(error) if (found := _ASSIGNED.match(line))]
+
+
+def _traced_operators(error: BaseException) -> list[str]:
+    return [found[1] for line in _traced_lines(error) if (found := _OPERATOR.search(line))]
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the deepest cause that was given for an exception, or the exception itself."""
+    seen = {id(error)}
+    while error.__cause__ is not None and id(error.__cause__) not in seen:
+        error = error.__cause__
+        seen.add(id(error))
+    return error
+
+
 def _chain(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
+    """Return an exception and what it came from, deepest last."""
+    found: dict[int, BaseException] = {}
     following: BaseException | None = error
-    while following is not None and following not in found:
-        found.append(following)
+    while following is not None and id(following) not in found:
+        found[id(following)] = following
         following = following.__cause__ or following.__context__
-    return found
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def _traced_modules_keep_traces() -> Iterator[None]:
+    """Let errors inside traced modules pass.
+
+    torch 2.13 prints the trace of some of them on stderr, and raises them without their trace.
+    """
+    shown = _WrappedCall.__call__
+    _WrappedCall.__call__ = _plain_call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        _WrappedCall.__call__ = shown  # type: ignore[method-assign]
+
+
+def _plain_call(self: _WrappedCall, module: Any, *args: Any, **kwargs: Any) -> Any:
+    if self.cls_call is not None:
+        return self.cls_call(module, *args, **kwargs)
+    return super(self.cls, module).__call__(*args, **kwargs)  # type: ignore[misc, arg-type]

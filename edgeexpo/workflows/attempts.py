@@ -15,7 +15,7 @@ from edgeexpo.errors import (
     OutputError,
     UsageError,
 )
-from edgeexpo.failures import first_line, message_of, show_trace
+from edgeexpo.failures import message_of, show_trace
 from edgeexpo.program.stages import stage
 from edgeexpo.progress import note
 
@@ -24,7 +24,7 @@ class Attempts:
     """The targets and precisions of one export that could not be made, with the reasons."""
 
     def __init__(self) -> None:
-        self._errors: list[EdgeexpoError | MemoryError] = []
+        self._failed: list[tuple[str, EdgeexpoError | MemoryError]] = []
         self._refused: list[Refusal] = []
 
     @property
@@ -64,15 +64,15 @@ class Attempts:
         except (EdgeexpoError, MemoryError) as error:
             if isinstance(error, UsageError) and not isinstance(error, ModuleError):
                 raise
-            self._errors.append(error)
+            self._failed.append((doing, error))
             self._refused += [Refusal(t, precision, _reason(error, doing)) for t in targets]
 
     def tell(self) -> None:
         """Print where the traces of unforeseen failures are, one line each."""
-        for error in self._errors:
+        for doing, error in self._failed:
             show_trace(error)
             for told in getattr(error, "__notes__", ()):
-                note(f"edgeexpo: {first_line(message_of(error), 80)}: {told}")
+                note(f"edgeexpo: {doing} failed; {told}")
 
     def error(self) -> EdgeexpoError:
         """Return the error for an export of which nothing could be made.
@@ -80,10 +80,10 @@ class Attempts:
         It is the one that was raised, if there was only one, else an :class:`ExportError` with
         every reason once.
         """
-        if len(self._errors) == 1 and isinstance(self._errors[0], EdgeexpoError):
-            return self._errors[0]
+        if len(self._failed) == 1 and isinstance(self._failed[0][1], EdgeexpoError):
+            return self._failed[0][1]
         error = ExportError(f"nothing could be exported: {summary(self._refused)}")
-        for found in self._errors:
+        for _, found in self._failed:
             show_trace(found)
             for told in getattr(found, "__notes__", ()):
                 error.add_note(told)
