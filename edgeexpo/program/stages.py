@@ -141,7 +141,7 @@ def _traced_modules_keep_traces() -> Iterator[None]:
     torch 2.13 prints the trace of some of them on stderr, and raises them without their trace.
     """
     shown = _WrappedCall.__call__
-    _WrappedCall.__call__ = _plain_call  # type: ignore[method-assign]
+    _WrappedCall.__call__ = _plain_call  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -151,4 +151,4 @@ def _traced_modules_keep_traces() -> Iterator[None]:
 def _plain_call(self: _WrappedCall, module: Any, *args: Any, **kwargs: Any) -> Any:
     if self.cls_call is not None:
         return self.cls_call(module, *args, **kwargs)
-    return super(self.cls, module).__call__(*args, **kwargs)  # type: ignore[misc, arg-type]
+    return super(self.cls, module).__call__(*args, **kwargs)  # type: ignore[arg-type]
