@@ -16,6 +16,7 @@ from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
+from edgeexpo.models.torchscript import followed, is_torchscript
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.capture import Program, capture
 from edgeexpo.program.stages import stage
@@ -189,6 +190,8 @@ def _foreign(
         module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
     if weights is not None:
         load_checkpoint(module, weights, key=key)
+    if is_torchscript(module):
+        module = followed(module, [torch.zeros(shape) for _, shape in shapes])
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
     with (
         status("Measuring the network"),
