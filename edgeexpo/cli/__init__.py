@@ -96,7 +96,7 @@ def _ended(arguments: list[str], args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("edgeexpo: interrupted\n")
         return 130
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - third parties may raise anything
+    except BaseException as error:  # noqa: BLE001 - third parties may raise anything
         return _fail(args, _internal(error))
 
 

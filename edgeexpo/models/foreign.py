@@ -7,15 +7,16 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from edgeexpo.errors import ModuleError, UsageError
 from edgeexpo.failures import described
 from edgeexpo.models.footprint import measure_footprint
-from edgeexpo.program.capture import check_forward
+from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
 from edgeexpo.program.source import find_source
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -25,6 +26,16 @@ Inputs = str | Sequence[str] | Mapping[str, Sequence[int]]
 Shape = tuple[int, int, int, int]
 """Batch, channels, height and width."""
 
+_NO_PICTURE = {
+    inspect.Parameter.VAR_POSITIONAL: "*{}",
+    inspect.Parameter.VAR_KEYWORD: "**{}",
+    inspect.Parameter.KEYWORD_ONLY: "{} by keyword alone",
+}
+_WRAPPERS = (
+    torch.nn.DataParallel,
+    torch.nn.parallel.DistributedDataParallel,
+    torch._dynamo.OptimizedModule,
+)
 _SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")
 
 
@@ -104,7 +115,7 @@ def load_factory(model: str) -> torch.nn.Module:
         module = factory()
     except ModuleError:
         raise
-    except (Exception, SystemExit) as error:  # a user's file may raise anything
+    except CAPTURE_ERRORS as error:  # a user's file may raise anything
         raise ModuleError(
             f"{model} failed: {described(error)}{find_source(error)}; expected a factory without "
             "arguments"
@@ -116,19 +127,59 @@ def load_factory(model: str) -> torch.nn.Module:
     return module.eval()
 
 
+def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the module inside the wrappers of ``torch.compile`` and of data parallelism."""
+    while isinstance(module, _WRAPPERS):
+        inner = getattr(module, "_orig_mod", None)
+        module = inner if isinstance(inner, torch.nn.Module) else module.module
+    return module
+
+
+def check_values(module: torch.nn.Module) -> None:
+    """Check that every weight has values.
+
+    Raises:
+        ModuleError: A weight has no values, since it was made on torch's meta device.
+    """
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.is_meta:
+            raise ModuleError(
+                f"weight {name!r} has no values (meta device); expected a module with weights on "
+                "the CPU"
+            )
+
+
+def in_float32(module: torch.nn.Module) -> torch.nn.Module:
+    """Change weights of another float type to float32, in which every network is captured."""
+    types = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return module if types <= {torch.float32} else module.float()
+
+
 def own_copy(module: torch.nn.Module) -> torch.nn.Module:
     """Copy a user's module, on the CPU and in eval mode; the user's own stays unchanged.
+
+    Tensors that were computed from weights, such as those that the hooks of weight normalisation
+    keep, are copied as values.
 
     Raises:
         ModuleError: The module cannot be copied.
     """
+    values = {id(tensor): tensor.detach().clone() for tensor in _computed(module)}
     try:
-        return copy.deepcopy(module).cpu().eval()
+        return copy.deepcopy(module, values).cpu().eval()
     except Exception as error:  # a user's module may raise anything
         raise ModuleError(
-            f"{type(module).__name__} cannot be copied ({described(error)}); expected "
-            "a module that copy.deepcopy takes: detach the tensors that it keeps"
+            f"{type(module).__name__} cannot be copied ({described(error)}); expected a module "
+            "that copy.deepcopy takes: leave out locks, files and other handles"
         ) from error
+
+
+def _computed(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the tensors that a module keeps although they are results of a computation."""
+    for part in module.modules():
+        for value in tree_leaves(vars(part)):
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                yield value
 
 
 def describe_module(
@@ -186,6 +237,11 @@ def describe_module(
 
 def _parameter_names(module: torch.nn.Module) -> list[str]:
     parameters = inspect.signature(module.forward).parameters.values()
-    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        raise ModuleError("forward takes *args; expected named image inputs: wrap the module")
+    for kind, words in _NO_PICTURE.items():
+        named = [p.name for p in parameters if p.kind is kind and p.default is p.empty]
+        if named:
+            raise ModuleError(
+                f"forward takes {words.format(named[0])}; expected named image inputs: wrap the "
+                "module"
+            )
     return [p.name for p in parameters if p.default is p.empty]

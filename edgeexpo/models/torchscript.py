@@ -79,10 +79,15 @@ def _converted(module: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> G
             _name_convolution(node)
     output = next(n for n in found.graph.nodes if n.op == "output")
     (output.args,) = [((value,) if isinstance(value, Node) else value) for value in output.args]
-    for name, buffer in found.named_buffers():
-        if buffer.dtype == torch.float64:  # Python's numbers in the script
-            owner, _, leaf = name.rpartition(".")
-            setattr(found.get_submodule(owner), leaf, buffer.float())
+    weights = {name for name, _ in script.named_parameters()}
+    for name, value in [*found.named_parameters(), *found.named_buffers()]:
+        owner, _, leaf = name.rpartition(".")
+        plain = value.detach()  # a copied script has weights that are results of a copy
+        if name in weights:
+            plain = torch.nn.Parameter(plain)
+        elif plain.dtype == torch.float64:  # a number of Python in the script
+            plain = plain.float()
+        setattr(found.get_submodule(owner), leaf, plain)
     found.recompile()
     return found.eval()
 

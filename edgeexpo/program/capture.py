@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
-from edgeexpo.failures import described
+from edgeexpo.failures import described, message_of
 from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.scalars import real_bounds
@@ -31,7 +33,7 @@ _REWRITES = (remove_identities, real_bounds, matrix_contractions)
 Each one takes a graph module, changes it in place, and returns true if there was a change.
 """
 
-CAPTURE_ERRORS: tuple[type[Exception], ...] = (Exception,)
+CAPTURE_ERRORS: tuple[type[BaseException], ...] = (Exception, SystemExit)
 """Errors of a user's ``forward`` and of the tracer. Both may raise anything."""
 
 
@@ -101,6 +103,7 @@ def capture(
     labels = tuple(s.name for s in outputs)
     fixed = SizeRange(largest=size, smallest=size, multiple=multiple)
     sizes = fixed if all(s.size for s in inputs) else size_range(size, multiple)
+    reason = ""
     for candidate in dict.fromkeys((sizes, fixed)):
         example = _examples(inputs, _trace_size(candidate))
         try:
@@ -109,8 +112,10 @@ def capture(
         except ModuleError as error:
             if candidate == fixed or not _depends_on_size(error):
                 raise
-            note(f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}")
+            reason = f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}"
             continue
+        if reason:
+            note(reason)
         program = Program(exported, tuple(inputs), labels, candidate, precision)
         graph_module = exported.module()
         changed = [step(graph_module) for step in _REWRITES]
@@ -224,7 +229,7 @@ def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     except CAPTURE_ERRORS as error:
         raise ModuleError(
             f"forward failed on inputs {_shapes(example)}: {described(error)}"
-            f"{find_source(error)}; expected NCHW float32 pictures in [0,1]"
+            f"{find_source(error)}; expected {_expectation(error)}"
         ) from error
     if not isinstance(output, torch.Tensor):
         raise ModuleError(
@@ -232,8 +237,25 @@ def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
             "wrap the module so that it returns the picture alone"
         )
     if output.dim() != 4:
-        raise ModuleError(f"forward returned shape {tuple(output.shape)}; expected NCHW")
+        raise ModuleError(
+            f"forward returned shape {tuple(output.shape)}; expected NCHW: wrap the module so that "
+            "it returns a batch of one picture"
+        )
+    if output.is_complex() or output.layout is not torch.strided:
+        kind = "complex" if output.is_complex() else "sparse"
+        raise ModuleError(
+            f"forward returned a {kind} tensor; expected a dense tensor of real numbers: return "
+            f"its {'real part' if output.is_complex() else 'dense form'}"
+        )
     return output
+
+
+def _expectation(error: BaseException) -> str:
+    """Return what a ``forward`` that failed should do instead."""
+    text = message_of(error).lower()
+    if "cuda" in text or "device" in text:
+        return "a forward that keeps its tensors on the device of its input"
+    return "a forward that takes NCHW float32 pictures in [0,1]"
 
 
 def _export(
@@ -242,7 +264,8 @@ def _export(
     dynamic_shapes: tuple[dict[int, Any], ...] | None,
 ) -> ExportedProgram:
     try:
-        with warnings.catch_warnings():
+        # torch 2.13 prints the graph of a branch that depends on values on stderr.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             return torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
     except CAPTURE_ERRORS as error:

@@ -61,17 +61,24 @@ def graph_sources(module: GraphModule) -> dict[str, str]:
 def blame(message: str, module: GraphModule) -> str:
     """Return ``"op at file:line"`` for the operator named in a converter's message, or ``""``.
 
+    The line is left out if it is unknown.
+
     Converters name nodes after their own decompositions (``erf_inv`` for ``erfinv``). Names are
     therefore compared without underscores and trailing digits.
     """
     words = {_bare(part) for word in _WORD.findall(message) for part in word.split(".")}
     words = {word for word in words if len(word) >= SHORTEST} - _COMMON
-    for node in module.graph.nodes:
-        place = node_source(node) if node.op == "call_function" else None
+    for node in (n for n in module.graph.nodes if n.op == "call_function"):
         name = str(node.target).split(".")[1] if "." in str(node.target) else node.name
-        if place and _bare(name).endswith(tuple(words)):
-            return f"{node.target} at {place}"
+        if _bare(name).endswith(tuple(words)):
+            return shown(node)
     return ""
+
+
+def shown(node: Node) -> str:
+    """Return ``"op at file:line"`` for a node, without the line if it is unknown."""
+    place = node_source(node)
+    return f"{node.target} at {place}" if place else str(node.target)
 
 
 def _bare(name: str) -> str:

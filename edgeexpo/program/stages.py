@@ -8,12 +8,12 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 from torch.fx.graph_module import _WrappedCall
 
 from edgeexpo.errors import EdgeexpoError, ExportError
 from edgeexpo.failures import described, message_of, unforeseen
-from edgeexpo.program.source import blame, find_source, node_source
+from edgeexpo.program.source import blame, find_source, shown
 
 _NAMED = re.compile(r"%(\w+)")
 _ASSIGNED = re.compile(r"\s*(\w+) = ")
@@ -87,18 +87,13 @@ def culprit(error: BaseException, graph: GraphModule | None = None) -> str:
     named = [name for e in chain for name in (*_traced_names(e), *_NAMED.findall(message_of(e)))]
     for node in (nodes[name] for name in named if name in nodes):
         if node.op == "call_function":
-            return _shown(node)
+            return shown(node)
     operators = [operator for e in chain for operator in _traced_operators(e)]
     if operators:
         return operators[0]
     if graph is not None and (place := blame(described(_root(error)), graph)):
         return place
     return next((p for e in chain if (p := find_source(e).removeprefix(" "))), "")
-
-
-def _shown(node: Node) -> str:
-    place = node_source(node)
-    return f"{node.target} at {place}" if place else str(node.target)
 
 
 def _traced_lines(error: BaseException) -> list[str]:

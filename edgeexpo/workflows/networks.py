@@ -187,9 +187,12 @@ def _foreign(
         raise UsageError("`size` is for models of the zoo; a foreign module takes `inputs`")
     shapes = foreign.input_shapes(inputs)
     with status(f"Making the network of {name}"):
-        module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
+        made = foreign.load_factory(model) if isinstance(model, str) else model
+        foreign.check_values(made)
+        module = foreign.own_copy(foreign.unwrapped(made))
     if weights is not None:
         load_checkpoint(module, weights, key=key)
+    module = foreign.in_float32(module)
     if is_torchscript(module):
         module = followed(module, [torch.zeros(shape) for _, shape in shapes])
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
