@@ -14,7 +14,8 @@
     ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
     ├── GateError                 exit 3   a parity gate failed
     ├── MissingDependencyError    exit 4   an optional package or engine is missing; names the extra
-    └── UnverifiedError           exit 5   exported but not verified, where that was demanded
+    ├── UnverifiedError           exit 5   exported but not verified, where that was demanded
+    └── InternalError             exit 1   nothing foresaw it; names a file for a report
 
 A message is one line: what was found, what was expected, and the way out.
 """
@@ -90,3 +91,9 @@ class UnverifiedError(EdgeexpoError):
     """An artefact was exported but not verified, where that was demanded."""
 
     exit_code = 5
+
+
+class InternalError(EdgeexpoError):
+    """A failure that nothing foresaw, in edgeexpo or in a library that it calls."""
+
+    exit_code = 1

@@ -248,8 +248,8 @@ class ExportRecipe:
 
     Attributes:
         model: Name of the network.
-        targets: Targets that were exported.
-        precisions: Precisions that were exported.
+        targets: Targets that were asked for.
+        precisions: Precisions that were asked for.
         size: Largest (height, width) in pixels.
         calibration: Pictures on which INT8 was calibrated, or the INT8 weights that were used.
         calibration_pictures: Names of the calibration pictures.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgeexpo.bundle.files import digest, size_in_bytes
@@ -12,8 +14,12 @@ from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import float_operators
+from edgeexpo.program.stages import stage
 from edgeexpo.spec import SizeRange
 from edgeexpo.targets import Target, resolve, target_named
+
+ADVICE = "replace this operator, or export to another `target` or `precision`"
+"""What a user can do about an operator that a converter does not take."""
 
 
 def check_converters(targets: Iterable[str]) -> None:
@@ -48,24 +54,40 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
 
     Raises:
         MissingDependencyError: The target's converter is not installed.
-        ExportError: The target cannot express the program.
+        ExportError: The target cannot express the program, or its converter fails. The folder is
+            then as it was.
         OutputError: The artefact cannot be written.
     """
     check_converters([target])
     record = target_named(target)
     file = f"{name}.{program.precision}{record.suffix}"
     started = time.perf_counter()
-    sizes: SizeRange = resolve(record.exporter)(program, folder / file)
-    return Artifact(
-        file=file,
-        target=target,
-        precision=program.precision,
-        sha256=digest(folder / file),
-        bytes=size_in_bytes(folder / file),
-        sizes=sizes,
-        seconds=round(time.perf_counter() - started, 3),
-        float_operators=_float_operators(program, record, folder / file),
-    )
+    doing = f"lowering to {record.title} at {program.precision}"
+    with _whole(folder / file), stage(doing, ADVICE, program.exported.graph_module):
+        sizes: SizeRange = resolve(record.exporter)(program, folder / file)
+        return Artifact(
+            file=file,
+            target=target,
+            precision=program.precision,
+            sha256=digest(folder / file),
+            bytes=size_in_bytes(folder / file),
+            sizes=sizes,
+            seconds=round(time.perf_counter() - started, 3),
+            float_operators=_float_operators(program, record, folder / file),
+        )
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Remove what the block has written at ``path`` if the block fails."""
+    try:
+        yield
+    except BaseException:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _float_operators(program: Program, record: Target, file: Path) -> dict[str, int]:

@@ -35,6 +35,7 @@ SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Example", "Exa
 MANIFEST_CLASSES: Mapping[str, str] = {
     "Manifest": "edgeexpo.bundle.manifest",
     "Artifact": "edgeexpo.bundle.manifest",
+    "Refusal": "edgeexpo.bundle.manifest",
     "SizeRange": "edgeexpo.spec",
     "ModelSpec": "edgeexpo.spec",
     "TensorSpec": "edgeexpo.spec",
@@ -385,6 +386,10 @@ def errors() -> str:
         f"## Classes\n\n{table(('class', 'base', 'exit code', 'meaning'), rows)}",
         '## In JSON\n\nWith `--json`, an error is `{"error": {"type": ..., "message": ...}}` on '
         "stdout. The message is on stderr as well.",
+        "## Unforeseen failures\n\nAn exception that no code foresaw is an `InternalError`, or the "
+        "error of the stage that it stopped. Its line names a file in the folder for temporary "
+        "files, with the trace, the versions and the command. Attach that file to a report. Every "
+        "verb takes `--debug`, which prints the trace of any error on stderr.",
     )
 
 

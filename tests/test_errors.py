@@ -23,6 +23,7 @@ EXIT_CODES = {
     "GateError": 3,
     "MissingDependencyError": 4,
     "UnverifiedError": 5,
+    "InternalError": 1,
 }
 
 

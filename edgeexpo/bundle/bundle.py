@@ -29,7 +29,8 @@ class Bundle:
             [
                 f"{a.file}: {a.status}, {a.bytes} bytes{f'; {a.error}' if a.error else ''}"
                 for a in manifest.artifacts
-            ],
+            ]
+            + [f"not made: {refusal}" for refusal in manifest.refused],
         )
 
     @classmethod
@@ -132,7 +133,14 @@ class Bundle:
         if not candidates:
             has = ", ".join(f"{a.target} {a.precision}" for a in self.manifest.artifacts)
             wanted = " ".join(w for w in (target, precision) if w)
-            raise BundleError(f"{self.path} has no {wanted} artefact; it has: {has or 'none'}")
+            refused = [
+                f"; not made: {r}"
+                for r in self.manifest.refused
+                if target in (None, r.target) and precision in (None, r.precision)
+            ]
+            raise BundleError(
+                f"{self.path} has no {wanted} artefact; it has: {has or 'none'}{''.join(refused)}"
+            )
         targets = target_names()
         return sorted(
             candidates, key=lambda a: (PRECISIONS.index(a.precision), targets.index(a.target))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,32 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A target and precision that an export was asked for and could not make.
+
+    Attributes:
+        target: One of :data:`edgeexpo.targets.TARGETS`.
+        precision: One of :data:`edgeexpo.spec.PRECISIONS`.
+        reason: The operator, the user's line and the way out, one line.
+    """
+
+    target: str
+    precision: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision}: {self.reason}"
+
+
+def summary(refused: Sequence[Refusal]) -> str:
+    """Write refusals in one line; those for one reason share it."""
+    by_reason: dict[str, list[str]] = {}
+    for refusal in refused:
+        by_reason.setdefault(refusal.reason, []).append(f"{refusal.target} {refusal.precision}")
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The description of a bundle.
 
@@ -80,6 +106,7 @@ class Manifest:
         output: Format in which pictures are written unless the app says otherwise.
         parity: The parity record, which is the report of :func:`edgeexpo.check_parity` as JSON.
             ``None`` if parity was never checked.
+        refused: What the export was asked for and could not make.
         schema_version: Version of this layout.
     """
 
@@ -94,17 +121,21 @@ class Manifest:
     frames: FrameFormat = field(default_factory=FrameFormat)
     output: FrameFormat = field(default_factory=FrameFormat)
     parity: Any = None
+    refused: tuple[Refusal, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def __repr__(self) -> str:
         return short_repr(
             f"Manifest of {self.model.name}: {self.status}",
-            [f"{a.file}: {a.status}, {a.bytes} bytes" for a in self.artifacts],
+            [
+                *(f"{a.file}: {a.status}, {a.bytes} bytes" for a in self.artifacts),
+                *(f"not made: {refusal}" for refusal in self.refused),
+            ],
         )
 
     @property
     def status(self) -> str:
-        """The worst status of all artefacts."""
+        """The worst status of all artefacts. What was refused has no status."""
         found = {a.status for a in self.artifacts}
         return next((s for s in STATUSES if s in found), "unverified")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,22 +71,29 @@ def check_manifest(manifest: Manifest) -> None:
             raise ValueError(f"it names {name!r}, which {error}") from error
     for artifact in manifest.artifacts:
         _check_artifact(artifact)
+    for refusal in manifest.refused:
+        _check_known("a refusal", (refusal.target, target_names()), (refusal.precision, PRECISIONS))
     _check_model(manifest.model)
 
 
 def _check_artifact(artifact: Artifact) -> None:
-    for value, known in (
+    _check_known(
+        artifact.file,
         (artifact.target, target_names()),
         (artifact.precision, PRECISIONS),
         (artifact.status, STATUSES),
-    ):
-        if value not in known:
-            raise ValueError(f"{artifact.file} is {value!r}, expected one of {', '.join(known)}")
+    )
     sizes = artifact.sizes
     sides = (sizes.multiple, *itertools.chain(sizes.smallest, *sizes.enumerated))
     bounds = zip(sizes.smallest, sizes.largest, strict=True)
     if min(sides) < 1 or any(low > high for low, high in bounds):
         raise ValueError(f"{artifact.file} accepts no picture size: {sizes}")
+
+
+def _check_known(name: str, *pairs: tuple[str, Sequence[str]]) -> None:
+    for value, known in pairs:
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")
 
 
 def _check_model(model: ModelSpec) -> None:

@@ -9,12 +9,22 @@ import importlib.util
 import json
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from edgeexpo import __version__
 from edgeexpo.cli.arguments import Parser, unknown_name
 from edgeexpo.cli.flags import with_flags
-from edgeexpo.errors import EdgeexpoError, OutputError, UsageError
+from edgeexpo.errors import EdgeexpoError, InternalError, OutputError, UsageError
+from edgeexpo.failures import (
+    Reporting,
+    described,
+    message_of,
+    reporting,
+    show_trace,
+    unforeseen,
+)
 from edgeexpo.progress import rewritten_notes
 from edgeexpo.silence import protected_stdout, quiet_libraries
 
@@ -44,6 +54,12 @@ exit codes: 0 success; 1 an export or an engine failed; 2 usage or bad input; 3 
 failed; 4 an optional package is missing; 5 exported but not verified, under --strict
 """
 
+DEBUG = "--debug"
+"""Flag of every verb that prints the trace of an error in addition to its line."""
+
+LONGEST_LINE = 1200
+"""Largest length of an error's line in characters. A longer one loses its middle."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code.
@@ -52,7 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments (default: those of the process).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = argparse.Namespace(json="--json" in arguments)
+    args = argparse.Namespace(json="--json" in arguments, debug=DEBUG in arguments)
+    hint = "" if args.debug else f"{DEBUG} prints it"
+    with reporting(Reporting(("edgeexpo", *arguments), hint, args.debug)):
+        return _ended(arguments, args)
+
+
+def _ended(arguments: list[str], args: argparse.Namespace) -> int:
+    """Run one verb and return the exit code, whatever the verb raises."""
     try:
         with rewritten_notes(with_flags):
             return _run(arguments, args)
@@ -67,12 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
+            return _fail(args, _internal(error))
         where = f" {error.filename}" if error.filename else ""
         return _fail(args, OutputError(f"cannot write{where}: {error.strerror}"))
     except KeyboardInterrupt:
         sys.stderr.write("edgeexpo: interrupted\n")
         return 130
+    except BaseException as error:  # noqa: BLE001 - third parties may raise anything
+        return _fail(args, _internal(error))
 
 
 def _run(arguments: list[str], args: argparse.Namespace) -> int:
@@ -88,6 +113,7 @@ def _run(arguments: list[str], args: argparse.Namespace) -> int:
         if name == verb:
             module = importlib.import_module(path)
             module.add_arguments(sub)
+            sub.add_argument(DEBUG, action="store_true", help="print the trace of every error")
     try:
         parser.parse_args(arguments, args)
     except SystemExit as done:  # --help and --version end by this exception
@@ -108,12 +134,29 @@ def _description() -> str:
     )
 
 
+def _internal(error: BaseException) -> InternalError:
+    """Turn an exception that nothing foresaw into a typed error that names its report."""
+    internal = InternalError(f"unforeseen {described(error)}{_place(error)}")
+    internal.__cause__ = error
+    internal.add_note(unforeseen(error, "running a verb"))
+    return internal
+
+
+def _place(error: BaseException) -> str:
+    """Return the line of code that raised ``error``, in words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
 def _fail(args: argparse.Namespace, error: EdgeexpoError) -> int:
     """Report ``error`` in one line on stderr and return its exit code.
 
-    Under ``--json`` the error is also the one document on stdout.
+    Under ``--json`` the error is also the one document on stdout. Under ``--debug`` its trace
+    stands before the line.
     """
-    message = with_flags(" ".join(str(error).split()))
+    show_trace(error.__cause__ if isinstance(error, InternalError) and error.__cause__ else error)
+    told = "; ".join([message_of(error), *getattr(error, "__notes__", ())])
+    message = _shortened(with_flags(" ".join(told.split())))
     sys.stderr.write(f"edgeexpo: error: {message}\n")
     if args.json and not getattr(args, "emitted", False):
         document = {"error": {"type": type(error).__name__, "message": message}}
@@ -122,3 +165,9 @@ def _fail(args: argparse.Namespace, error: EdgeexpoError) -> int:
         stream.flush()
         args.emitted = True
     return error.exit_code
+
+
+def _shortened(line: str) -> str:
+    """Cut the middle of a line that is too long. What was found and the way out stay."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"

@@ -10,10 +10,17 @@ from typing import Any
 from edgeexpo import frame_format
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import summary
 from edgeexpo.cli.arguments import add_inputs, add_weights_key, list_of, size, value_range
 from edgeexpo.cli.flags import flag_of
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
-from edgeexpo.errors import GateError, MissingDependencyError, UnverifiedError, UsageError
+from edgeexpo.errors import (
+    ExportError,
+    GateError,
+    MissingDependencyError,
+    UnverifiedError,
+    UsageError,
+)
 from edgeexpo.spec import PRECISIONS
 from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_names, usual_targets
 
@@ -127,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
     """Export the network, print the table of its artefacts and return exit code 0.
 
     Raises:
+        ExportError: An artefact could not be made. If another one could, the bundle holds it.
         GateError: An artefact failed a gate.
         UnverifiedError: An artefact could not be verified, under ``--strict``.
         MissingDependencyError: A library that export needs is not installed.
@@ -196,12 +204,13 @@ def _document(bundle: Bundle, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "status": bundle.manifest.status,
         "artifacts": bundle.manifest.artifacts,
+        "refused": bundle.manifest.refused,
     }
 
 
 def _text(bundle: Bundle, seconds: float) -> str:
     found = {row["file"]: row for row in bundle.manifest.parity["artifacts"]}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "file": a.file,
             "bytes": human_bytes(a.bytes),
@@ -213,8 +222,13 @@ def _text(bundle: Bundle, seconds: float) -> str:
         }
         for a in bundle.manifest.artifacts
     ]
-    lines = [table(rows, list(rows[0]))]
+    columns = list(rows[0])
+    rows += [
+        {"file": f"{r.target} {r.precision}", "status": "not made"} for r in bundle.manifest.refused
+    ]
+    lines = [table(rows, columns)]
     lines += [f"{a.file}: {a.error}" for a in bundle.manifest.artifacts if a.error]
+    lines += [f"not made: {refusal}" for refusal in bundle.manifest.refused]
     lines.append(
         f"\n{bundle.path}: {bundle.manifest.status} in {seconds:.0f} s; the worst photograph "
         f"counts; pictures side by side: {bundle.path / 'report.html'}"
@@ -223,16 +237,33 @@ def _text(bundle: Bundle, seconds: float) -> str:
 
 
 def _answer(bundle: Bundle, strict: bool) -> int:
-    status = bundle.manifest.status
-    if status == "failed":
-        failed = [
-            f"{a.file} ({a.error})" for a in bundle.manifest.artifacts if a.status == "failed"
-        ]
-        raise GateError(
-            f"{bundle.path} is marked failed: {'; '.join(failed)}; see report.html in the bundle, "
-            "calibrate on pictures like yours (--calib) or export another precision"
-        )
-    if status == "unverified" and strict:
-        names = [a.file for a in bundle.manifest.artifacts if a.status == "unverified"]
+    """Return exit code 0, or raise the error that the most serious lack of the bundle asks for."""
+    lacks = [words for words in (_refused(bundle), _failed(bundle)) if words]
+    if bundle.manifest.refused:
+        raise ExportError("; ".join(lacks))
+    if lacks:
+        raise GateError(lacks[0])
+    names = [a.file for a in bundle.manifest.artifacts if a.status == "unverified"]
+    if names and strict:
         raise UnverifiedError(f"not verified on this host: {', '.join(names)}")
     return 0
+
+
+def _refused(bundle: Bundle) -> str | None:
+    refused, made = bundle.manifest.refused, bundle.manifest.artifacts
+    if not refused:
+        return None
+    return (
+        f"{len(refused)} of {len(refused) + len(made)} artefacts could not be made: "
+        f"{summary(refused)}; {bundle.path} holds the others"
+    )
+
+
+def _failed(bundle: Bundle) -> str | None:
+    failed = [f"{a.file} ({a.error})" for a in bundle.manifest.artifacts if a.status == "failed"]
+    if not failed:
+        return None
+    return (
+        f"{bundle.path} is marked failed: {'; '.join(failed)}; see report.html in the bundle, "
+        "calibrate on pictures like yours (--calib) or export another precision"
+    )

@@ -52,6 +52,10 @@ def _bundle_text(document: dict[str, Any]) -> str:
         "made with " + ", ".join(f"{k} {v}" for k, v in document["tools"].items()),
         "",
         table(rows, columns),
+        *(
+            f"not made: {refusal['target']} {refusal['precision']}: {refusal['reason']}"
+            for refusal in document["refused"]
+        ),
         "",
         f"parity: {_parity(parity)}",
     ]

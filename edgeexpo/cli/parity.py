@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Refusal
 from edgeexpo.cli.arguments import add_selection, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, MissingDependencyError, UsageError
@@ -97,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
         write_junit(report, Path(args.junit))
     recorded = _record(args, bundle) if args.record else None
     document = report.to_dict() | ({} if recorded is None else {"recorded": recorded})
-    emit(args, document, _text(report, recorded))
+    refused = bundle.manifest.refused
+    emit(args, document | {"refused": refused}, _text(report, recorded, refused))
     if not report:
         failed = ", ".join(a.file for a in report.artifacts if a.status == "failed")
         raise GateError(f"{args.bundle} does not show what the reference shows: {failed}")
@@ -142,7 +144,9 @@ def _record(args: argparse.Namespace, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _text(report: ParityReport, recorded: Mapping[str, Any] | None) -> str:
+def _text(
+    report: ParityReport, recorded: Mapping[str, Any] | None, refused: Sequence[Refusal]
+) -> str:
     rows = [
         {
             "file": a.file,
@@ -162,6 +166,7 @@ def _text(report: ParityReport, recorded: Mapping[str, Any] | None) -> str:
         f"reference: float program on {device.device} ({device.name}); worst photograph",
         table(rows, list(rows[0])),
         *(f"{a.file}: {a.error}" for a in report.artifacts if a.error),
+        *(f"not made by the export: {refusal}" for refusal in refused),
         *(
             f"{' and '.join(row['files'])} agree at {row['psnr']:.1f} dB, "
             f"{row['steps_max']:.2g} steps at most"

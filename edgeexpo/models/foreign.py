@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_leaves
 
 from edgeexpo.errors import ModuleError, UsageError
+from edgeexpo.failures import described
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.models.output_range import CODES, output_range
-from edgeexpo.program.capture import check_forward
+from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
+from edgeexpo.program.source import find_source
 from edgeexpo.runtime.network_pictures import network_inputs, planar
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
@@ -32,6 +35,16 @@ CHANNELS = (1, 3, 4)
 Shape = tuple[int, int, int, int]
 """Batch, channels, height and width."""
 
+_NO_PICTURE = {
+    inspect.Parameter.VAR_POSITIONAL: "*{}",
+    inspect.Parameter.VAR_KEYWORD: "**{}",
+    inspect.Parameter.KEYWORD_ONLY: "{} by keyword alone",
+}
+_WRAPPERS = (
+    torch.nn.DataParallel,
+    torch.nn.parallel.DistributedDataParallel,
+    torch._dynamo.OptimizedModule,
+)
 _SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")
 
 
@@ -129,46 +142,71 @@ def load_factory(model: str) -> torch.nn.Module:
         module = factory()
     except ModuleError:
         raise
-    except Exception as error:  # a user's file may raise anything
+    except CAPTURE_ERRORS as error:  # a user's file may raise anything
         raise ModuleError(
-            f"{model} failed: {type(error).__name__}: {error}; expected a factory without arguments"
+            f"{model} failed: {described(error)}{find_source(error)}; expected a factory without "
+            "arguments"
         ) from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
     if not isinstance(module, torch.nn.Module):
         raise ModuleError(f"{model} returned a {type(module).__name__}; expected a torch nn.Module")
-    for owner, name, kept in _kept_results(module):
-        setattr(owner, name, kept.detach())
     return module.eval()
+
+
+def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    """Return the module inside the wrappers of ``torch.compile`` and of data parallelism."""
+    while isinstance(module, _WRAPPERS):
+        inner = getattr(module, "_orig_mod", None)
+        module = inner if isinstance(inner, torch.nn.Module) else module.module
+    return module
+
+
+def check_values(module: torch.nn.Module) -> None:
+    """Check that every weight has values.
+
+    Raises:
+        ModuleError: A weight has no values, since it was made on torch's meta device.
+    """
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.is_meta:
+            raise ModuleError(
+                f"weight {name!r} has no values (meta device); expected a module with weights on "
+                "the CPU"
+            )
+
+
+def in_float32(module: torch.nn.Module) -> torch.nn.Module:
+    """Change weights of another float type to float32, in which every network is captured."""
+    types = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return module if types <= {torch.float32} else module.float()
 
 
 def own_copy(module: torch.nn.Module) -> torch.nn.Module:
     """Copy a user's module, on the CPU and in eval mode; the user's own stays unchanged.
 
+    Tensors that were computed from weights, such as those that the hooks of weight normalisation
+    keep, are copied as values.
+
     Raises:
         ModuleError: The module cannot be copied.
     """
+    values = {id(tensor): tensor.detach().clone() for tensor in _computed(module)}
     try:
-        results = {id(kept): kept.detach().clone() for _, _, kept in _kept_results(module)}
-        return copy.deepcopy(module, results).cpu().eval()
+        return copy.deepcopy(module, values).cpu().eval()
     except Exception as error:  # a user's module may raise anything
         raise ModuleError(
-            f"{type(module).__name__} cannot be copied ({type(error).__name__}: {error}); expected "
-            "a module that copy.deepcopy takes: detach the tensors that it keeps"
+            f"{type(module).__name__} cannot be copied ({described(error)}); expected a module "
+            "that copy.deepcopy takes: leave out locks, files and other handles"
         ) from error
 
 
-def _kept_results(module: torch.nn.Module) -> list[tuple[torch.nn.Module, str, torch.Tensor]]:
-    """Return the tensors with a gradient's history that a module keeps as (owner, name, tensor).
-
-    ``torch.nn.utils.weight_norm`` keeps its weight so, and ``copy.deepcopy`` does not take it.
-    """
-    return [
-        (owner, name, value)
-        for owner in module.modules()
-        for name, value in vars(owner).items()
-        if isinstance(value, torch.Tensor) and not value.is_leaf
-    ]
+def _computed(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the tensors that a module keeps although they are results of a computation."""
+    for part in module.modules():
+        for value in tree_leaves(vars(part)):
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                yield value
 
 
 def describe_module(
@@ -279,6 +317,11 @@ def _pictures(spec: ModelSpec, size: tuple[int, int]) -> Iterator[list[torch.Ten
 
 def _parameter_names(module: torch.nn.Module) -> list[str]:
     parameters = inspect.signature(module.forward).parameters.values()
-    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        raise ModuleError("forward takes *args; expected named image inputs: wrap the module")
+    for kind, words in _NO_PICTURE.items():
+        named = [p.name for p in parameters if p.kind is kind and p.default is p.empty]
+        if named:
+            raise ModuleError(
+                f"forward takes {words.format(named[0])}; expected named image inputs: wrap the "
+                "module"
+            )
     return [p.name for p in parameters if p.default is p.empty]

@@ -13,7 +13,8 @@ import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
+from edgeexpo.errors import EdgeexpoError, EngineError, MissingDependencyError, UsageError
+from edgeexpo.failures import described, unforeseen
 from edgeexpo.imaging.guided import encode
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity.agreement import agreement
@@ -32,7 +33,7 @@ from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure_pictures, psn
 from edgeexpo.parity.metrics.relations import seam, tile_borders
 from edgeexpo.parity.probe_relations import relations
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
-from edgeexpo.progress import track
+from edgeexpo.progress import note, track
 from edgeexpo.runtime.engines.base import Engine, promised
 from edgeexpo.runtime.network_pictures import displayed
 from edgeexpo.runtime.stages import back, gives_picture
@@ -161,6 +162,10 @@ def _run(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> _Run:
         return _Run(blank, cases, dict(_outputs(engine, artifact, spec, cases)))
     except EngineError as error:
         return _Run(dataclasses.replace(blank, status="failed", error=str(error)), cases)
+    except EdgeexpoError:
+        raise
+    except Exception as error:  # noqa: BLE001 - outputs that nothing foresaw may break anything
+        return _Run(_unforeseen(blank, error, "running"), cases)
     finally:
         engine.close()
 
@@ -170,7 +175,31 @@ def _judged(
 ) -> ArtifactParity:
     if run.outputs is None:
         return run.blank
-    spec, cases, outputs = bundle.manifest.model, run.cases, run.outputs
+    try:
+        return _verdict(bundle, artifact, run, run.outputs, overrides, floor)
+    except EdgeexpoError:
+        raise
+    except Exception as error:  # noqa: BLE001 - outputs that nothing foresaw may break anything
+        return _unforeseen(run.blank, error, "judging")
+
+
+def _unforeseen(blank: ArtifactParity, error: Exception, doing: str) -> ArtifactParity:
+    """Return the verdict for an artefact whose check failed by an exception of a library."""
+    note(f"edgeexpo: {doing} {blank.file} failed; {unforeseen(error, f'{doing} {blank.file}')}")
+    return dataclasses.replace(
+        blank, status="failed", error=f"{doing} failed: {described(error)}; report this"
+    )
+
+
+def _verdict(
+    bundle: Bundle,
+    artifact: Artifact,
+    run: _Run,
+    outputs: Mapping[str, np.ndarray],
+    overrides: Sequence[Gate],
+    floor: float | None,
+) -> ArtifactParity:
+    spec, cases = bundle.manifest.model, run.cases
     rows = rows_of(spec, artifact, cases, outputs)
     found = statistics(rows)
     gates = overridden(bundle.manifest.recipe.gates.get(artifact.precision, ()), overrides)

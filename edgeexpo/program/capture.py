@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
+from edgeexpo.failures import described, message_of
 from edgeexpo.program.batch_norms import fold_batch_norms
 from edgeexpo.program.circular_padding import plain_circular_padding
 from edgeexpo.program.constants import fold_constants
@@ -23,6 +26,7 @@ from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.mutations import without_mutations
 from edgeexpo.program.scalars import real_bounds
 from edgeexpo.program.source import find_source
+from edgeexpo.program.stages import by_values
 from edgeexpo.program.volumes import flat_volumes
 from edgeexpo.progress import note
 from edgeexpo.spec import SizeRange, TensorSpec
@@ -46,19 +50,8 @@ _REWRITES = (
 Each one takes a graph module, changes it in place, and returns true if there was a change.
 """
 
-CAPTURE_ERRORS = (
-    torch._dynamo.exc.TorchDynamoException,
-    torch.fx.experimental.symbolic_shapes.ConstraintViolationError,
-    torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    AssertionError,
-)
-"""Errors that a user's ``forward`` or the tracer may raise. Any other error is edgeexpo's bug."""
+CAPTURE_ERRORS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+"""Errors of a user's ``forward`` and of the tracer. Both may raise anything."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +122,7 @@ def capture(
     labels = tuple(s.name for s in outputs)
     fixed = SizeRange(largest=size, smallest=size, multiple=multiple)
     sizes = fixed if all(s.size for s in inputs) else size_range(size, multiple)
+    reason = ""
     on_grid = [size_range(size, grid)] if _fits(size, grid) and sizes != fixed else []
     for candidate in dict.fromkeys((sizes, *on_grid, fixed)):
         example = _examples(inputs, _trace_size(candidate))
@@ -138,10 +132,10 @@ def capture(
         except ModuleError as error:
             if candidate == fixed or not _depends_on_size(error):
                 raise
-            if candidate != (sizes, *on_grid)[-1]:
-                continue
-            note(f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}")
+            reason = f"edgeexpo: the network fixes its size at {size[0]}x{size[1]}: {error}"
             continue
+        if reason and candidate == fixed:
+            note(reason)
         program = Program(exported, tuple(inputs), labels, candidate, precision)
         graph_module, rewritten = without_mutations(exported)
         changed = [rewritten, *(step(graph_module) for step in _REWRITES)]
@@ -258,8 +252,8 @@ def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
             output = module(*example)
     except CAPTURE_ERRORS as error:
         raise ModuleError(
-            f"forward failed on inputs {_shapes(example)}: {_first_line(error)}"
-            f"{find_source(error)}; expected NCHW float32 pictures in [0,1]"
+            f"forward failed on inputs {_shapes(example)}: {described(error)}"
+            f"{find_source(error)}; expected {_expectation(error)}"
         ) from error
     if not isinstance(output, torch.Tensor):
         raise ModuleError(
@@ -267,8 +261,25 @@ def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
             "wrap the module so that it returns the picture alone"
         )
     if output.dim() != 4:
-        raise ModuleError(f"forward returned shape {tuple(output.shape)}; expected NCHW")
+        raise ModuleError(
+            f"forward returned shape {tuple(output.shape)}; expected NCHW: wrap the module so that "
+            "it returns a batch of one picture"
+        )
+    if output.is_complex() or output.layout is not torch.strided:
+        kind = "complex" if output.is_complex() else "sparse"
+        raise ModuleError(
+            f"forward returned a {kind} tensor; expected a dense tensor of real numbers: return "
+            f"its {'real part' if output.is_complex() else 'dense form'}"
+        )
     return output
+
+
+def _expectation(error: BaseException) -> str:
+    """Return what a ``forward`` that failed should do instead."""
+    text = message_of(error).lower()
+    if "cuda" in text or "device" in text:
+        return "a forward that keeps its tensors on the device of its input"
+    return "a forward that takes NCHW float32 pictures in [0,1]"
 
 
 def _export(
@@ -277,25 +288,21 @@ def _export(
     dynamic_shapes: tuple[dict[int, Any], ...] | None,
 ) -> ExportedProgram:
     try:
-        with warnings.catch_warnings():
+        # torch 2.13 prints the graph of a branch that depends on values on stderr.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             return torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
     except CAPTURE_ERRORS as error:
-        kind = type(error).__name__
-        text = str(error)
-        if "data-dependent" in text.lower() or "GuardOnDataDependent" in kind:
+        if by_values(error):
             raise ModuleError(
                 f"forward depends on the values of its input{find_source(error)}; expected the "
                 "same operations for every picture: replace the branch by torch.where"
             ) from error
         raise ModuleError(
-            f"the module cannot be traced ({kind}: {_first_line(error)}){find_source(error)}"
+            f"the module cannot be traced ({described(error)}){find_source(error)}; expected "
+            "a forward of torch operations on tensors that torch.export can follow"
         ) from error
 
 
 def _shapes(tensors: Sequence[torch.Tensor]) -> str:
     return ", ".join("x".join(map(str, t.shape)) for t in tensors)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

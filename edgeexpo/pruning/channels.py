@@ -235,10 +235,12 @@ class Follower:
         """Return the labels of an activation's channels, or of a parameter used as activation.
 
         Raises:
-            UnfitError: ``node`` is not one activation.
+            UnfitError: ``node`` is not one activation, or has no axes.
         """
         if node in self._axes:
             axes = self._axes[node]
+            if not axes:  # a parameter that is one number
+                raise UnfitError
             return axes[1] if len(axes) > 1 else axes[0]
         labels = self._channels.get(node)
         if not isinstance(labels, np.ndarray):

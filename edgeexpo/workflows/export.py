@@ -6,16 +6,17 @@ import dataclasses
 import importlib.metadata
 import itertools
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import check_destination, digest, staged
-from edgeexpo.bundle.manifest import Manifest, write_manifest
+from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.errors import UsageError
-from edgeexpo.export.lowering import check_converters, lower
+from edgeexpo.export.lowering import ADVICE, check_converters, lower
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.foreign import Inputs
@@ -28,6 +29,7 @@ from edgeexpo.parity.report.html import REPORT, write_report
 from edgeexpo.program.capture import Program
 from edgeexpo.program.half import half
 from edgeexpo.program.source import graph_sources
+from edgeexpo.program.stages import stage
 from edgeexpo.progress import status, track
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program
@@ -36,6 +38,7 @@ from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.spec import PRECISIONS, ExportRecipe, Gate, ModelSpec
 from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, target_names, usual_targets
 from edgeexpo.workflows.arguments import several
+from edgeexpo.workflows.attempts import Attempts
 from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import writing
@@ -45,6 +48,11 @@ TOOLS = ("edgeexpo", "torch", "torchao", "numpy")
 
 GOLDEN_PICTURES = 3
 """Number of photographs whose reference outputs a bundle records."""
+
+PREPARATION_ADVICE = "replace this operator, or export with `precision='fp32'`"
+"""What a user can do about a network that cannot be prepared for a precision."""
+
+_UNKNOWN_ADVICE = "report this with the module"
 
 
 def export_bundle(
@@ -107,12 +115,14 @@ def export_bundle(
 
     Returns:
         The bundle. The ``status`` of its manifest is ``verified``, ``unverified`` or ``failed``.
+        The ``refused`` of its manifest lists the targets and precisions that could not be made,
+        with the reasons.
 
     Raises:
         UsageError: An argument, picture, weight or module cannot be used.
         WeightsError: ``int8`` was made from other float weights, or a checkpoint does not fit.
         ModuleError: ``forward`` fails or cannot be traced.
-        ExportError: A conversion failed. Nothing was written.
+        ExportError: No artefact could be made. Nothing was written.
         MissingDependencyError: A target's converter is not installed. Nothing was written.
         OutputError: The bundle cannot be written.
 
@@ -163,12 +173,14 @@ def export_bundle(
         if "int8" in precisions and learnt is None
         else []
     )
+    attempts = Attempts()
     with staged(destination, force) as staging:
-        programs = _programs(network.spec, program, precisions, pictures, learnt, kept)
-        artifacts = [
-            lower(programs[p], target, network.spec.name, staging)
-            for p, target in track([(p, t) for p in precisions for t in chosen], "Lowering")
-        ]
+        make_int8 = partial(_int8, network.spec, program, pictures, learnt, kept)
+        programs = _programs(program, chosen, precisions, make_int8, attempts)
+        artifacts = _artifacts(programs, precisions, chosen, network.spec.name, staging, attempts)
+        if not artifacts:
+            raise attempts.error()
+        attempts.tell()
         recipe = ExportRecipe(
             model=model if isinstance(model, str) else network.spec.name,
             targets=tuple(chosen),
@@ -185,14 +197,16 @@ def export_bundle(
             model=network.spec,
             recipe=recipe,
             artifacts=tuple(artifacts),
-            files=_save_programs(programs, staging),
+            files=_save_programs(programs, artifacts, staging),
             tools=tool_versions(chosen),
             weights_sha256=None if network.weights is None else digest(network.weights),
             sources=graph_sources(programs["fp32"].exported.graph_module),
             frames=formats.frames,
             output=formats.output,
+            refused=attempts.refused,
         )
-        _verify(staging, manifest, verification)
+        with stage("verifying the artefacts", _UNKNOWN_ADVICE, program.exported.graph_module):
+            _verify(staging, manifest, verification)
     return Bundle.open(destination)
 
 
@@ -257,32 +271,65 @@ def _pictures(network: Network, source: Path | None) -> list[Sample]:
     return samples(len(network.spec.frames), source, network.spec.frame_size(network.size), seed=0)
 
 
-def _programs(
+def _int8(
     spec: ModelSpec,
     program: Program,
-    precisions: Sequence[str],
     pictures: Sequence[Sample],
     learnt: Path | None,
     kept: frozenset[str],
+) -> Program:
+    """Return the INT8 program by the INT8 weights ``learnt``, or else by calibration."""
+    if learnt is not None:
+        return int8_weights.quantized_by(program, int8_weights.read_int8_weights(learnt))
+    return quantize_program(program, network_inputs(spec, track(pictures, "Calibrating")), kept)
+
+
+def _programs(
+    program: Program,
+    targets: Sequence[str],
+    precisions: Sequence[str],
+    make_int8: Callable[[], Program],
+    attempts: Attempts,
 ) -> dict[str, Program]:
-    programs = {"fp32": program}
-    if "fp16" in precisions:
-        programs["fp16"] = half(program)
-    if "int8" in precisions and learnt is not None:
-        programs["int8"] = int8_weights.quantized_by(
-            program, int8_weights.read_int8_weights(learnt)
-        )
-    elif "int8" in precisions:
-        fed = track(pictures, "Calibrating")
-        programs["int8"] = quantize_program(program, network_inputs(spec, fed), kept)
+    """Return the program of each precision that can be prepared."""
+    graph, programs = program.exported.graph_module, {"fp32": program}
+    makers: Mapping[str, Callable[[], Program]] = {
+        "fp16": partial(half, program),
+        "int8": make_int8,
+    }
+    for precision in (p for p in precisions if p != "fp32"):
+        doing = f"preparing the network for {precision}"
+        with attempts.at(targets, precision, doing, PREPARATION_ADVICE, graph):
+            programs[precision] = makers[precision]()
     return programs
 
 
-def _save_programs(programs: Mapping[str, Program], staging: Path) -> dict[str, str]:
+def _artifacts(
+    programs: Mapping[str, Program],
+    precisions: Sequence[str],
+    targets: Sequence[str],
+    name: str,
+    staging: Path,
+    attempts: Attempts,
+) -> list[Artifact]:
+    """Lower every program to every target, and return what could be made."""
+    made = []
+    prepared = [(p, t) for p in precisions if p in programs for t in targets]
+    for precision, target in track(prepared, "Lowering"):
+        with attempts.at([target], precision, f"lowering to {target}", ADVICE):
+            made.append(lower(programs[precision], target, name, staging))
+    return made
+
+
+def _save_programs(
+    programs: Mapping[str, Program], artifacts: Sequence[Artifact], staging: Path
+) -> dict[str, str]:
+    """Save the programs that the artefacts are compared with."""
+    integer = any(a.precision == "int8" for a in artifacts)
     files = {}
     for precision, name in (("fp32", "reference.pt2"), ("int8", "quantized.pt2")):
-        if precision in programs:
-            with writing(staging / name):
+        if precision == "fp32" or integer:
+            with writing(staging / name), stage(f"saving {name}", _UNKNOWN_ADVICE):
                 torch.export.save(programs[precision].exported, staging / name)
             files[name] = digest(staging / name)
     return files

@@ -130,6 +130,7 @@ def bundle_contents(bundle: Bundle) -> dict[str, Any]:
         "intact": not damaged,
         "damaged": damaged,
         "artifacts": [{**to_json(a), "intact": a.file not in damaged} for a in manifest.artifacts],
+        "refused": to_json(manifest.refused),
         "parity": {"passed": parity.get("passed"), "reference": parity.get("reference")},
         "frame_format": str(manifest.frames),
         "output_format": str(manifest.output),

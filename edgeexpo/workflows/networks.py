@@ -11,15 +11,17 @@ from pathlib import Path
 import torch
 
 from edgeexpo.bundle.files import digest
-from edgeexpo.errors import UsageError, WeightsError
+from edgeexpo.errors import ModuleError, UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, Shown, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
+from edgeexpo.models.torchscript import followed, is_torchscript
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.agreement import check_agreement
 from edgeexpo.program.capture import Program, capture
-from edgeexpo.progress import note
+from edgeexpo.program.stages import stage
+from edgeexpo.progress import note, status
 from edgeexpo.quantization import int8_weights
 from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.pruned_networks import narrower, shipped_pruned
@@ -59,10 +61,11 @@ class Network:
                 program gives other pictures than the module.
         """
         spec = self.spec
-        program = capture(
-            self.module, spec.inputs, spec.outputs, self.size, spec.multiple, grid=spec.grid
-        )
-        check_agreement(program, self.module)
+        with stage("capturing the network", "simplify its forward", kind=ModuleError):
+            program = capture(
+                self.module, spec.inputs, spec.outputs, self.size, spec.multiple, grid=spec.grid
+            )
+            check_agreement(program, self.module)
         return program
 
     @property
@@ -203,11 +206,21 @@ def _foreign(
     if size is not None:
         raise UsageError("`size` is for models of the zoo; a foreign module takes `inputs`")
     shapes = foreign.input_shapes(inputs)
-    module = foreign.load_factory(model) if isinstance(model, str) else foreign.own_copy(model)
+    with status(f"Making the network of {name}"):
+        made = foreign.load_factory(model) if isinstance(model, str) else model
+        foreign.check_values(made)
+        module = foreign.own_copy(foreign.unwrapped(made))
     if weights is not None:
         load_checkpoint(module, weights, key=key)
+    module = foreign.in_float32(module)
+    if is_torchscript(module):
+        module = followed(module, [torch.zeros(shape) for _, shape in shapes])
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
-    spec, side = foreign.describe_module(module, stem, shapes, shown)
+    with (
+        status("Measuring the network"),
+        stage("measuring the network", "simplify its forward", kind=ModuleError),
+    ):
+        spec, side = foreign.describe_module(module, stem, shapes, shown)
     network = Network(module, spec, side, weights, int8=int8, weights_key=key)
     _check_int8(network)
     return network

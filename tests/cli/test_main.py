@@ -12,6 +12,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -151,13 +152,94 @@ def test_what_the_machine_refuses_is_one_line_too(
     assert "error" in json.loads(out) if code == 1 else out == ""
 
 
-def test_bugs_are_not_hidden(verb: Callable[[Verb], None]) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ZeroDivisionError("division by zero"),
+            "unforeseen ZeroDivisionError: division by zero in",
+        ),
+        (KeyError("first\nsecond"), "unforeseen KeyError: 'first\\nsecond' in test_main.py:"),
+        (ValueError("\n\n  first\nsecond"), "unforeseen ValueError: first in test_main.py:"),
+        (OSError(errno.EBADF, "Bad file descriptor"), "unforeseen OSError: [Errno 9] Bad file"),
+        (SystemExit(7), "unforeseen SystemExit: 7 in"),
+        (RuntimeError("graph " * 500), "... in test_main.py:"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--json"], ["--debug"]])
+def test_what_nothing_foresaw_is_one_line_and_a_file(
+    verb: Callable[[Verb], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: BaseException,
+    words: str,
+    flags: list[str],
+) -> None:
+    def run(_: argparse.Namespace) -> int:
+        raise error
+
+    verb(run)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["act", *flags]) == 1
+    out, err = capsys.readouterr()
+    *trace, line = err.splitlines()
+    assert line.startswith("edgeexpo: error: ")
+    assert words in line
+    assert len(line) < 600
+    (file,) = tmp_path.iterdir()
+    assert f"the trace is in {file}" in line
+    assert ("--debug prints it" in line) == ("--debug" not in flags)
+    text = file.read_text()
+    assert f"command: {' '.join(['edgeexpo act', *flags])}\n" in text
+    assert f"edgeexpo {__version__}" in text
+    assert "Traceback (most recent call last)" in text
+    assert bool(trace) == ("--debug" in flags)
+    assert (json.loads(out)["error"]["type"] == "InternalError") if "--json" in flags else not out
+
+
+def test_debug_prints_the_trace_of_a_known_error_as_well(
+    verb: Callable[[Verb], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: argparse.Namespace) -> int:
+        try:
+            raise KeyError("cause")
+        except KeyError as error:
+            raise UsageError("found this") from error
+
+    verb(run)
+    assert main(["act", "--debug"]) == 2
+    *trace, line = capsys.readouterr().err.splitlines()
+    assert line == "edgeexpo: error: found this"
+    assert "KeyError: 'cause'" in trace
+
+
+def test_a_long_message_keeps_its_ends(
+    verb: Callable[[Verb], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: argparse.Namespace) -> int:
+        raise UsageError(f"found this {'graph ' * 1000} do that")
+
+    verb(run)
+    assert main(["act"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("edgeexpo: error: found this graph")
+    assert line.endswith("graph do that\n")
+    assert len(line) < 1300
+
+
+def test_a_temporary_folder_that_refuses_is_said(
+    verb: Callable[[Verb], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def run(_: argparse.Namespace) -> int:
         raise ZeroDivisionError
 
     verb(run)
-    with pytest.raises(ZeroDivisionError):
-        main(["act"])
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert main(["act"]) == 1
+    assert "the trace cannot be written (--debug prints it)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,19 @@ class FixedKernels(Around):
         return F.relu(y + F.conv2d(once, self.kernel, padding=1, groups=8))
 
 
+class OneNumber(Around):
+    """A weight and a constant without any axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(8, 8, 3, padding=1)
+        self.strength = nn.Parameter(torch.tensor(0.5))
+        self.register_buffer("level", torch.tensor(2.0))
+
+    def between(self, y: Tensor) -> Tensor:
+        return F.relu(self.inner(y) * self.strength + self.level * y)
+
+
 class Assigned(Around):
     def between(self, y: Tensor) -> Tensor:
         out = torch.zeros(y.shape)
@@ -132,6 +145,7 @@ OTHER_VALUES = (
     ChannelsLast,
     WithoutBatch,
     FixedKernels,
+    OneNumber,
     Assigned,
 )
 """The networks, one for each kind of value."""

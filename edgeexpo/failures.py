@@ -1,0 +1,141 @@
+"""Failures that nothing foresaw: words for one line, and a file with the trace for a report."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LONGEST_REASON = 240
+"""Largest length of a library's message inside ours, in characters."""
+
+LIBRARIES = (
+    "edgeexpo",
+    "torch",
+    "torchao",
+    "executorch",
+    "coremltools",
+    "onnx",
+    "onnxscript",
+    "onnxsim",
+    "onnxruntime",
+    "litert-torch",
+    "ai-edge-litert",
+    "nncf",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+    "av",
+)
+"""Libraries whose versions a report names."""
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """The command that a report is about.
+
+    Attributes:
+        command: The command line as words.
+        hint: Words that say how to see the trace at once.
+        traces: Whether the trace of every failure is printed on stderr.
+    """
+
+    command: Sequence[str]
+    hint: str = ""
+    traces: bool = False
+
+
+_running: list[Reporting] = []
+
+
+@contextlib.contextmanager
+def reporting(command: Reporting) -> Iterator[None]:
+    """Let the reports that are written inside the block tell of ``command``."""
+    _running.append(command)
+    try:
+        yield
+    finally:
+        _running.pop()
+
+
+def first_line(text: str, longest: int = LONGEST_REASON) -> str:
+    """Return the first line of a library's message that has words, cut to ``longest``."""
+    line = next((s for line in text.splitlines() if (s := " ".join(line.split()))), "")
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def described(error: BaseException) -> str:
+    """Return the kind and the message of an exception in one line, as in ``KeyError: 'x'``."""
+    kind, text = type(error).__name__, first_line(message_of(error))
+    return f"{kind}: {text}" if text else kind
+
+
+def message_of(error: BaseException) -> str:
+    """Return ``str(error)``, or nothing for an exception whose ``__str__`` fails itself."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a third party's class may do anything
+        return ""
+
+
+def unforeseen(error: BaseException, doing: str) -> str:
+    """Write the report about ``error``, and return the words that name its file.
+
+    Args:
+        error: An exception that no other code turned into a typed error.
+        doing: What was being done, as in ``lowering to onnx``.
+    """
+    path = _written(report_text(error, doing))
+    hint = _running[-1].hint if _running else ""
+    where = "the trace cannot be written" if path is None else f"the trace is in {path}"
+    return where + (f" ({hint})" if hint else "") + ("; attach it to a report" if path else "")
+
+
+def show_trace(error: BaseException) -> None:
+    """Print the trace of ``error`` on stderr, if the command asked for traces."""
+    if _running and _running[-1].traces and sys.stderr is not None:
+        sys.stderr.write("".join(traceback.format_exception(error)))
+        sys.stderr.flush()
+
+
+def report_text(error: BaseException, doing: str) -> str:
+    """Return the text of a report: the command, the versions and the trace."""
+    command = _running[-1].command if _running else sys.argv
+    versions = [f"{name} {version}" for name in LIBRARIES if (version := _version(name))]
+    return "\n".join(
+        [
+            f"edgeexpo failed while {doing}",
+            f"command: {shlex.join(command)}",
+            f"host: {platform.platform()}, Python {platform.python_version()}",
+            f"versions: {', '.join(versions)}",
+            "",
+            *(line.rstrip("\n") for line in traceback.format_exception(error)),
+            "",
+        ]
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _written(text: str) -> Path | None:
+    """Write ``text`` to a new file in the folder for temporary files, if that is possible."""
+    try:
+        handle, name = tempfile.mkstemp(prefix="edgeexpo-failure-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
+            stream.write(text)
+    except OSError:
+        return None
+    return Path(name)
