@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeexpo.targets import target_named, target_names
+
 LONGEST_REASON = 240
 """Largest length of a library's message inside ours, in characters."""
 
@@ -21,21 +23,14 @@ LIBRARIES = (
     "edgeexpo",
     "torch",
     "torchao",
-    "executorch",
-    "coremltools",
-    "onnx",
     "onnxscript",
-    "onnxsim",
-    "onnxruntime",
-    "litert-torch",
-    "ai-edge-litert",
     "nncf",
     "numpy",
     "pillow",
     "opencv-python-headless",
     "av",
 )
-"""Libraries whose versions a report names."""
+"""Libraries whose versions a report names, besides those of the targets."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,9 @@ def show_trace(error: BaseException) -> None:
 def report_text(error: BaseException, doing: str) -> str:
     """Return the text of a report: the command, the versions and the trace."""
     command = _running[-1].command if _running else sys.argv
-    versions = [f"{name} {version}" for name in LIBRARIES if (version := _version(name))]
+    tools = [tool for target in target_names() for tool in target_named(target).tools]
+    libraries = dict.fromkeys((*LIBRARIES, *tools))
+    versions = [f"{name} {version}" for name in libraries if (version := _version(name))]
     return "\n".join(
         [
             f"edgeexpo failed while {doing}",

@@ -44,12 +44,11 @@ def output_range(
         if low < -_EXCESS or high > 1 + _EXCESS:
             note(
                 f"edgeexpo: the network gives values of {low:.3g} to {high:.3g}, which are clipped "
-                "to 0..1; say what they mean with --output-range LOW,HIGH, or scale them in the "
-                "module"
+                "to 0..1; say what they mean with `output_range`, or scale them in the module"
             )
         return UNIT
     note(
         f"edgeexpo: the network gives values of {low:.3g} to {high:.3g}; its pictures are taken "
-        f"as {found[0]:g}..{found[1]:g} (change that with --output-range LOW,HIGH)"
+        f"as {found[0]:g}..{found[1]:g} (`output_range` changes that)"
     )
     return found

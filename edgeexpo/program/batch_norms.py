@@ -71,9 +71,12 @@ def _fold(module: GraphModule, node: Node) -> None:
     factor = factor if scale is None else factor * scale
     added = -mean * factor if bias is None else (bias - mean) * factor
     added = added if shift is None else added + shift
+    # The parameters stay with the module that owns the weight, which names the operator.
+    owner = str(source.args[1].target).rpartition(".")[0]  # type: ignore[union-attr]
     names = [f"folded_{node.name}_{part}" for part in ("weight", "bias")]
     for name, value in zip(names, (_scaled(source, weight, factor), added), strict=True):
-        register(module, name, value.to(weight.dtype))
+        register(module.get_submodule(owner), name, value.to(weight.dtype))
+    names = [f"{owner}.{name}" if owner else name for name in names]
     with module.graph.inserting_before(source):
         parameters = [module.graph.get_attr(name) for name in names]
     for parameter in parameters:

@@ -121,7 +121,7 @@ def attribute(module: GraphModule, node: Any) -> Any:
     return getattr(module.get_submodule(owner), name)
 
 
-def register(module: GraphModule, name: str, value: torch.Tensor) -> None:
+def register(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
     """Keep a copy of a value, as a parameter if it is real and as a buffer otherwise."""
     kept = value.detach().clone(memory_format=torch.contiguous_format)
     if kept.is_floating_point():

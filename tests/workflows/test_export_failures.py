@@ -298,12 +298,10 @@ def test_what_verification_cannot_judge_fails_alone(partial, picture_folder, mon
     )
 
 
-def test_a_network_of_which_torch_cannot_make_a_copy_is_one_line(asked, tmp_path, capsys):
+def test_a_network_that_keeps_a_computed_tensor_is_exported(asked, tmp_path):
     (tmp_path / "net.py").write_text(
         NETWORK + "\n\ndef kept():\n    found = Net()\n"
         "    found.kept = found.body[0].weight * 2\n    return found\n"
     )
     words = command({**asked, "model": f"{tmp_path / 'net.py'}:kept"}, "--target", "toy")
-    assert main([*words, "--precision", "fp32"]) in (1, 2)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("edgeexpo: error: ")
+    assert main([*words, "--precision", "fp32"]) == 0
