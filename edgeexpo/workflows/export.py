@@ -30,7 +30,7 @@ from edgeexpo.program.capture import Program
 from edgeexpo.program.half import half
 from edgeexpo.program.source import graph_sources
 from edgeexpo.program.stages import stage
-from edgeexpo.progress import status, track
+from edgeexpo.progress import note, status, track
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.job import Formats, check_transfers
@@ -40,6 +40,7 @@ from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, target_names, 
 from edgeexpo.workflows.arguments import several
 from edgeexpo.workflows.attempts import Attempts
 from edgeexpo.workflows.calibration_pictures import calibration_samples
+from edgeexpo.workflows.export_sizes import on_grid
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.writing import writing
 
@@ -344,8 +345,20 @@ def _gates(
 
 def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> None:
     """Run the parity check on the staged bundle and write its result into the manifest."""
+    report = check_parity(Bundle(staging, manifest), samples=pictures)
+    bound = on_grid(manifest, report)
+    if bound is not None:
+        again = check_parity(Bundle(staging, bound), samples=pictures)
+        before = {row.file: row.status for row in report.artifacts}
+        mended = [r.file for r in again.artifacts if before[r.file] == "failed" != r.status]
+        for file in mended:
+            note(
+                f"edgeexpo: {file} shows what the network shows at multiples of "
+                f"{manifest.model.footprint.cell} pixels alone; other sizes are refused"
+            )
+        if mended:
+            manifest, report = bound, again
     bundle = Bundle(staging, manifest)
-    report = check_parity(bundle, samples=pictures)
     golden = record(bundle, choose_device("auto"), pictures[:GOLDEN_PICTURES])
     recorded = write_golden(staging, golden)
     write_report(report, staging / REPORT, bundle)
