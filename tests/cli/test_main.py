@@ -18,7 +18,7 @@ import pytest
 
 from edgeexpo import __version__, cli
 from edgeexpo.cli import main
-from edgeexpo.cli.arguments import add_selection, list_of, positive, size, unknown_name
+from edgeexpo.cli.arguments import add_selection, list_of, positive, size, unknown_name, value_range
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, human_ms, table
 from edgeexpo.errors import EdgeexpoError, GateError, MissingDependencyError, UsageError
 
@@ -341,6 +341,7 @@ def test_lists_and_sizes_are_read() -> None:
     assert targets("litert,all,coreml") == ("litert", "onnx", "coreml")
     assert size("480,640") == size("480x640") == (480, 640)
     assert positive("3") == 3
+    assert value_range("-1,1") == (-1.0, 1.0)
     for read, text in [
         (targets, ""),
         (targets, "tflite"),
@@ -350,6 +351,10 @@ def test_lists_and_sizes_are_read() -> None:
         (size, "-1,5"),
         (positive, "0"),
         (positive, "many"),
+        (value_range, "1"),
+        (value_range, "1,0"),
+        (value_range, "0,inf"),
+        (value_range, "0,1,2"),
     ]:
         with pytest.raises(argparse.ArgumentTypeError, match="expected"):
             read(text)

@@ -44,6 +44,22 @@ def test_a_grid_is_kept(tensors):
     assert run(torch.rand(1, 3, 34, 50)).shape == (1, 3, 34, 50)
 
 
+def test_the_grid_is_tried_where_not_all_sizes_can_be_traced(tensors, monkeypatch):
+    from edgeexpo.program import capture as module
+
+    trace = module._export
+
+    def refuses_odd_sizes(network, example, shapes):
+        if shapes is not None and "2*" not in str(shapes):
+            raise ModuleError("no trace of odd sizes")
+        return trace(network, example, shapes)
+
+    monkeypatch.setattr(module, "_export", refuses_odd_sizes)
+    program = capture(Strided().eval(), *tensors, (64, 64), 1, grid=2)
+    assert program.dynamic
+    assert program.sizes.multiple == 2
+
+
 def test_a_network_of_fixed_size_is_captured_at_that_size(tensors):
     class Fixed(torch.nn.Module):
         def __init__(self):
