@@ -16,6 +16,7 @@ from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
 from edgeexpo.failures import described, message_of
+from edgeexpo.program.antialiasing import plain_antialiasing
 from edgeexpo.program.batch_norms import fold_batch_norms
 from edgeexpo.program.circular_padding import plain_circular_padding
 from edgeexpo.program.constants import fold_constants
@@ -36,6 +37,7 @@ SMALLEST_CAPTURE_SIDE = 16
 
 _REWRITES = (
     remove_identities,
+    plain_antialiasing,
     plain_fills,
     fold_constants,
     fold_batch_norms,
