@@ -22,23 +22,26 @@ def output_range(
     """Return the range in which ``module`` gives its picture.
 
     A range other than [0, 1] is only taken where the outputs leave no doubt. Codes fill most of 0
-    to 255 and a signed picture most of -1 to 1, and neither leaves its range. A note says which
-    range was taken, or that values lie far outside [0, 1].
+    to 255 and a signed picture most of -1 to 1, and neither leaves its range. A signed picture of
+    black is also near -1, and one of white near 1. A note says which range was taken, or that
+    values lie far outside [0, 1].
 
     Args:
         module: Network in eval mode.
-        pictures: Inputs of several runs, 1xCxHxW float32 each. Among them are black and white.
+        pictures: Inputs of several runs, 1xCxHxW float32 each. The first is black and the second
+            white.
 
     Raises:
         ModuleError: ``forward`` fails.
     """
     outputs = [check_forward(module, tuple(given)) for given in pictures]
     whole = any(not output.is_floating_point() for output in outputs)
+    black, white = (float(output.float().median()) for output in outputs[:2])
     low = min(float(output.min()) for output in outputs)
     high = max(float(output.max()) for output in outputs)
     if whole or (high > 128 and low >= -26 and high <= 281):
         found = CODES
-    elif -1.05 <= low < -0.8 and 0.6 < high <= 1.05:
+    elif -1.05 <= low and high <= 1.05 and black < -0.8 and white > 0.6:
         found = SIGNED
     else:
         if low < -_EXCESS or high > 1 + _EXCESS:

@@ -5,7 +5,7 @@ import torch
 
 from edgeexpo.models.output_range import CODES, SIGNED, UNIT, output_range
 
-PICTURES = [(torch.full((1, 3, 16, 16), level),) for level in (0.0, 0.4, 1.0)]
+PICTURES = [(torch.full((1, 3, 16, 16), level),) for level in (0.0, 1.0, 0.4)]
 
 
 class Mapped(torch.nn.Module):
@@ -29,6 +29,7 @@ class Mapped(torch.nn.Module):
         (Mapped(230, 10), CODES),
         (Mapped(255, 0, torch.uint8), CODES),
         (Mapped(0.9, -0.5), UNIT),
+        (Mapped(-2, 1), UNIT),
     ],
 )
 def test_the_range_is_taken_only_without_doubt(module, expected, capsys):
@@ -41,3 +42,10 @@ def test_the_range_is_taken_only_without_doubt(module, expected, capsys):
 def test_values_that_are_no_picture_are_said(module, capsys):
     assert output_range(module, PICTURES) == UNIT
     assert "are clipped to 0..1; say what they mean" in capsys.readouterr().err
+
+
+def test_an_untrained_network_is_not_taken_for_a_signed_one():
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(3, 3, 3, padding=1)
+    noise = [(torch.rand(1, 3, 16, 16),) for _ in range(3)]
+    assert output_range(layer.eval(), [PICTURES[0], PICTURES[1], *noise]) == UNIT
