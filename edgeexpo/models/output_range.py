@@ -41,7 +41,7 @@ def output_range(
     high = max(float(output.max()) for output in outputs)
     if whole or (high > 128 and low >= -26 and high <= 281):
         found = CODES
-    elif -1.05 <= low and high <= 1.05 and black < -0.8 and white > 0.6:
+    elif low >= -1.05 and high <= 1.05 and black < -0.8 and white > 0.6:
         found = SIGNED
     else:
         if low < -_EXCESS or high > 1 + _EXCESS:
