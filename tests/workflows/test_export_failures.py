@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -269,7 +270,8 @@ def test_a_failure_of_every_other_stage_is_one_line_and_no_bundle(
     if stage not in ("verify", "report", "golden"):
         code = main(command(asked, "--target", "toy", "--precision", "fp32"))
     else:
-        monkeypatch.setattr(export, "check_parity", lambda *_, **__: None)
+        nothing = SimpleNamespace(artifacts=())
+        monkeypatch.setattr(export, "check_parity", lambda *_, **__: nothing)
         monkeypatch.setattr(export, "record", lambda *_, **__: None)
         monkeypatch.setattr(export, "write_golden", lambda *_: {})
         monkeypatch.setattr(STAGES[stage], fails)
