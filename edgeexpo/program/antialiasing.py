@@ -9,6 +9,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 
 from edgeexpo.program.constants import register
+from edgeexpo.program.replacement import replace_each
 from edgeexpo.program.values import tensor_of
 
 _ATEN = torch.ops.aten
@@ -44,16 +45,7 @@ def plain_antialiasing(module: GraphModule) -> bool:
         True when ``module`` was changed.
     """
     found = [n for n in module.graph.nodes if n.target in _KERNELS and _factors(n)]
-    for node in found:
-        with module.graph.inserting_before(node):
-            new = _convolved(module, node)
-        new.meta = dict(node.meta)
-        node.replace_all_uses_with(new)
-        module.graph.erase_node(node)
-    if found:
-        module.graph.lint()
-        module.recompile()
-    return bool(found)
+    return replace_each(module, found, lambda node: _convolved(module, node))
 
 
 def _factors(node: Node) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
+from edgeexpo.program.replacement import replace_each
 from edgeexpo.program.values import tensor_of
 
 _ATEN = torch.ops.aten
@@ -27,16 +28,7 @@ def plain_circular_padding(module: GraphModule) -> bool:
         for n in module.graph.nodes
         if n.target == _ATEN.pad.default and n.args[2:3] == ("circular",)
     ]
-    for node in found:
-        with module.graph.inserting_before(node):
-            new = _wrapped(module.graph, node)
-        new.meta = dict(node.meta)
-        node.replace_all_uses_with(new)
-        module.graph.erase_node(node)
-    if found:
-        module.graph.lint()
-        module.recompile()
-    return bool(found)
+    return replace_each(module, found, lambda node: _wrapped(module.graph, node))
 
 
 def _wrapped(graph: Graph, node: Node) -> Node:

@@ -8,6 +8,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 
 from edgeexpo.program.constants import attribute, register
+from edgeexpo.program.replacement import replace_each
 from edgeexpo.program.values import tensor_of
 
 _ATEN = torch.ops.aten
@@ -25,17 +26,7 @@ def flat_volumes(module: GraphModule) -> bool:
         True when ``module`` was changed.
     """
     found = [n for n in module.graph.nodes if n.target == _ATEN.conv3d.default and _fits(n)]
-    for node in found:
-        with module.graph.inserting_before(node):
-            new = _flat(module, node)
-        new.meta = dict(node.meta)
-        node.replace_all_uses_with(new)
-        module.graph.erase_node(node)
-    if found:
-        module.graph.eliminate_dead_code()
-        module.graph.lint()
-        module.recompile()
-    return bool(found)
+    return replace_each(module, found, lambda node: _flat(module, node))
 
 
 def _fits(node: Node) -> bool:
