@@ -12,7 +12,6 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
 from edgeexpo.program.capture import Program
-from edgeexpo.progress import note
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import writing
@@ -73,10 +72,9 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
         except _CONVERSION_ERRORS as error:
             if not program.dynamic:
                 raise _refusal(error, program) from error
-            size = "x".join(map(str, program.sizes.largest))
-            note(f"edgeexpo: the Core ML artefact takes {size} alone: {reason_of(error, program)}")
             try:
-                model, sizes = _convert(at_largest_size(program))
+                fixed = at_largest_size(program, "Core ML", reason_of(error, program))
+                model, sizes = _convert(fixed)
             except _CONVERSION_ERRORS as second:
                 raise _refusal(second, program) from second
         with writing(path):

@@ -60,9 +60,7 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
         except ExportError as error:
             if not program.dynamic:
                 raise
-            size = "x".join(map(str, program.sizes.largest))
-            note(f"edgeexpo: the ExecuTorch artefact takes {size} alone: {error}")
-            program = at_largest_size(program)
+            program = at_largest_size(program, "ExecuTorch", error)
             data, portable = _lowered(program)
     if portable:
         note(f"edgeexpo: {portable}")

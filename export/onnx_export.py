@@ -17,7 +17,6 @@ from edgeexpo.export.onnx_transposed import split_transposed_onnx
 from edgeexpo.export.refusals import at_largest_size, is_fixed_by_lowering, refusal
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
-from edgeexpo.progress import note
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
@@ -48,9 +47,7 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
     """
     converted = _convert(program)
     if is_fixed_by_lowering(program.exported, program):
-        size = "x".join(map(str, program.sizes.largest))
-        note(f"edgeexpo: the ONNX artefact takes {size} alone: the exporter fixes the size")
-        program = at_largest_size(program)
+        program = at_largest_size(program, "ONNX", "the exporter fixes the size")
         converted = _convert(program)
     model = _simplify(converted)
     if program.precision == "int8":

@@ -9,6 +9,7 @@ from torch.fx import GraphModule
 from edgeexpo.errors import ExportError
 from edgeexpo.program.capture import Program, at_one_size, placeholders, recapture
 from edgeexpo.program.source import blame
+from edgeexpo.progress import note
 
 LONGEST_REASON = 240
 """Largest number of characters of a converter's message that a refusal quotes."""
@@ -41,12 +42,19 @@ def is_fixed_by_lowering(lowered: ExportedProgram, program: Program) -> bool:
     )
 
 
-def at_largest_size(program: Program) -> Program:
-    """Return ``program`` captured again at its largest size alone.
+def at_largest_size(program: Program, artifact: str, reason: object) -> Program:
+    """Return ``program`` captured again at its largest size alone, and say so in a note.
 
     Guards and checks of the inputs are left out, because a failed lowering may have fixed other
     sizes in them.
+
+    Args:
+        program: A program of varying size.
+        artifact: The artefact in words, such as ``Core ML``.
+        reason: Why it takes one size alone.
     """
+    size = "x".join(map(str, program.sizes.largest))
+    note(f"edgeexpo: the {artifact} artefact takes {size} alone: {reason}")
     guarded = program.exported.module(check_guards=False)
     assert isinstance(guarded, GraphModule)
     module = GraphModule(guarded, guarded.graph)

@@ -113,11 +113,11 @@ def plan_tiles(height: int, width: int, footprint: Footprint, sizes: SizeRange) 
         PictureError: The picture is smaller than the artefact takes or off its grid, or it needs
             tiles and the network or the artefact allows none.
     """
-    if footprint.halo is None:
-        check_whole(height, width, footprint, sizes)
     if fits_whole(height, width, footprint, sizes):
         whole = [Span(0, side, 0, side) for side in (height, width)]
         return [Tile(whole[0], whole[1])]
+    if footprint.halo is None:
+        check_whole(height, width, footprint, sizes)
     window = _window(height, width, sizes)
     _check_cuts(height, width, footprint, sizes, window)
     margin = -(-(footprint.halo or 0) // footprint.cell) * footprint.cell

@@ -64,10 +64,10 @@ def measure_footprint(
     network = _Double(module, inputs)
     scale = _scale(network, largest)
     multiple = _multiple(network, largest, scale)
-    extends = multiple is None or _refuses_others(network, multiple)
     if multiple is None:
-        return Footprint(None, 1, True, 0, False, scale)
-    whole = Footprint(None, multiple, extends, 0, False, scale)
+        return Footprint(None, scale=scale)
+    extends = _refuses_others(network, multiple)
+    whole = Footprint(None, multiple, extends, scale=scale)
     grids = [g for g in GRIDS if g % multiple == 0 and g % scale.denominator == 0]
     for probe in PROBE_SIDES:
         with contextlib.suppress(*_REFUSALS):

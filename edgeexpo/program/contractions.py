@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
+from edgeexpo.program.replacement import call, replace_each
+
 _ATEN = torch.ops.aten
 
 
@@ -23,22 +25,15 @@ def matrix_contractions(module: GraphModule) -> bool:
         True when ``module`` was changed.
     """
     found = [n for n in module.graph.nodes if n.target == _ATEN.tensordot.default and _fits(n)]
-    for node in found:
-        x, matrix, _, (axis,) = _arguments(node)
-        with module.graph.inserting_before(node):
-            outputs_first = matrix if axis % 2 else _call(module.graph, _ATEN.t.default, matrix)
-            if matrix.op == "get_attr":
-                new = _call(module.graph, _ATEN.linear.default, x, outputs_first)
-            else:
-                outputs = int(_value(matrix).shape[1 - axis % 2])
-                new = _bmm(module.graph, x, outputs_first, outputs)
-        new.meta = dict(node.meta)
-        node.replace_all_uses_with(new)
-        module.graph.erase_node(node)
-    if found:
-        module.graph.lint()
-        module.recompile()
-    return bool(found)
+    return replace_each(module, found, lambda node: _product(module.graph, node))
+
+
+def _product(graph: Graph, node: Node) -> Node:
+    x, matrix, _, (axis,) = _arguments(node)
+    outputs_first = matrix if axis % 2 else call(graph, _ATEN.t.default, matrix)
+    if matrix.op == "get_attr":
+        return call(graph, _ATEN.linear.default, x, outputs_first)
+    return _bmm(graph, x, outputs_first, int(_value(matrix).shape[1 - axis % 2]))
 
 
 def _fits(node: Node) -> bool:
@@ -63,13 +58,9 @@ def _bmm(graph: Graph, x: Node, matrix: Node, outputs: int) -> Node:
     ``x`` is reshaped to one matrix with a row for every pixel.
     """
     leading = range(_value(x).dim() - 1)
-    lengths = [_call(graph, _ATEN.sym_size.int, x, axis) for axis in leading]
+    lengths = [call(graph, _ATEN.sym_size.int, x, axis) for axis in leading]
     channels = int(_value(x).shape[-1])
-    rows = _call(graph, _ATEN.reshape.default, x, [1, -1, channels])
-    columns = _call(graph, _ATEN.unsqueeze.default, _call(graph, _ATEN.t.default, matrix), 0)
-    product = _call(graph, _ATEN.bmm.default, rows, columns)
-    return _call(graph, _ATEN.reshape.default, product, [*lengths, outputs])
-
-
-def _call(graph: Graph, target: Any, *args: Any) -> Node:
-    return graph.call_function(target, args)
+    rows = call(graph, _ATEN.reshape.default, x, [1, -1, channels])
+    columns = call(graph, _ATEN.unsqueeze.default, call(graph, _ATEN.t.default, matrix), 0)
+    product = call(graph, _ATEN.bmm.default, rows, columns)
+    return call(graph, _ATEN.reshape.default, product, [*lengths, outputs])

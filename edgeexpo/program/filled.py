@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
+from edgeexpo.program.replacement import replace_each
 from edgeexpo.program.values import tensor_of
 
 _ATEN = torch.ops.aten
@@ -36,25 +37,18 @@ def plain_fills(module: GraphModule) -> bool:
         True when ``module`` was changed.
     """
     found = [n for n in module.graph.nodes if n.target in _NEW or n.target in _LIKE]
-    for node in found:
-        result = tensor_of(node)
-        assert result is not None
-        with module.graph.inserting_before(node):
-            size, value = _arguments(module.graph, node)
-            typed = _typed(value, result.dtype)
-            target, arguments = (
-                (_ATEN.full.default, (size, typed))
-                if size
-                else (_ATEN.scalar_tensor.default, (typed,))
-            )
-            filled = module.graph.call_function(target, arguments, {"dtype": result.dtype})
-        filled.meta = dict(node.meta)
-        node.replace_all_uses_with(filled)
-        module.graph.erase_node(node)
-    if found:
-        module.graph.eliminate_dead_code()
-        module.recompile()
-    return bool(found)
+    return replace_each(module, found, lambda node: _filled(module.graph, node))
+
+
+def _filled(graph: Graph, node: Node) -> Node:
+    result = tensor_of(node)
+    assert result is not None
+    size, value = _arguments(graph, node)
+    typed = _typed(value, result.dtype)
+    target, arguments = (
+        (_ATEN.full.default, (size, typed)) if size else (_ATEN.scalar_tensor.default, (typed,))
+    )
+    return graph.call_function(target, arguments, {"dtype": result.dtype})
 
 
 def _arguments(graph: Graph, node: Node) -> tuple[list[Any], Any]:

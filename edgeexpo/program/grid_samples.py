@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
 from edgeexpo.program.constants import register
-from edgeexpo.program.replacement import replace_each
+from edgeexpo.program.replacement import call, replace_each
 from edgeexpo.program.values import tensor_of
 
 _ATEN = torch.ops.aten
@@ -52,26 +50,22 @@ def _flat(module: GraphModule, node: Node) -> Node:
     assert value is not None
     channels, slices = (int(length) for length in value.shape[1:3])
     graph = module.graph
-    places = _call(graph, _ATEN.select.int, grid, 1, 0)
-    across = _call(graph, _ATEN.slice.Tensor, places, 3, 0, 2)
-    depth = _call(graph, _ATEN.slice.Tensor, places, 3, 2, 3)
-    flat = _call(graph, _ATEN.flatten.using_ints, volume, 1, 2)
-    sampled = _call(graph, _ATEN.grid_sampler.default, flat, across, mode, padding, aligned)
-    parts = _call(graph, _ATEN.unflatten.int, sampled, 1, [channels, slices])
+    places = call(graph, _ATEN.select.int, grid, 1, 0)
+    across = call(graph, _ATEN.slice.Tensor, places, 3, 0, 2)
+    depth = call(graph, _ATEN.slice.Tensor, places, 3, 2, 3)
+    flat = call(graph, _ATEN.flatten.using_ints, volume, 1, 2)
+    sampled = call(graph, _ATEN.grid_sampler.default, flat, across, mode, padding, aligned)
+    parts = call(graph, _ATEN.unflatten.int, sampled, 1, [channels, slices])
     scale = (slices - 1) / 2 if aligned else slices / 2
-    index = _call(graph, _ATEN.mul.Tensor, depth, scale)
-    index = _call(graph, _ATEN.add.Tensor, index, (slices - 1) / 2)
+    index = call(graph, _ATEN.mul.Tensor, depth, scale)
+    index = call(graph, _ATEN.add.Tensor, index, (slices - 1) / 2)
     if padding == _BORDER:
-        index = _call(graph, _ATEN.clamp.default, index, 0.0, float(slices - 1))
-    index = _call(graph, _ATEN.permute.default, index, [0, 3, 1, 2])
-    index = _call(graph, _ATEN.unsqueeze.default, index, 2)
+        index = call(graph, _ATEN.clamp.default, index, 0.0, float(slices - 1))
+    index = call(graph, _ATEN.permute.default, index, [0, 3, 1, 2])
+    index = call(graph, _ATEN.unsqueeze.default, index, 2)
     name = f"slices_{node.name}"
     register(module, name, torch.arange(float(slices)).reshape(1, 1, -1, 1, 1))
-    distance = _call(graph, _ATEN.sub.Tensor, index, graph.get_attr(name))
-    near = _call(graph, _ATEN.rsub.Scalar, _call(graph, _ATEN.abs.default, distance), 1.0)
-    weighted = _call(graph, _ATEN.mul.Tensor, parts, _call(graph, _ATEN.relu.default, near))
-    return _call(graph, _ATEN.sum.dim_IntList, weighted, [2], True)
-
-
-def _call(graph: Graph, target: Any, *args: Any) -> Node:
-    return graph.call_function(target, args)
+    distance = call(graph, _ATEN.sub.Tensor, index, graph.get_attr(name))
+    near = call(graph, _ATEN.rsub.Scalar, call(graph, _ATEN.abs.default, distance), 1.0)
+    weighted = call(graph, _ATEN.mul.Tensor, parts, call(graph, _ATEN.relu.default, near))
+    return call(graph, _ATEN.sum.dim_IntList, weighted, [2], True)

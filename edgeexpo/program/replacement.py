@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 
 def replace_each(module: GraphModule, found: Sequence[Node], make: Callable[[Node], Node]) -> bool:
@@ -30,3 +31,8 @@ def replace_each(module: GraphModule, found: Sequence[Node], make: Callable[[Nod
         module.graph.lint()
         module.recompile()
     return bool(found)
+
+
+def call(graph: Graph, target: Any, *args: Any) -> Node:
+    """Add an operator with ``args`` to a graph and return its node."""
+    return graph.call_function(target, args)

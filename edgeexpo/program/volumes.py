@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
 from edgeexpo.program.constants import attribute, register
-from edgeexpo.program.replacement import replace_each
+from edgeexpo.program.replacement import call, replace_each
 from edgeexpo.program.values import tensor_of
 
 _ATEN = torch.ops.aten
@@ -55,24 +55,20 @@ def _flat(module: GraphModule, node: Node) -> Node:
     graph = module.graph
     flat = graph.get_attr(name)
     if padding[0]:
-        x = _call(graph, _ATEN.constant_pad_nd.default, x, [0, 0, 0, 0, padding[0], padding[0]])
+        x = call(graph, _ATEN.constant_pad_nd.default, x, [0, 0, 0, 0, padding[0], padding[0]])
     made = []
     for place in range(result.shape[2]):
         start = place * stride[0]
         end = start + (taps - 1) * dilation[0] + 1
-        frames = _call(graph, _ATEN.slice.Tensor, x, 2, start, end, dilation[0])
-        channels = _call(graph, _ATEN.flatten.using_ints, frames, 1, 2)
+        frames = call(graph, _ATEN.slice.Tensor, x, 2, start, end, dilation[0])
+        channels = call(graph, _ATEN.flatten.using_ints, frames, 1, 2)
         rest = (stride[1:], padding[1:], dilation[1:], geometry[3])
-        convolved = _call(graph, _ATEN.conv2d.default, channels, flat, bias, *rest)
+        convolved = call(graph, _ATEN.conv2d.default, channels, flat, bias, *rest)
         convolved.meta = {k: v for k, v in node.meta.items() if k != "val"}
-        made.append(_call(graph, _ATEN.unsqueeze.default, convolved, 2))
-    return made[0] if len(made) == 1 else _call(graph, _ATEN.cat.default, made, 2)
+        made.append(call(graph, _ATEN.unsqueeze.default, convolved, 2))
+    return made[0] if len(made) == 1 else call(graph, _ATEN.cat.default, made, 2)
 
 
 def _three(value: Any) -> list[int]:
     values = [value] if isinstance(value, int) else list(value)
     return values * 3 if len(values) == 1 else values
-
-
-def _call(graph: Graph, target: Any, *args: Any) -> Node:
-    return graph.call_function(target, args)
