@@ -24,8 +24,8 @@ from edgeexpo.parity.probes import (
     SWAPPED,
     bracket_probes,
     is_noise,
-    larger,
     probes,
+    scene,
 )
 from edgeexpo.progress import track
 from edgeexpo.runtime.network_pictures import displayed, network_inputs
@@ -152,7 +152,9 @@ def _generated(spec: ModelSpec, size: tuple[int, int]) -> list[Sample]:
     frames = len(spec.frames)
     between = frames > 1 and sum(t.size is None for t in spec.inputs) == frames
     related = sized(spec, size, bracket_probes) if between else []
-    beyond = [larger(frames, spec.frame_size(_beyond(spec, size)))] if tiled(spec, size) else []
+    beyond = (
+        [scene(LARGER, frames, spec.frame_size(_beyond(spec, size)))] if tiled(spec, size) else []
+    )
     return [*sized(spec, size, probes), *related, *beyond]
 
 
@@ -197,8 +199,7 @@ def _second_size(bundle: Bundle) -> list[Sample]:
     least = max(min(a.sizes.smallest) for a in bundle.manifest.artifacts if _flexible(a))
     step = min(a.sizes.multiple for a in bundle.manifest.artifacts)
     side = [-(-max(least, n * 3 // 5 | 1) // step) * step for n in (height, width)]
-    scene = larger(len(spec.frames), spec.frame_size((side[0], side[1])))
-    return [dataclasses.replace(scene, name=SECOND_SIZE)]
+    return [scene(SECOND_SIZE, len(spec.frames), spec.frame_size((side[0], side[1])))]
 
 
 def _drawn_sizes(bundle: Bundle) -> list[Sample]:
@@ -220,8 +221,8 @@ def _drawn_sizes(bundle: Bundle) -> list[Sample]:
             int(generator.integers(least, max(least, min(side, PROBE_SIDE)) + 1)) // step * step
             for least, side in zip(low, largest, strict=True)
         )
-        scene = larger(len(spec.frames), spec.frame_size((height, width)))
-        found.append(dataclasses.replace(scene, name=f"{DRAWN_SIZE}-{height}x{width}"))
+        name = f"{DRAWN_SIZE}-{height}x{width}"
+        found.append(scene(name, len(spec.frames), spec.frame_size((height, width))))
     return found
 
 

@@ -72,14 +72,15 @@ def bracket_probes(frame_count: int, side: int = PROBE_SIDE) -> list[Sample]:
     ]
 
 
-def larger(frame_count: int, size: tuple[int, int]) -> Sample:
-    """Return :data:`LARGER`: a scene of ``size``.
+def scene(name: str, frame_count: int, size: tuple[int, int]) -> Sample:
+    """Return a scene of ``size``, for the probes of other sizes such as :data:`LARGER`.
 
     Args:
+        name: Name of the probe.
         frame_count: Frames per sample, as :func:`probes`.
         size: (height, width) in pixels.
     """
-    return _sample(LARGER, _scene(*size, seed=2), frame_count)
+    return _sample(name, _scene(*size, seed=2), frame_count)
 
 
 def extremes(frame_count: int, size: tuple[int, int]) -> list[Sample]:

@@ -12,7 +12,7 @@ from edgeexpo.bundle.manifest import Artifact, Manifest
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, RELATION, Case
 from edgeexpo.parity.gates import default_gates
-from edgeexpo.parity.probes import LARGER, SWAPPED, bracket_probes, larger, probes
+from edgeexpo.parity.probes import LARGER, SWAPPED, bracket_probes, probes, scene
 from edgeexpo.runtime.engines.fake import FakeEngine
 from edgeexpo.spec import ExportRecipe, Footprint, ModelSpec, SizeRange, TensorSpec
 from edgeexpo.testing.faults.catalogue import FAULTS
@@ -65,7 +65,7 @@ def cases() -> list[Case]:
     generated = [
         *probes(2, SIDE),
         *bracket_probes(2, SIDE),
-        larger(2, (SIDE * 5 // 4 + 1, SIDE * 5 // 4 + 1)),
+        scene(LARGER, 2, (SIDE * 5 // 4 + 1, SIDE * 5 // 4 + 1)),
     ]
     chosen = [s for s in generated if s.name in (*SHOWN, LARGER)]
     photographs = samples(2, None, (SIDE, SIDE))[:2]
