@@ -20,7 +20,7 @@ from edgeexpo.errors import ModuleError, UsageError
 from edgeexpo.failures import described
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.footprint import measure_footprint
-from edgeexpo.models.output_range import CODES, output_range
+from edgeexpo.models.output_range import output_range
 from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
 from edgeexpo.program.source import find_source
 from edgeexpo.runtime.network_pictures import network_inputs, planar
@@ -247,7 +247,7 @@ def describe_module(
         raise UsageError(f"inputs have sizes {sorted(sizes)}; expected one height and width")
     height, width = sizes.pop()
     inputs = tuple(
-        TensorSpec(given or own, channels=shape[1], color={3: "RGB", 1: "Y"}.get(shape[1], "none"))
+        TensorSpec(given or own, channels=shape[1], color=_color(shape[1]))
         for own, (given, shape) in zip(names, shapes, strict=True)
     )
     unknown = [spec.name for spec, own in zip(inputs, names, strict=True) if spec.name != own]
@@ -261,14 +261,12 @@ def describe_module(
         )
     example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
     made = check_forward(module, example)
-    if not made.is_floating_point():
-        module.register_forward_hook(_as_float)
     footprint = measure_footprint(module, inputs, (height, width))
     channels = [spec.channels for spec in inputs]
     output = TensorSpec(
         "output",
         channels=int(made.shape[1]),
-        color={3: "RGB", 1: "Y"}.get(int(made.shape[1]), "none"),
+        color=_color(int(made.shape[1])),
         scale=float(footprint.scale),
     )
     spec = ModelSpec(
@@ -295,10 +293,15 @@ def describe_module(
         spec = dataclasses.replace(spec, back=StageSpec("guided"), halo=None, longest=longest)
     values = shown.values
     if values is None:
-        integer = not made.is_floating_point()
-        values = CODES if integer else output_range(module, _pictures(spec, (height, width)))
+        values = output_range(module, _pictures(spec, (height, width)))
+    if not made.is_floating_point():
+        module.register_forward_hook(_as_float)
     output = dataclasses.replace(output, value_range=values)
     return dataclasses.replace(spec, outputs=(output,)), (height, width)
+
+
+def _color(channels: int) -> str:
+    return {3: "RGB", 1: "Y"}.get(channels, "none")
 
 
 def _as_float(_: torch.nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
