@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
+from edgeexpo.drawn_sizes import draw_size
 from edgeexpo.errors import BundleError, PictureError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.imaging.samples import samples as pictures
@@ -217,10 +218,7 @@ def _drawn_sizes(bundle: Bundle) -> list[Sample]:
     generator = np.random.default_rng(zlib.crc32(f"{spec.name} {largest}".encode()))
     found = []
     for _ in range(DRAWN_SIZES):
-        height, width = (
-            int(generator.integers(least, max(least, min(side, PROBE_SIDE)) + 1)) // step * step
-            for least, side in zip(low, largest, strict=True)
-        )
+        height, width = draw_size(generator, (low[0], low[1]), largest, PROBE_SIDE, step)
         name = f"{DRAWN_SIZE}-{height}x{width}"
         found.append(scene(name, len(spec.frames), spec.frame_size((height, width))))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from edgeexpo.drawn_sizes import draw_size
 from edgeexpo.errors import ModuleError
 from edgeexpo.program.capture import Program, check_forward
 from edgeexpo.silence import quiet
@@ -61,16 +62,13 @@ def _sizes(program: Program) -> list[tuple[int, int]]:
     if not program.dynamic:
         return [sizes.largest]
     generator = np.random.default_rng(0)
-    found = [sizes.smallest]
-    for _ in range(DRAWN - 1):
-        height, width = (
-            int(generator.integers(low, max(low, min(high, LONGEST)) + 1))
-            // sizes.multiple
-            * sizes.multiple
-            for low, high in zip(sizes.smallest, sizes.largest, strict=True)
-        )
-        found.append((height, width))
-    return found
+    return [
+        sizes.smallest,
+        *(
+            draw_size(generator, sizes.smallest, sizes.largest, LONGEST, sizes.multiple)
+            for _ in range(DRAWN - 1)
+        ),
+    ]
 
 
 def _agree(expected: torch.Tensor, found: torch.Tensor) -> bool:
