@@ -7,6 +7,7 @@ Every description is a frozen value that survives a round trip through JSON
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -176,7 +177,7 @@ class ModelSpec:
     back: StageSpec | None = None
     kind: str = "fusion"
 
-    @property
+    @functools.cached_property  # asked for every tile
     def footprint(self) -> Footprint:
         """The facts that decide which pictures the network takes and where they may be cut."""
         scale = Fraction(self.outputs[0].scale).limit_denominator(LARGEST_SCALE)
