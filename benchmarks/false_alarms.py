@@ -27,8 +27,9 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.imaging.files import PICTURE_SUFFIXES
 from edgeexpo.imaging.samples import Sample, samples
-from edgeexpo.parity.cases import PHOTOGRAPH, Case, noise_floor, program_cases
+from edgeexpo.parity.cases import PHOTOGRAPH, Case, program_cases
 from edgeexpo.parity.check import check_artifact
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.spec import to_json
 
 Judged = dict[str, Any]
@@ -99,7 +100,7 @@ def judged(bundle: Bundle, folders: Sequence[Path], key: str, cache: Path) -> It
 
 def judge(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> Judged:
     """Return the result of the parity check of one artefact."""
-    result = check_artifact(bundle, artifact, cases, (), noise_floor(cases))
+    result = check_artifact(bundle, artifact, cases, (), Rounding(cases, bundle))
     kinds = [row["kind"] for row in result.per_input]
     return {
         "file": result.file,

@@ -27,6 +27,7 @@ from edgeexpo.imaging.samples import samples
 from edgeexpo.parity.cases import PHOTOGRAPH, Case, program_cases
 from edgeexpo.parity.gates import default_gates
 from edgeexpo.parity.probes import EQUAL, LARGER, MOVING, PAN, SWAPPED
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.runtime.engines.base import open_for_verification
 from edgeexpo.testing.faults import plant
 from edgeexpo.testing.faults.catalogue import FAULTS, Fault
@@ -74,12 +75,12 @@ def tested(
     spec = bundle.manifest.model
     engine = open_for_verification(artifact.target, bundle.file(artifact.file), spec)
     gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
-    remembering = Remembering(engine)
+    remembering, rounding = Remembering(engine), Rounding(cases, bundle)
     rows: list[dict[str, object]] = []
     for fault in faults:
         if fault is not None and not fault.concerns(spec):
             continue
-        failed = judge(bundle, artifact, remembering, cases, gates, fault)
+        failed = judge(bundle, artifact, remembering, cases, gates, rounding, fault)
         rows.append(
             {
                 "artefact": artifact.file,
@@ -100,6 +101,7 @@ def planted(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> list[d
     spec = bundle.manifest.model
     gates = default_gates(artifact.precision, spec.residual is not None, spec.kind == "hdr")
     left_out = plant.FLOAT_ONLY if artifact.precision == "int8" else plant.INTEGER_ONLY
+    rounding = Rounding(cases, bundle)
     layer = plant.open_layers(artifact.target, bundle.file(artifact.file)).count // 2
     rows: list[dict[str, object]] = []
     for name in plant.WEIGHT_FAULTS:
@@ -112,7 +114,7 @@ def planted(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> list[d
                 print(f"{artifact.file}, {name}: {error}", file=sys.stderr)
                 continue
             engine = open_for_verification(artifact.target, damaged.file(artifact.file), spec)
-            failed = judge(damaged, artifact, Remembering(engine), cases, gates)
+            failed = judge(damaged, artifact, Remembering(engine), cases, gates, rounding)
             engine.close()
         rows.append({"artefact": artifact.file, "fault": name, "failed": failed})
         print(".", end="", file=sys.stderr, flush=True)

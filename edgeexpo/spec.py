@@ -218,9 +218,10 @@ class Gate:
         at_least: True if larger values are better.
         statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"`` over
             all photographs together.
-        reference: ``"float"``, ``"floor"`` or ``"quantized"``. ``"floor"`` is the float reference
-            with a bound relative to the noise floor. ``"quantized"`` is the same integer program
-            run in torch.
+        reference: ``"float"``, ``"rounding"``, ``"floor"`` or ``"quantized"``. ``"rounding"`` is
+            the float reference, with a bound that gives way to what rounding explains in a picture.
+            ``"floor"`` is the float reference with a bound relative to the noise floor.
+            ``"quantized"`` is the same integer program run in torch.
     """
 
     metric: str
@@ -237,6 +238,7 @@ class Gate:
         sign = ">=" if self.at_least else "<="
         against = {
             "float": "",
+            "rounding": "",
             "floor": " by the noise floor",
             "quantized": " against the quantized program",
         }[self.reference]

@@ -23,16 +23,23 @@ from edgeexpo.parity.cases import (
     Case,
     accepted,
     golden_cases,
-    noise_floor,
     program_cases,
 )
 from edgeexpo.parity.gates import Gates, gates_of, overridden
 from edgeexpo.parity.isolation import open_lab_engine
+from edgeexpo.parity.judgement import judged
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
 from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure_pictures, psnr, tones
 from edgeexpo.parity.metrics.relations import seam, tile_borders
 from edgeexpo.parity.probe_relations import relations
-from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
+from edgeexpo.parity.rounding import Rounding
+from edgeexpo.parity.verdict import (
+    ArtifactParity,
+    ParityReport,
+    failed_gates,
+    gate_line,
+    statistics,
+)
 from edgeexpo.progress import note, track
 from edgeexpo.runtime.engines.base import Engine, promised
 from edgeexpo.runtime.network_pictures import displayed
@@ -90,15 +97,16 @@ def check_parity(
         if images is not None or samples is not None:
             raise UsageError("`reference='golden'` has its own pictures; leave `images` out")
         cases, device = golden_cases(opened)
+        rounding = Rounding(cases)
     else:
         from edgeexpo.parity.reference import choose_device  # imports torch
 
         integer = any(a.precision == "int8" for a in wanted)
         cases, device = program_cases(opened, choose_device(reference), images, samples, integer)
-    floor = noise_floor(cases)
+        rounding = Rounding(cases, opened)
     with ThreadPoolExecutor(1) as judge:  # one artefact is judged while the next one runs
         judged = [
-            judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), bounds, floor)
+            judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), bounds, rounding)
             for artifact in wanted
         ]
         results = tuple(future.result() for future in judged)
@@ -106,7 +114,7 @@ def check_parity(
         model=opened.manifest.model.name,
         reference=device,
         artifacts=results,
-        noise_floor=floor if floor is not None else opened.manifest.noise_floor,
+        noise_floor=opened.manifest.noise_floor if rounding.floor is None else rounding.floor,
         agreement=agreement(results),
         cases=tuple(cases),
     )
@@ -117,7 +125,7 @@ def check_artifact(
     artifact: Artifact,
     cases: Sequence[Case],
     overrides: Sequence[Gate],
-    floor: float | None,
+    rounding: Rounding,
 ) -> ArtifactParity:
     """Run one artefact in its own process and judge it.
 
@@ -127,12 +135,12 @@ def check_artifact(
         cases: Pictures with their references, of :func:`edgeexpo.parity.cases.program_cases` or
             ``golden_cases``.
         overrides: Bounds that replace those of the manifest.
-        floor: The noise floor in dB (:func:`edgeexpo.parity.cases.noise_floor`).
+        rounding: What rounding explains in the bundle's artefacts on ``cases``.
 
     Raises:
         BundleError: The artefact's file is missing or was changed.
     """
-    return _judged(bundle, artifact, _run(bundle, artifact, cases), overrides, floor)
+    return _judged(bundle, artifact, _run(bundle, artifact, cases), overrides, rounding)
 
 
 @dataclass(frozen=True)
@@ -171,12 +179,12 @@ def _run(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> _Run:
 
 
 def _judged(
-    bundle: Bundle, artifact: Artifact, run: _Run, overrides: Sequence[Gate], floor: float | None
+    bundle: Bundle, artifact: Artifact, run: _Run, overrides: Sequence[Gate], rounding: Rounding
 ) -> ArtifactParity:
     if run.outputs is None:
         return run.blank
     try:
-        return _verdict(bundle, artifact, run, run.outputs, overrides, floor)
+        return _verdict(bundle, artifact, run, run.outputs, overrides, rounding)
     except EdgeexpoError:
         raise
     except Exception as error:  # noqa: BLE001 - outputs that nothing foresaw may break anything
@@ -197,18 +205,23 @@ def _verdict(
     run: _Run,
     outputs: Mapping[str, np.ndarray],
     overrides: Sequence[Gate],
-    floor: float | None,
+    rounding: Rounding,
 ) -> ArtifactParity:
     spec, cases = bundle.manifest.model, run.cases
     rows = rows_of(spec, artifact, cases, outputs)
     found = statistics(rows)
     gates = overridden(bundle.manifest.recipe.gates.get(artifact.precision, ()), overrides)
-    failed = tuple(failed_gates(gates, found, floor, rows, naming(cases, outputs)))
+    judgements = list(judged(gates, found, rounding, rows))
+    failed = tuple(failed_gates(judgements, rows, naming(cases, outputs)))
+    explained = tuple(gate_line(j, rows) for j in judgements if j.explained)
+    if explained:
+        note(f"edgeexpo: {artifact.file} differs by what rounding explains: {'; '.join(explained)}")
     return dataclasses.replace(
         run.blank,
         status="failed" if failed else "verified",
         error="; ".join(failed) or None,
         failed_gates=failed,
+        explained_gates=explained,
         worst=found["worst"],
         worst_probe=found["worst_probe"],
         total=found["total"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import re
@@ -28,6 +29,9 @@ TWO_DRAWS = 10 * math.log10(1 + 10 ** (SAME_POWER / 10))
 The second draw is :data:`SAME_POWER` stronger, and the powers add.
 """
 
+
+HALF_PSNR = 60.0
+"""PSNR in dB that an artefact in fp16 has at least: an RMS of a quarter of an 8-bit step."""
 
 ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
     {
@@ -92,8 +96,10 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
     for every precision. The other gates measure any difference.
 
     fp32 differs from the reference only by the order of its sums: 1e-4 of the range is a fortieth
-    of an 8-bit step. fp16 has a precision of 11 bits: 60 dB is a root mean square of a quarter of
-    an 8-bit step.
+    of an 8-bit step. Where a network is ill-conditioned, such as behind a division by a small
+    deviation, the bound is what rounding explains in that picture (reference ``rounding``,
+    :meth:`edgeexpo.parity.rounding.Rounding.largest_error`). fp16 has a precision of 11 bits:
+    :data:`HALF_PSNR` is a root mean square of a quarter of an 8-bit step.
 
     INT8 is judged by visibility. At 40 dB and SSIM 0.98 a careful viewer finds a difference. A tint
     is noticed side by side at a CIEDE2000 of 3, and at 1 on the mean.
@@ -110,8 +116,10 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
     Two gates follow from this. An artefact's distance to the float reference may exceed the floor
     by :data:`SAME_POWER`, for the chance in the draw (reference ``floor``). Its distance to the
     quantised program may exceed the floor by :data:`TWO_DRAWS`, because the powers of two
-    independent draws add (reference ``quantized``). Noise does not move brightness and contrast;
-    their mean distances to the quantised program have the bounds :data:`LOWERED`.
+    independent draws add (reference ``quantized``). The floor itself is one draw, and another
+    processor's may be worse. So an artefact beyond these bounds is compared with draws of the
+    quantised program's rounding (:mod:`edgeexpo.parity.rounding`). Noise does not move brightness
+    and contrast; their mean distances to the quantised program have the bounds :data:`LOWERED`.
 
     A residual network's correction has its own gate (``correction_snr``, over all photographs
     together), so that a correction of nearly zero cannot pass. Single photographs have no such
@@ -128,12 +136,17 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
             *_naming({}, {} if residual else {"luminance_shift": FLAT_SHIFT}),
             *_int8(residual, hdr),
         )
-    metric, bound = ("max_abs", 1e-4) if precision == "fp32" else ("psnr", 60.0)
+    metric, bound = ("max_abs", 1e-4) if precision == "fp32" else ("psnr", HALF_PSNR)
     exact = {
         name: bound * (HALF if precision == "fp16" else 1) for name, bound in FLOAT_BOUNDS.items()
     }
     probes = {name: bound for name, bound in exact.items() if name not in OF_PHOTOGRAPHS}
-    return (*_naming(exact, probes), *_both({metric: bound}, {metric: bound}))
+    reference = "rounding" if precision == "fp32" else "float"
+    difference = (
+        dataclasses.replace(gate, reference=reference)
+        for gate in _both({metric: bound}, {metric: bound})
+    )
+    return (*_naming(exact, probes), *difference)
 
 
 def _naming(photographs: Mapping[str, float], generated: Mapping[str, float]) -> tuple[Gate, ...]:
@@ -214,7 +227,8 @@ def overridden(gates: Iterable[Gate], overrides: Sequence[Gate]) -> tuple[Gate, 
     """Return ``gates``, with those replaced for which ``overrides`` has other bounds."""
 
     def subject(gate: Gate) -> tuple[str, str, str]:
-        return gate.metric, gate.statistic, gate.reference
+        reference = "float" if gate.reference == "rounding" else gate.reference
+        return gate.metric, gate.statistic, reference
 
     replaced = {subject(gate) for gate in overrides}
     return (*(gate for gate in gates if subject(gate) not in replaced), *overrides)

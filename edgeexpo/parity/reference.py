@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,13 @@ REFERENCES = ("auto", *DEVICES, "golden")
 """Names of references that a user may choose."""
 
 
+Execution = Callable[[torch.fx.GraphModule], Callable[..., torch.Tensor]]
+"""Function that turns the module of a program into the function that runs it on NCHW tensors."""
+
+Codes = Callable[[torch.Tensor, float, int, int, int], torch.Tensor]
+"""Function that rounds a tensor to the codes of a scale, a zero point and two bounds, and back."""
+
+
 class ProgramReference:
     """Runs a program of the bundle in torch, deterministically and without TF32.
 
@@ -34,21 +42,29 @@ class ProgramReference:
         file: ``reference.pt2`` or ``quantized.pt2``.
         device: One of :data:`DEVICES`.
         dtype: The dtype to which the program's weights and the pictures are converted.
+        execution: Function that makes the function to run of the program's module; by default the
+            module itself with :func:`fused_codes`.
 
     Raises:
         BundleError: The file is missing, was changed, or is not a program that this torch reads.
     """
 
     def __init__(
-        self, bundle: Bundle, file: str, device: str, dtype: torch.dtype = torch.float32
+        self,
+        bundle: Bundle,
+        file: str,
+        device: str,
+        dtype: torch.dtype = torch.float32,
+        execution: Execution | None = None,
     ) -> None:
         self._device = torch.device(device)
         self._dtype = dtype
         # Guards exclude sizes at which an inner axis has one element. The artefacts take them.
         program = load_program(bundle, file).module(check_guards=False)
-        self._module = fused_codes(program).to(self._device, dtype)
+        program = program.to(self._device, dtype)
         # torch 2.13 accepts this argument but does not declare it.
-        self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        program.to(memory_format=torch.channels_last)
+        self._module = (execution or fused_codes)(program)
         self._spec = bundle.manifest.model
         # Core ML enumerates its sizes; the program itself takes every size between the bounds.
         offered = [artifact.sizes for artifact in bundle.manifest.artifacts]
@@ -93,11 +109,20 @@ def load_program(bundle: Bundle, file: str) -> Any:
         ) from error
 
 
-def fused_codes(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+def through_codes(
+    x: torch.Tensor, scale: float, zero_point: int, low: int, high: int
+) -> torch.Tensor:
+    """Round ``x`` to codes, to the nearest, and return their real numbers."""
+    codes = (x * (1.0 / scale)).round_().add_(zero_point).clamp_(low, high)
+    return codes.sub_(zero_point).mul_(scale)
+
+
+def fused_codes(module: torch.fx.GraphModule, codes: Codes = through_codes) -> torch.fx.GraphModule:
     """Replace each quantiser and its dequantisers in ``module`` by one step on real numbers.
 
-    The results are equal bit for bit, in half the time. Codes of 8 bits are exact in float32, and
-    no copy of the picture changes its type. ``module`` is changed in place and returned.
+    With :func:`through_codes` the results are equal bit for bit, in half the time. Codes of 8 bits
+    are exact in float32, and no copy of the picture changes its type. ``module`` is changed in
+    place and returned.
     """
     decomposed = torch.ops.quantized_decomposed
     for node in list(module.graph.nodes):
@@ -110,20 +135,13 @@ def fused_codes(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
         ):
             continue
         with module.graph.inserting_before(node):
-            fused = module.graph.call_function(_through_codes, node.args[:5])
+            fused = module.graph.call_function(codes, node.args[:5])
         for reader in readers:
             reader.replace_all_uses_with(fused)
             module.graph.erase_node(reader)
         module.graph.erase_node(node)
     module.recompile()
     return module
-
-
-def _through_codes(
-    x: torch.Tensor, scale: float, zero_point: int, low: int, high: int
-) -> torch.Tensor:
-    codes = (x * (1.0 / scale)).round_().add_(zero_point).clamp_(low, high)
-    return codes.sub_(zero_point).mul_(scale)
 
 
 FLAGS = "deterministic algorithms, no TF32, no autotuning"

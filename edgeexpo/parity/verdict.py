@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
-from edgeexpo.parity.gates import gate_holds
 from edgeexpo.parity.golden import Device
+from edgeexpo.parity.judgement import Judgement
 from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
 from edgeexpo.parity.metrics.pictures import ALL, SHIFT_METRICS, total, worst
 from edgeexpo.short_repr import short_repr
-from edgeexpo.spec import Gate
 
 MEANINGS: Mapping[str, Mapping[float, str]] = {
     "orientation": {float(i): words for i, words in enumerate(ORIENTATIONS)},
@@ -46,6 +45,8 @@ class ArtifactParity:
         total: Values over all photographs together: ``correction_snr`` for residual networks, and
             means for INT8.
         per_input: One row of metrics per picture.
+        explained_gates: A line for every gate that holds because rounding explains the value
+            (:mod:`edgeexpo.parity.rounding`).
         psnr_picture: PSNR in dB of the final pictures (front stage, network, back stage) for the
             first photograph.
         outputs: The artefact's output per picture, HxWxC float32, for reports; not part of the
@@ -63,6 +64,7 @@ class ArtifactParity:
     worst_probe: Mapping[str, float] = field(default_factory=dict)
     total: Mapping[str, float] = field(default_factory=dict)
     per_input: tuple[Mapping[str, Any], ...] = ()
+    explained_gates: tuple[str, ...] = ()
     psnr_picture: float | None = None
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
@@ -137,6 +139,7 @@ class ParityReport:
                     "verified_by": a.verified_by,
                     "error": a.error,
                     "failed_gates": list(a.failed_gates),
+                    "explained_gates": list(a.explained_gates),
                     "worst": dict(a.worst),
                     "worst_probe": dict(a.worst_probe),
                     "total": dict(a.total),
@@ -146,10 +149,6 @@ class ParityReport:
                 for a in self.artifacts
             ],
         }
-
-
-GateResult = Mapping[str, Mapping[str, float]]
-"""Metrics by statistic and name, as gates use them."""
 
 
 def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -163,9 +162,7 @@ def statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]
 
 
 def failed_gates(
-    gates: Sequence[Gate],
-    found: GateResult,
-    floor: float | None,
+    judgements: Iterable[Judgement],
     rows: Sequence[Mapping[str, Any]] = (),
     names: Callable[[str, str, float], bool] = lambda *_: True,
 ) -> Iterator[str]:
@@ -175,45 +172,44 @@ def failed_gates(
     metrics of any difference. Metrics that fail only along with another come last.
 
     Args:
-        gates: The gates.
-        found: Metrics by statistic, as :func:`statistics` gives them.
-        floor: The noise floor in dB; without a floor, bounds on PSNR relative to it are left out.
+        judgements: Gates that were checked, of :func:`edgeexpo.parity.judgement.judged`.
         rows: The metrics of every picture, to name the picture in a line.
         names: Function that tells whether a metric explains the error, given the metric's name, the
             picture's name and the value.
     """
-    where = {"worst": "", "worst_probe": " on a probe", "total": " over all photographs"}
     order = list(ALL)
     lines = []
-    for gate, key, value in _broken(gates, found, floor):
-        kind = {"worst": PHOTOGRAPH, "worst_probe": PROBE}.get(gate.statistic)
-        pictures = [r["name"] for r in rows if r["kind"] == kind and r.get(key) == value]
-        picture = f" in {pictures[0]}" if pictures else ""
-        words = MEANINGS.get(gate.metric, {}).get(value, "")
-        if kind is None:
+    for judgement in judgements:
+        if judgement.holds:
+            continue
+        gate, key = judgement.gate, judgement.key
+        pictures = _pictures(judgement, rows)
+        if gate.statistic == "total":
             pictures = _most(rows, key)
-        along = bool(pictures) and not names(gate.metric, pictures[0], value)
-        line = (
-            f"{gate}{where[gate.statistic]}, found {value:.4g}{picture}"
-            f"{f' ({words})' if words else ''}"
-        )
-        lines.append((along, order.index(gate.metric), line))
+        along = bool(pictures) and not names(gate.metric, pictures[0], judgement.value)
+        lines.append((along, order.index(gate.metric), gate_line(judgement, rows)))
     # Lines of one kind stay in the order of the gates.
     yield from (line for *_, line in sorted(lines, key=lambda entry: entry[:2]))
 
 
-def _broken(
-    gates: Sequence[Gate], found: GateResult, floor: float | None
-) -> Iterator[tuple[Gate, str, float]]:
-    for gate in gates:
-        key = f"{gate.metric}_quantized" if gate.reference == "quantized" else gate.metric
-        if gate.metric == "psnr" and gate.reference != "float":
-            if floor is None:
-                continue
-            gate = dataclasses.replace(gate, bound=floor + gate.bound)
-        value = found[gate.statistic].get(key)
-        if value is not None and not gate_holds(gate, value):
-            yield gate, key, value
+def gate_line(judgement: Judgement, rows: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return a gate, the value found and the picture in one line."""
+    gate, value = judgement.gate, judgement.value
+    where = {"worst": "", "worst_probe": " on a probe", "total": " over all photographs"}
+    pictures = _pictures(judgement, rows)
+    picture = f" in {pictures[0]}" if pictures else ""
+    words = MEANINGS.get(gate.metric, {}).get(value, "")
+    return (
+        f"{gate}{where[gate.statistic]}, found {value:.4g}{picture}{f' ({words})' if words else ''}"
+    )
+
+
+def _pictures(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the photographs or probes that have the value of a judgement."""
+    kind = {"worst": PHOTOGRAPH, "worst_probe": PROBE}.get(judgement.gate.statistic)
+    return [
+        r["name"] for r in rows if r["kind"] == kind and r.get(judgement.key) == judgement.value
+    ]
 
 
 def _most(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:

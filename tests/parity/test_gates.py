@@ -5,7 +5,9 @@ import pytest
 
 from edgeexpo.errors import UsageError
 from edgeexpo.parity.gates import FLAT_PSNR, default_gates, gate_holds, overridden, parse_gate
+from edgeexpo.parity.judgement import judged
 from edgeexpo.parity.metrics.pictures import delta_e_p99
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.parity.verdict import failed_gates, statistics
 from edgeexpo.spec import Gate
 
@@ -25,7 +27,9 @@ def test_default_bounds(precision, metric, good, bad):
     gates = [
         g
         for g in default_gates(precision, residual=True)
-        if g.metric == metric and g.reference == "float" and g.statistic in ("worst", "total")
+        if g.metric == metric
+        and g.reference in ("float", "rounding")
+        and g.statistic in ("worst", "total")
     ]
     assert len(gates) == 1
     assert gates[0].holds(good)
@@ -68,7 +72,11 @@ def test_the_gate_that_explains_the_error_comes_first():
     row = {"psnr": 30.0, "contrast_change": -9.0, "pixel_shift": 0.2}
     rows = [{"name": "cat", "kind": "photograph"} | row]
     lines = list(
-        failed_gates(gates, {"worst": row}, None, rows, lambda metric, *_: metric == "psnr")
+        failed_gates(
+            judged(gates, {"worst": row}, Rounding(), rows),
+            rows,
+            lambda metric, *_: metric == "psnr",
+        )
     )
     assert [line.split(",")[0] for line in lines] == [
         "psnr>=40",
@@ -77,7 +85,7 @@ def test_the_gate_that_explains_the_error_comes_first():
     ]
     assert lines[0] == "psnr>=40, found 30 in cat"
     turned = {"worst": {"orientation": 5.0}}
-    (line,) = failed_gates([parse_gate("orientation<=0")], turned, None)
+    (line,) = failed_gates(judged([parse_gate("orientation<=0")], turned, Rounding()))
     assert line == "orientation<=0, found 5 (transposed)"
 
 
@@ -102,12 +110,12 @@ def test_lowering_is_judged_by_the_noise_floor():
     def failures(against_float, against_quantized):
         psnr = {"psnr": against_float, "psnr_quantized": against_quantized}
         found = {"worst": psnr, "total": {}}
-        return list(failed_gates(gates, found, floor=45.0))
+        return list(failed_gates(judged(gates, found, Rounding(floor=45.0))))
 
     assert failures(44.1, 41.5) == []
-    assert failures(43.9, 41.5) == ["psnr>=44 by the noise floor, found 43.9"]
-    assert failures(44.1, 41.4) == ["psnr>=41.46 against the quantized program, found 41.4"]
-    assert list(failed_gates(gates, {"worst": {"psnr": 1.0}, "total": {}}, floor=None)) == []
+    assert failures(43.8, 41.5) == ["psnr>=43.89 by the noise floor, found 43.8"]
+    assert failures(44.1, 41.3) == ["psnr>=41.4 against the quantized program, found 41.3"]
+    assert list(judged(gates, {"worst": {"psnr": 1.0}, "total": {}}, Rounding())) == []
 
 
 def test_lowering_may_shift_pictures_at_random_and_not_alike():
@@ -118,7 +126,7 @@ def test_lowering_may_shift_pictures_at_random_and_not_alike():
             {"name": f"p{i}", "kind": "photograph", "luminance_shift_quantized": shift}
             for i, shift in enumerate(shifts)
         ]
-        return list(failed_gates(gates, statistics(rows), None, rows, lambda *_: True))
+        return list(failed_gates(judged(gates, statistics(rows), Rounding(), rows), rows))
 
     assert failures(0.9, -0.7, 0.4, -0.8) == []
     assert failures(0.9, 0.7, 0.4, 0.8) == [

@@ -9,6 +9,7 @@ from torch.fx import Node
 
 from edgeexpo.parity.localisation.trace import Grid
 from edgeexpo.parity.localisation.trace_program import is_quantizer, node_grid, operator
+from edgeexpo.parity.redrawn import EPSILON, SUM_ROUNDINGS
 
 TOLERANCE_MARGIN = 4.0
 """Factor by which the error of a layer may exceed the error that rounding explains."""
@@ -16,11 +17,11 @@ TOLERANCE_MARGIN = 4.0
 FLIP = 0.5
 """RMS error, in steps, of one value that falls to the other side in a channel of one value."""
 
-EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
+EPSILONS = {"fp32": EPSILON, "fp16": 2.0**-10}
 """Distance of 1 to the next number, by precision."""
 
-ROUNDINGS = {"fp32": 60.0, "fp16": 1.0, "int8": 500.0}
-"""RMS error that rounding explains in a float value, in units of :data:`EPSILON` of its RMS.
+ROUNDINGS = {"fp32": SUM_ROUNDINGS, "fp16": 1.0, "int8": 500.0}
+"""RMS error that rounding explains in a float value, in units of :data:`EPSILONS` of its RMS.
 
 The cause is summation in another order. In an INT8 artefact it is also the rounding of a bias to
 the accumulator's step.
@@ -52,7 +53,7 @@ class Share:
         grid = node_grid(node) or _next_grid(node)
         size = float(np.sqrt(np.mean(np.square(value, dtype=np.float64))))
         kind = "fp16" if half else "int8" if self.precision == "int8" else "fp32"
-        rounding = ROUNDINGS[kind] * EPSILON["fp16" if half else "fp32"] * size
+        rounding = ROUNDINGS[kind] * EPSILONS["fp16" if half else "fp32"] * size
         if grid is not None and (not half or is_quantizer(node)):
             steps = self.step_share + FLIP / np.sqrt(count)
             rounding = max(rounding, grid.scale * steps)

@@ -113,6 +113,11 @@ def _context(report: ParityReport, origin: Provenance) -> dict[str, Any]:
         "failures": [
             {"file": a.file, "lines": _failure(a)} for a in ordered if a.status == "failed"
         ],
+        "explained": [
+            {"file": a.file, "words": in_words(gate)["words"]}
+            for a in ordered
+            for gate in a.explained_gates
+        ],
         "agreement": _agreement(report),
         "engines": [*_engines(engines), *_not_run(ordered)],
         "command": origin.command,

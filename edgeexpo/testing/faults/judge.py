@@ -11,9 +11,11 @@ import numpy as np
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import EngineError
-from edgeexpo.parity.cases import Case, noise_floor
+from edgeexpo.parity.cases import Case
 from edgeexpo.parity.check import naming, rows_of
+from edgeexpo.parity.judgement import judged
 from edgeexpo.parity.metrics.relations import tile_borders
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.parity.verdict import failed_gates, statistics
 from edgeexpo.runtime.engines.base import Engine, promised
 from edgeexpo.runtime.network_pictures import displayed
@@ -44,6 +46,7 @@ def judge(
     engine: Remembering,
     cases: Sequence[Case],
     gates: Sequence[Gate],
+    rounding: Rounding,
     fault: Fault | None = None,
 ) -> tuple[str, ...]:
     """Return the gates that an artefact fails, with a fault or without.
@@ -54,6 +57,7 @@ def judge(
         engine: The engine that has loaded the artefact.
         cases: Pictures with their references, as :func:`edgeexpo.parity.cases.program_cases`.
         gates: Bounds, as :func:`edgeexpo.parity.gates.default_gates`.
+        rounding: What rounding explains in the bundle's artefacts on ``cases``.
         fault: The fault, or ``None``.
 
     Returns:
@@ -67,9 +71,8 @@ def judge(
     if fault is not None and (change := fault.reference) is not None:
         cases = [dataclasses.replace(c, reference=change(c), quantized=None) for c in cases]
     rows = rows_of(spec, artifact, cases, outputs)
-    return tuple(
-        failed_gates(gates, statistics(rows), noise_floor(cases), rows, naming(cases, outputs))
-    )
+    judgements = judged(gates, statistics(rows), rounding, rows)
+    return tuple(failed_gates(judgements, rows, naming(cases, outputs)))
 
 
 def named(fault: Fault, failed: Sequence[str]) -> bool:

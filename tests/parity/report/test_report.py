@@ -23,9 +23,11 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import OutputError
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
 from edgeexpo.parity.golden import Device
+from edgeexpo.parity.judgement import judged as judge_gates
 from edgeexpo.parity.metrics.pictures import measure_pictures
 from edgeexpo.parity.report import pictures
 from edgeexpo.parity.report.html import LARGEST_PAGE, write_report
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.spec import Gate
 from tests.support.pictures import smooth_picture
@@ -42,7 +44,7 @@ def judged(file, cases, fault, status=None):
         for c in cases
     ]
     found = statistics(rows)
-    failed = tuple(failed_gates(GATES, found, None))
+    failed = tuple(failed_gates(judge_gates(GATES, found, Rounding())))
     return ArtifactParity(
         file,
         "onnx",
@@ -51,8 +53,8 @@ def judged(file, cases, fault, status=None):
         "onnxruntime",
         "; ".join(failed) or None,
         failed,
-        found["worst"],
-        found["worst_probe"],
+        worst=found["worst"],
+        worst_probe=found["worst_probe"],
         per_input=tuple(rows),
         outputs=outputs,
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgeexpo.parity.golden import Device
+from edgeexpo.parity.judgement import judged
 from edgeexpo.parity.metrics.pictures import LARGER_IS_BETTER
 from edgeexpo.parity.report.words import (
     METRIC_WORDS,
@@ -14,6 +15,7 @@ from edgeexpo.parity.report.words import (
     number_text,
     verdict,
 )
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates
 from edgeexpo.spec import Gate
 from edgeexpo.targets import runners
@@ -34,11 +36,12 @@ SENTENCES = {
         "Correction SNR over all photographs: found 3 dB; at least 20 dB is required."
     ),
     Gate("psnr", -1.0, True, "worst", "floor"): (
-        "PSNR on the worst photograph: found 30 dB; at least 45 dB is required by the noise floor."
+        "PSNR on the worst photograph: found 30 dB; "
+        "at least 44.86 dB is required by the noise floor."
     ),
     Gate("psnr", -3.0, True, "worst", "quantized"): (
         "PSNR to the quantised program on the worst photograph: found 33 dB; "
-        "at least 43 dB is required."
+        "at least 42.91 dB is required."
     ),
 }
 
@@ -51,7 +54,7 @@ def test_a_gate_that_does_not_hold_is_a_sentence(gate):
         "worst_probe": {"max_abs": 0.5},
         "total": {"correction_snr": 3.0},
     }
-    (line,) = failed_gates([gate], found, 46.0)
+    (line,) = failed_gates(judged([gate], found, Rounding(floor=46.0)))
     assert in_words(line)["words"] == SENTENCES[gate]
     assert in_words(line)["meaning"]
     assert in_words(line)["short"] in SENTENCES[gate].replace(": found", "").replace(

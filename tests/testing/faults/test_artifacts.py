@@ -8,6 +8,7 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.imaging.samples import samples
 from edgeexpo.parity.cases import accepted, program_cases
 from edgeexpo.parity.gates import default_gates
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.runtime.engines.base import open_for_verification
 from edgeexpo.targets import usual_targets
 from edgeexpo.testing.faults.catalogue import FAULTS
@@ -27,11 +28,12 @@ def test_every_fault_is_caught_and_nothing_else(exported, target, precision):
     engine = open_for_verification(target, bundle.file(artifact.file), spec)
     remembering = Remembering(engine)
     gates = default_gates(precision, residual=True)
-    assert judge(bundle, artifact, remembering, cases, gates) == ()
+    rounding = Rounding(cases, bundle)
+    assert judge(bundle, artifact, remembering, cases, gates, rounding) == ()
     # Tiles of one size, such as Core ML's, overlap by more than a halo. A missing halo changes
     # nothing there.
     overlapping = bool(artifact.sizes.enumerated)
     faults = [f for f in FAULTS if f.concerns(spec) and not (overlapping and f.halo is not None)]
-    failed = {f: judge(bundle, artifact, remembering, cases, gates, f) for f in faults}
+    failed = {f: judge(bundle, artifact, remembering, cases, gates, rounding, f) for f in faults}
     engine.close()
     assert [f.name for f in faults if not failed[f]] == []

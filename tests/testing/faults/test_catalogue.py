@@ -13,6 +13,7 @@ from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, RELATION, Case
 from edgeexpo.parity.gates import default_gates
 from edgeexpo.parity.probes import LARGER, SWAPPED, bracket_probes, probes, scene
+from edgeexpo.parity.rounding import Rounding
 from edgeexpo.runtime.engines.fake import FakeEngine
 from edgeexpo.spec import ExportRecipe, Footprint, ModelSpec, SizeRange, TensorSpec
 from edgeexpo.testing.faults.catalogue import FAULTS
@@ -84,7 +85,10 @@ def judged(request, cases, tmp_path_factory):
     bundle = Bundle(tmp_path_factory.mktemp("b"), Manifest(SPEC, recipe, (artifact,), {}, {}))
     engine = Remembering(FakeEngine(network if precision == "fp32" else rounded))
     gates = default_gates(precision, residual=False)
-    return functools.cache(lambda fault: judge(bundle, artifact, engine, cases, gates, fault))
+    rounding = Rounding(cases)
+    return functools.cache(
+        lambda fault: judge(bundle, artifact, engine, cases, gates, rounding, fault)
+    )
 
 
 def test_what_is_clean_raises_no_alarm(judged):
