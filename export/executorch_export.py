@@ -79,10 +79,11 @@ def _lowered(program: Program) -> tuple[bytes, str]:
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     from edgeexpo.export.xnnpack_layouts import repaired_layouts
+    from edgeexpo.export.xnnpack_pads import repaired_pads
     from edgeexpo.export.xnnpack_partitioner import partitioner
 
     try:
-        with repaired_layouts():
+        with repaired_layouts(), repaired_pads():
             edge = to_edge_transform_and_lower(
                 program.exported,
                 partitioner=[partitioner()],
