@@ -43,9 +43,7 @@ def on_pairs(target: Any) -> Callable[..., Any] | None:
 
 def _on_both(target: Any, args: Any, kwargs: Any) -> Any:
     """Apply an operator that only moves or sums values to both parts."""
-    real, imag = (
-        target(*_parts(args, name), **_parts(kwargs, name)) for name in ("real", "imag")
-    )
+    real, imag = (target(*_parts(args, name), **_parts(kwargs, name)) for name in ("real", "imag"))
     if isinstance(real, Tensor):
         return Pair(real, imag)
     return [Pair(first, second) for first, second in zip(real, imag, strict=True)]

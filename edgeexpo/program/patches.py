@@ -85,9 +85,7 @@ def _taken(x: Tensor, axis: int, place: int, kernel: int, dilation: int, stride:
     return taken
 
 
-def folded(
-    x: Tensor, size: Two, kernel: Two, dilation: Two, padding: Two, stride: Two
-) -> Tensor:
+def folded(x: Tensor, size: Two, kernel: Two, dilation: Two, padding: Two, stride: Two) -> Tensor:
     """Add patches to pictures, as :func:`torch.nn.functional.fold` does.
 
     Args:

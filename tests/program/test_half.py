@@ -52,7 +52,9 @@ class Filtered(nn.Module):
         return x + self.out(y / 32)
 
 
-@pytest.mark.parametrize("network", [Normalising, Placed, Filtered], ids=lambda network: network.__name__)
+@pytest.mark.parametrize(
+    "network", [Normalising, Placed, Filtered], ids=lambda network: network.__name__
+)
 def test_float_parts_are_cast_where_they_meet_the_half(network):
     torch.manual_seed(0)
     network = network().eval()
