@@ -9,6 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from edgeexpo.export.coreml_angles import four_quadrants
 from edgeexpo.export.coreml_masks import logical_masks
 from edgeexpo.export.coreml_ranks import drop_unit_axes
 from edgeexpo.export.coreml_unpooling import unpool_by_phases
@@ -29,8 +30,8 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     because a decomposed ``gelu`` or ``pixel_shuffle`` would be slower on a device. An operator that
     torch cannot decompose also stays, and the converter then reports it.
 
-    Operators whose decomposition does not help are rewritten: :mod:`.coreml_masks`,
-    :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations of fp16
+    Operators whose decomposition does not help are rewritten: :mod:`.coreml_angles`,
+    :mod:`.coreml_masks`, :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations of fp16
     values are put between casts to float32, which the converter's fp16 pass removes again.
     """
     from coremltools.converters.mil.frontend.torch.torch_op_registry import (
@@ -38,7 +39,7 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     )
 
     known = torch.export.default_decompositions()
-    chosen: dict[Any, Callable[..., Any]] = {}
+    chosen: dict[Any, Callable[..., Any]] = {torch.ops.aten.atan2.default: four_quadrants}
     while True:
         exported = exported.run_decompositions(chosen)
         plain_fills(exported.graph_module)

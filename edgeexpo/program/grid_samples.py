@@ -26,7 +26,7 @@ def flat_grid_samples(module: GraphModule) -> bool:
         True when ``module`` was changed.
     """
     found = [n for n in module.graph.nodes if n.target == _ATEN.grid_sampler.default and _fits(n)]
-    volumes = {str(node.args[0].target) for node in found}  # type: ignore[union-attr]
+    volumes = {str(node.args[0].target) for node in found}
     changed = replace_each(module, found, lambda node: _flat(module, node))
     drop_unread(module, volumes & {name for name, _ in module.named_parameters()})
     return changed
@@ -49,6 +49,7 @@ def _flat(module: GraphModule, node: Node) -> Node:
     volume, grid, mode, padding, aligned = node.args
     value = tensor_of(volume)
     assert value is not None
+    assert isinstance(volume, Node)
     channels, slices = (int(length) for length in value.shape[1:3])
     graph = module.graph
     # All samples lie in one plane, whatever the axes of the result.

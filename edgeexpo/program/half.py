@@ -27,8 +27,8 @@ _ARITHMETIC = frozenset(
 def half(program: Program) -> Program:
     """Return ``program`` with weights and activations cast to float16.
 
-    Inputs, the exact tail, complex numbers and the output stay in float32. The casts are part of the program.
-    Therefore every target gets the same half-precision network.
+    Inputs, the exact tail, complex numbers and the output stay in float32. The casts are part of
+    the program. Therefore every target gets the same half-precision network.
     """
     module = program.exported.module()
     graph = module.graph

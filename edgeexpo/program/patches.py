@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -108,7 +108,7 @@ def folded(x: Tensor, size: Two, kernel: Two, dilation: Two, padding: Two, strid
     pixels = kernel[0] * kernel[1]
     # torch would fix sizes to know how a transposed tensor is viewed.
     x = x.contiguous() if step > 1 else x
-    parts = x.unflatten(2, blocks).unflatten(1, (x.shape[1] // pixels, pixels))
+    parts = x.reshape(x.shape[0], x.shape[1] // pixels, pixels, *blocks)
     turns = [-(-k // step) for k in kernel]
     placed = []
     for row in range(turns[0]):
@@ -158,5 +158,8 @@ def _shuffled(parts: Tensor, start: Two, kernel: Two, step: int) -> Tensor:
     return pixel_shuffle(torch.stack(pixels, 2).flatten(1, 2), step)
 
 
-_PLAIN = {_ATEN.im2col.default: unfolded, _ATEN.col2im.default: folded}
+_PLAIN: dict[Any, Callable[..., Tensor]] = {
+    _ATEN.im2col.default: unfolded,
+    _ATEN.col2im.default: folded,
+}
 """Operator -> function with the same arguments."""

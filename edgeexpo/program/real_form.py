@@ -100,7 +100,7 @@ class _Pairs(Interpreter):
         with torch.fx.traceback.set_current_meta(n):
             if n.target in TRANSFORMS:
                 return transform(n.target, args, kwargs, self._owner.matrix)
-            function = n.target if not _is_operator(n) else on_pairs(n.target)
+            function: Any = on_pairs(n.target) if _is_operator(n) else n.target
             if function is None:
                 raise ExportError(
                     f"an operator on complex numbers has no real form: {shown(n)}; write that "

@@ -49,7 +49,13 @@ def filtered(x):
     return torch.fft.irfft2(torch.complex(spectrum.real, spectrum.imag * 0), s=x.shape[2:])
 
 
-OPERATIONS = [masked, unpooled, windows, transposed_windows]
+def angles(x):
+    """Angles of all quadrants, and of the axes between them."""
+    y = 2 * x - 1
+    return torch.atan2(y.round(), y.flip(3).round()) + torch.atan2(y, y.flip(3))
+
+
+OPERATIONS = [masked, unpooled, windows, transposed_windows, angles]
 
 
 class Operation(nn.Module):
@@ -81,7 +87,7 @@ def run(exported, x):
 
 
 @pytest.mark.parametrize(
-    "operation", [masked, unpooled, windows, filtered], ids=lambda o: o.__name__
+    "operation", [masked, unpooled, windows, filtered, angles], ids=lambda o: o.__name__
 )
 def test_the_saved_package_computes_the_same(operation, tmp_path):
     network = Operation(operation)

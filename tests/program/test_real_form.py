@@ -8,8 +8,8 @@ from torch import nn
 
 from edgeexpo.errors import ExportError
 from edgeexpo.program.capture import capture
-from edgeexpo.program.fourier import TRANSFORMS, transform, waves
 from edgeexpo.program.complex_pairs import Pair
+from edgeexpo.program.fourier import TRANSFORMS, transform, waves
 from edgeexpo.program.real_form import has_complex, real_form, transforms_varying_sides
 from edgeexpo.program.source import node_source
 from edgeexpo.spec import TensorSpec
