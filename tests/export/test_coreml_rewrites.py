@@ -52,7 +52,8 @@ def filtered(x):
 def angles(x):
     """Angles of all quadrants, and of the axes between them."""
     y = 2 * x - 1
-    return torch.atan2(y.round(), y.flip(3).round()) + torch.atan2(y, y.flip(3))
+    signs = (y > 0.5).float() - (y < -0.5).float()  # without zeros of negative sign
+    return torch.atan2(signs, signs.flip(3)) + torch.atan2(y, x)
 
 
 OPERATIONS = [masked, unpooled, windows, transposed_windows, angles]
