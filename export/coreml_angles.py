@@ -14,7 +14,7 @@ def four_quadrants(y: Tensor, x: Tensor) -> Tensor:
     coremltools 9.0 gives 0 instead of pi where ``y`` is zero and ``x`` is negative, as for a
     frequency without an imaginary part.
     """
-    y, x = torch.broadcast_tensors(y, x)
+    y, x = y + torch.zeros_like(x), x + torch.zeros_like(y)
     upright = x == 0
     angle = torch.atan(y / torch.where(upright, torch.ones_like(x), x))
     angle = torch.where(upright, torch.sign(y) * (math.pi / 2), angle)
