@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
+from edgeexpo.export.real_numbers import in_real_numbers
 from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
 from edgeexpo.program.capture import Program
 from edgeexpo.silence import quiet
@@ -67,6 +68,7 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
         OutputError: The package cannot be written.
     """
     with quiet():
+        program = in_real_numbers(program, "Core ML")
         try:
             model, sizes = _convert(program)
         except _CONVERSION_ERRORS as error:

@@ -9,7 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
-from edgeexpo.export.coreml_fourier import named_transforms
+from edgeexpo.export.coreml_angles import four_quadrants
 from edgeexpo.export.coreml_masks import logical_masks
 from edgeexpo.export.coreml_ranks import drop_unit_axes
 from edgeexpo.export.coreml_unpooling import unpool_by_phases
@@ -30,7 +30,7 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     because a decomposed ``gelu`` or ``pixel_shuffle`` would be slower on a device. An operator that
     torch cannot decompose also stays, and the converter then reports it.
 
-    Operators whose decomposition does not help are rewritten: :mod:`.coreml_fourier`,
+    Operators whose decomposition does not help are rewritten: :mod:`.coreml_angles`,
     :mod:`.coreml_masks`, :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations of fp16
     values are put between casts to float32, which the converter's fp16 pass removes again.
     """
@@ -39,7 +39,7 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     )
 
     known = torch.export.default_decompositions()
-    chosen: dict[Any, Callable[..., Any]] = {}
+    chosen: dict[Any, Callable[..., Any]] = {torch.ops.aten.atan2.default: four_quadrants}
     while True:
         exported = exported.run_decompositions(chosen)
         plain_fills(exported.graph_module)
@@ -102,7 +102,6 @@ _REWRITES = (
     unpool_by_phases,
     logical_masks,
     drop_unit_axes,
-    named_transforms,
     _normalise_in_float,
 )
 """Rewrites by operators that the converter takes. Each one changes a graph in place."""

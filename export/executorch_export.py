@@ -9,6 +9,7 @@ from typing import Any
 from torch.fx import Node
 
 from edgeexpo.errors import ExportError
+from edgeexpo.export.real_numbers import in_real_numbers
 from edgeexpo.export.refusals import (
     at_largest_size,
     is_fixed_by_lowering,
@@ -55,6 +56,7 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
         OutputError: The file cannot be written.
     """
     with quiet():
+        program = in_real_numbers(program, "ExecuTorch")
         try:
             data, portable = _lowered(program)
         except ExportError as error:
@@ -78,10 +80,11 @@ def _lowered(program: Program) -> tuple[bytes, str]:
 
     from edgeexpo.export.xnnpack_layouts import repaired_layouts
     from edgeexpo.export.xnnpack_means import exact_means
+    from edgeexpo.export.xnnpack_pads import repaired_pads
     from edgeexpo.export.xnnpack_partitioner import partitioner
 
     try:
-        with repaired_layouts():
+        with repaired_layouts(), repaired_pads():
             edge = to_edge_transform_and_lower(
                 program.exported,
                 transform_passes=[exact_means],

@@ -24,7 +24,7 @@ from edgeexpo.program.exact_tail import (
     is_weighted,
     tail_border,
 )
-from edgeexpo.program.values import channels_of, is_single, tensor_of
+from edgeexpo.program.values import channels_of, is_single, tensor_of, tensors_of
 from edgeexpo.quantization.observers import DEFAULT, OBSERVERS
 
 _MEANS = frozenset(
@@ -109,6 +109,8 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
       of frames. INT8 represents the 256 codes of a picture exactly, but not the values between them
       together with an exact zero for the padding.
     - An operator whose weight the network computes. No engine has an integer kernel for it.
+    - What works on the parts of complex numbers. The mean of a picture is far above its other
+      frequencies, so that these would get only a few steps.
     - What is compared to choose a place, as in pooling with indices. Among rounded values, many are
       equal, and another place is chosen.
 
@@ -179,7 +181,7 @@ def left_in_float(
     tail = exact_tail(model)
     border = tail_border(model, tail)
     once = computed_once(model)
-    compared = _compared(model)
+    compared, spectral = _compared(model), _spectral(model)
     inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
     rules: dict[str, Callable[[Node], bool]] = {
         "asked for": lambda node: node.name in asked,
@@ -188,6 +190,7 @@ def left_in_float(
         "reads arithmetic on the picture": _reads_arithmetic,
         "computed weight": _has_computed_weight,
         "chooses places": lambda node: node in compared,
+        "works on frequencies": lambda node: node in spectral,
         "exact tail": lambda node: node in tail,
         "logits of a picture": lambda node: (
             inner and _feeds_saturation(node) and (node in border or _is_picture(node))
@@ -236,6 +239,29 @@ def _compared(model: GraphModule) -> set[Node]:
         if not is_weighted(node):
             waiting.extend(node.all_input_nodes)
     return found
+
+
+def _spectral(model: GraphModule) -> set[Node]:
+    """Return what works on the parts of complex numbers that become complex numbers again."""
+    numbers = {n for n in model.graph.nodes if any(part.is_complex() for part in tensors_of(n))}
+    found: set[Node] = set()
+    waiting = [source for node in numbers & _made_of_parts(model) for source in node.args]
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, Node) or node in found | numbers or node.op != "call_function":
+            continue
+        found.add(node)
+        waiting.extend(node.all_input_nodes)
+    return found
+
+
+def _made_of_parts(model: GraphModule) -> set[Node]:
+    makers = (
+        torch.ops.aten.complex.default,
+        torch.ops.aten.view_as_complex.default,
+        torch.ops.aten.polar.default,
+    )
+    return {node for node in model.graph.nodes if node.target in makers}
 
 
 def _is_place_read(node: Node) -> bool:

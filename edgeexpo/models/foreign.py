@@ -182,6 +182,17 @@ def in_float32(module: torch.nn.Module) -> torch.nn.Module:
     return module if types <= {torch.float32} else module.float()
 
 
+def laid_out_plainly(module: torch.nn.Module) -> torch.nn.Module:
+    """Lay every weight out in the order of its axes, as converters expect it.
+
+    Weights in ``channels_last`` order make XNNPACK's converter stop.
+    """
+    for value in (*module.parameters(), *module.buffers()):
+        if value.layout is torch.strided and not value.is_contiguous():
+            value.data = value.data.contiguous()
+    return module
+
+
 def own_copy(module: torch.nn.Module) -> torch.nn.Module:
     """Copy a user's module, on the CPU and in eval mode; the user's own stays unchanged.
 

@@ -62,8 +62,9 @@ class ProgramReference:
         # Guards exclude sizes at which an inner axis has one element. The artefacts take them.
         program = load_program(bundle, file).module(check_guards=False)
         program = program.to(self._device, dtype)
-        # torch 2.13 accepts this argument but does not declare it.
-        program.to(memory_format=torch.channels_last)
+        for weight in (*program.parameters(), *program.buffers()):
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self._module = (execution or fused_codes)(program)
         self._spec = bundle.manifest.model
         # Core ML enumerates its sizes; the program itself takes every size between the bounds.

@@ -8,6 +8,7 @@ import torch
 from edgeexpo.drawn_sizes import draw_size
 from edgeexpo.errors import ModuleError
 from edgeexpo.program.capture import Program, check_forward
+from edgeexpo.program.source import shown
 from edgeexpo.silence import quiet
 
 DRAWN, LONGEST = 3, 160
@@ -43,8 +44,8 @@ def check_agreement(program: Program, module: torch.nn.Module) -> None:
         again = check_forward(module, given).float()
         if not _agree(expected, again):
             raise ModuleError(
-                "forward gives different pictures for one input; expected the same result for "
-                "every run: remove random numbers and buffers that forward changes"
+                f"forward gives different pictures for one input{_random(program)}; expected the "
+                "same result for every run: remove random numbers and buffers that forward changes"
             )
         with torch.no_grad(), quiet():
             found = compiled(*given).float()
@@ -55,6 +56,17 @@ def check_agreement(program: Program, module: torch.nn.Module) -> None:
                 f"{float((found - expected).abs().max()):.2g}; expected the same operations at "
                 "every size: replace Python numbers that are computed from shapes by tensors"
             )
+
+
+def _random(program: Program) -> str:
+    """Return the operators that draw random numbers in words, with the user's lines."""
+    found = [
+        shown(node)
+        for node in program.exported.graph.nodes
+        if isinstance(node.target, torch._ops.OpOverload)
+        and torch.Tag.nondeterministic_seeded in node.target.tags
+    ]
+    return f" ({', '.join(dict.fromkeys(found))})" if found else ""
 
 
 def _sizes(program: Program) -> list[tuple[int, int]]:

@@ -25,6 +25,7 @@ from edgeexpo.program.filled import plain_fills
 from edgeexpo.program.grid_samples import flat_grid_samples
 from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.mutations import without_mutations
+from edgeexpo.program.patches import plain_patches
 from edgeexpo.program.scalars import real_bounds
 from edgeexpo.program.source import find_source
 from edgeexpo.program.stages import by_values
@@ -46,6 +47,7 @@ _REWRITES = (
     plain_circular_padding,
     real_bounds,
     matrix_contractions,
+    plain_patches,
 )
 """Rewrites applied to every captured program.
 

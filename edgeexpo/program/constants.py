@@ -132,7 +132,11 @@ def register(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
 
 def drop_unread(module: GraphModule, names: set[str]) -> None:
     """Delete those of the parameters and buffers that the program no longer reads."""
-    read = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
-    for path in names - read:
+    drop(module, names - {str(n.target) for n in module.graph.nodes if n.op == "get_attr"})
+
+
+def drop(module: torch.nn.Module, names: set[str]) -> None:
+    """Delete parameters and buffers."""
+    for path in names:
         owner, _, name = path.rpartition(".")
         delattr(module.get_submodule(owner), name)

@@ -27,13 +27,13 @@ _ARITHMETIC = frozenset(
 def half(program: Program) -> Program:
     """Return ``program`` with weights and activations cast to float16.
 
-    Inputs, the exact tail and the output stay in float32. The casts are part of the program.
-    Therefore every target gets the same half-precision network.
+    Inputs, the exact tail, complex numbers and the output stay in float32. The casts are part of
+    the program. Therefore every target gets the same half-precision network.
     """
     module = program.exported.module()
     graph = module.graph
     output = next(n for n in graph.nodes if n.op == "output")
-    exact = exact_tail(module) | _made_of_sizes(graph) | {output}
+    exact = exact_tail(module) | _made_of_sizes(graph) | _complex(graph) | {output}
     guards = {n for n in graph.nodes if n.op == "call_module"}
 
     def readers(node: Node) -> list[Node]:
@@ -71,6 +71,17 @@ def _made_of_sizes(graph: Graph) -> set[Node]:
         ):
             found.add(node)
     return found
+
+
+def _complex(graph: Graph) -> set[Node]:
+    """Return the operators that read or make complex numbers, such as Fourier transforms.
+
+    They stay in float32. torch computes them on a processor in no smaller type, and the sums of a
+    transform can be larger than the largest float16.
+    """
+    made = {n for n in graph.nodes if any(part.is_complex() for part in tensors_of(n))}
+    read = {user for node in made for user in node.users}
+    return {node for node in made | read if node.op == "call_function"}
 
 
 def _half_type(value: Any) -> Any:

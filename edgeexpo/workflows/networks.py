@@ -212,7 +212,7 @@ def _foreign(
         module = foreign.own_copy(foreign.unwrapped(made))
     if weights is not None:
         load_checkpoint(module, weights, key=key)
-    module = foreign.in_float32(module)
+    module = foreign.laid_out_plainly(foreign.in_float32(module))
     if is_torchscript(module):
         module = followed(module, [torch.zeros(shape) for _, shape in shapes])
     stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name

@@ -12,6 +12,7 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export import executorch_export
 from edgeexpo.export.executorch_export import export_executorch
 from edgeexpo.export.xnnpack_layouts import repaired_layouts
+from edgeexpo.export.xnnpack_pads import repaired_pads
 from edgeexpo.export.xnnpack_partitioner import partitioner
 from edgeexpo.program.capture import capture
 from edgeexpo.quantization.ptq import quantize_program
@@ -114,7 +115,22 @@ class Sliced(nn.Module):
         return torch.clamp(x + 0.3 * self.b(z), 0, 1)
 
 
-@pytest.fixture(scope="module", params=[Shrunk, Sliced], ids=lambda network: network.__name__)
+class Padded(nn.Module):
+    """A quantised result that is padded for a convolution, a pooling and a slice."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 3)
+
+    def forward(self, x):
+        y = F.pad(self.a(x), (1, 1, 1, 1))
+        z = F.max_pool2d(y, 3, 1)[:, :3] * y[:, :3, 2:, 2:]
+        return torch.clamp(x + 0.3 * self.b(y) + z, 0, 1)
+
+
+@pytest.fixture(
+    scope="module", params=[Shrunk, Sliced, Padded], ids=lambda network: network.__name__
+)
 def shared(request):
     torch.manual_seed(0)
     pictures = [{"x": smooth_picture(32, 32, seed)} for seed in range(2)]
@@ -128,9 +144,9 @@ def test_quantised_results_with_several_readers_are_right(shared, tmp_path):
     assert difference.square().mean() < 1e-6
 
 
-def test_executorch_still_needs_its_layouts_repaired(shared, tmp_path):
-    """Show why ``repaired_layouts`` is needed. When this test fails, it can go."""
-    with pytest.raises(Exception, match=r"ChannelsLastTaggedReshapePass|execute"):
+def test_executorch_still_needs_its_passes_repaired(shared, tmp_path):
+    """Show why the repairs are needed. When this test fails, one of them can go."""
+    with pytest.raises(Exception, match=r"ChannelsLastTaggedReshapePass|execute|load"):
         lower_and_run(shared, tmp_path / "net.pte")
 
 
@@ -148,8 +164,10 @@ def test_the_repair_ends_with_the_lowering():
     from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass import (
         ChannelsLastTaggedReshapePass,
     )
+    from executorch.backends.xnnpack._passes.insert_pad_qdq import InsertPadQDQPass
 
-    before = ChannelsLastTaggedReshapePass.insert_copy_q_dq
-    with repaired_layouts():
-        assert ChannelsLastTaggedReshapePass.insert_copy_q_dq is not before
-    assert ChannelsLastTaggedReshapePass.insert_copy_q_dq is before
+    before = ChannelsLastTaggedReshapePass.insert_copy_q_dq, InsertPadQDQPass.call
+    with repaired_layouts(), repaired_pads():
+        assert ChannelsLastTaggedReshapePass.insert_copy_q_dq is not before[0]
+        assert InsertPadQDQPass.call is not before[1]
+    assert (ChannelsLastTaggedReshapePass.insert_copy_q_dq, InsertPadQDQPass.call) == before

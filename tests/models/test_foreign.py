@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgeexpo.errors import UsageError
-from edgeexpo.models.foreign import Shown, describe_module
+from edgeexpo.models.foreign import Shown, describe_module, laid_out_plainly
 from edgeexpo.spec import StageSpec
 
 SIZE = (64, 64)
@@ -75,3 +75,13 @@ def test_a_tone_network_is_applied_at_full_size():
 def test_full_size_needs_rgb_of_the_same_size(module):
     with pytest.raises(UsageError, match="`apply_at_full_size` needs a network that turns RGB"):
         described(module, Shown(at_full_size=True))
+
+
+def test_weights_are_laid_out_in_the_order_of_their_axes():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(2, 2)).to(
+        memory_format=torch.channels_last
+    )
+    values = [value.clone() for value in network.state_dict().values()]
+    assert laid_out_plainly(network) is network
+    assert all(value.is_contiguous() for value in network.state_dict().values())
+    assert all(map(torch.equal, network.state_dict().values(), values))

@@ -52,6 +52,12 @@ def test_a_module_that_does_not_repeat_itself_is_refused(kind):
         check_agreement(program, module)
 
 
+def test_what_draws_random_numbers_is_named_with_its_line():
+    module = Noisy().eval()
+    with pytest.raises(ModuleError, match=r"\(aten.rand\S* at test_agreement.py:\d+\)"):
+        check_agreement(capture(module, X, Y, (64, 64)), module)
+
+
 class ByShape(Rounded):
     def forward(self, x):
         return super().forward(x) * (2 if x.shape[2] > 40 else 1)

@@ -41,6 +41,31 @@ def test_samples_from_a_volume_become_samples_from_slices(padding, aligned):
     torch.testing.assert_close(program.exported.module()(x), network(x))
 
 
+class Table(nn.Module):
+    """A 3-D lookup table of colours, with its samples along three axes or in one plane."""
+
+    def __init__(self, axes):
+        super().__init__()
+        self.axes = axes
+        self.table = nn.Parameter(torch.rand(1, 3, 5, 6, 7))
+
+    def forward(self, x):
+        places = (2 * x - 1).permute(0, 2, 3, 1)
+        if self.axes == 1:
+            return F.grid_sample(self.table, places[:, None], align_corners=True)[:, :, 0]
+        return F.grid_sample(self.table, places[:, :, :, None], align_corners=True)[..., 0]
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_table_of_colours_is_kept_as_its_slices(axes):
+    network = Table(axes).eval()
+    program = capture(network, (TensorSpec("x"),), (TensorSpec("y"),), (32, 32))
+    assert program.dynamic
+    assert all(v.dim() < 5 for v in program.exported.state_dict.values())
+    x = torch.rand(1, 3, 17, 24)
+    torch.testing.assert_close(program.exported.module()(x), network(x))
+
+
 def test_reflected_samples_stay():
     network = Sliced("reflection", aligned=False).eval()
     program = capture(network, (TensorSpec("x"),), (TensorSpec("y"),), (32, 32))

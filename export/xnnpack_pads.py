@@ -1,0 +1,61 @@
+"""Repair of XNNPACK's pass that quantises padding with zeros (executorch 1.5.1)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from executorch.backends.xnnpack._passes.insert_pad_qdq import InsertPadQDQPass
+from executorch.exir.dialects._ops import ops
+from torch.fx import GraphModule, Node
+
+_PAD = ops.edge.aten.constant_pad_nd.default
+_READERS = (ops.edge.aten.convolution.default,)
+_call = InsertPadQDQPass.call
+
+
+@contextlib.contextmanager
+def repaired_pads() -> Iterator[None]:
+    """Let the pass quantise only the padding that convolutions read.
+
+    The pass quantises every padded tensor that comes from integers. A slice, a pooling or the end
+    of the delegate then reads floats where integers are, and the file does not load
+    (``xnn_status_invalid_parameter``). Such readers get a padded tensor of their own, in float.
+    """
+    InsertPadQDQPass.call = _repaired
+    try:
+        yield
+    finally:
+        InsertPadQDQPass.call = _call
+
+
+def _repaired(self: InsertPadQDQPass, graph_module: GraphModule) -> Any:
+    graph = graph_module.graph
+    floats = []
+    for pad in [n for n in graph.nodes if n.target == _PAD]:
+        others = [user for user in pad.users if user.target not in _READERS]
+        if len(others) == len(pad.users):
+            floats.append(pad)
+        elif others:
+            floats.append(_own(pad, others))
+    for pad in floats:
+        pad.target = _hidden
+    result = _call(self, graph_module)
+    for pad in floats:
+        pad.target = _PAD
+    graph_module.recompile()
+    return result
+
+
+def _own(pad: Node, readers: list[Node]) -> Node:
+    """Give some readers of a padded tensor their own copy of it."""
+    with pad.graph.inserting_after(pad):
+        copy = pad.graph.node_copy(pad)
+    for reader in readers:
+        reader.replace_input_with(pad, copy)
+    return copy
+
+
+def _hidden(*_: Any) -> None:
+    """Stand for padding while the pass looks for it."""
