@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
+from edgeexpo.export.coreml_types import traced_types
 from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
 from edgeexpo.program.capture import Program
 from edgeexpo.silence import quiet
@@ -87,15 +88,17 @@ def _convert(program: Program) -> tuple[Any, SizeRange]:
     import coremltools as ct
 
     sizes = enumerate_sizes(program)
-    model = ct.convert(
-        coreml_form(program.exported),
-        convert_to="mlprogram",
-        minimum_deployment_target=_deployment_target(ct, program, sizes),
-        compute_precision=_precision(ct, program.precision),
-        inputs=_inputs(ct, program, sizes),
-        outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
-        skip_model_load=True,
-    )
+    form = coreml_form(program.exported)
+    with traced_types():
+        model = ct.convert(
+            form,
+            convert_to="mlprogram",
+            minimum_deployment_target=_deployment_target(ct, program, sizes),
+            compute_precision=_precision(ct, program.precision),
+            inputs=_inputs(ct, program, sizes),
+            outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
+            skip_model_load=True,
+        )
     return model, sizes
 
 

@@ -76,13 +76,14 @@ def _lowered(program: Program) -> tuple[bytes, str]:
     """
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
+    from edgeexpo.export.executorch_decompositions import executorch_form
     from edgeexpo.export.xnnpack_layouts import repaired_layouts
     from edgeexpo.export.xnnpack_partitioner import partitioner
 
     try:
         with repaired_layouts():
             edge = to_edge_transform_and_lower(
-                program.exported,
+                executorch_form(program.exported),
                 partitioner=[partitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
             )
