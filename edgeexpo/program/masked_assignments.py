@@ -121,7 +121,9 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def _reads(value: Any, write: Node) -> set[Node]:
-    if not isinstance(value, Node):
+    """Return the reads that a value is made of, one value under the mask at a time."""
+    tensor = tensor_of(value)
+    if tensor is None or tensor.dim() <= _trailing(write):
         return set()
     if _is_same_read(value, write):
         return {value}
@@ -164,9 +166,13 @@ def _is_finite_everywhere(node: Node) -> bool:
 
 
 def _forget_length(node: Node) -> None:
-    """Erase the checks of the number of values under a mask, which torch puts behind a read."""
+    """Erase the checks of the number of values under a mask, which torch puts behind a read.
+
+    They stay if something still reads those values.
+    """
+    if any(tensor_of(user) is not None for user in node.users):
+        return
     for user in list(node.users):
-        if tensor_of(user) is None:
-            _forget_length(user)
+        _forget_length(user)
     if node.target == _ATEN._assert_scalar.default:
         node.graph.erase_node(node)
