@@ -47,11 +47,11 @@ def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
     return _select(x > threshold, x, value)
 
 
-def _towards_zero(x: Tensor) -> Tensor:
+def _towards_zero(x: Tensor) -> Any:
     return torch.where(x < 0, torch.ceil(x), torch.floor(x))
 
 
-def _remainder_towards_zero(x: Tensor, divisor: Any) -> Tensor:
+def _remainder_towards_zero(x: Tensor, divisor: Any) -> Any:
     return x - _towards_zero(x / divisor) * divisor
 
 
@@ -69,11 +69,11 @@ def _quotient(x: Tensor, divisor: Any, *, rounding_mode: str | None = None) -> A
     return (torch.floor if rounding_mode == "floor" else _towards_zero)(x / divisor)
 
 
-def _fraction(x: Tensor) -> Tensor:
+def _fraction(x: Tensor) -> Any:
     return x - _towards_zero(x)
 
 
-def _interpolated(first: Tensor, second: Tensor, weight: Any) -> Tensor:
+def _interpolated(first: Tensor, second: Tensor, weight: Any) -> Any:
     return first + weight * (second - first)
 
 

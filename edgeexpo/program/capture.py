@@ -28,6 +28,7 @@ from edgeexpo.program.identities import remove_identities
 from edgeexpo.program.mask_sums import logical_sums
 from edgeexpo.program.masked_assignments import chosen_by_mask
 from edgeexpo.program.mutations import without_mutations
+from edgeexpo.program.norm_statistics import plain_statistics
 from edgeexpo.program.scalars import real_bounds
 from edgeexpo.program.scaled_sums import plain_sums
 from edgeexpo.program.source import find_source
@@ -48,6 +49,7 @@ _REWRITES = (
     plain_adaptive_pooling,
     plain_fills,
     fold_constants,
+    plain_statistics,
     fold_batch_norms,
     flat_volumes,
     flat_grid_samples,

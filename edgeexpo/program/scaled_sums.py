@@ -50,5 +50,5 @@ def _summed(module: GraphModule, node: Node) -> Node:
     elif isinstance(second, Node):
         second = call(graph, _ATEN.mul.Tensor, second, factor)
     else:
-        second *= factor  # type: ignore[operator]
+        second *= factor
     return call(graph, _SUMS[node.target], first, second)
