@@ -36,7 +36,9 @@ class Float32Operators:
     def _is_compared(self, op: Any) -> bool:
         if op.name not in self._compared:
             self._compared[op.name] = op.op_type in _CHOICES or any(
-                child.op_type not in _RANGE_ENDS and self._is_compared(child)
+                op.op_type != "quantize"
+                and child.op_type not in _RANGE_ENDS
+                and self._is_compared(child)
                 for output in op.outputs
                 for child in output.child_ops
             )
