@@ -10,6 +10,8 @@ import numpy as np
 
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
+from edgeexpo.export.coreml_precision import Float32Operators
+from edgeexpo.export.coreml_types import traced_types
 from edgeexpo.export.real_numbers import in_real_numbers
 from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
 from edgeexpo.program.capture import Program
@@ -32,13 +34,6 @@ _CONVERSION_ERRORS = (
     AssertionError,
 )
 """Errors that coremltools raises for a network that it cannot convert."""
-
-_ELEMENTWISE = "add sub mul real_div clip minimum maximum relu sigmoid tanh softmax"
-_TAIL_OPS = frozenset(f"{_ELEMENTWISE} concat cast slice_by_index split const dequantize".split())
-"""Tail operators: MIL operators that may belong to the exact tail, which stays in float32.
-
-See :func:`edgeexpo.program.exact_tail.exact_tail`.
-"""
 
 
 def export_coreml(program: Program, path: Path) -> SizeRange:
@@ -89,15 +84,17 @@ def _convert(program: Program) -> tuple[Any, SizeRange]:
     import coremltools as ct
 
     sizes = enumerate_sizes(program)
-    model = ct.convert(
-        coreml_form(program.exported),
-        convert_to="mlprogram",
-        minimum_deployment_target=_deployment_target(ct, program, sizes),
-        compute_precision=_precision(ct, program.precision),
-        inputs=_inputs(ct, program, sizes),
-        outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
-        skip_model_load=True,
-    )
+    form = coreml_form(program.exported)
+    with traced_types():
+        model = ct.convert(
+            form,
+            convert_to="mlprogram",
+            minimum_deployment_target=_deployment_target(ct, program, sizes),
+            compute_precision=_precision(ct, program.precision),
+            inputs=_inputs(ct, program, sizes),
+            outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
+            skip_model_load=True,
+        )
     return model, sizes
 
 
@@ -141,12 +138,5 @@ def _deployment_target(ct: Any, program: Program, sizes: SizeRange) -> Any:
 def _precision(ct: Any, precision: str) -> Any:
     if precision == "fp32":
         return ct.precision.FLOAT32
-    return ct.transform.FP16ComputePrecision(op_selector=lambda op: not _in_tail(op))
-
-
-def _in_tail(op: Any) -> bool:
-    """Return true for operators between the last weighted operator and the program's output."""
-    return op.op_type in _TAIL_OPS and all(
-        output in op.enclosing_block.outputs or all(_in_tail(child) for child in output.child_ops)
-        for output in op.outputs
-    )
+    exact = Float32Operators()
+    return ct.transform.FP16ComputePrecision(op_selector=lambda op: not exact(op))

@@ -10,6 +10,7 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from edgeexpo.export.coreml_angles import four_quadrants
+from edgeexpo.export.coreml_decompositions import PLAIN
 from edgeexpo.export.coreml_masks import logical_masks
 from edgeexpo.export.coreml_ranks import drop_unit_axes
 from edgeexpo.export.coreml_unpooling import unpool_by_phases
@@ -38,7 +39,7 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
         is_torch_fx_node_supported,
     )
 
-    known = torch.export.default_decompositions()
+    known = {**torch.export.default_decompositions(), **PLAIN}
     chosen: dict[Any, Callable[..., Any]] = {torch.ops.aten.atan2.default: four_quadrants}
     while True:
         exported = exported.run_decompositions(chosen)
@@ -50,7 +51,7 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
             node.target
             for node in exported.graph.nodes
             if isinstance(node.target, torch._ops.OpOverload)
-            and not is_torch_fx_node_supported(node)
+            and (node.target in PLAIN or not is_torch_fx_node_supported(node))
         }
         new = {op: known[op] for op in operators - chosen.keys() if op in known}
         if not new:

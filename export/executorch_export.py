@@ -78,6 +78,7 @@ def _lowered(program: Program) -> tuple[bytes, str]:
     """
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
+    from edgeexpo.export.executorch_decompositions import executorch_form
     from edgeexpo.export.xnnpack_layouts import repaired_layouts
     from edgeexpo.export.xnnpack_means import exact_means
     from edgeexpo.export.xnnpack_pads import repaired_pads
@@ -86,7 +87,7 @@ def _lowered(program: Program) -> tuple[bytes, str]:
     try:
         with repaired_layouts(), repaired_pads():
             edge = to_edge_transform_and_lower(
-                program.exported,
+                executorch_form(program.exported),
                 transform_passes=[exact_means],
                 partitioner=[partitioner()],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),

@@ -16,17 +16,22 @@ from torch.fx import Node
 
 from edgeexpo.errors import ModuleError
 from edgeexpo.failures import described, message_of
+from edgeexpo.program.adaptive_pooling import plain_adaptive_pooling
 from edgeexpo.program.antialiasing import plain_antialiasing
 from edgeexpo.program.batch_norms import fold_batch_norms
 from edgeexpo.program.circular_padding import plain_circular_padding
-from edgeexpo.program.constants import fold_constants
+from edgeexpo.program.constants import drop_unread, fold_constants
 from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.filled import plain_fills
 from edgeexpo.program.grid_samples import flat_grid_samples
 from edgeexpo.program.identities import remove_identities
+from edgeexpo.program.mask_sums import logical_sums
+from edgeexpo.program.masked_assignments import chosen_by_mask
 from edgeexpo.program.mutations import without_mutations
+from edgeexpo.program.norm_statistics import plain_statistics
 from edgeexpo.program.patches import plain_patches
 from edgeexpo.program.scalars import real_bounds
+from edgeexpo.program.scaled_sums import plain_sums
 from edgeexpo.program.source import find_source
 from edgeexpo.program.stages import by_values
 from edgeexpo.program.volumes import flat_volumes
@@ -38,9 +43,14 @@ SMALLEST_CAPTURE_SIDE = 16
 
 _REWRITES = (
     remove_identities,
+    plain_sums,
+    logical_sums,
+    chosen_by_mask,
     plain_antialiasing,
+    plain_adaptive_pooling,
     plain_fills,
     fold_constants,
+    plain_statistics,
     fold_batch_norms,
     flat_volumes,
     flat_grid_samples,
@@ -143,6 +153,7 @@ def capture(
         program = Program(exported, tuple(inputs), labels, candidate, precision)
         graph_module, rewritten = without_mutations(exported)
         changed = [rewritten, *(step(graph_module) for step in _REWRITES)]
+        drop_unread(graph_module, {name for name, _ in graph_module.named_parameters()})
         return recapture(program, graph_module, precision) if any(changed) else program
     raise AssertionError("the fixed size either returns or raises")
 
