@@ -28,6 +28,7 @@ from edgeexpo.parity.probes import (
     probes,
     scene,
 )
+from edgeexpo.parity.saturation import Saturation
 from edgeexpo.progress import track
 from edgeexpo.runtime.network_pictures import displayed, network_inputs
 from edgeexpo.runtime.tiling import padded_size, plan_tiles
@@ -65,6 +66,7 @@ class Case:
             (:func:`edgeexpo.runtime.network_pictures.displayed`), HxWxC float32.
         quantized: Displayed output of the quantised program in torch, HxWxC float32. ``None``
             without a quantised program.
+        saturation: What saturates in the quantised program.
         sample: The frames. ``None`` for golden cases, which hold only the network's inputs.
     """
 
@@ -74,6 +76,7 @@ class Case:
     reference: np.ndarray
     quantized: np.ndarray | None = None
     sample: Sample | None = None
+    saturation: tuple[Saturation, ...] = ()
 
 
 def program_cases(
@@ -111,12 +114,14 @@ def program_cases(
     work = [(PHOTOGRAPH, s) for s in samples] + [
         (RELATION if s.name == SWAPPED else PROBE, s) for s in generated
     ]
-    from edgeexpo.parity.reference import ProgramReference, describe_device  # brings torch
+    # These modules bring torch.
+    from edgeexpo.parity.reference import ProgramReference, describe_device
+    from edgeexpo.parity.saturation_count import SaturationCount
 
     run = ProgramReference(bundle, "reference.pt2", device)
-    quantized = None
+    quantized, count = None, SaturationCount()
     if integer and "quantized.pt2" in bundle.manifest.files:
-        quantized = ProgramReference(bundle, "quantized.pt2", "cpu")
+        quantized = ProgramReference(bundle, "quantized.pt2", "cpu", execution=count.execution)
     cases = []
     taken = {s.name for s in generated}
     for kind, sample in track(work, "Reference pictures"):
@@ -124,7 +129,7 @@ def program_cases(
         (inputs,) = network_inputs(spec, [sample])
         expected = displayed(spec, run(inputs))
         expected_integer = None if quantized is None else displayed(spec, quantized(inputs))
-        cases.append(Case(name, kind, inputs, expected, expected_integer, sample))
+        cases.append(Case(name, kind, inputs, expected, expected_integer, sample, count.take(name)))
     check_ranges(spec, cases)
     return cases, describe_device(device)
 

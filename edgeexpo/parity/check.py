@@ -33,6 +33,7 @@ from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure_pictures, psn
 from edgeexpo.parity.metrics.relations import seam, tile_borders
 from edgeexpo.parity.probe_relations import relations
 from edgeexpo.parity.rounding import Rounding
+from edgeexpo.parity.saturation import saturation_line, worst_by_layer
 from edgeexpo.parity.verdict import (
     ArtifactParity,
     ParityReport,
@@ -105,11 +106,14 @@ def check_parity(
         cases, device = program_cases(opened, choose_device(reference), images, samples, integer)
         rounding = Rounding(cases, opened)
     with ThreadPoolExecutor(1) as judge:  # one artefact is judged while the next one runs
-        judged = [
+        futures = [
             judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), bounds, rounding)
             for artifact in wanted
         ]
-        results = tuple(future.result() for future in judged)
+        results = tuple(future.result() for future in futures)
+    saturation = worst_by_layer(entry for case in cases for entry in case.saturation)
+    if line := saturation_line(saturation, opened.manifest.sources):
+        note(f"edgeexpo: {line}; calibrate on such pictures, or by variants or training (quantize)")
     return ParityReport(
         model=opened.manifest.model.name,
         reference=device,
@@ -117,6 +121,7 @@ def check_parity(
         noise_floor=opened.manifest.noise_floor if rounding.floor is None else rounding.floor,
         agreement=agreement(results),
         cases=tuple(cases),
+        saturation=saturation,
     )
 
 

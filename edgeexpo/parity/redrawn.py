@@ -37,7 +37,7 @@ def redrawn_codes(seed: int) -> Execution:
             found = moved.add_(x * (1.0 / scale)).round_().add_(zero).clamp_(low, high)
             return found.sub_(zero).mul_(scale)
 
-        run = fused_codes(module, codes)
+        run = fused_codes(module, lambda _: codes)
 
         def drawn(*pictures: torch.Tensor) -> Any:
             generator.manual_seed(seed)

@@ -14,6 +14,7 @@ from edgeexpo.parity.golden import Device
 from edgeexpo.parity.judgement import Judgement
 from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
 from edgeexpo.parity.metrics.pictures import ALL, SHIFT_METRICS, total, worst
+from edgeexpo.parity.saturation import Saturation
 from edgeexpo.short_repr import short_repr
 
 MEANINGS: Mapping[str, Mapping[float, str]] = {
@@ -95,6 +96,8 @@ class ParityReport:
         noise_floor: Worst PSNR in dB between the quantised and the float program, in torch.
         agreement: How far the artefacts of one precision lie from each other.
         cases: The pictures that were judged; not part of the record.
+        saturation: What saturates in the quantised program: for every layer, the picture of which
+            it clips the largest share.
     """
 
     model: str
@@ -103,6 +106,7 @@ class ParityReport:
     noise_floor: float | None
     agreement: tuple[Mapping[str, Any], ...]
     cases: tuple[Case, ...] = field(default=(), repr=False, compare=False)
+    saturation: tuple[Saturation, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -129,6 +133,7 @@ class ParityReport:
             "reference": dataclasses.asdict(self.reference),
             "noise_floor": self.noise_floor,
             "agreement": [dict(a) for a in self.agreement],
+            "saturation": [dataclasses.asdict(s) for s in self.saturation],
             "artifacts": [
                 {
                     "file": a.file,
