@@ -87,6 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: measured)",
     )
     parser.add_argument(
+        "--output-name",
+        metavar="NAME",
+        help="the picture among several outputs of your network: a key, a field, or a place "
+        "counted from 0 (default: the only picture)",
+    )
+    parser.add_argument(
         "--apply-at-full-size",
         action="store_true",
         help="your network changes tone and looks at the whole picture: it sees a small copy, and "
@@ -156,6 +162,7 @@ def run(args: argparse.Namespace) -> int:
         gates=[parse_gate(text) for text in args.gate],
         output_range=args.output_range,
         apply_at_full_size=args.apply_at_full_size,
+        output_name=args.output_name,
         frame_format=args.frame_format,
         output_format=args.output_format,
         output=args.output,

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from edgeexpo.errors import ModuleError, UsageError
 from edgeexpo.failures import described
 from edgeexpo.imaging.samples import Sample, samples
+from edgeexpo.models.chosen_output import choose_output
 from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.models.output_range import output_range
 from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
@@ -57,10 +58,13 @@ class Shown:
             (:func:`edgeexpo.models.output_range.output_range`).
         at_full_size: True if the network sees a copy of at most the exported size, and its change
             is applied at full size by guided upsampling.
+        output: Name of the output that is the picture, of several
+            (:func:`edgeexpo.models.chosen_output.choose_output`).
     """
 
     values: tuple[float, float] | None = None
     at_full_size: bool = False
+    output: str | None = None
 
 
 def is_foreign(model: str) -> bool:
@@ -228,10 +232,11 @@ def describe_module(
 ) -> tuple[ModelSpec, tuple[int, int]]:
     """Return the spec of a foreign module, with its measured footprint and range.
 
-    A module that gives integers is made to give float32 from then on.
+    A module that gives integers is made to give float32 from then on, and a module that gives
+    several outputs is made to give one of them.
 
     Args:
-        module: Network in eval mode that takes NCHW tensors and returns one NCHW tensor.
+        module: Network in eval mode that takes NCHW tensors and returns an NCHW tensor.
         name: Name of the network's files.
         shapes: Name and NCHW shape of each input. ``None`` stands for the name in ``forward``.
         shown: How the output becomes a picture.
@@ -242,7 +247,7 @@ def describe_module(
     Raises:
         UsageError: The number of inputs does not fit ``forward``, sizes or channels cannot be used,
             or inputs share a name. Or ``shown.at_full_size`` is asked of a network that does not
-            turn RGB into RGB of the same size.
+            turn RGB into RGB of the same size. Or ``shown.output`` names no output.
         ModuleError: ``forward`` fails, takes arguments other than tensors, or gives no picture.
     """
     names = _parameter_names(module)
@@ -271,6 +276,7 @@ def describe_module(
             "or 4 (packed RGGB mosaic): wrap the module so that it takes such pictures"
         )
     example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
+    choose_output(module, example, shown.output)
     made = check_forward(module, example)
     footprint = measure_footprint(module, inputs, (height, width))
     channels = [spec.channels for spec in inputs]

@@ -256,20 +256,29 @@ def _examples(inputs: Sequence[TensorSpec], size: tuple[int, int]) -> tuple[torc
     )
 
 
+def run_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> Any:
+    """Run ``module`` once on ``example`` (NCHW tensors) and return what it gives.
+
+    Raises:
+        ModuleError: ``forward`` fails.
+    """
+    try:
+        with torch.no_grad():
+            return module(*example)
+    except CAPTURE_ERRORS as error:
+        raise ModuleError(
+            f"forward failed on inputs {_shapes(example)}: {described(error)}"
+            f"{find_source(error)}; expected {_expectation(error)}"
+        ) from error
+
+
 def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Run ``module`` once on ``example`` (NCHW tensors) and return its NCHW output.
 
     Raises:
         ModuleError: ``forward`` fails or does not return one NCHW tensor.
     """
-    try:
-        with torch.no_grad():
-            output = module(*example)
-    except CAPTURE_ERRORS as error:
-        raise ModuleError(
-            f"forward failed on inputs {_shapes(example)}: {described(error)}"
-            f"{find_source(error)}; expected {_expectation(error)}"
-        ) from error
+    output = run_forward(module, example)
     if not isinstance(output, torch.Tensor):
         raise ModuleError(
             f"forward returned a {type(output).__name__}; expected one NCHW tensor: "

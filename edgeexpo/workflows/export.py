@@ -73,6 +73,7 @@ def export_bundle(
     gates: Gates = (),
     output_range: tuple[float, float] | None = None,
     apply_at_full_size: bool = False,
+    output_name: str | None = None,
     frame_format: FrameFormat | None = None,
     output_format: FrameFormat | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -109,6 +110,8 @@ def export_bundle(
         apply_at_full_size: True if a foreign module changes tone and looks at the whole picture. It
             then sees a copy of at most the exported size, and its change is applied to the picture
             by guided upsampling.
+        output_name: Output of a foreign module that is the picture, of several: a key, a field, or
+            a place counted from 0. By default, the only output that is a picture.
         frame_format: Format of the app's frames, for the manifest. By default, HxWx3 RGB.
         output_format: Format of the pictures that the app gets. By default, ``frame_format``.
         output: Folder of the bundle. By default, ``dist/MODEL``.
@@ -159,6 +162,7 @@ def export_bundle(
         weights_key,
         output_range,
         apply_at_full_size,
+        output_name,
     )
     formats = Formats.of(frame_format, output_format)
     check_transfers(network.spec, formats)

@@ -98,6 +98,7 @@ def open_network(
     weights_key: str | None = None,
     output_range: tuple[float, float] | None = None,
     apply_at_full_size: bool = False,
+    output_name: str | None = None,
 ) -> Network:
     """Open the network that a user names, with its weights, whole or pruned.
 
@@ -122,6 +123,8 @@ def open_network(
             are measured.
         apply_at_full_size: True if a foreign module sees a small copy of every picture, and its
             change is applied at full size.
+        output_name: Output of a foreign module that is the picture, of several: a key, a field, or
+            a place counted from 0. By default, the only output that is a picture.
 
     Raises:
         UsageError: An argument, the weights or the module cannot be used, or the ratio cannot be
@@ -139,12 +142,16 @@ def open_network(
             note(f"pruned weights that ship: {shipped.name}")
             own = shipped.with_name(shipped.stem + zoo.INT8_SUFFIX)
             return _of_zoo(model, size, shipped, inputs, own if own.is_file() else None)
-    foreign_only = {"output_range": output_range, "apply_at_full_size": apply_at_full_size or None}
+    foreign_only = {
+        "output_range": output_range,
+        "apply_at_full_size": apply_at_full_size or None,
+        "output_name": output_name,
+    }
     if isinstance(model, str) and not is_foreign(model):
         for name, value in foreign_only.items():
             if value is not None:
                 raise UsageError(f"`{name}` is for foreign modules; {model} has its own")
-    shown = Shown(output_range, apply_at_full_size)
+    shown = Shown(output_range, apply_at_full_size, output_name)
     opened = _whole(model, size, given, inputs, made, weights_key, shown)
     return opened if prune is None else _pruned(opened, prune)
 

@@ -61,6 +61,16 @@ def test_several_inputs_keep_their_names(network_file, picture_folder, tmp_path,
     assert [t.name for t in Bundle.open(output).manifest.model.inputs] == ["dark", "bright"]
 
 
+def test_one_of_several_outputs_is_exported(network_file, picture_folder, tmp_path):
+    source = "\nclass Several(Net):\n    def forward(self, photo):\n"
+    source += "        return {'picture': super().forward(photo), 'copy': photo}\n"
+    network_file.write_text(network_file.read_text() + source)
+    output = tmp_path / "bundle"
+    arguments = ["--target=onnx", "--precision=fp32", "--output-name=picture", "-o", str(output)]
+    assert export(network_file, picture_folder, *arguments, factory="Several") == 0
+    assert Bundle.open(output).manifest.artifacts[0].status == "verified"
+
+
 def bad_weights(kind, tmp_path):
     from net_under_test import Net
 
@@ -91,7 +101,7 @@ def test_bad_weights(network_file, picture_folder, tmp_path, capsys, monkeypatch
 @pytest.mark.parametrize(
     ("factory", "words"),
     [
-        ("pair", "returned a tuple"),
+        ("pair", "choose the picture with --output-name"),
         ("number", "returned a int"),
         ("none", "has no factory"),
     ],

@@ -56,8 +56,6 @@ class Gpu(Base):
     def forward(self, x): return self.body(x.to("cuda:99"))
 class Pair(Base):
     def forward(self, x): return self.body(x), x
-class Dictionary(Base):
-    def forward(self, x): return {"picture": self.body(x)}
 class Nothing(Base):
     def forward(self, x): self.body(x)
 class Flat(Base):
@@ -115,8 +113,7 @@ def user_file(tmp_path_factory):
         ("Asserted", ["depends on the values", "odd.py:34", "torch.where"]),
         ("Numpy", [".numpy()", "odd.py:37", "expected a forward of torch operations"]),
         ("Gpu", ["CUDA", "odd.py:39", "on the device of its input"]),
-        ("Pair", ["returned a tuple", "wrap the module"]),
-        ("Dictionary", ["returned a dict", "wrap the module"]),
+        ("Pair", ["returns 0 (1x3x32x32), 1 (1x3x32x32)", "--output-name"]),
         ("Nothing", ["returned a NoneType", "wrap the module"]),
         ("Flat", ["returned shape (3, 32, 32)", "wrap the module"]),
         ("Complex", ["returned a complex tensor", "real part"]),
