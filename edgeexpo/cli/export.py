@@ -11,7 +11,7 @@ from edgeexpo import frame_format
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import summary
-from edgeexpo.cli.arguments import add_inputs, add_weights_key, list_of, size, value_range
+from edgeexpo.cli.arguments import add_inputs, add_own_output, add_weights_key, list_of, size
 from edgeexpo.cli.flags import flag_of
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import (
@@ -79,19 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="photographs or brackets to verify on (default: the embedded photographs)",
     )
-    parser.add_argument(
-        "--output-range",
-        type=value_range,
-        metavar="LOW,HIGH",
-        help="values of your network's output that are black and white, as in =-1,1 or 0,255 "
-        "(default: measured)",
-    )
-    parser.add_argument(
-        "--apply-at-full-size",
-        action="store_true",
-        help="your network changes tone and looks at the whole picture: it sees a small copy, and "
-        "the change is applied at full size",
-    )
+    add_own_output(parser)
     parser.add_argument("--size", type=size, metavar="H,W", help="largest tile (default: 512,512)")
     parser.add_argument(
         "--gate",

@@ -199,8 +199,6 @@ def _foreign(
     shown: Shown,
 ) -> Network:
     name = model if isinstance(model, str) else type(model).__name__
-    if int8 is not None and isinstance(model, str):
-        raise UsageError("`int8` is for models of the zoo; a foreign module is calibrated")
     if not inputs:
         raise UsageError(f"{name} needs its inputs; give `inputs` NAME=1x3xHxW for each")
     if size is not None:
@@ -263,12 +261,16 @@ def loaded(
 
 
 def _check_int8(network: Network) -> None:
-    """Refuse INT8 weights that were made from other float weights."""
+    """Refuse INT8 weights that were made from other float weights, and say what is different."""
     path = network.int8
     if path is None:
         return
-    if int8_weights.read_facts(path).get("float_sha256") != network.weights_sha256:
-        raise WeightsError(
-            f"{path} was made from other float weights than {network.weights or network.spec.name};"
-            " quantize those, or give the matching `weights`"
-        )
+    if int8_weights.read_facts(path).get("float_sha256") == network.weights_sha256:
+        return
+    made = int8_weights.read_int8_weights(path)
+    if found := int8_weights.mismatch(network.capture(), made):
+        raise WeightsError(f"{path} does not fit {network.spec.name}: {found}")
+    raise WeightsError(
+        f"{path} was made from other float weights than {network.weights or network.spec.name};"
+        " quantize those, or give the matching `weights`"
+    )
