@@ -191,7 +191,7 @@ def _mismatch(own: Mapping[str, Tensor], trained: Trained) -> str | None:
     other = [name for name, value in given.items() if value.shape != own[name].shape]
     if not other:
         return None
-    first = other[0]
+    first = min(other, key=list(own).index)
     shapes = [tuple(tensors[first].shape) for tensors in (given, own)]
     if all(given[n].numel() <= own[n].numel() for n in other):
         return (

@@ -32,6 +32,9 @@ def pass_gradients(graph: GraphModule) -> None:
     numbers. A tensor that is read elsewhere too keeps its gradient, as in ``x - floor(x)``, and so
     do whole numbers that are indices.
     """
+    for node in list(graph.graph.nodes):
+        if node.target is _aten._assert_tensor_metadata.default:  # it would insist on whole numbers
+            graph.graph.erase_node(node)
     for node in graph.graph.nodes:
         if node.op != "call_function" or not node.args or not _read_once(node.args[0]):
             continue

@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B,C",
         help="ptq: ways to calibrate, of which the best is kept, as plain,bias,minmax+adaround "
         "(parts: plain balanced unequalized mse minmax percentile headroom adaround bias nncf). "
-        "For qat: the way that training starts from (default: plain)",
+        "For qat: the way that training starts from (default: plain, or the best of plain, "
+        "balanced, unequalized, minmax and percentile for a network of your own)",
     )
     parser.add_argument(
         "--data",

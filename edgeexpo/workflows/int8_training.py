@@ -22,14 +22,20 @@ from edgeexpo.quantization.headroom import widen
 from edgeexpo.quantization.ptq import tensors
 from edgeexpo.quantization.simulation import PerPicture, roundings
 from edgeexpo.quantization.straight_through import pass_gradients
-from edgeexpo.quantization.variants import Calibration, Variant
+from edgeexpo.quantization.variants import RANGES, Calibration, Variant, parse_variant
 from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.training.objectives import OBJECTIVES, Objective
 from edgeexpo.training.own_network import own_objective, own_recipe, training_size
 from edgeexpo.training.recipes import TrainingRecipe, recipe
 from edgeexpo.training.run import Settings, imitate
 from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
-from edgeexpo.workflows.calibration_search import Comparison, PictureJudge, VariantScore, told
+from edgeexpo.workflows.calibration_search import (
+    Comparison,
+    PictureJudge,
+    VariantScore,
+    compare,
+    told,
+)
 from edgeexpo.workflows.networks import Network
 
 QAT_STEPS = 400
@@ -45,7 +51,7 @@ TRAINED = "trained"
 def train_int8(
     network: Network,
     source: Path | None,
-    chosen: Variant,
+    chosen: Variant | None,
     start: Path | None,
     settings: Settings,
     changes: Mapping[str, Any],
@@ -55,7 +61,8 @@ def train_int8(
     Args:
         network: The float network.
         source: Folder of photographs or brackets to calibrate on. ``None`` for the embedded ones.
-        chosen: Variant of calibration to start from.
+        chosen: Variant of calibration to start from. ``None`` stands for ``plain`` for a network of
+            the zoo, and for the best choice of ranges for any other.
         start: INT8 weights to start from instead.
         settings: Files, device and intervals of the run.
         changes: Fields of the recipe to replace.
@@ -75,14 +82,19 @@ def train_int8(
     pictures = list(network_inputs(network.spec, drawn))
     others = tensors(program, pictures)
     plan, objective = _plan(network, program, changes, others)
-    graph = _started(program, pictures, others, chosen, start)
-    if not any(rounding.is_weight for rounding in roundings(graph).values()):
-        raise ExportError(f"{network.spec.name} has no operator that can run in INT8")
     shown = unseen(len(network.spec.frames), picture_size(network, program))
     judge = PictureJudge(network, program, shown)
-    name = chosen.name if start is None else start.name
-    before = VariantScore(name, judge(graph), 0.0)
-    note(told(before))
+    if start is None and chosen is None and network.preset is None:
+        found = compare(Calibration(program, pictures), judge, [v.name for v in RANGES])
+        graph, before, chosen = found.graph, found.best, parse_variant(found.best.variant)
+    else:
+        chosen = chosen or Variant()
+        graph = _started(program, pictures, others, chosen, start)
+        name = chosen.name if start is None else start.name
+        before = VariantScore(name, judge(graph), 0.0)
+        note(told(before))
+    if not any(rounding.is_weight for rounding in roundings(graph).values()):
+        raise ExportError(f"{network.spec.name} has no operator that can run in INT8")
     pass_gradients(graph)
     doing, advice = "training under the rounding of INT8", "calibrate alone with `method='ptq'`"
     began = time.monotonic()
@@ -95,7 +107,7 @@ def train_int8(
             others,
             exact=True,
             own=objective,
-            origin=_origin(network, name, start, settings),
+            origin=_origin(network, before.variant, start, settings),
         )
     network.module.cpu()
     trained = cast(PerPicture, training.mean).graph.cpu()

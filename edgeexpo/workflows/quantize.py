@@ -111,7 +111,8 @@ def quantize(
         calibration: Folder of photographs or brackets to calibrate on. By default, the embedded
             photographs.
         variants: PTQ: names of the variants to try, by default a fixed choice. QAT: the variant to
-            start from, by default ``plain``.
+            start from. By default it is ``plain`` for a network of the zoo, and the best choice of
+            ranges for any other.
         data: QAT: folder of radiance maps and photographs to train on. By default, a module that is
             not of the zoo trains on the embedded photographs.
         start: QAT: INT8 weights of the network to start from instead of a calibration. The only
@@ -205,8 +206,8 @@ def _checked(
     data: AnyPath | None,
     variants: Sequence[str],
     start: AnyPath | None,
-) -> Variant:
-    """Check the arguments and return the variant that training starts from."""
+) -> Variant | None:
+    """Check the arguments and return the variant that training starts from, if a user chose one."""
     if method not in QUANTIZE_METHODS:
         raise UsageError(f"unknown method {method!r}; expected {' or '.join(QUANTIZE_METHODS)}")
     for name, value in (("start", start), ("data", data)):
@@ -220,8 +221,8 @@ def _checked(
             f"training starts from one variant, found {','.join(variants)}; expected one such as "
             "minmax or headroom, or `method='ptq'`"
         )
-    chosen = found[0] if found else Variant()
-    if start is not None and chosen != Variant(headroom=chosen.headroom):
+    chosen = found[0] if found else None
+    if start is not None and chosen is not None and chosen != Variant(headroom=chosen.headroom):
         raise UsageError(
             f"`start` gives the weights and ranges, found `variants` {chosen.name} besides; "
             "expected headroom or none"
