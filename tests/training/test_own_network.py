@@ -16,7 +16,6 @@ from edgeexpo.spec import ModelSpec, SizeRange, StageSpec, TensorSpec
 from edgeexpo.training.objectives import Helpers, imitation
 from edgeexpo.training.own_network import own_objective, own_recipe, training_size
 
-
 PICTURE = TensorSpec("output")
 
 
