@@ -187,10 +187,10 @@ def default_file(model: str, ending: str) -> Path:
 
     ``NAME`` is that of the network, or of the file of a network of the user's own.
     """
-    from edgeexpo.models.foreign import is_foreign
+    from edgeexpo.models.foreign import file_stem, is_foreign
     from edgeexpo.models.zoo import get
 
-    name = Path(model.partition(".py")[0]).name if is_foreign(model) else get(model).name
+    name = file_stem(model) if is_foreign(model) else get(model).name
     return Path(f"{name}.{ending}")
 
 

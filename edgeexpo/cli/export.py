@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a name from 'edgeexpo models' (default: lrl) or path/to/net.py:factory",
+        help="a name from 'edgeexpo models' (default: lrl), path/to/net.py:factory, or net.pt2 of "
+        "torch.export.save",
     )
     parser.add_argument(
         "--weights",

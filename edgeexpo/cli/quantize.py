@@ -26,7 +26,7 @@ QAT_OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
-        "model", metavar="NAME", help="a network of the zoo, or path/to/net.py:factory"
+        "model", metavar="NAME", help="a network of the zoo, path/to/net.py:factory or net.pt2"
     )
     parser.add_argument(
         "--method",

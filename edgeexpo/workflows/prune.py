@@ -102,8 +102,8 @@ def prune(
     (:func:`edgeexpo.training.objectives.imitation`).
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged.
         output: ``.safetensors`` file to write. By default, nothing is written.
         ratio: Share of the multiply-accumulates to remove, above 0 and below 1.
         inputs: The shape of every input of a module that is not of the zoo, as for
@@ -219,8 +219,8 @@ def sparsify_weights(
     The network does not become faster.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged.
         output: ``.safetensors`` file to write.
         ratio: Share of the weights to set to zero.
         inputs: The shape of every input of a module that is not of the zoo, as for

@@ -95,8 +95,8 @@ def quantize(
     if it cannot run in tiles.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged.
         output: File to write. By default, nothing is written.
         method: ``"ptq"`` or ``"qat"``. By default, QAT if ``data`` or ``start`` is given, else PTQ.
         inputs: The shape of every input of a module that is not of the zoo, as for
