@@ -237,10 +237,10 @@ def _side(path: Path, program: ExportedProgram, name: str, side: Any) -> Side:
             f"input {name!r} of {path} has sides of {expression}; expected multiples of a number: "
             f"{_SAVE_AGAIN} with dynamic sizes in steps, such as 8 * Dim('height')"
         )
-    bounds: Any = program.range_constraints.get(symbols[0])
+    bounds = program.range_constraints.get(symbols[0])
     low = 1 if bounds is None else max(int(bounds.lower), 1)
-    bounded = bounds is not None and bounds.upper.is_Integer  # and not infinity
-    largest = int(bounds.upper) if bounded else None
+    high: Any = None if bounds is None else bounds.upper
+    largest = int(high) if getattr(high, "is_Integer", False) else None  # not infinity
     return Side(
         int(step) * low,
         None if largest is None else int(step) * largest,
