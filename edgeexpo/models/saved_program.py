@@ -231,7 +231,7 @@ def _side(path: Path, program: ExportedProgram, name: str, side: Any) -> Side:
         return Side(side, side)
     expression = side.node.expr
     symbols = sorted(expression.free_symbols, key=str)
-    step = expression.coeff(symbols[0]) if len(symbols) == 1 else 0
+    step: Any = expression.coeff(symbols[0]) if len(symbols) == 1 else 0
     if step == 0 or not step.is_Integer or expression != step * symbols[0]:
         raise ModuleError(
             f"input {name!r} of {path} has sides of {expression}; expected multiples of a number: "
