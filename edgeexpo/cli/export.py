@@ -254,5 +254,6 @@ def _failed(bundle: Bundle) -> str | None:
         return None
     return (
         f"{bundle.path} is marked failed: {'; '.join(failed)}; see report.html in the bundle, "
-        "calibrate on pictures like yours (--calib) or export another precision"
+        "calibrate on pictures like yours (--calib), train INT8 weights (edgeexpo quantize) or "
+        "export another precision"
     )

@@ -208,9 +208,7 @@ def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -
     training.optimizer.zero_grad()
     if loss.requires_grad:
         loss.backward()  # type: ignore[no-untyped-call]
-    if float(loss.detach()) and not any(
-        p.grad is not None and bool(p.grad.any()) for p in network.parameters()
-    ):
+    if training.step == 0 and float(loss.detach()) and not _has_gradient(network):
         raise TrainingError(
             f"no gradient of the loss of {recipe.preset} reaches a weight; expected a forward "
             "without rounding, comparisons or integers between the weights and the output"
@@ -220,6 +218,10 @@ def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -
     training.curve.append((training.step, float(loss.detach()), rate))
     training.step += 1
     _average(training)
+
+
+def _has_gradient(network: nn.Module) -> bool:
+    return any(p.grad is not None and bool(p.grad.any()) for p in network.parameters())
 
 
 def validate(training: Training, store: Store, helpers: Helpers) -> None:

@@ -27,7 +27,7 @@ from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.training.objectives import OBJECTIVES, Objective
 from edgeexpo.training.own_network import own_objective, own_recipe, training_size
 from edgeexpo.training.recipes import TrainingRecipe, recipe
-from edgeexpo.training.run import Settings, imitate
+from edgeexpo.training.run import Settings, imitate, training_device
 from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
 from edgeexpo.workflows.calibration_search import (
     Comparison,
@@ -96,7 +96,10 @@ def train_int8(
     if not any(rounding.is_weight for rounding in roundings(graph).values()):
         raise ExportError(f"{network.spec.name} has no operator that can run in INT8")
     pass_gradients(graph)
-    doing, advice = "training under the rounding of INT8", "calibrate alone with `method='ptq'`"
+    doing = "training under the rounding of INT8"
+    advice = "calibrate alone with `method='ptq'`"
+    if training_device(settings.device).type != "cpu":
+        advice = f"train with `device='cpu'`, or {advice}"
     began = time.monotonic()
     with stage(doing, advice, graph, kind=TrainingError):
         training = imitate(
