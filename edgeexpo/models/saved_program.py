@@ -95,17 +95,17 @@ class SizeCheck(torch.nn.Module):
         """Check the inputs of the program.
 
         Raises:
-            ValueError: A height or width is not one of the program's.
+            ModuleError: A height or width is not one of the program's.
         """
         sizes: dict[str, int] = {}
         for tensor, wanted in zip(given, self._inputs, strict=True):
             for side, found in zip(wanted.sides, tensor.shape[-2:], strict=True):
                 if not side.takes(found):
-                    raise ValueError(f"the saved program takes sides of {side}")
+                    raise ModuleError(f"the saved program takes sides of {side}; found {found}")
                 if side.symbol and sizes.setdefault(side.symbol, found // side.step) != (
                     found // side.step
                 ):
-                    raise ValueError("the saved program takes equal heights and widths only")
+                    raise ModuleError("the saved program takes equal heights and widths only")
 
 
 def is_program(model: str) -> bool:

@@ -252,6 +252,8 @@ def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     try:
         with torch.no_grad():
             output = module(*example)
+    except ModuleError:
+        raise
     except CAPTURE_ERRORS as error:
         raise ModuleError(
             f"forward failed on inputs {_shapes(example)}: {described(error)}"

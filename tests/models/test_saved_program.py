@@ -80,7 +80,7 @@ def test_sizes_are_those_of_the_program(axes, shape, takes, refuses, tmp_path):
     assert default_shapes(inputs) == [("photo", (1, 3, *shape))]
     assert module(torch.rand(1, 3, *takes)).shape == (1, 3, *takes)
     if refuses is not None:
-        with pytest.raises(ValueError, match="the saved program takes sides of"):
+        with pytest.raises(ModuleError, match="the saved program takes sides of"):
             module(torch.rand(1, 3, *refuses))
 
 
@@ -89,7 +89,7 @@ def test_square_programs_take_squares(tmp_path):
     path = saved(tmp_path, given=(torch.rand(1, 3, 48, 48),), _2=side, _3=side)
     module, _ = open_program(path)
     assert module(torch.rand(1, 3, 30, 30)).shape == (1, 3, 30, 30)
-    with pytest.raises(ValueError, match="equal heights and widths only"):
+    with pytest.raises(ModuleError, match="equal heights and widths only"):
         module(torch.rand(1, 3, 30, 32))
 
 
