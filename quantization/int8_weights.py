@@ -182,7 +182,7 @@ def _mismatch(own: Mapping[str, Tensor], trained: Trained) -> str | None:
         f"{len(names)} {word} ({', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''})"
         for word, names in (
             ("missing", [name for name in own if name not in given]),
-            ("unknown", [name for name in given if name not in own]),
+            ("unknown", sorted(name for name in given if name not in own)),
         )
         if names
     ]
