@@ -39,6 +39,9 @@ from edgeexpo.writing import write_file
 SCALE = ".scale"
 """Suffix of a tensor that holds the scales of the weight of the same name."""
 
+SHOWN = 3
+"""Number of names that a message shows."""
+
 INT8_FORMAT = "edgeexpo-int8-1"
 """Format name in the metadata of every INT8 weight file."""
 
@@ -74,7 +77,7 @@ def write_int8_weights(path: Path, simulated: GraphModule, facts: Mapping[str, A
 
     codes = dict(_weight_roundings(simulated))
     state: dict[str, Tensor] = {}
-    for name, value in simulated.named_parameters():
+    for name, value in _read_parameters(simulated).items():
         weight = value.detach().float().contiguous()
         if name not in codes:
             state[name] = weight
@@ -153,16 +156,60 @@ def simulated_by(program: Program, trained: Trained) -> GraphModule:
     return prepared
 
 
+def mismatch(program: Program, trained: Trained) -> str | None:
+    """Say how trained weights differ in names and shapes from those of a float program.
+
+    Returns:
+        What was found, what was expected and the way out. ``None`` if the weights fit.
+    """
+    return _mismatch(_read_parameters(separate(program).exported.module()), trained)
+
+
+def _read_parameters(graph: Any) -> dict[str, Tensor]:
+    """Return the parameters that a graph reads, by the names under which it reads them.
+
+    A user's module may hold others, or one parameter under several names.
+    """
+    own = dict(graph.named_parameters(remove_duplicate=False))
+    read = dict.fromkeys(str(n.target) for n in graph.graph.nodes if n.op == "get_attr" and n.users)
+    return {name: own[name] for name in read if name in own}
+
+
+def _mismatch(own: Mapping[str, Tensor], trained: Trained) -> str | None:
+    given = trained.parameters
+    made = f"INT8 weights of {trained.facts.get('preset', 'another network')}"
+    parts = [
+        f"{len(names)} {word} ({', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''})"
+        for word, names in (
+            ("missing", [name for name in own if name not in given]),
+            ("unknown", sorted(name for name in given if name not in own)),
+        )
+        if names
+    ]
+    if parts:
+        return f"{made} with {' and '.join(parts)}; expected those of this network"
+    other = [name for name, value in given.items() if value.shape != own[name].shape]
+    if not other:
+        return None
+    first = min(other, key=list(own).index)
+    shapes = [tuple(tensors[first].shape) for tensors in (given, own)]
+    if all(given[n].numel() <= own[n].numel() for n in other):
+        return (
+            f"{made} that was pruned, {first} is {shapes[0]} instead of {shapes[1]}; give the "
+            "pruned `weights` that they were made from"
+        )
+    if all(given[n].numel() >= own[n].numel() for n in other):
+        return (
+            f"{made} that was not pruned, {first} is {shapes[0]} instead of {shapes[1]}; give the "
+            "`weights` that they were made from, or quantize the pruned network"
+        )
+    return f"{made} in which {first} is {shapes[0]}; expected {shapes[1]}"
+
+
 def _prepared_by(program: Program, trained: Trained) -> tuple[Program, GraphModule]:
     module = separate(program).exported.module()
-    own = dict(module.named_parameters())
-    if own.keys() != trained.parameters.keys() or any(
-        own[name].shape != value.shape for name, value in trained.parameters.items()
-    ):
-        raise WeightsError(
-            f"the INT8 weights are of {trained.facts.get('preset', 'another network')}; expected "
-            "those of the network that is exported"
-        )
+    if found := _mismatch(_read_parameters(module), trained):
+        raise WeightsError(f"the INT8 weights do not fit the network that is exported: {found}")
     for name, value in trained.parameters.items():
         owner, _, leaf = name.rpartition(".")
         copy = torch.nn.Parameter(value.clone(), requires_grad=False)

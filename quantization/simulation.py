@@ -172,7 +172,7 @@ def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
     if different := sorted(calls.keys() ^ ranges.keys()):
         raise WeightsError(
             f"the INT8 weights are of another program: {len(different)} tensors differ, "
-            f"{different[0]} first; train them again with this version"
+            f"{different[0]} first; make them again with this version and these inputs"
         )
     made: dict[tuple[int, Range], FixedQParamsObserver] = {}  # shared observers stay shared
     for name, node in calls.items():

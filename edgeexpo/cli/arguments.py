@@ -165,6 +165,41 @@ def add_weights_key(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_own_output(parser: argparse.ArgumentParser) -> None:
+    """Add what a network from outside the zoo gives: its picture, the range and the use."""
+    parser.add_argument(
+        "--output-name",
+        metavar="NAME",
+        help="the picture among several outputs of your network: a key, a field, or a place "
+        "counted from 0 (default: the only picture)",
+    )
+    parser.add_argument(
+        "--output-range",
+        type=value_range,
+        metavar="LOW,HIGH",
+        help="values of your network's output that are black and white, as in =-1,1 or 0,255 "
+        "(default: measured)",
+    )
+    parser.add_argument(
+        "--apply-at-full-size",
+        action="store_true",
+        help="your network changes tone and looks at the whole picture: it sees a small copy, and "
+        "the change is applied at full size",
+    )
+
+
+def default_file(model: str, ending: str) -> Path:
+    """Return the default file of a verb: ``NAME.ending`` in the working directory.
+
+    ``NAME`` is that of the network, or of the file of a network of the user's own.
+    """
+    from edgeexpo.models.foreign import file_stem, is_foreign
+    from edgeexpo.models.zoo import get
+
+    name = file_stem(model) if is_foreign(model) else get(model).name
+    return Path(f"{name}.{ending}")
+
+
 def add_imitation(parser: argparse.ArgumentParser) -> None:
     """Add the options for the training of a compressed network: folders, device and threads."""
     parser.add_argument(

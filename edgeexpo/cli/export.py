@@ -11,7 +11,7 @@ from edgeexpo import frame_format
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import summary
-from edgeexpo.cli.arguments import add_inputs, add_weights_key, list_of, size, value_range
+from edgeexpo.cli.arguments import add_inputs, add_own_output, add_weights_key, list_of, size
 from edgeexpo.cli.flags import flag_of
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import (
@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a name from 'edgeexpo models' (default: lrl) or path/to/net.py:factory",
+        help="a name from 'edgeexpo models' (default: lrl), path/to/net.py:factory, or net.pt2 of "
+        "torch.export.save",
     )
     parser.add_argument(
         "--weights",
@@ -79,25 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="photographs or brackets to verify on (default: the embedded photographs)",
     )
-    parser.add_argument(
-        "--output-range",
-        type=value_range,
-        metavar="LOW,HIGH",
-        help="values of your network's output that are black and white, as in =-1,1 or 0,255 "
-        "(default: measured)",
-    )
-    parser.add_argument(
-        "--output-name",
-        metavar="NAME",
-        help="the picture among several outputs of your network: a key, a field, or a place "
-        "counted from 0 (default: the only picture)",
-    )
-    parser.add_argument(
-        "--apply-at-full-size",
-        action="store_true",
-        help="your network changes tone and looks at the whole picture: it sees a small copy, and "
-        "the change is applied at full size",
-    )
+    add_own_output(parser)
     parser.add_argument("--size", type=size, metavar="H,W", help="largest tile (default: 512,512)")
     parser.add_argument(
         "--gate",
@@ -272,5 +255,6 @@ def _failed(bundle: Bundle) -> str | None:
         return None
     return (
         f"{bundle.path} is marked failed: {'; '.join(failed)}; see report.html in the bundle, "
-        "calibrate on pictures like yours (--calib) or export another precision"
+        "calibrate on pictures like yours (--calib), train INT8 weights (edgeexpo quantize) or "
+        "export another precision"
     )

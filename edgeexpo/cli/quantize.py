@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import add_imitation
+from edgeexpo.cli.arguments import (
+    add_imitation,
+    add_inputs,
+    add_own_output,
+    add_weights_key,
+    default_file,
+)
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
 
@@ -19,12 +25,15 @@ QAT_OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "seed")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("model", metavar="NAME", help="a network of the zoo (see: edgeexpo models)")
+    parser.add_argument(
+        "model", metavar="NAME", help="a network of the zoo, path/to/net.py:factory or net.pt2"
+    )
     parser.add_argument(
         "--method",
         choices=("ptq", "qat"),
         default="qat",
-        help="ptq: calibrate alone; qat (default): calibrate, then train under INT8's rounding",
+        help="ptq: calibrate alone; qat (default): calibrate, then train under INT8's rounding to "
+        "give the pictures of the float network",
     )
     parser.add_argument(
         "--variants",
@@ -33,16 +42,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B,C",
         help="ptq: ways to calibrate, of which the best is kept, as plain,bias,minmax+adaround "
         "(parts: plain balanced unequalized mse minmax percentile headroom adaround bias nncf). "
-        "For qat: the way that training starts from (default: plain)",
+        "For qat: the way that training starts from (default: plain, or the best of plain, "
+        "balanced, unequalized, minmax and percentile for a network of your own)",
     )
     parser.add_argument(
         "--data",
         type=Path,
-        help="qat: folder of radiance maps and photographs, as for 'edgeexpo train'",
+        help="qat: folder of radiance maps and photographs, as for 'edgeexpo train' (default for a "
+        "network of your own: the embedded photographs)",
     )
     parser.add_argument(
-        "--weights", type=Path, help="float weights to quantise (default: those that ship)"
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="float weights to quantise (default: those that ship, or the network's own)",
     )
+    add_weights_key(parser)
+    add_inputs(parser)
+    add_own_output(parser)
     parser.add_argument(
         "--calib",
         type=Path,
@@ -69,19 +86,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantise the network and return exit code 0."""
     try:
-        from edgeexpo.models import zoo
         from edgeexpo.workflows.quantize import quantize
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"quantize needs {error.name}, which is not installed; pip install "
             "'edgeexpo[export,train]'"
         ) from error
-    preset = zoo.get(args.model).name
     done = quantize(
         args.model,
-        args.output or Path(f"{preset}.int8.safetensors"),
+        args.output or default_file(args.model, "int8.safetensors"),
         method=args.method,
+        inputs=args.input,
         weights=args.weights,
+        weights_key=args.weights_key,
+        output_range=args.output_range,
+        apply_at_full_size=args.apply_at_full_size,
+        output_name=args.output_name,
         calibration=args.calib,
         variants=args.variants,
         data=args.data,
@@ -93,12 +113,11 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         **{name: getattr(args, name) for name in QAT_OVERRIDES},
     )
-    document = {"weights": str(done.path), **done.facts}
-    text = f"{done.path}: {args.method} of {preset}; edgeexpo export --int8 takes it"
-    if done.comparison is not None:
-        document |= _document(done.comparison)
-        text = f"{_text(done.comparison)}\n{text}"
-    emit(args, document, text)
+    found = done.comparison
+    document = {"weights": str(done.path), **done.facts, **_document(found)}
+    made = _trained(found) if args.method == "qat" else _searched(found)
+    path = f"{done.path}: {args.method} of {done.facts['preset']}; edgeexpo export --int8 takes it"
+    emit(args, document, "\n".join([*_table(found), made, path]))
     return 0
 
 
@@ -115,7 +134,7 @@ def _document(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _text(found: Comparison) -> str:
+def _table(found: Comparison) -> list[str]:
     rows = [
         {
             "variant": row.variant,
@@ -125,18 +144,31 @@ def _text(found: Comparison) -> str:
         }
         for row in found.rows
     ]
+    shown = ", ".join(found.pictures)
+    return [
+        table(rows, list(rows[0])),
+        f"INT8 in torch against float on {shown}, none calibrated or trained on.",
+    ]
+
+
+def _trained(found: Comparison) -> str:
+    (before, _), gain = found.rows, found.margin()
+    assert gain is not None
+    if gain >= 0:
+        return f"Training gains {gain:.2f} dB over {before.variant} by (worst + mean) / 2."
+    return (
+        f"Training loses {-gain:.2f} dB by (worst + mean) / 2: take a lower --learning-rate, more "
+        f"--data or --method ptq --variants {before.variant}."
+    )
+
+
+def _searched(found: Comparison) -> str:
     gains = [
         f"{gain:+.2f} dB over {other}"
         for other, gain in (("the next", found.margin()), ("plain", found.margin("plain")))
         if gain is not None
     ]
-    return "\n".join(
-        [
-            table(rows, list(rows[0])),
-            f"INT8 in torch against float on {', '.join(found.pictures)}, none calibrated on.",
-            f"{found.best.variant} is best by (worst + mean) / 2: {', '.join(gains) or 'alone'}.",
-        ]
-    )
+    return f"{found.best.variant} is best by (worst + mean) / 2: {', '.join(gains) or 'alone'}."
 
 
 def _figures(score: Score | None) -> dict[str, str | None]:

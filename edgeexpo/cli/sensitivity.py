@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
-        "model", metavar="NAME", help="a network of the zoo, or path/to/net.py:factory"
+        "model", metavar="NAME", help="a network of the zoo, path/to/net.py:factory or net.pt2"
     )
     parser.add_argument(
         "--weights",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import add_inputs, add_weights_key, one_of, positive, size
+from edgeexpo.cli.arguments import add_inputs, add_weights_key, default_file, one_of, positive, size
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
 from edgeexpo.targets import DEFAULT_TUNE_TARGET, target_names
@@ -21,7 +21,7 @@ GATE = "psnr>=40"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
-        "model", metavar="NAME", help="a network of the zoo, or path/to/net.py:factory"
+        "model", metavar="NAME", help="a network of the zoo, path/to/net.py:factory or net.pt2"
     )
     parser.add_argument(
         "--target",
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         raise MissingDependencyError(
             f"tune needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
-    output = args.output or Path(f"{Path(args.model.partition('.py')[0]).name}.recipe.json")
+    output = args.output or default_file(args.model, "recipe.json")
     found = tune(
         args.model,
         target=args.target,

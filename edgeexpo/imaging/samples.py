@@ -135,6 +135,18 @@ def embedded_photographs() -> Iterator[tuple[str, np.ndarray]]:
     Raises:
         MissingDependencyError: scikit-image is not installed.
     """
+    from edgeexpo.imaging.files import read_picture
+
+    for name, file in embedded_files().items():
+        yield name, read_picture(file)
+
+
+def embedded_files() -> dict[str, Path]:
+    """Return the files of the embedded photographs by name.
+
+    Raises:
+        MissingDependencyError: scikit-image is not installed.
+    """
     try:
         import skimage
     except ImportError as error:
@@ -142,13 +154,12 @@ def embedded_photographs() -> Iterator[tuple[str, np.ndarray]]:
             "the embedded photographs come with scikit-image, which is not installed; "
             "pip install 'edgeexpo[export]', or name your own pictures with `images`"
         ) from error
-    from edgeexpo.imaging.files import read_picture
-
     folder = Path(skimage.__file__).parent / "data"
+    files = {}
     for name in EMBEDDED:
         candidates = (folder / f for f in (_FILES.get(name, ""), f"{name}.png", f"{name}.jpg"))
-        file = next(f for f in candidates if f.is_file())
-        yield name, read_picture(file)
+        files[name] = next(f for f in candidates if f.is_file())
+    return files
 
 
 def _folder(source: Path) -> Iterator[tuple[str, list[np.ndarray]]]:

@@ -1,4 +1,4 @@
-"""Networks of the user: ``path/to/net.py:factory``, or a module in memory."""
+"""Networks of the user: ``path/to/net.py:factory``, ``net.pt2``, or a module in memory."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.chosen_output import choose_output
 from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.models.output_range import output_range
+from edgeexpo.models.saved_program import is_program
 from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
 from edgeexpo.program.source import find_source
 from edgeexpo.runtime.network_pictures import network_inputs, planar
@@ -68,8 +69,13 @@ class Shown:
 
 
 def is_foreign(model: str) -> bool:
-    """Return True for ``file.py:factory``, and False for a name of the zoo."""
-    return ".py" in model
+    """Return True for ``file.py:factory`` and ``net.pt2``, and False for a name of the zoo."""
+    return ".py" in model or is_program(model)
+
+
+def file_stem(model: str) -> str:
+    """Return the name of the file of ``path/to/net.py:factory`` or ``path/to/net.pt2``: ``net``."""
+    return Path(model if is_program(model) else model.rpartition(":")[0]).stem
 
 
 def input_shapes(inputs: Inputs) -> list[tuple[str | None, Shape]]:

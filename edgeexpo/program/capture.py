@@ -265,6 +265,8 @@ def run_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> A
     try:
         with torch.no_grad():
             return module(*example)
+    except ModuleError:
+        raise
     except CAPTURE_ERRORS as error:
         raise ModuleError(
             f"forward failed on inputs {_shapes(example)}: {described(error)}"

@@ -53,6 +53,8 @@ class Training:
         curve: Step, loss and learning rate of every step.
         validated: Step and validation loss of the mean weights, every :data:`VALIDATE_STEPS`
             steps and at the end.
+        origin: What the training started from, in words by name. A checkpoint of another origin is
+            refused. Empty if the recipe alone says it.
     """
 
     recipe: TrainingRecipe
@@ -65,6 +67,7 @@ class Training:
     seconds: float = 0.0
     curve: list[tuple[int, float, float]] = dataclasses.field(default_factory=list)
     validated: list[tuple[int, float]] = dataclasses.field(default_factory=list)
+    origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def begin(recipe: TrainingRecipe, start: Mapping[str, Tensor], device: torch.device) -> Training:
@@ -187,7 +190,8 @@ def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -
     """Take one step on one batch.
 
     Raises:
-        TrainingError: The loss is not finite. The weights stay unchanged.
+        TrainingError: The loss is not finite, or no gradient reaches a weight. The weights stay
+            unchanged.
     """
     recipe, network = training.recipe, training.network
     rate = learning_rate(recipe, training.step)
@@ -202,12 +206,22 @@ def update(training: Training, sample: Mapping[str, Tensor], helpers: Helpers) -
             "the last good checkpoint is kept: resume with a lower `learning_rate`"
         )
     training.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    if training.step == 0 and float(loss.detach()) and not _has_gradient(network):
+        raise TrainingError(
+            f"no gradient of the loss of {recipe.preset} reaches a weight; expected a forward "
+            "without rounding, comparisons or integers between the weights and the output"
+        )
     nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
     training.optimizer.step()
     training.curve.append((training.step, float(loss.detach()), rate))
     training.step += 1
     _average(training)
+
+
+def _has_gradient(network: nn.Module) -> bool:
+    return any(p.grad is not None and bool(p.grad.any()) for p in network.parameters())
 
 
 def validate(training: Training, store: Store, helpers: Helpers) -> None:
@@ -233,6 +247,7 @@ def save(training: Training, folder: Path) -> None:
 
     state = {
         "preset": training.recipe.preset,
+        "origin": dict(training.origin),
         "network": training.network.state_dict(),
         "mean": training.mean.state_dict(),
         "optimizer": training.optimizer.state_dict(),
@@ -266,7 +281,8 @@ def resume(training: Training, folder: Path) -> None:
     """Restore ``training`` from the folder's checkpoint, if there is one.
 
     Raises:
-        UsageError: The checkpoint belongs to another preset.
+        UsageError: The checkpoint belongs to another preset, or its training started from something
+            else.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -277,6 +293,13 @@ def resume(training: Training, folder: Path) -> None:
             f"{path} is a checkpoint of {state['preset']}, not of {training.recipe.preset}; "
             "name another folder with `output`"
         )
+    found = state.get("origin", training.origin)
+    for name, wanted in training.origin.items():
+        if found.get(name) != wanted:
+            raise UsageError(
+                f"{path} is a checkpoint with other {name} ({found.get(name)}); expected {wanted}: "
+                "name another folder with `run`, or remove this one"
+            )
     training.network.load_state_dict(state["network"])
     training.mean.load_state_dict(state["mean"])
     training.optimizer.load_state_dict(state["optimizer"])

@@ -70,6 +70,8 @@ class Objective:
             the network.
         loss: Function of a network, a batch and helpers: the system's whole loss.
         permute: True when the colour channels may be permuted.
+        shown: Function that brings an output of the network to the range in which ``error`` and
+            imitation compare it. By default, outputs stay as they are.
     """
 
     scenes: str
@@ -79,6 +81,7 @@ class Objective:
     error: Callable[[Tensor, Tensor], Tensor]
     loss: Callable[[nn.Module, Batch, Helpers], Tensor]
     permute: bool = True
+    shown: Callable[[Tensor], Tensor] = lambda output: output
 
 
 def _inputs(*names: str) -> Callable[[Batch], tuple[Tensor, ...]]:
@@ -304,9 +307,9 @@ def imitation(
         given = objective.inputs(batch)
         extra = [flat(given), pattern(given)] + ([crop_of(given, others)] if others else [])
         every = tuple(torch.cat(pictures) for pictures in zip(given, *extra, strict=True))
-        output = network(*every)
+        output = objective.shown(network(*every))
         with torch.no_grad():
-            wanted = teacher(*every)
+            wanted = objective.shown(teacher(*every))
         count = len(output) - len(extra)
         truth = wanted[:count] if exact else objective.truth(batch)
         imitated = _absolute(output, wanted)

@@ -1,4 +1,4 @@
-"""A folder of photographs, read on demand as linear light."""
+"""Photographs in files, read on demand as linear light."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ class Photographs(Mapping[str, Picture]):
     ``damaged`` collects the names of photographs that :meth:`draw` could not read.
 
     Args:
-        folder: Folder of the photographs.
-        wanted: Predicate on names, True for the photographs to include.
+        files: Files of the photographs by name.
     """
 
-    def __init__(self, folder: Path, wanted: Callable[[str], bool]) -> None:
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTOGRAPH_SUFFIXES)
-        self._files = {p.stem: p for p in files if wanted(p.stem)}
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = dict(files)
         self._kept: collections.OrderedDict[str, Picture] = collections.OrderedDict()
         self.damaged: list[str] = []
 
@@ -67,6 +65,14 @@ class Photographs(Mapping[str, Picture]):
                     self.damaged.append(name)
                     note(f"edgeexpo: skipped ({len(self.damaged)} so far): {error}")
         raise PictureError("no photograph of the folder can be read; expected JPEG or PNG files")
+
+
+def photograph_files(
+    folder: Path, wanted: Callable[[str], bool] = lambda _: True
+) -> dict[str, Path]:
+    """Return the photographs of a folder whose names without suffix are wanted, sorted by name."""
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTOGRAPH_SUFFIXES)
+    return {p.stem: p for p in files if wanted(p.stem)}
 
 
 def _read(path: Path) -> Picture:

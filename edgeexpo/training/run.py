@@ -13,10 +13,10 @@ from edgeexpo.errors import UsageError
 from edgeexpo.models import zoo
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.training import loop
-from edgeexpo.training.objectives import OBJECTIVES, Helpers, imitation
+from edgeexpo.training.objectives import OBJECTIVES, Helpers, Objective, imitation
 from edgeexpo.training.perceptual import Perceptual
 from edgeexpo.training.recipes import TrainingRecipe
-from edgeexpo.training.scenes import read_sources
+from edgeexpo.training.scenes import SHOTS, Sources, embedded_sources, read_sources
 from edgeexpo.training.store import Store, make
 from edgeexpo.training.widening import widened
 
@@ -26,7 +26,7 @@ class Settings:
     """The files, the device and the intervals of a run.
 
     Attributes:
-        data: Folder of radiance maps and photographs.
+        data: Folder of radiance maps and photographs. ``None`` for the embedded photographs.
         output: Folder of the run's results.
         scenes: Folder of made scenes, which runs can share. By default ``output/scenes``.
         start: File of initial weights, instead of the shipped weights of ``recipe.start``.
@@ -37,7 +37,7 @@ class Settings:
         save_seconds: Time between two checkpoints, in seconds.
     """
 
-    data: Path
+    data: Path | None
     output: Path
     scenes: Path | None = None
     start: Path | None = None
@@ -62,7 +62,7 @@ def run(recipe: TrainingRecipe, settings: Settings) -> loop.Training:
     training = loop.begin(recipe, _start(recipe, settings), device)
     loop.resume(training, settings.output)
     helpers = _helpers(recipe, settings, device)
-    store = training_scenes(recipe, settings)
+    store = training_scenes(recipe, settings, OBJECTIVES[recipe.objective].scenes)
     return loop.train(training, store, settings.output, helpers, settings.save_seconds)
 
 
@@ -74,6 +74,8 @@ def imitate(
     others: Sequence[tuple[Tensor, ...]] = (),
     *,
     exact: bool = False,
+    own: Objective | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> loop.Training:
     """Train a compressed network to give the pictures that ``teacher`` gives.
 
@@ -85,40 +87,63 @@ def imitate(
         recipe: Recipe of the training, whose objective is the system's.
         settings: Files, device and intervals of the run.
         others, exact: As for :func:`edgeexpo.training.objectives.imitation`.
+        own: Objective of the system. By default, the recipe's.
+        origin: What the training starts from, in words by name. A checkpoint of another origin is
+            refused.
 
     Raises:
-        UsageError: The data are unusable, or the checkpoint belongs to another preset.
-        TrainingError: The loss is not finite.
+        UsageError: The data are unusable, crops do not fit the scenes, or the checkpoint belongs to
+            another training.
+        TrainingError: The loss is not finite, or no weight has an effect on it.
     """
+    if recipe.crop > recipe.scene_size:
+        raise UsageError(
+            f"crops of {recipe.crop} do not fit scenes of {recipe.scene_size}; lower `crop`"
+        )
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     device = training_device(settings.device)
-    student = student.requires_grad_(True).to(device)
-    own = OBJECTIVES[recipe.objective]
+    student = student.to(device)
+    for parameter in student.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    own = own or OBJECTIVES[recipe.objective]
     objective = imitation(own, teacher.to(device).eval(), others, exact=exact)
     training = loop.training_of(student, recipe, objective, device)
+    training.origin = origin or {}
     loop.resume(training, settings.output)
-    store = training_scenes(recipe, settings)
+    store = training_scenes(recipe, settings, own.scenes)
     return loop.train(training, store, settings.output, Helpers(), settings.save_seconds)
 
 
-def training_scenes(recipe: TrainingRecipe, settings: Settings) -> Store:
+def training_scenes(recipe: TrainingRecipe, settings: Settings, kind: str) -> Store:
     """Return the store of the recipe's scenes, making those that are missing.
+
+    Args:
+        recipe: Number, size and seed of the scenes.
+        settings: Folders of the data and of the scenes.
+        kind: Kind of the scenes, as for :func:`edgeexpo.training.scenes.maker`.
 
     Raises:
         UsageError: The data folder is unusable, or the store holds other scenes.
+        MissingDependencyError: The embedded photographs are not installed.
     """
-    kind = OBJECTIVES[recipe.objective].scenes
     parent = settings.scenes or settings.output / "scenes"
     name = f"{kind}-{recipe.scene_size}-{recipe.scenes}-{recipe.seed}"
     return make(
-        read_sources(settings.data),
+        _sources(settings.data, kind),
         kind,
         parent / name,
         count=recipe.scenes,
         size=recipe.scene_size,
         seed=recipe.seed,
     )
+
+
+def _sources(data: Path | None, kind: str) -> Sources:
+    """Return the sources of scenes. Scenes without a truth can be made of every photograph."""
+    if data is None:
+        return embedded_sources()
+    return read_sources(data, held_out=None if kind.startswith(SHOTS) else False)
 
 
 def training_device(name: str) -> torch.device:

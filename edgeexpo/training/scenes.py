@@ -8,6 +8,7 @@ scenes in any order.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.mef_ssim import MefReference
 from edgeexpo.imaging.resize import resize
+from edgeexpo.imaging.samples import EV_SPREAD, EXPOSURE_ERRORS, embedded_files
 from edgeexpo.imaging.tonemap import drago, mantiuk, reinhard
-from edgeexpo.training.photographs import Photographs
+from edgeexpo.training.photographs import Photographs, photograph_files
 from edgeexpo.training.synthesis import interpolation_pair, radiance_maps, random_view
 
 SceneArrays = Mapping[str, npt.NDArray[Any]]
@@ -49,6 +51,9 @@ WELL_EXPOSED = 0.4
 """Share of correction scenes without an exposure error.
 
 With the data set's share of a fifth, networks spoil well-exposed pictures."""
+
+SHOTS = "shots-"
+"""Start of the kinds of scenes that :func:`shots` makes. The number of frames follows."""
 
 RADIANCE_HEADROOM = 16.0
 """Ratio of the radiance at which the target of LDR-to-HDR networks saturates to that of white."""
@@ -109,7 +114,16 @@ class Sources:
         return part(self.photographs.draw(rng), size, rng)
 
 
-def read_sources(folder: Path, held_out: bool = False) -> Sources:
+def embedded_sources() -> Sources:
+    """Return the embedded photographs as sources.
+
+    Raises:
+        MissingDependencyError: The embedded photographs are not installed.
+    """
+    return Sources({}, Photographs(embedded_files()))
+
+
+def read_sources(folder: Path, held_out: bool | None = False) -> Sources:
     """Find the ``.hdr`` and ``.exr`` maps and the photographs of a folder that can be trained on.
 
     Maps lie in ``folder/hdri`` (or ``folder``), photographs in ``folder/photos`` (or ``folder``).
@@ -118,7 +132,8 @@ def read_sources(folder: Path, held_out: bool = False) -> Sources:
 
     Args:
         folder: Folder of the user's data.
-        held_out: True for the held-out maps and photographs instead of the others.
+        held_out: True for the held-out maps and photographs instead of the others. ``None`` for all
+            photographs, and the maps that are not held out.
 
     Raises:
         UsageError: The folder is missing, has neither maps nor photographs, or has maps of which
@@ -129,7 +144,7 @@ def read_sources(folder: Path, held_out: bool = False) -> Sources:
         raise UsageError(f"no folder {folder}; expected radiance maps (.hdr) and photographs in it")
     maps, pictures = (s if (s := folder / n).is_dir() else folder for n in ("hdri", "photos"))
     found = Sources(
-        radiance_maps(maps, held_out=held_out) if _has(maps, ("*.hdr", "*.exr")) else {},
+        radiance_maps(maps, held_out=bool(held_out)) if _has(maps, ("*.hdr", "*.exr")) else {},
         _photographs(pictures, held_out),
     )
     if not found.maps and not found.photographs:
@@ -265,6 +280,37 @@ def expansion(sources: Sources, size: int, rng: np.random.Generator) -> SceneArr
     return {"picture": _eight(picture), "truth": relative.astype(np.float16)}
 
 
+def shots(sources: Sources, size: int, rng: np.random.Generator, count: int) -> SceneArrays:
+    """Make a scene for a network of the user: the frames that it takes. There is no truth.
+
+    The frames are those of :func:`edgeexpo.imaging.samples.samples`. A single frame has one of the
+    exposure errors, and the response sRGB. Several frames are a bracket of a random camera, up to
+    twice as wide and down to half as wide as there.
+
+    Returns:
+        ``frame0``, ``frame1`` and so on, darkest first, size x size x 3 uint8 each.
+    """
+    radiance = sources.scene(size, rng, photographs=3 / 4)
+    camera = Camera.random(rng)
+    if count == 1:
+        camera = Camera(response.srgb(), camera.full_well, camera.read_noise)
+        evs = np.array([rng.choice(EXPOSURE_ERRORS)])
+    else:
+        evs = np.linspace(-EV_SPREAD, EV_SPREAD, count) * 2.0 ** rng.uniform(-1, 1)
+    return {f"frame{i}": _eight(camera.shoot(radiance, float(ev), rng)) for i, ev in enumerate(evs)}
+
+
+def maker(kind: str) -> Maker:
+    """Return the maker of a kind of scenes: a key of :data:`MAKERS`, or ``shots-N`` for N frames.
+
+    Raises:
+        KeyError: The kind is unknown.
+    """
+    if kind.startswith(SHOTS):
+        return functools.partial(shots, count=int(kind.removeprefix(SHOTS)))
+    return MAKERS[kind]
+
+
 MAKERS: Mapping[str, Maker] = MappingProxyType(
     {
         "interpolation": interpolation,
@@ -276,9 +322,11 @@ MAKERS: Mapping[str, Maker] = MappingProxyType(
 """Makers by the kind of scene."""
 
 
-def _photographs(folder: Path, held_out: bool) -> Photographs | None:
-    found = Photographs(folder, lambda name: held_out_photograph(name) == held_out)
-    return found or None
+def _photographs(folder: Path, held_out: bool | None) -> Photographs | None:
+    def wanted(name: str) -> bool:
+        return held_out is None or held_out_photograph(name) == held_out
+
+    return Photographs(photograph_files(folder, wanted)) or None
 
 
 def _eight(picture: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edgeexpo.errors import UsageError
 from edgeexpo.progress import track
-from edgeexpo.training.scenes import MAKERS, Sources
+from edgeexpo.training.scenes import Sources, maker
 
 STORE_BLOCK = 16
 """Number of scenes between two records of progress."""
@@ -43,7 +43,7 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
 
     Args:
         sources: Radiance maps and photographs.
-        kind: Kind of scene, a key of :data:`edgeexpo.training.scenes.MAKERS`.
+        kind: Kind of scene, as for :func:`edgeexpo.training.scenes.maker`.
         folder: Folder of the store, created when missing.
         count: Number of scenes.
         size: Height and width of a scene, in pixels.
@@ -65,7 +65,7 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
     folder.mkdir(parents=True, exist_ok=True)
     maps: dict[str, Any] = {}
     for index in track(range(done, count), f"Making scenes ({kind})"):
-        scene = MAKERS[kind](sources, size, np.random.default_rng([seed, index]))
+        scene = maker(kind)(sources, size, np.random.default_rng([seed, index]))
         for name, tensor in scene.items():
             if name not in maps:
                 maps[name] = _open(folder / f"{name}.npy", (count, *tensor.shape), tensor.dtype)

@@ -82,8 +82,9 @@ def export_bundle(
     """Export a network, prove every artefact against the float reference, and write a bundle.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged, and the manifest's recipe names its class as ``model``.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged, and the
+            manifest's recipe names its class as ``model``.
         targets: Names of :data:`edgeexpo.targets.TARGETS`. ``all`` stands for the usual targets.
         precision: One or several of ``fp32``, ``fp16`` and ``int8`` (weights and activations).
         calibration: Folder of photographs or brackets to calibrate INT8 on. By default, the INT8

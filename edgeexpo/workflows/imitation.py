@@ -5,49 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from edgeexpo.errors import UsageError
-from edgeexpo.models.foreign import is_foreign
 from edgeexpo.training.run import Settings
 from edgeexpo.workflows.arguments import AnyPath, optional_path
 
 
 def imitation_settings(
-    model: str | nn.Module,
     data: AnyPath | None,
     run: AnyPath | None,
     name: str,
     scenes_dir: AnyPath | None,
     device: str,
     threads: int | None,
-) -> Settings | None:
+) -> Settings:
     """Turn a user's arguments for a training into settings.
 
     Args:
-        model: The network to train. Only networks of the zoo have a recipe.
-        data: Folder of radiance maps and photographs.
+        data: Folder of radiance maps and photographs. ``None`` for the embedded photographs.
         run: Folder of the training. By default, ``runs/NAME``.
         name: Name of the default folder.
         scenes_dir: Folder of made scenes, shared by runs. By default, in the training's folder.
         device: Device of the training: ``"auto"``, ``"cpu"``, ``"cuda"`` or another one of torch.
         threads: Number of CPU threads, or ``None`` for torch's choice.
-
-    Returns:
-        The settings, or ``None`` without ``data``.
-
-    Raises:
-        UsageError: ``data`` is given for a module that is not of the zoo.
     """
-    if data is None:
-        return None
-    if isinstance(model, nn.Module) or is_foreign(model):
-        raise UsageError(
-            "only networks of the zoo have a recipe to train by; leave `data` out, and train the "
-            "module by your own loop"
-        )
     return Settings(
-        data=Path(data),
+        data=optional_path(data),
         output=Path("runs") / name if run is None else Path(run),
         scenes=optional_path(scenes_dir),
         device=device,

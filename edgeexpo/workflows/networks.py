@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, Shown, is_foreign
 from edgeexpo.models.pruned_weights import load_checkpoint
+from edgeexpo.models.saved_program import check_shapes, default_shapes, is_program, open_program
 from edgeexpo.models.torchscript import followed, is_torchscript
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.agreement import check_agreement
@@ -112,7 +114,8 @@ def open_network(
         size: Largest (height, width) in pixels, for networks of the zoo.
         weights: A checkpoint. By default, the shipped weights or the module's own.
         inputs: The shape of every input of a module that is not of the zoo. It is a mapping such as
-            ``{"picture": (1, 3, 512, 512)}``, or texts such as ``picture=1x3x512x512``.
+            ``{"picture": (1, 3, 512, 512)}``, or texts such as ``picture=1x3x512x512``. A saved
+            program knows them itself.
         int8: INT8 weights made from the float weights. By default, those that ship with them.
         prune: Share of the multiply-accumulates to remove, above 0 and below 1. ``None`` opens the
             whole network.
@@ -168,7 +171,7 @@ def _whole(
     if not isinstance(model, (str, torch.nn.Module)):
         raise UsageError(
             f"model is a {type(model).__name__}; expected a name of the zoo, "
-            "path/to/net.py:factory or a torch nn.Module"
+            "path/to/net.py:factory, a saved program net.pt2 or a torch nn.Module"
         )
     if isinstance(model, str) and not is_foreign(model):
         return _of_zoo(model, size, weights, inputs, int8, key)
@@ -206,15 +209,19 @@ def _foreign(
     shown: Shown,
 ) -> Network:
     name = model if isinstance(model, str) else type(model).__name__
-    if int8 is not None and isinstance(model, str):
-        raise UsageError("`int8` is for models of the zoo; a foreign module is calibrated")
-    if not inputs:
+    saved = isinstance(model, str) and is_program(model)
+    if not inputs and not saved:
         raise UsageError(f"{name} needs its inputs; give `inputs` NAME=1x3xHxW for each")
     if size is not None:
         raise UsageError("`size` is for models of the zoo; a foreign module takes `inputs`")
-    shapes = foreign.input_shapes(inputs)
+    if saved and weights is not None:
+        raise UsageError(f"{name} has its own weights; leave out `weights`, or save it with others")
+    shapes: Sequence[tuple[str | None, tuple[int, ...]]] = foreign.input_shapes(inputs)
     with status(f"Making the network of {name}"):
-        made = foreign.load_factory(model) if isinstance(model, str) else model
+        if isinstance(model, str) and saved:
+            made, shapes = _saved(Path(model), shapes)
+        else:
+            made = foreign.load_factory(model) if isinstance(model, str) else model
         foreign.check_values(made)
         module = foreign.own_copy(foreign.unwrapped(made))
     if weights is not None:
@@ -222,7 +229,7 @@ def _foreign(
     module = foreign.laid_out_plainly(foreign.in_float32(module))
     if is_torchscript(module):
         module = followed(module, [torch.zeros(shape) for _, shape in shapes])
-    stem = Path(name.rpartition(":")[0]).stem if isinstance(model, str) else name
+    stem = foreign.file_stem(model) if isinstance(model, str) else name
     with (
         status("Measuring the network"),
         stage("measuring the network", "simplify its forward", kind=ModuleError),
@@ -231,6 +238,17 @@ def _foreign(
     network = Network(module, spec, side, weights, int8=int8, weights_key=key)
     _check_int8(network)
     return network
+
+
+def _saved(
+    path: Path, shapes: Sequence[tuple[str | None, tuple[int, ...]]]
+) -> tuple[torch.nn.Module, Sequence[tuple[str | None, tuple[int, ...]]]]:
+    """Return a saved program as a module, with the shapes of its inputs."""
+    module, inputs = open_program(path)
+    if not shapes:
+        return module, default_shapes(inputs)
+    check_shapes(path, inputs, shapes)
+    return module, shapes
 
 
 def _pruned(network: Network, ratio: float) -> Network:
@@ -270,12 +288,16 @@ def loaded(
 
 
 def _check_int8(network: Network) -> None:
-    """Refuse INT8 weights that were made from other float weights."""
+    """Refuse INT8 weights that were made from other float weights, and say what is different."""
     path = network.int8
     if path is None:
         return
-    if int8_weights.read_facts(path).get("float_sha256") != network.weights_sha256:
-        raise WeightsError(
-            f"{path} was made from other float weights than {network.weights or network.spec.name};"
-            " quantize those, or give the matching `weights`"
-        )
+    if int8_weights.read_facts(path).get("float_sha256") == network.weights_sha256:
+        return
+    made = int8_weights.read_int8_weights(path)
+    if found := int8_weights.mismatch(network.capture(), made):
+        raise WeightsError(f"{path} does not fit {network.spec.name}: {found}")
+    raise WeightsError(
+        f"{path} was made from other float weights than {network.weights or network.spec.name};"
+        " quantize those, or give the matching `weights`"
+    )

@@ -102,8 +102,8 @@ def prune(
     (:func:`edgeexpo.training.objectives.imitation`).
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged.
         output: ``.safetensors`` file to write. By default, nothing is written.
         ratio: Share of the multiply-accumulates to remove, above 0 and below 1.
         inputs: The shape of every input of a module that is not of the zoo, as for
@@ -146,7 +146,14 @@ def prune(
         check_file(path, force)
     name, network, spec = _to_prune(model, weights, inputs)
     changes = given(steps=steps, batch=batch, crop=crop, scenes=scenes, scene_size=scene_size)
-    settings = imitation_settings(model, data, run, f"{name}.pruned", scenes_dir, device, threads)
+    settings = None
+    if data is not None:
+        if isinstance(model, nn.Module) or is_foreign(model):
+            raise UsageError(
+                "only networks of the zoo have a recipe to train by; leave `data` out, and train "
+                "the module by your own loop"
+            )
+        settings = imitation_settings(data, run, f"{name}.pruned", scenes_dir, device, threads)
     plan = dataclasses.replace(pruning_recipe(name), **changes) if settings else None
     if plan is not None and plan.crop > plan.scene_size:
         raise UsageError(
@@ -212,8 +219,8 @@ def sparsify_weights(
     The network does not become faster.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged.
         output: ``.safetensors`` file to write.
         ratio: Share of the weights to set to zero.
         inputs: The shape of every input of a module that is not of the zoo, as for
@@ -253,6 +260,7 @@ def _batches(plan: TrainingRecipe, settings: Settings) -> list[tuple[NetworkInpu
 
     All tensors are NxCxHxW.
     """
-    store, objective = training_scenes(plan, settings), OBJECTIVES[plan.objective]
+    objective = OBJECTIVES[plan.objective]
+    store = training_scenes(plan, settings, objective.scenes)
     drawn = (loop.batch_at(step, store, plan, objective) for step in range(TAYLOR_BATCHES))
     return [(objective.inputs(batch), objective.truth(batch)) for batch in drawn]

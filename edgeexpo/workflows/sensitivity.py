@@ -56,8 +56,8 @@ def sensitivity(
     simulated in torch.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged.
         size: (height, width) of the network in pixels. Pictures are at most 256 pixels high and
             wide.
         weights: A checkpoint. By default, the shipped weights or the module's own.

@@ -58,8 +58,9 @@ def tune(
     Every candidate is lowered to INT8 and measured on the engine of its target.
 
     Args:
-        model: A name of the zoo, ``path/to/net.py:factory``, or a module in memory. The module
-            stays unchanged, and the recipe names its class as ``model``.
+        model: A name of the zoo, ``path/to/net.py:factory``, ``net.pt2`` of
+            ``torch.export.save``, or a module in memory. The module stays unchanged, and the
+            recipe names its class as ``model``.
         target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
         gates: Bounds on the worst photograph against the unpruned float network.
         max_ms: Largest median latency in ms. By default, no bound.

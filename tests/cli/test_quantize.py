@@ -54,6 +54,25 @@ def test_export_takes_them(int8, picture_folder, tmp_path, capsys):
     assert recipe.calibration_pictures == ()
 
 
+@pytest.mark.slow
+def test_a_network_of_the_users_own_trains_and_is_exported(
+    data_folder, network_file, picture_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    own = [f"{network_file}:net", "--input", "photo=1x3x64x64"]
+    arguments = ["--data", str(data_folder), "--calib", str(picture_folder), *SMALL]
+    arguments += ["--variants", "plain"]
+    assert main(["quantize", *own, *arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["weights"], document["preset"]) == ("net.int8.safetensors", "net")
+    assert [row["variant"] for row in document["variants"]] == ["plain", "trained"]
+    arguments = ["--int8", document["weights"], "--target", "onnx", "--precision", "int8"]
+    code = main(["export", *own, *arguments, "--images", str(picture_folder)])
+    assert code in (0, 3), capsys.readouterr()
+    recipe = Bundle.open(tmp_path / "dist" / "net").manifest.recipe
+    assert recipe.calibration == "INT8 weights net.int8.safetensors"
+
+
 def test_calibration_alone(picture_folder, tmp_path, capsys):
     path = tmp_path / "w.safetensors"
     arguments = ["--method", "ptq", "--calib", str(picture_folder), "-o", str(path)]
@@ -85,17 +104,28 @@ def test_calibration_alone(picture_folder, tmp_path, capsys):
             ["quantize", "lrl", "--data", ".", "--start", "{int8}", "--variants", "minmax"],
             "found --variants minmax besides; expected headroom or none",
         ),
-        (["quantize", "lrl", "--data", ".", "--start", "{int8}"], "was made from other float"),
+        (
+            ["quantize", "lrl", "--data", ".", "--start", "{int8}"],
+            "does not fit lrl: INT8 weights of lrl-mobile with 4 missing (body.12.weight",
+        ),
+        (["quantize", "lrl", "--method", "ptq", "--data", "."], "--data is for training; leave"),
         (["quantize", "lrl-23", "--method", "ptq"], "lrl-23 ships without weights"),
-        (["export", "lrl-8", "--int8", "{int8}"], "was made from other float weights than"),
+        (["export", "lrl-8", "--int8", "{int8}"], "does not fit lrl: INT8 weights of lrl-mobile"),
         (["export", "lrl", "--int8", "{int8}", "--calib", "."], "leave out --calib, or --int8"),
-        (["export", "net.py:net", "--int8", "{int8}"], "--int8 is for models of the zoo"),
+        (["quantize", "{net}:net"], "needs its inputs; give --input NAME=1x3xHxW for each"),
+        (["quantize", "{net}:net", "--input", "1x3x64x64", "--crop", "9"], "trains on crops of 16"),
+        (
+            ["export", "{net}:net", "--input", "photo=1x3x64x64", "--int8", "{int8}"],
+            "does not fit net: INT8 weights of lrl-mobile with 8 unknown (body.10.bias",
+        ),
         (["export", "lrl", "--int8", "none.safetensors"], "holds no INT8 weights"),
     ],
 )
-def test_bad_arguments_are_one_line(arguments, message, int8, capsys, tmp_path, monkeypatch):
+def test_bad_arguments_are_one_line(
+    arguments, message, int8, network_file, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    assert main([a.format(int8=int8) for a in arguments]) == 2
+    assert main([a.format(int8=int8, net=network_file) for a in arguments]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error
     assert len(error.splitlines()) == 1

@@ -91,6 +91,16 @@ def test_a_checkpoint_of_another_preset_is_refused(tmp_path):
         loop.resume(other, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["float weights", "start", "data"])
+def test_a_checkpoint_that_started_from_something_else_is_refused(name, tmp_path):
+    origin = {"float weights": "a1", "start": "plain", "data": "photos"}
+    loop.save(dataclasses.replace(fresh(), origin=origin), tmp_path)
+    loop.resume(dataclasses.replace(fresh(), origin=dict(origin)), tmp_path)
+    other = dataclasses.replace(fresh(), origin=origin | {name: "b2"})
+    with pytest.raises(UsageError, match=f"with other {name} \\({origin[name]}\\); expected b2: "):
+        loop.resume(other, tmp_path)
+
+
 def test_frozen_weights_stay_and_the_rest_moves(tmp_path, data_folder):
     small = dataclasses.replace(
         RECIPES["twophase-mobile"], steps=2, batch=1, crop=32, scenes=2, scene_size=48

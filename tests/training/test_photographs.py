@@ -4,7 +4,7 @@ from PIL import Image
 
 from edgeexpo.errors import PictureError
 from edgeexpo.training import photographs
-from edgeexpo.training.photographs import Photographs
+from edgeexpo.training.photographs import Photographs, photograph_files
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folder(tmp_path):
 
 
 def test_pictures_are_linear_light(folder):
-    found = Photographs(folder, lambda name: name != "p0")
+    found = Photographs(photograph_files(folder, lambda name: name != "p0"))
     assert sorted(found) == ["p1", "p2", "p3"]
     expected = ((120 / 255 + 0.055) / 1.055) ** 2.4
     np.testing.assert_allclose(found["p2"], np.full((8, 10, 3), expected), rtol=1e-5)
@@ -25,7 +25,7 @@ def test_pictures_are_linear_light(folder):
 
 def test_only_some_stay_in_memory(folder, monkeypatch):
     monkeypatch.setattr(photographs, "KEPT", 2)
-    found = Photographs(folder, lambda name: True)
+    found = Photographs(photograph_files(folder))
     assert [found[name].shape for name in found] == [(8, 10, 3)] * 4
     assert list(found._kept) == ["p2", "p3"]
 
@@ -33,7 +33,7 @@ def test_only_some_stay_in_memory(folder, monkeypatch):
 def test_damaged_files_are_skipped_named_and_counted(folder, capsys):
     (folder / "p1.png").write_bytes((folder / "p1.png").read_bytes()[:40])
     (folder / "p2.png").write_bytes(b"nothing")
-    found = Photographs(folder, lambda name: True)
+    found = Photographs(photograph_files(folder))
     rng = np.random.default_rng(0)
     drawn = [found.draw(rng) for _ in range(40)]
     assert len({float(p[0, 0, 0]) for p in drawn}) == 2
@@ -46,4 +46,4 @@ def test_damaged_files_are_skipped_named_and_counted(folder, capsys):
 def test_a_folder_of_damaged_files_is_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"nothing")
     with pytest.raises(PictureError, match="no photograph of the folder can be read"):
-        Photographs(tmp_path, lambda name: True).draw(np.random.default_rng(0))
+        Photographs(photograph_files(tmp_path)).draw(np.random.default_rng(0))

@@ -30,6 +30,30 @@ def test_a_scene_repeats_with_its_seed(sources, kind):
     assert (first["truth"] != other["truth"]).any()
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_shots_are_the_frames_of_a_network_darkest_first(sources, count):
+    make = scenes.maker(f"shots-{count}")
+    first, again, other = (make(sources, 48, np.random.default_rng([0, i])) for i in (1, 1, 2))
+    assert list(first) == [f"frame{i}" for i in range(count)]
+    means = [frame.mean() for frame in first.values()]
+    assert means == sorted(means)
+    for name, frame in first.items():
+        assert (frame.shape, frame.dtype) == ((48, 48, 3), np.uint8)
+        np.testing.assert_array_equal(frame, again[name])
+        assert (frame != other[name]).any()
+
+
+def test_scenes_without_a_truth_use_every_photograph(data_folder):
+    every, some = (scenes.read_sources(data_folder, held_out=h) for h in (None, False))
+    assert len(every.photographs) == 6 > len(some.photographs)
+    assert set(every.maps) == set(some.maps)
+
+
+def test_the_embedded_photographs_are_sources():
+    scene = scenes.embedded_sources().part(32, np.random.default_rng(0))
+    assert scene.shape == (32, 32, 3)
+
+
 def test_fusion_frames_are_in_order_and_the_truth_is_between(sources):
     for seed in range(4):
         scene = scenes.fusion(sources, 48, np.random.default_rng(seed))
@@ -93,7 +117,7 @@ def test_making_scenes_goes_on_where_it_stopped(tmp_path, sources, monkeypatch):
             raise KeyboardInterrupt
         return original(given, size, rng)
 
-    monkeypatch.setattr("edgeexpo.training.store.MAKERS", {"correction": failing})
+    monkeypatch.setattr(scenes, "MAKERS", {"correction": failing})
     with pytest.raises(KeyboardInterrupt):
         make(sources, "correction", tmp_path / "b", count=20, size=16, seed=0)
     resumed = make(sources, "correction", tmp_path / "b", count=20, size=16, seed=0)

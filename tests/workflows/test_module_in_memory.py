@@ -188,8 +188,6 @@ def test_training_is_for_names_of_the_zoo(module, data_folder):
         edgeexpo.train(module, data_folder)
     with pytest.raises(UsageError, match="have a recipe to train by; leave `data` out"):
         edgeexpo.prune(module, inputs=INPUTS, data=data_folder)
-    with pytest.raises(UsageError, match="have a recipe to train by; leave `data` out"):
-        edgeexpo.quantize(module, inputs=INPUTS, method="qat", data=data_folder)
 
 
 def test_inputs_are_a_mapping_or_texts():
@@ -219,7 +217,6 @@ def test_inputs_are_told_apart_by_name_in_any_order():
         (Tiny(), {"inputs": INPUTS, "size": (64, 64)}, "`size` is for models of the zoo"),
         (Tiny, {"inputs": INPUTS}, "model is a type; expected a name of the zoo"),
         ("lrl-mobile", {"inputs": INPUTS}, "`inputs` is for foreign modules"),
-        ("net.py:net", {"inputs": INPUTS, "int8": "x"}, "`int8` is for models of the zoo"),
     ],
 )
 def test_a_request_that_cannot_be_met_says_what_is_expected(model, arguments, message):
