@@ -26,6 +26,9 @@ REPORT = "report.html"
 LARGEST_PAGE = 5_000_000
 """Largest size of a report, in bytes."""
 
+MOST_SATURATED = 12
+"""Number of layers that the table of saturation shows."""
+
 SHRINKS = (
     (24, Shrink(768, 85)),
     (24, Shrink(512, 80)),
@@ -118,6 +121,7 @@ def _context(report: ParityReport, origin: Provenance) -> dict[str, Any]:
             for a in ordered
             for gate in a.explained_gates
         ],
+        "saturation": _saturation(report),
         "agreement": _agreement(report),
         "engines": [*_engines(engines), *_not_run(ordered)],
         "command": origin.command,
@@ -126,6 +130,15 @@ def _context(report: ParityReport, origin: Provenance) -> dict[str, Any]:
         "digests": origin.digests,
         "bounds": _plain("precision", ("gate",), origin.bounds),
     }
+
+
+def _saturation(report: ParityReport) -> dict[str, Any] | None:
+    rows = [
+        (s.layer, s.picture, f"{s.share:.2%}", f"{s.reach:.3g}")
+        for s in report.saturation[:MOST_SATURATED]
+    ]
+    columns = ("most in", "of its values", "times the range, at most")
+    return _plain("layer", columns, rows) if rows else None
 
 
 def _verdict(report: ParityReport) -> str:

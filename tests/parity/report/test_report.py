@@ -28,6 +28,7 @@ from edgeexpo.parity.metrics.pictures import measure_pictures
 from edgeexpo.parity.report import pictures
 from edgeexpo.parity.report.html import LARGEST_PAGE, write_report
 from edgeexpo.parity.rounding import Rounding
+from edgeexpo.parity.saturation import Saturation
 from edgeexpo.parity.verdict import ArtifactParity, ParityReport, failed_gates, statistics
 from edgeexpo.spec import Gate
 from tests.support.pictures import smooth_picture
@@ -185,6 +186,21 @@ def test_a_passed_report_has_no_failures(bundle, tmp_path):
     text = read(tmp_path / "r.html").text
     assert "What failed" not in text
     assert text.startswith("net: parity unverified")
+
+
+def test_what_rounding_explains_and_what_saturates_are_shown(bundle, tmp_path):
+    report = make_report(32, tint=1)
+    explained = dataclasses.replace(
+        report.artifacts[0], explained_gates=("max_abs<=0.0003, found 0.0002 in house",)
+    )
+    found = (Saturation("conv2d_4", "wood", 0.0412, 2.71),)
+    report = dataclasses.replace(report, artifacts=(explained,), saturation=found)
+    write_report(report, tmp_path / "r.html", bundle)
+    text = read(tmp_path / "r.html").text
+    assert "What rounding explains" in text
+    assert "found 0.0002 in house; at most 0.0003 is required" in text
+    for shown in ("conv2d_4", "wood", "4.12%", "2.71"):
+        assert shown in text
 
 
 def test_pictures_shrink_until_the_page_is_small_enough(bundle, tmp_path, monkeypatch):
