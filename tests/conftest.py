@@ -123,7 +123,8 @@ def shared_folder(tmp_path_factory):
 def _export(folder, residual, tensors, picture_folder):
     """Export the residual network through the pipeline that a named network takes."""
     from edgeexpo.spec import ModelSpec
-    from edgeexpo.workflows import export
+    from edgeexpo.workflows import export, export_request
+    from edgeexpo.workflows.networks import Network
 
     spec = ModelSpec(
         name="net",
@@ -134,9 +135,9 @@ def _export(folder, residual, tensors, picture_folder):
         halo=3,
         residual="y0",
     )
-    network = export.Network(residual, spec, (96, 96), None)
+    network = Network(residual, spec, (96, 96), None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "open_network", lambda *_, **__: network)
+        patch.setattr(export_request, "open_network", lambda *_, **__: network)
         export.export_bundle(
             "net",
             targets=("all",),
