@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from edgeexpo.export.lowering import ADVICE
+from edgeexpo.export.searches import searches_kept
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.program.capture import Program
 from edgeexpo.program.half import half
@@ -78,9 +79,10 @@ def made_of_each(
     """
     made = []
     prepared = [(p, t) for p in request.precisions if p in programs for t in request.targets]
-    for precision, target in track(prepared, "Lowering"):
-        with attempts.at([target], precision, f"lowering to {target}", ADVICE):
-            made.append(make(programs[precision], target))
+    with searches_kept():
+        for precision, target in track(prepared, "Lowering"):
+            with attempts.at([target], precision, f"lowering to {target}", ADVICE):
+                made.append(make(programs[precision], target))
     return made
 
 
