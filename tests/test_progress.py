@@ -87,7 +87,11 @@ def test_kept_notes_are_given_and_not_printed(capsys) -> None:
 
 
 def test_notes_of_a_block_that_fails_are_not_lost(capsys) -> None:
-    with pytest.raises(ValueError, match="fails"), progress.kept_notes():
-        progress.note("said before")
-        raise ValueError("fails")
+    def fails() -> None:
+        with progress.kept_notes():
+            progress.note("said before")
+            raise ValueError("fails")
+
+    with pytest.raises(ValueError, match="fails"):
+        fails()
     assert capsys.readouterr().err == "said before\n"
