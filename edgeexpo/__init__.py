@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgeexpo.workflows.evaluate import evaluate
     from edgeexpo.workflows.export import export_bundle
     from edgeexpo.workflows.inspect import inspect
+    from edgeexpo.workflows.plan_export import plan_export
     from edgeexpo.workflows.prune import prune
     from edgeexpo.workflows.quantize import quantize
     from edgeexpo.workflows.sensitivity import sensitivity
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate",
     "export_bundle",
     "inspect",
+    "plan_export",
     "prune",
     "quantize",
     "sensitivity",
@@ -45,6 +47,7 @@ _HOMES = {
     "evaluate": "edgeexpo.workflows.evaluate",
     "export_bundle": "edgeexpo.workflows.export",
     "inspect": "edgeexpo.workflows.inspect",
+    "plan_export": "edgeexpo.workflows.plan_export",
     "prune": "edgeexpo.workflows.prune",
     "quantize": "edgeexpo.workflows.quantize",
     "sensitivity": "edgeexpo.workflows.sensitivity",

@@ -66,10 +66,40 @@ def rewritten_notes(rewrite: Callable[[str], str]) -> Iterator[None]:
         _rewrites.pop()
 
 
+_kept: list[list[str]] = []
+
+
+@contextlib.contextmanager
+def kept_notes() -> Iterator[list[str]]:
+    """Keep the notes of the block in the list that is given, instead of printing them.
+
+    If the block fails, they are passed on to the block around it, or printed.
+    """
+    found: list[str] = []
+    _kept.append(found)
+    try:
+        yield found
+    except BaseException:
+        _kept.pop()
+        for text in found:
+            _pass_on(text)
+        raise
+    _kept.pop()
+
+
 def note(text: str) -> None:
-    """Print one line on stderr, terminal or not, for work that takes many minutes."""
+    """Print one line on stderr, terminal or not, for work that takes many minutes.
+
+    Inside :func:`kept_notes` the line is kept instead.
+    """
     for rewrite in _rewrites:
         text = rewrite(text)
-    if sys.stderr is not None:
+    _pass_on(text)
+
+
+def _pass_on(text: str) -> None:
+    if _kept:
+        _kept[-1].append(text)
+    elif sys.stderr is not None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

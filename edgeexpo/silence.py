@@ -13,8 +13,8 @@ from typing import TextIO
 
 
 @contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Suppress the warnings and the log records below ERROR of the code inside.
+def quiet_libraries(level: int = logging.WARNING) -> Iterator[None]:
+    """Suppress the warnings and the log records of at most ``level`` of the code inside.
 
     A user who sets ``PYTHONWARNINGS=default`` still sees them all.
     """
@@ -24,7 +24,7 @@ def quiet_libraries() -> Iterator[None]:
         yield
         return
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(max(disabled, level))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -35,8 +35,11 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Do as :func:`quiet_libraries` does, and suppress the prints of Python code as well."""
-    with quiet_libraries(), contextlib.redirect_stdout(io.StringIO()):
+    """Do as :func:`quiet_libraries` does, and suppress the prints of Python code as well.
+
+    Errors that are logged are suppressed too: coremltools 9.0 logs every error that it raises.
+    """
+    with quiet_libraries(logging.ERROR), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from edgeexpo.export.refusals import (
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.program.multiplications import multiplications
+from edgeexpo.program.outside import Outside, tell
 from edgeexpo.program.source import blame, node_source
 from edgeexpo.program.values import tensor_of
 from edgeexpo.progress import note
@@ -58,20 +60,33 @@ def export_executorch(program: Program, path: Path) -> SizeRange:
     with quiet():
         program = in_real_numbers(program, "ExecuTorch")
         try:
-            data, portable = _lowered(program)
+            made = _lowered(program)
         except ExportError as error:
             if not program.dynamic:
                 raise
             program = at_largest_size(program, "ExecuTorch", error)
-            data, portable = _lowered(program)
-    if portable:
-        note(f"edgeexpo: {portable}")
-    write_file(path, data)
+            made = _lowered(program)
+    if made.portable:
+        note(f"edgeexpo: {made.portable}")
+    tell(made.outside)
+    write_file(path, made.data)
     return program.sizes
 
 
-def _lowered(program: Program) -> tuple[bytes, str]:
-    """Return the contents of a ``.pte`` file, and what it computes outside the delegate.
+@dataclass(frozen=True)
+class _Lowered:
+    """The contents of a ``.pte`` file, and what it computes outside the delegate.
+
+    ``portable`` is a sentence about weighted operators, or ``""`` without any.
+    """
+
+    data: bytes
+    portable: str
+    outside: tuple[Outside, ...]
+
+
+def _lowered(program: Program) -> _Lowered:
+    """Lower a program to the contents of a ``.pte`` file.
 
     Raises:
         ExportError: An operator cannot be lowered or has no kernel.
@@ -94,12 +109,14 @@ def _lowered(program: Program) -> tuple[bytes, str]:
             )
         if is_fixed_by_lowering(edge.exported_program(), program):
             raise ExportError("a decomposition fixes the size of the inputs")
-        left = [n for n in edge.exported_program().graph_module.graph.nodes if is_weighted(n)]
+        nodes = list(edge.exported_program().graph_module.graph.nodes)
+        left = [n for n in nodes if is_weighted(n)]
         _check_ranks(left)
         portable = _portable(left, program)
+        outside = _outside(nodes, program)
         lowered = edge.to_executorch()
         _check_kernels(lowered.executorch_program, program)
-        return lowered.buffer, portable
+        return _Lowered(lowered.buffer, portable, outside)
     except ExportError:
         raise
     except Exception as error:  # executorch 1.5.1 raises plain exceptions from its passes
@@ -123,14 +140,32 @@ def _portable(left: Sequence[Node], program: Program) -> str:
     """Return a sentence about weighted operators outside the delegate, or ``""`` without any."""
     if not left:
         return ""
-    every = sum(multiplications(node) for node in program.exported.graph_module.graph.nodes)
-    share = sum(map(multiplications, left)) / max(every, 1)
+    share = sum(map(multiplications, left)) / _multiplications(program)
     names = ", ".join(f"{_name(node)}{_at(node)}" for node in left[:NAMED])
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
     return (
         f"XNNPACK does not take {names}{more}: {share:.0%} of the multiplications run on "
         "ExecuTorch's portable kernels, which are slow"
     )
+
+
+def _outside(nodes: Sequence[Node], program: Program) -> tuple[Outside, ...]:
+    """Return the operators on tensors that no delegate computes."""
+    from executorch.exir.dialects.edge._ops import EdgeOpOverload
+
+    every = _multiplications(program)
+    return tuple(
+        Outside(_name(node), node_source(node), multiplications(node) / every)
+        for node in nodes
+        if node.op == "call_function"
+        and isinstance(node.target, EdgeOpOverload)
+        and tensor_of(node) is not None
+    )
+
+
+def _multiplications(program: Program) -> int:
+    """Return the number of multiplications of a program, at least 1."""
+    return max(1, sum(map(multiplications, program.exported.graph_module.graph.nodes)))
 
 
 def _name(node: Node) -> str:

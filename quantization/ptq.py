@@ -24,6 +24,7 @@ def quantize_program(
     program: Program,
     calibration: Iterable[Mapping[str, np.ndarray]],
     keep_float: frozenset[str] = frozenset(),
+    strength: float | None = STRENGTH,
 ) -> Program:
     """Quantise weights and activations of ``program`` to INT8 by calibration (PT2E).
 
@@ -35,6 +36,8 @@ def quantize_program(
         program: The float program. It is not changed.
         calibration: Pictures: input name -> HxWxC float32, of any size that the program accepts.
         keep_float: Names of operators (nodes of the program) that stay in float.
+        strength: Migration strength of the equalisation, from 0 to 1. ``None`` leaves the channels
+            unchanged.
 
     Returns:
         The one program that every INT8 artefact is lowered from.
@@ -44,7 +47,7 @@ def quantize_program(
             ``keep_float`` is unknown.
         ExportError: The network has no operator that can be quantised.
     """
-    program, prepared = calibrated(program, calibration, keep_float)
+    program, prepared = calibrated(program, calibration, keep_float, strength=strength)
     return convert_program(program, prepared)
 
 

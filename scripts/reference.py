@@ -58,6 +58,9 @@ PUBLIC_MODULES = ("edgeexpo", "edgeexpo.runtime")
 
 RESULT_CLASSES: Mapping[str, str] = {
     "Bundle": "edgeexpo.bundle.bundle",
+    "ExportPlan": "edgeexpo.workflows.plan_result",
+    "PlannedArtifact": "edgeexpo.workflows.plan_result",
+    "PlannedLine": "edgeexpo.workflows.plan_result",
     "ParityReport": "edgeexpo.parity.verdict",
 }
 """Classes that public functions return, with their modules."""

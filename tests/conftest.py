@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch._export.utils
-import torch.onnx._internal.exporter._registration as registration
 from filelock import FileLock
 
+from edgeexpo.export.searches import searches_kept
 from edgeexpo.spec import TensorSpec
 from tests.support.networks import NETWORK, Residual
 from tests.support.pictures import smooth_picture
@@ -21,28 +19,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # other tests run on the other cores
 
 
-def _materialise_operators_once() -> None:
-    """Spare torch 2.13 a search through all operators for every namespace at every decomposition.
-
-    The search finds new operators only after a library has registered some.
-    """
-    search = torch._export.utils._materialize_cpp_cia_ops
-    searched: set[int] = set()
-
-    def search_if_registered() -> None:
-        key = torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd")
-        if len(key) not in searched:
-            search()
-            searched.add(len(key))
-
-    torch._export.utils._materialize_cpp_cia_ops = search_if_registered
-
-
-_materialise_operators_once()
-# onnxscript 0.7.2 reads the source of each of its functions again for every export.
-registration.onnxscript_apis.get_torchlib_ops = functools.cache(
-    registration.onnxscript_apis.get_torchlib_ops
-)
+_searches = searches_kept()
+_searches.__enter__()  # for the whole run
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +101,8 @@ def shared_folder(tmp_path_factory):
 def _export(folder, residual, tensors, picture_folder):
     """Export the residual network through the pipeline that a named network takes."""
     from edgeexpo.spec import ModelSpec
-    from edgeexpo.workflows import export
+    from edgeexpo.workflows import export, export_request
+    from edgeexpo.workflows.networks import Network
 
     spec = ModelSpec(
         name="net",
@@ -134,9 +113,9 @@ def _export(folder, residual, tensors, picture_folder):
         halo=3,
         residual="y0",
     )
-    network = export.Network(residual, spec, (96, 96), None)
+    network = Network(residual, spec, (96, 96), None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "open_network", lambda *_, **__: network)
+        patch.setattr(export_request, "open_network", lambda *_, **__: network)
         export.export_bundle(
             "net",
             targets=("all",),

@@ -74,3 +74,24 @@ def test_importing_it_costs_nothing() -> None:
         "import sys, edgeexpo.progress; assert not {'rich', 'numpy', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_kept_notes_are_given_and_not_printed(capsys) -> None:
+    with progress.kept_notes() as outer:
+        progress.note("first")
+        with progress.kept_notes() as inner:
+            progress.note("second")
+    progress.note("third")
+    assert (outer, inner) == (["first"], ["second"])
+    assert capsys.readouterr().err == "third\n"
+
+
+def test_notes_of_a_block_that_fails_are_not_lost(capsys) -> None:
+    def fails() -> None:
+        with progress.kept_notes():
+            progress.note("said before")
+            raise ValueError("fails")
+
+    with pytest.raises(ValueError, match="fails"):
+        fails()
+    assert capsys.readouterr().err == "said before\n"

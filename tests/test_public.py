@@ -17,6 +17,7 @@ VERBS = [
     "evaluate",
     "export_bundle",
     "inspect",
+    "plan_export",
     "prune",
     "quantize",
     "sensitivity",

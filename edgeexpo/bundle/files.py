@@ -49,6 +49,19 @@ def check_destination(destination: Path, force: bool) -> None:
         OutputError: The destination exists and ``force`` is not set, is not a bundle, or cannot be
             written.
     """
+    check_free(destination, force)
+    with writing(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        probe = tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
+        os.rmdir(probe)
+
+
+def check_free(destination: Path, force: bool) -> None:
+    """Refuse a destination that exists and would not be replaced. Nothing is written.
+
+    Raises:
+        OutputError: The destination exists and ``force`` is not set, or it is not a bundle.
+    """
     if destination.exists():
         if not force:
             raise OutputError(
@@ -58,10 +71,6 @@ def check_destination(destination: Path, force: bool) -> None:
             raise OutputError(
                 f"{destination} exists and is not a bundle; choose another with `output`"
             )
-    with writing(destination):
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        probe = tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
-        os.rmdir(probe)
 
 
 @contextlib.contextmanager

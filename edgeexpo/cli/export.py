@@ -12,6 +12,7 @@ from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import summary
 from edgeexpo.cli.arguments import add_inputs, add_own_output, add_weights_key, list_of, size
+from edgeexpo.cli.export_plan import show_plan
 from edgeexpo.cli.flags import flag_of
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import (
@@ -108,6 +109,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="DIR", help="the bundle (default: dist/MODEL)")
     parser.add_argument("--force", action="store_true", help="replace an existing bundle")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write nothing: say what every target and precision would give, and what to change",
+    )
     add_json_argument(parser)
 
 
@@ -122,6 +128,8 @@ def _target_words() -> str:
 def run(args: argparse.Namespace) -> int:
     """Export the network, print the table of its artefacts and return exit code 0.
 
+    Under ``--dry-run`` it prints what an export would do instead.
+
     Raises:
         ExportError: An artefact could not be made. If another one could, the bundle holds it.
         GateError: An artefact failed a gate.
@@ -133,24 +141,28 @@ def run(args: argparse.Namespace) -> int:
     try:
         from edgeexpo.parity.gates import parse_gate
         from edgeexpo.workflows.export import export_bundle
+        from edgeexpo.workflows.plan_export import plan_export
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"export needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
-    bundle = export_bundle(
+    asked: dict[str, Any] = {
         **(_asked(args) if args.recipe is None else _tuned(args)),
-        precision=args.precision,
-        images=args.images,
-        int8=args.int8,
-        gates=[parse_gate(text) for text in args.gate],
-        output_range=args.output_range,
-        apply_at_full_size=args.apply_at_full_size,
-        output_name=args.output_name,
-        frame_format=args.frame_format,
-        output_format=args.output_format,
-        output=args.output,
-        force=args.force,
-    )
+        "precision": args.precision,
+        "images": args.images,
+        "int8": args.int8,
+        "gates": [parse_gate(text) for text in args.gate],
+        "output_range": args.output_range,
+        "apply_at_full_size": args.apply_at_full_size,
+        "output_name": args.output_name,
+        "frame_format": args.frame_format,
+        "output_format": args.output_format,
+        "output": args.output,
+        "force": args.force,
+    }
+    if args.dry_run:
+        return show_plan(args, plan_export(**asked))
+    bundle = export_bundle(**asked)
     seconds = time.perf_counter() - started
     emit(args, _document(bundle, seconds), _text(bundle, seconds))
     return _answer(bundle, args.strict)

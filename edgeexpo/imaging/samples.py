@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ def samples(
     source: Path | None = None,
     size: tuple[int, int] | None = None,
     seed: int = 0,
+    most: int | None = None,
 ) -> list[Sample]:
     """Return frames for a network that takes ``frame_count`` pictures.
 
@@ -76,9 +78,10 @@ def samples(
             ``None`` keeps the size.
         seed: Seed of the simulated camera and of the exposure error. It is combined with the
             photograph's name, so that a sample does not depend on the other photographs.
+        most: Number of photographs or brackets that are read. ``None`` reads all.
 
     Returns:
-        One sample for each photograph or bracket.
+        One sample for each photograph or bracket that was read.
 
     Raises:
         UsageError: The folder is missing or has no picture, or a bracket has too few frames or
@@ -89,13 +92,13 @@ def samples(
     if source is None:
         return [
             _re_exposed(name, picture, frame_count, size, seed)
-            for name, picture in embedded_photographs()
+            for name, picture in itertools.islice(embedded_photographs(), most)
         ]
     return [
         _re_exposed(name, pictures[0], frame_count, size, seed)
         if len(pictures) == 1
         else _bracket(name, pictures, frame_count, size)
-        for name, pictures in _folder(source)
+        for name, pictures in itertools.islice(_folder(source), most)
     ]
 
 

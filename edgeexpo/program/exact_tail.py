@@ -15,7 +15,7 @@ WEIGHTED_OPERATORS = ("conv", "linear", "addmm", "matmul", "mm", "bmm")
 
 def is_weighted(node: Node) -> bool:
     """Return true for convolutions, transposed convolutions and matrix products."""
-    return node.op == "call_function" and _operator(node).startswith(WEIGHTED_OPERATORS)
+    return node.op == "call_function" and operator_name(node).startswith(WEIGHTED_OPERATORS)
 
 
 def exact_tail(module: GraphModule) -> set[Node]:
@@ -116,14 +116,18 @@ def float_operators(module: GraphModule) -> dict[str, int]:
     Returns:
         Operator name -> number of occurrences, sorted by name.
     """
-    nodes = [n for n in module.graph.nodes if n.op == "call_function"]
-    counted: Counter[str] = Counter()
-    for node in nodes:
-        name = _operator(node)
+    return dict(sorted(Counter(map(operator_name, float_nodes(module))).items()))
+
+
+def float_nodes(module: GraphModule) -> list[Node]:
+    """Return the operators that :func:`float_operators` counts."""
+    found = []
+    for node in (n for n in module.graph.nodes if n.op == "call_function"):
+        name = operator_name(node)
         if name in _FORMAL or "quantize" in name or _is_fused_relu(node) or _is_integer(node):
             continue
-        counted[name] += 1
-    return dict(sorted(counted.items()))
+        found.append(node)
+    return found
 
 
 INTEGER = frozenset(("conv2d", "conv_transpose2d", "linear", "add", "mul", "cat", "max_pool2d"))
@@ -135,7 +139,7 @@ _FORMAL = frozenset(
 _RELUS = frozenset(("relu", "relu_"))
 
 
-def _operator(node: Node) -> str:
+def operator_name(node: Node) -> str:
     """Return an operator's name, such as ``conv2d`` for ``aten.conv2d.default``.
 
     A target without a namespace gives the function's name.
@@ -147,7 +151,7 @@ def _operator(node: Node) -> str:
 def _is_fused_relu(node: Node) -> bool:
     source = node.args[0] if node.args else None
     return (
-        _operator(node) in _RELUS
+        operator_name(node) in _RELUS
         and isinstance(source, Node)
         and source.op == "call_function"
         and len(source.users) == 1
@@ -158,12 +162,12 @@ def _is_fused_relu(node: Node) -> bool:
 def _is_integer(node: Node) -> bool:
     read = [n for n in node.all_input_nodes if n.op == "call_function"]
     users = list(node.users)
-    if len(users) == 1 and _operator(users[0]) in _RELUS:
+    if len(users) == 1 and operator_name(users[0]) in _RELUS:
         users = list(users[0].users)
     return (
-        _operator(node) in INTEGER
+        operator_name(node) in INTEGER
         and bool(read)
-        and all("dequantize" in _operator(n) for n in read)
+        and all("dequantize" in operator_name(n) for n in read)
         and bool(users)
-        and all(_operator(n).startswith("quantize") for n in users)
+        and all(operator_name(n).startswith("quantize") for n in users)
     )

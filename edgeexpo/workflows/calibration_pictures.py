@@ -51,16 +51,18 @@ def calibration_samples(network: Network, program: Program, source: Path | None)
     return [*found, *beside(frames, size)]
 
 
-def picture_size(network: Network, program: Program) -> tuple[int, int]:
+def picture_size(
+    network: Network, program: Program, side: int = CALIBRATION_SIDE
+) -> tuple[int, int]:
     """Return the (height, width) in pixels of the pictures to calibrate on.
 
-    Each side is at most :data:`CALIBRATION_SIDE` if the program or the network allows another size
+    Each side is at most ``side`` if the program or the network allows another size
     than the exported one.
     """
     height, width = network.size
     if program.dynamic or len(network.spec.fixed_inputs) == len(network.spec.inputs):
         step = program.sizes.multiple
-        height, width = (max(step, min(s, CALIBRATION_SIDE) // step * step) for s in network.size)
+        height, width = (max(step, min(s, side) // step * step) for s in network.size)
     return network.spec.frame_size((height, width))
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import itertools
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,33 +14,28 @@ import torch
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import check_destination, digest, staged
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
-from edgeexpo.errors import UsageError
-from edgeexpo.export.lowering import ADVICE, check_converters, lower
+from edgeexpo.export.lowering import lower
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.foreign import Inputs
 from edgeexpo.parity.check import check_parity
-from edgeexpo.parity.gates import Gates, default_gates, gates_of, overridden
+from edgeexpo.parity.gates import Gates, default_gates, overridden
 from edgeexpo.parity.golden import write_golden
 from edgeexpo.parity.recording import record
 from edgeexpo.parity.reference import choose_device
 from edgeexpo.parity.report.html import REPORT, write_report
 from edgeexpo.program.capture import Program
-from edgeexpo.program.half import half
 from edgeexpo.program.source import graph_sources
 from edgeexpo.program.stages import stage
-from edgeexpo.progress import note, status, track
-from edgeexpo.quantization import int8_weights
-from edgeexpo.quantization.ptq import quantize_program
-from edgeexpo.runtime.job import Formats, check_transfers
-from edgeexpo.runtime.network_pictures import network_inputs
-from edgeexpo.spec import PRECISIONS, ExportRecipe, Gate, ModelSpec
-from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, target_names, usual_targets
-from edgeexpo.workflows.arguments import several
+from edgeexpo.progress import note
+from edgeexpo.spec import ExportRecipe, Gate, ModelSpec
+from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, usual_targets
 from edgeexpo.workflows.attempts import Attempts
 from edgeexpo.workflows.calibration_pictures import calibration_samples
+from edgeexpo.workflows.export_programs import captured, made_of_each, prepared_programs
+from edgeexpo.workflows.export_request import open_request
 from edgeexpo.workflows.export_sizes import on_grid
-from edgeexpo.workflows.networks import Network, open_network
+from edgeexpo.workflows.networks import Network
 from edgeexpo.writing import writing
 
 TOOLS = ("edgeexpo", "torch", "torchao", "numpy")
@@ -49,9 +43,6 @@ TOOLS = ("edgeexpo", "torch", "torchao", "numpy")
 
 GOLDEN_PICTURES = 3
 """Number of photographs whose reference outputs a bundle records."""
-
-PREPARATION_ADVICE = "replace this operator, or export with `precision='fp32'`"
-"""What a user can do about a network that cannot be prepared for a precision."""
 
 _UNKNOWN_ADVICE = "report this with the module"
 
@@ -147,90 +138,70 @@ def export_bundle(
         >>> bundle.manifest.recipe.model
         'Sequential'
     """
-    chosen = _known(_named(several(targets)), target_names(), "target")
-    check_converters(chosen)
-    precisions = _known(several(precision), PRECISIONS, "precision")
-    _check_supported(chosen, precisions)
-    bounds = gates_of(gates)
-    _check_int8_arguments(int8, calibration, keep_float, prune)
-    network = open_network(
+    request = open_request(
         model,
-        size,
-        weights,
-        inputs,
-        int8,
-        prune,
-        weights_key,
-        output_range,
-        apply_at_full_size,
-        output_name,
+        targets=targets,
+        precision=precision,
+        calibration=calibration,
+        size=size,
+        weights=weights,
+        weights_key=weights_key,
+        inputs=inputs,
+        int8=int8,
+        prune=prune,
+        keep_float=keep_float,
+        gates=gates,
+        output_range=output_range,
+        apply_at_full_size=apply_at_full_size,
+        output_name=output_name,
+        frame_format=frame_format,
+        output_format=output_format,
+        output=output,
     )
-    formats = Formats.of(frame_format, output_format)
-    check_transfers(network.spec, formats)
-    destination = Path(output) if output is not None else Path("dist") / network.spec.name
-    check_destination(destination, force)
+    network = request.network
+    check_destination(request.destination, force)
     verification = _pictures(network, None if images is None else Path(images))
-    with status("Capturing the network"):
-        program = network.capture()
-    learnt = network.int8 if calibration is None and keep_float is None else None
-    kept = frozenset(several(keep_float or ()))
+    program = captured(request)
     pictures = (
         calibration_samples(network, program, None if calibration is None else Path(calibration))
-        if "int8" in precisions and learnt is None
+        if request.calibrates
         else []
     )
     attempts = Attempts()
-    with staged(destination, force) as staging:
-        make_int8 = partial(_int8, network.spec, program, pictures, learnt, kept)
-        programs = _programs(program, chosen, precisions, make_int8, attempts)
-        artifacts = _artifacts(programs, precisions, chosen, network.spec.name, staging, attempts)
+    with staged(request.destination, force) as staging:
+        programs = prepared_programs(request, program, pictures, attempts)
+        make = partial(lower, name=network.spec.name, folder=staging)
+        artifacts = made_of_each(request, programs, make, attempts)
         if not artifacts:
             raise attempts.error()
         attempts.tell()
         recipe = ExportRecipe(
             model=model if isinstance(model, str) else network.spec.name,
-            targets=tuple(chosen),
-            precisions=tuple(precisions),
+            targets=request.targets,
+            precisions=request.precisions,
             size=network.size,
-            calibration=_calibration_of(learnt, calibration),
+            calibration=_calibration_of(request.learnt, calibration),
             calibration_pictures=tuple(s.name for s in pictures),
-            gates=_gates(network.spec, precisions, bounds),
+            gates=_gates(network.spec, request.precisions, request.bounds),
             sparsity=prune or 0.0,
             weights=None if network.weights is None else network.weights.name,
-            keep_float=tuple(sorted(kept)),
+            keep_float=tuple(sorted(request.kept)),
         )
         manifest = Manifest(
             model=network.spec,
             recipe=recipe,
             artifacts=tuple(artifacts),
             files=_save_programs(programs, artifacts, staging),
-            tools=tool_versions(chosen),
+            tools=tool_versions(request.targets),
             weights_sha256=None if network.weights is None else digest(network.weights),
             sources=graph_sources(programs["fp32"].exported.graph_module),
-            frames=formats.frames,
-            output=formats.output,
+            frames=request.formats.frames,
+            output=request.formats.output,
             refused=attempts.refused,
         )
         with stage("verifying the artefacts", _UNKNOWN_ADVICE, program.exported.graph_module):
             _verify(staging, manifest, verification)
-    return Bundle.open(destination)
-
-
-def _check_int8_arguments(
-    int8: object, calibration: object, keep_float: object, prune: object
-) -> None:
-    """Refuse arguments that contradict INT8 weights that a user gives."""
-    if int8 is None:
-        return
-    if calibration is not None:
-        raise UsageError("`int8` weights have their ranges; leave out `calibration`, or `int8`")
-    if keep_float is not None:
-        raise UsageError(
-            "`int8` weights have no float operators; leave out `int8`, or the recipe or list that "
-            "keeps some in float"
-        )
-    if prune is not None:
-        raise UsageError("`int8` weights are of the whole network; leave out `prune`, or `int8`")
+    return Bundle.open(request.destination)
 
 
 def _calibration_of(learnt: Path | None, source: str | os.PathLike[str] | None) -> str:
@@ -251,80 +222,8 @@ def tool_versions(targets: Collection[str] = ()) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in (*TOOLS, *of_targets)}
 
 
-def _named(targets: Sequence[str]) -> list[str]:
-    """Return the targets, with the word ``all`` replaced by the usual ones."""
-    return [t for name in targets for t in (usual_targets() if name == "all" else (name,))]
-
-
-def _known(values: Sequence[str], allowed: Sequence[str], what: str) -> tuple[str, ...]:
-    for value in values:
-        if value not in allowed:
-            raise UsageError(f"unknown {what} {value!r}; expected {', '.join(allowed)}")
-    return tuple(dict.fromkeys(values))
-
-
-def _check_supported(targets: Sequence[str], precisions: Sequence[str]) -> None:
-    for name, precision in itertools.product(targets, precisions):
-        supported = target_named(name).precisions
-        if precision not in supported:
-            raise UsageError(
-                f"{name} does not support {precision}; expected a `precision` of "
-                f"{', '.join(supported)}, or another `target`"
-            )
-
-
 def _pictures(network: Network, source: Path | None) -> list[Sample]:
     return samples(len(network.spec.frames), source, network.spec.frame_size(network.size), seed=0)
-
-
-def _int8(
-    spec: ModelSpec,
-    program: Program,
-    pictures: Sequence[Sample],
-    learnt: Path | None,
-    kept: frozenset[str],
-) -> Program:
-    """Return the INT8 program by the INT8 weights ``learnt``, or else by calibration."""
-    if learnt is not None:
-        return int8_weights.quantized_by(program, int8_weights.read_int8_weights(learnt))
-    return quantize_program(program, network_inputs(spec, track(pictures, "Calibrating")), kept)
-
-
-def _programs(
-    program: Program,
-    targets: Sequence[str],
-    precisions: Sequence[str],
-    make_int8: Callable[[], Program],
-    attempts: Attempts,
-) -> dict[str, Program]:
-    """Return the program of each precision that can be prepared."""
-    graph, programs = program.exported.graph_module, {"fp32": program}
-    makers: Mapping[str, Callable[[], Program]] = {
-        "fp16": partial(half, program),
-        "int8": make_int8,
-    }
-    for precision in (p for p in precisions if p != "fp32"):
-        doing = f"preparing the network for {precision}"
-        with attempts.at(targets, precision, doing, PREPARATION_ADVICE, graph):
-            programs[precision] = makers[precision]()
-    return programs
-
-
-def _artifacts(
-    programs: Mapping[str, Program],
-    precisions: Sequence[str],
-    targets: Sequence[str],
-    name: str,
-    staging: Path,
-    attempts: Attempts,
-) -> list[Artifact]:
-    """Lower every program to every target, and return what could be made."""
-    made = []
-    prepared = [(p, t) for p in precisions if p in programs for t in targets]
-    for precision, target in track(prepared, "Lowering"):
-        with attempts.at([target], precision, f"lowering to {target}", ADVICE):
-            made.append(lower(programs[precision], target, name, staging))
-    return made
 
 
 def _save_programs(

@@ -23,7 +23,7 @@ from edgeexpo.errors import BundleError, ExportError, OutputError, UsageError
 from edgeexpo.parity import check
 from edgeexpo.parity.check import check_parity
 from edgeexpo.runtime import load
-from edgeexpo.workflows import export
+from edgeexpo.workflows import export, export_programs
 from edgeexpo.workflows.export import export_bundle
 from tests.support.networks import NETWORK
 from tests.support.pictures import smooth_picture
@@ -135,7 +135,7 @@ def partial(failing, network, picture_folder, tmp_path_factory):
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        patch.setattr(export, "quantize_program", fails)
+        patch.setattr(export_programs, "quantize_program", fails)
         assert main(command(asked, *words)) == 1
     return folder, json.loads(out.getvalue()), err.getvalue().splitlines()
 
@@ -245,7 +245,7 @@ def test_an_argument_found_bad_while_preparing_stops_the_whole_export(asked):
 
 
 STAGES = {
-    "open": "edgeexpo.workflows.export.open_network",
+    "open": "edgeexpo.workflows.export_request.open_network",
     "trace": "torch.export.export",
     "fold": "edgeexpo.program.capture.recapture",
     "pictures": "edgeexpo.workflows.export.samples",
