@@ -142,9 +142,7 @@ NORMALISATIONS = (
         nn.init.uniform_(self.f.running_var, 0.5, 1.5)
         """,
     ),
-    Block(
-        "normalisation", "group", APPLIED, "self.f = nn.GroupNorm($g, $c)", {"g": (1, 2, 4)}
-    ),
+    Block("normalisation", "group", APPLIED, "self.f = nn.GroupNorm($g, $c)", {"g": (1, 2, 4)}),
     Block(
         "normalisation",
         "instance",

@@ -117,7 +117,9 @@ def draw_module(seed: int) -> Drawn:
     """
     generator = random.Random(seed)
     channels, side = generator.choice(CHANNELS), generator.choice(SIDES)
-    blocks = [generator.choice(generator.choice(KINDS)) for _ in range(generator.randint(1, MOST_BLOCKS))]
+    blocks = [
+        generator.choice(generator.choice(KINDS)) for _ in range(generator.randint(1, MOST_BLOCKS))
+    ]
     classes, made, steps = [], [], []
     for i, block in enumerate(blocks, start=1):
         classes.append(block.source(f"Block{i}", channels, generator))
@@ -139,4 +141,3 @@ def draw_module(seed: int) -> Drawn:
         side=side,
     )
     return Drawn(seed, side, names, source)
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +101,13 @@ def try_module(drawn: Drawn, folder: Path, targets: Sequence[str] = ()) -> list[
     model = f"{path}:{FACTORY}"
     wanted = [(target, precision) for target in targets for precision in PRECISIONS]
     notes: list[str] = []
+
+    def remembered(text: str) -> str:
+        notes.append(text)
+        return text
+
     try:
-        with quiet(), rewritten_notes(lambda text: notes.append(text) or text):
+        with quiet(), rewritten_notes(remembered):
             bundle = export_bundle(
                 model,
                 targets=targets,
