@@ -23,6 +23,14 @@ _NORMALISATIONS = (
     torch.ops.aten.instance_norm.default,
 )
 
+_MAX_POOLINGS = (
+    torch.ops.aten.max_pool1d.default,
+    torch.ops.aten.max_pool2d.default,
+    torch.ops.aten.max_pool3d.default,
+    torch.ops.aten.max_pool2d_with_indices.default,
+    torch.ops.aten.max_pool3d_with_indices.default,
+)
+
 
 def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     """Return ``exported`` with every operator replaced that the converter does not take.
@@ -67,6 +75,16 @@ def _name_outputs(exported: ExportedProgram) -> None:
         spec.arg.name = source.name
 
 
+def _state_strides(graph: Graph) -> None:
+    """Give max poolings that leave out their stride the stride of their window.
+
+    coremltools 9.0 demands a stride there, although torch's own default is the window.
+    """
+    for node in graph.nodes:
+        if node.target in _MAX_POOLINGS and len(node.args) == 2 and "stride" not in node.kwargs:
+            node.args = (*node.args, node.args[1])
+
+
 def _normalise_in_float(graph: Graph) -> None:
     """Cast the inputs of fp16 normalisations to float32, and their results back to float16.
 
@@ -103,6 +121,7 @@ _REWRITES = (
     unpool_by_phases,
     logical_masks,
     drop_unit_axes,
+    _state_strides,
     _normalise_in_float,
 )
 """Rewrites by operators that the converter takes. Each one changes a graph in place."""

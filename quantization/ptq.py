@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def convert_program(program: Program, prepared: GraphModule) -> Program:
     """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _without_training_patterns():
         warnings.simplefilter("ignore")
         module = convert_pt2e(prepared)
     if not is_quantized(module):
@@ -122,6 +123,23 @@ def convert_program(program: Program, prepared: GraphModule) -> Program:
         )
     _give_scalars_an_axis(module)
     return recapture(program, module, "int8")
+
+
+@contextlib.contextmanager
+def _without_training_patterns() -> Iterator[None]:
+    """Spare the search for what torchao's own training prepares, which is never here.
+
+    torchao 0.18 looks for convolutions with simulated batch normalisations wherever a graph has any
+    batch normalisation. It traces its patterns anew each time, which takes most of a minute.
+    """
+    import torchao.quantization.pt2e.quantize_pt2e as torchao_convert
+
+    search = torchao_convert._fold_conv_bn_qat
+    torchao_convert._fold_conv_bn_qat = lambda module: module
+    try:
+        yield
+    finally:
+        torchao_convert._fold_conv_bn_qat = search
 
 
 def _check_finite(program: Program, pictures: list[tuple[torch.Tensor, ...]]) -> None:

@@ -26,6 +26,13 @@ def unpooled(x):
     return F.max_unpool2d(pooled * 2, places, 2, 2, output_size=x.shape[2:])
 
 
+def pooled_without_a_stride(x):
+    """Torch's default stride is the window, which the program then leaves out."""
+    alone = F.max_pool2d(x, 2)
+    with_places, _ = F.max_pool2d(x, (2, 4), return_indices=True)
+    return alone + F.interpolate(with_places, size=alone.shape[2:])
+
+
 def windows(x):
     b, c, h, w = x.shape
     tiles = x.view(b, c, h // 8, 8, w // 8, 8).permute(0, 2, 4, 3, 5, 1).reshape(-1, 64, c)
@@ -56,7 +63,7 @@ def angles(x):
     return torch.atan2(signs, signs.flip(3)) + torch.atan2(y, x)
 
 
-OPERATIONS = [masked, unpooled, windows, transposed_windows, angles]
+OPERATIONS = [masked, unpooled, pooled_without_a_stride, windows, transposed_windows, angles]
 
 
 class Operation(nn.Module):
@@ -88,7 +95,9 @@ def run(exported, x):
 
 
 @pytest.mark.parametrize(
-    "operation", [masked, unpooled, windows, filtered, angles], ids=lambda o: o.__name__
+    "operation",
+    [masked, unpooled, pooled_without_a_stride, windows, filtered, angles],
+    ids=lambda o: o.__name__,
 )
 def test_the_saved_package_computes_the_same(operation, tmp_path):
     network = Operation(operation)

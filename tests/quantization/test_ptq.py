@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torchao.quantization.pt2e import qat_utils
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.executorch_export import export_executorch
@@ -208,3 +209,33 @@ def test_a_layer_that_overflows_is_named_with_its_picture(residual, tensors, pic
     program = capture(broken, *tensors, (96, 96))
     with pytest.raises(UsageError, match=r"layer body\.2 \(conv2d_1\) gives NaN .* picture 1;"):
         quantize_program(program, pictures)
+
+
+class Normalised(torch.nn.Module):
+    """A batch normalisation that belongs to no convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = torch.nn.BatchNorm2d(8)
+        self.middle = torch.nn.Conv2d(8, 8, 3, padding=1)
+        self.last = torch.nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, y0):
+        y = torch.relu(self.norm(torch.relu(self.first(y0))))
+        return y0 + 0.1 * self.last(torch.relu(self.middle(y)))
+
+
+def test_a_batch_normalisation_costs_no_search_for_patterns_of_training(
+    tensors, pictures, monkeypatch
+):
+    def search(*_, **__):
+        raise AssertionError("patterns are traced")
+
+    monkeypatch.setattr(qat_utils, "_get_aten_graph_module_for_pattern", search)
+    torch.manual_seed(0)
+    network = Normalised().eval()
+    quantized = quantize_program(capture(network, *tensors, (64, 80)), pictures)
+    assert any("batch_norm" in str(n.target) for n in quantized.exported.graph.nodes)
+    x = torch.from_numpy(pictures[0]["y0"].transpose(2, 0, 1)[None].copy())
+    torch.testing.assert_close(quantized.exported.module()(x), network(x), atol=0.02, rtol=0)

@@ -1,0 +1,1 @@
+"""Networks drawn at random from building blocks, exported and compared with eager torch."""

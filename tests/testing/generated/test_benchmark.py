@@ -1,0 +1,31 @@
+"""The benchmark of generated modules goes on where it was stopped, and lists bugs by seed."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "generated_modules.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    return runpy.run_path(str(SCRIPT), run_name="generated_modules")
+
+
+def test_a_line_that_was_cut_is_tried_again(script, tmp_path):
+    file = tmp_path / "results.jsonl"
+    lines = [json.dumps(script["dead"](seed, "the process died")) for seed in (4, 2, 7)]
+    file.write_text("\n".join([*lines[:2], lines[2][:-9]]))
+    assert [found["seed"] for found in script["read"](file)] == [2, 4]
+
+
+def test_the_tables_count_outcomes_and_name_each_bug_once(script, capsys):
+    script["print_tables"]([script["dead"](4, "the process | died")])
+    said = capsys.readouterr().out
+    assert "| coreml | int8 | 0 | 0 | 0 | 1 |" in said
+    assert said.count("the process / died") == 1
+    assert "| 4 | executorch fp32, executorch int8, coreml fp32," in said
