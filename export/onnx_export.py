@@ -14,7 +14,12 @@ from edgeexpo.errors import ExportError
 from edgeexpo.export.onnx_qdq import unsign
 from edgeexpo.export.onnx_relu import clip_codes
 from edgeexpo.export.onnx_transposed import split_transposed_onnx
-from edgeexpo.export.refusals import at_largest_size, is_fixed_by_lowering, refusal
+from edgeexpo.export.refusals import (
+    at_largest_size,
+    is_fixed_by_lowering,
+    refusal,
+    uneven_pooling,
+)
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
 from edgeexpo.silence import quiet
@@ -45,6 +50,9 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
             result. For an operator, the message names it and the user's line.
         OutputError: The file cannot be written.
     """
+    pooling = uneven_pooling(program) if program.dynamic else ""
+    if pooling:
+        program = at_largest_size(program, "ONNX", f"the exporter fixes the windows of {pooling}")
     converted = _convert(program)
     if is_fixed_by_lowering(program.exported, program):
         program = at_largest_size(program, "ONNX", "the exporter fixes the size")

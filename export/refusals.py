@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from edgeexpo.errors import ExportError
 from edgeexpo.program.capture import Program, at_one_size, placeholders, recapture
-from edgeexpo.program.source import blame
+from edgeexpo.program.source import blame, shown
 from edgeexpo.progress import note
 
 LONGEST_REASON = 240
@@ -30,6 +31,13 @@ def reason_of(error: BaseException, program: Program) -> str:
     return f"{text[:LONGEST_REASON]}{f' ({culprit})' if culprit else ''}"
 
 
+_ADAPTIVE_POOLINGS = (
+    torch.ops.aten.adaptive_avg_pool2d.default,
+    torch.ops.aten._adaptive_avg_pool2d.default,
+    torch.ops.aten.adaptive_max_pool2d.default,
+)
+
+
 def is_fixed_by_lowering(lowered: ExportedProgram, program: Program) -> bool:
     """Return true if a decomposition has fixed the varying sizes of ``program``.
 
@@ -40,6 +48,22 @@ def is_fixed_by_lowering(lowered: ExportedProgram, program: Program) -> bool:
     return program.dynamic and not any(
         isinstance(side, torch.SymInt) and side.node.expr.free_symbols for side in sides
     )
+
+
+def uneven_pooling(program: Program) -> str:
+    """Return an adaptive pooling whose windows differ from size to size, with its line, or nothing.
+
+    torch 2.13 decomposes it for the size of the example. The check that the grid divides every size
+    becomes a guard that converters ignore.
+    """
+    for node in program.exported.graph.nodes:
+        if node.target not in _ADAPTIVE_POOLINGS:
+            continue
+        sides = node.args[0].meta["val"].shape[-len(node.args[1]) :]
+        for side, windows in zip(sides, node.args[1], strict=True):
+            if isinstance(side, torch.SymInt) and not statically_known_true(side % windows == 0):
+                return shown(node)
+    return ""
 
 
 def at_largest_size(program: Program, artifact: str, reason: object) -> Program:

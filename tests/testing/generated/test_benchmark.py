@@ -28,4 +28,4 @@ def test_the_tables_count_outcomes_and_name_each_bug_once(script, capsys):
     said = capsys.readouterr().out
     assert "| coreml | int8 | 0 | 0 | 0 | 1 |" in said
     assert said.count("the process / died") == 1
-    assert "| 4 | executorch fp32, executorch int8, coreml fp32," in said
+    assert said.count("| 4 | ") == 1
