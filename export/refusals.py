@@ -31,13 +31,6 @@ def reason_of(error: BaseException, program: Program) -> str:
     return f"{text[:LONGEST_REASON]}{f' ({culprit})' if culprit else ''}"
 
 
-_ADAPTIVE_POOLINGS = (
-    torch.ops.aten.adaptive_avg_pool2d.default,
-    torch.ops.aten._adaptive_avg_pool2d.default,
-    torch.ops.aten.adaptive_max_pool2d.default,
-)
-
-
 def is_fixed_by_lowering(lowered: ExportedProgram, program: Program) -> bool:
     """Return true if a decomposition has fixed the varying sizes of ``program``.
 
@@ -51,13 +44,14 @@ def is_fixed_by_lowering(lowered: ExportedProgram, program: Program) -> bool:
 
 
 def uneven_pooling(program: Program) -> str:
-    """Return an adaptive pooling whose windows differ from size to size, with its line, or nothing.
+    """Return an adaptive max pooling of windows that differ from size to size, with its line.
 
-    torch 2.13 decomposes it for the size of the example. The check that the grid divides every size
-    becomes a guard that converters ignore.
+    Return ``""`` if there is none. torch 2.13 decomposes such pooling for the size of the example.
+    The check that the grid divides every size becomes a guard that converters ignore. Averages are
+    rewritten at capture (:mod:`edgeexpo.program.adaptive_pooling`).
     """
     for node in program.exported.graph.nodes:
-        if node.target not in _ADAPTIVE_POOLINGS:
+        if node.target != torch.ops.aten.adaptive_max_pool2d.default:
             continue
         sides = node.args[0].meta["val"].shape[-len(node.args[1]) :]
         for side, windows in zip(sides, node.args[1], strict=True):

@@ -112,7 +112,10 @@ def check_parity(
         ]
         results = tuple(future.result() for future in futures)
     saturation = worst_by_layer(entry for case in cases for entry in case.saturation)
-    if line := saturation_line(saturation, opened.manifest.sources):
+    photographs = worst_by_layer(
+        entry for case in cases if case.kind == PHOTOGRAPH for entry in case.saturation
+    )
+    if line := saturation_line(photographs, opened.manifest.sources):
         note(f"edgeexpo: {line}; calibrate on such pictures, or by variants or training (quantize)")
     return ParityReport(
         model=opened.manifest.model.name,
