@@ -87,6 +87,7 @@ class _Pairs(Interpreter):
 
     def __init__(self, owner: _RealForm) -> None:
         super().__init__(owner.network)
+        self.extra_traceback = False  # it would be appended to our message
         self._owner = owner
 
     def run_node(self, n: Node) -> Any:
@@ -115,7 +116,7 @@ def _is_operator(node: Node) -> bool:
 
 def _is_complex(node: Node) -> bool:
     """Return true for an operator that reads or makes complex numbers."""
-    found: list[bool] = [n.target in TRANSFORMS for n in (node,)]
+    found: list[bool] = [node.target in TRANSFORMS]
     for value in (node, *node.all_input_nodes):
         found += [part.is_complex() for part in tensors_of(value)]
     map_aggregate(node.args, lambda value: found.append(isinstance(value, complex)))
