@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from edgeexpo.replaced import replaced
+
 _NAMES = {
     torch.float32: "fp32",
     torch.float16: "fp16",
@@ -36,11 +38,8 @@ def traced_types() -> Iterator[None]:
         if isinstance(value, torch.Tensor) and node.name in context:
             _cast(context, node, value.dtype)
 
-    ops.convert_single_node = converted
-    try:
+    with replaced(ops, "convert_single_node", converted):
         yield
-    finally:
-        ops.convert_single_node = convert
 
 
 def _cast(context: Any, node: Any, kind: torch.dtype) -> None:

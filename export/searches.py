@@ -11,10 +11,11 @@ import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 import torch._export.utils as torch_utils
+
+from edgeexpo.replaced import replaced
 
 
 @contextlib.contextmanager
@@ -22,12 +23,12 @@ def searches_kept() -> Iterator[None]:
     """Do these searches once inside the block."""
     with contextlib.ExitStack() as stack:
         known = _once_for_each_set_of_operators(torch_utils._materialize_cpp_cia_ops)
-        stack.enter_context(_replaced(torch_utils, "_materialize_cpp_cia_ops", known))
+        stack.enter_context(replaced(torch_utils, "_materialize_cpp_cia_ops", known))
         if importlib.util.find_spec("onnxscript") is not None:
             registration = importlib.import_module("torch.onnx._internal.exporter._registration")
             owner = registration.onnxscript_apis
             listed = functools.cache(owner.get_torchlib_ops)
-            stack.enter_context(_replaced(owner, "get_torchlib_ops", listed))
+            stack.enter_context(replaced(owner, "get_torchlib_ops", listed))
         yield
 
 
@@ -42,13 +43,3 @@ def _once_for_each_set_of_operators(search: Callable[[], None]) -> Callable[[], 
             searched.add(len(found))
 
     return search_if_registered
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

@@ -15,6 +15,8 @@ from executorch.backends.xnnpack._passes.channels_last_tagged_reshape_pass impor
 )
 from torch.fx import GraphModule, Node
 
+from edgeexpo.replaced import replaced
+
 _create = ChannelsLastTaggedReshapePass.create_call_function_node
 _insert = ChannelsLastTaggedReshapePass.insert_copy_q_dq
 
@@ -29,13 +31,11 @@ def repaired_layouts() -> Iterator[None]:
     A copy for one operator leaves earlier readers of the tensor alone. Otherwise a reader that was
     already marked for the old layout gets the new one, and the delegate returns swapped axes.
     """
-    ChannelsLastTaggedReshapePass.create_call_function_node = _created
-    ChannelsLastTaggedReshapePass.insert_copy_q_dq = _inserted
-    try:
+    with (
+        replaced(ChannelsLastTaggedReshapePass, "create_call_function_node", _created),
+        replaced(ChannelsLastTaggedReshapePass, "insert_copy_q_dq", _inserted),
+    ):
         yield
-    finally:
-        ChannelsLastTaggedReshapePass.create_call_function_node = _create
-        ChannelsLastTaggedReshapePass.insert_copy_q_dq = _insert
 
 
 def _created(self: ChannelsLastTaggedReshapePass, *args: Any, **kwargs: Any) -> Node:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from executorch.backends.xnnpack._passes.insert_pad_qdq import InsertPadQDQPass
 from executorch.exir.dialects._ops import ops
 from torch.fx import GraphModule, Node
 
+from edgeexpo.replaced import replaced
+
 _PAD = ops.edge.aten.constant_pad_nd.default
 _READERS = (ops.edge.aten.convolution.default,)
 _call = InsertPadQDQPass.call
 
 
-@contextlib.contextmanager
-def repaired_pads() -> Iterator[None]:
+def repaired_pads() -> contextlib.AbstractContextManager[None]:
     """Let the pass quantise only the padding that convolutions read.
 
     The pass quantises every padded tensor that comes from integers. A slice, a pooling or the end
     of the delegate then reads floats where integers are, and the file does not load
     (``xnn_status_invalid_parameter``). Such readers get a padded tensor of their own, in float.
     """
-    InsertPadQDQPass.call = _repaired
-    try:
-        yield
-    finally:
-        InsertPadQDQPass.call = _call
+    return replaced(InsertPadQDQPass, "call", _repaired)
 
 
 def _repaired(self: InsertPadQDQPass, graph_module: GraphModule) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from edgeexpo.quantization.equalization import STRENGTH, equalize
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import is_quantized
 from edgeexpo.quantization.simulation import prepare_simulation
+from edgeexpo.replaced import replaced
 
 
 def quantize_program(
@@ -125,8 +126,7 @@ def convert_program(program: Program, prepared: GraphModule) -> Program:
     return recapture(program, module, "int8")
 
 
-@contextlib.contextmanager
-def _without_training_patterns() -> Iterator[None]:
+def _without_training_patterns() -> contextlib.AbstractContextManager[None]:
     """Spare the search for what torchao's own training prepares, which is never here.
 
     torchao 0.18 looks for convolutions with simulated batch normalisations wherever a graph has any
@@ -134,12 +134,7 @@ def _without_training_patterns() -> Iterator[None]:
     """
     import torchao.quantization.pt2e.quantize_pt2e as torchao_convert
 
-    search = torchao_convert._fold_conv_bn_qat
-    torchao_convert._fold_conv_bn_qat = lambda module: module
-    try:
-        yield
-    finally:
-        torchao_convert._fold_conv_bn_qat = search
+    return replaced(torchao_convert, "_fold_conv_bn_qat", lambda module: module)
 
 
 def _check_finite(program: Program, pictures: list[tuple[torch.Tensor, ...]]) -> None:

@@ -14,6 +14,7 @@ from torch.fx.graph_module import _WrappedCall
 from edgeexpo.errors import EdgeexpoError, ExportError
 from edgeexpo.failures import described, message_of, unforeseen
 from edgeexpo.program.source import blame, find_source, shown
+from edgeexpo.replaced import replaced
 
 _NAMED = re.compile(r"%(\w+)")
 _ASSIGNED = re.compile(r"\s*(\w+) = ")
@@ -129,18 +130,12 @@ def _chain(error: BaseException) -> list[BaseException]:
     return list(found.values())
 
 
-@contextlib.contextmanager
-def _traced_modules_keep_traces() -> Iterator[None]:
+def _traced_modules_keep_traces() -> contextlib.AbstractContextManager[None]:
     """Let errors inside traced modules pass.
 
     torch 2.13 prints the trace of some of them on stderr, and raises them without their trace.
     """
-    shown = _WrappedCall.__call__
-    _WrappedCall.__call__ = _plain_call  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        _WrappedCall.__call__ = shown  # type: ignore[method-assign]
+    return replaced(_WrappedCall, "__call__", _plain_call)
 
 
 def _plain_call(self: _WrappedCall, module: Any, *args: Any, **kwargs: Any) -> Any:
