@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from string import Template
 from textwrap import dedent, indent
 
+CONVOLVED = "self.f = nn.Conv2d($c, $c, 3, padding=1)"
+"""Body of ``__init__`` of a block with one convolution."""
+
 
 @dataclass(frozen=True)
 class Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexpo.testing.generated.block import Block
+from edgeexpo.testing.generated.block import CONVOLVED, Block
 
 APPLIED = "return self.f(x)"
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -253,7 +253,7 @@ PARAMETRISATIONS = (
         w = (w - w.mean((1, 2, 3), keepdim=True)) / (w.std((1, 2, 3), keepdim=True) + 1e-3)
         return F.conv2d(x, w / ($c * 9) ** 0.5, self.f.bias, padding=1)
         """,
-        "self.f = nn.Conv2d($c, $c, 3, padding=1)",
+        CONVOLVED,
     ),
     Block(
         "parametrisation",
@@ -268,7 +268,7 @@ PARAMETRISATIONS = (
         "parametrisation",
         "one layer twice",
         "return self.f(F.relu(self.f(x)))",
-        "self.f = nn.Conv2d($c, $c, 3, padding=1)",
+        CONVOLVED,
     ),
 )
 """Weights that are computed from parameters, or used twice."""

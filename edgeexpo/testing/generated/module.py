@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeexpo.testing.generated import layers, mixing
+from edgeexpo.testing.generated import layers, mixing, shapes
 
 MOST_BLOCKS = 8
 """Largest number of blocks of a module."""
@@ -28,8 +28,8 @@ KINDS = (
     mixing.RESIZINGS,
     mixing.POOLINGS,
     mixing.ATTENTIONS,
-    mixing.SHAPES,
-    mixing.ASSIGNMENTS,
+    shapes.SHAPES,
+    shapes.ASSIGNMENTS,
 )
 """The blocks of every kind. Every kind is equally likely, and so is every block of a kind."""
 

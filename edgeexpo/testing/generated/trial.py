@@ -18,7 +18,7 @@ from edgeexpo.failures import described, unforeseen
 from edgeexpo.imaging.samples import unseen
 from edgeexpo.models.foreign import load_factory
 from edgeexpo.parity.metrics.pictures import psnr
-from edgeexpo.progress import rewritten_notes
+from edgeexpo.progress import kept_notes
 from edgeexpo.runtime.engines.base import interpreter
 from edgeexpo.runtime.session import load
 from edgeexpo.silence import quiet
@@ -100,14 +100,8 @@ def try_module(drawn: Drawn, folder: Path, targets: Sequence[str] = ()) -> list[
     path = drawn.write(folder)
     model = f"{path}:{FACTORY}"
     wanted = [(target, precision) for target in targets for precision in PRECISIONS]
-    notes: list[str] = []
-
-    def remembered(text: str) -> str:
-        notes.append(text)
-        return text
-
     try:
-        with quiet(), rewritten_notes(remembered):
+        with quiet(), kept_notes() as notes:
             bundle = export_bundle(
                 model,
                 targets=targets,
