@@ -11,6 +11,8 @@ from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.probes import extremes, grain, textures
 from edgeexpo.program.capture import Program
+from edgeexpo.progress import track
+from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.workflows.networks import Network
 
 CALIBRATION_SIDE = 256
@@ -49,6 +51,18 @@ def calibration_samples(network: Network, program: Program, source: Path | None)
     # every range of other networks.
     beside = extremes if network.spec.residual is None else grain
     return [*found, *beside(frames, size)]
+
+
+def calibration_inputs(
+    network: Network, program: Program, source: Path | None
+) -> list[dict[str, np.ndarray]]:
+    """Return the network's inputs for :func:`calibration_samples`, with the same arguments.
+
+    Returns:
+        HxWxC float32 by input name, for every sample.
+    """
+    drawn = track(calibration_samples(network, program, source), "Calibrating")
+    return list(network_inputs(network.spec, drawn))
 
 
 def picture_size(

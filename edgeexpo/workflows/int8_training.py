@@ -16,19 +16,18 @@ from edgeexpo.errors import ExportError, TrainingError, UsageError
 from edgeexpo.imaging.samples import unseen
 from edgeexpo.program.capture import Program
 from edgeexpo.program.stages import stage
-from edgeexpo.progress import note, track
+from edgeexpo.progress import note
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.headroom import widen
 from edgeexpo.quantization.ptq import tensors
 from edgeexpo.quantization.simulation import PerPicture, roundings
 from edgeexpo.quantization.straight_through import pass_gradients
 from edgeexpo.quantization.variants import RANGES, Calibration, Variant, parse_variant
-from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.training.objectives import OBJECTIVES, Objective
 from edgeexpo.training.own_network import own_objective, own_recipe, training_size
 from edgeexpo.training.recipes import TrainingRecipe, recipe
 from edgeexpo.training.run import Settings, imitate, training_device
-from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
+from edgeexpo.workflows.calibration_pictures import calibration_inputs, picture_size
 from edgeexpo.workflows.calibration_search import (
     Comparison,
     PictureJudge,
@@ -78,8 +77,7 @@ def train_int8(
         TrainingError: The loss is not finite, or the network cannot be trained.
     """
     program = network.capture()
-    drawn = track(calibration_samples(network, program, source), "Calibrating")
-    pictures = list(network_inputs(network.spec, drawn))
+    pictures = calibration_inputs(network, program, source)
     others = tensors(program, pictures)
     plan, objective = _plan(network, program, changes, others)
     shown = unseen(len(network.spec.frames), picture_size(network, program))

@@ -13,13 +13,11 @@ from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples, unseen
 from edgeexpo.models.foreign import Inputs, is_foreign
 from edgeexpo.program.capture import Program
-from edgeexpo.progress import track
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.variants import Calibration, Variant, parse_variant
-from edgeexpo.runtime.network_pictures import network_inputs
 from edgeexpo.short_repr import short_repr
 from edgeexpo.workflows.arguments import AnyPath, optional_path, several
-from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
+from edgeexpo.workflows.calibration_pictures import calibration_inputs, picture_size
 from edgeexpo.workflows.calibration_search import Comparison, PictureJudge, compare, told
 from edgeexpo.workflows.imitation import given, imitation_settings
 from edgeexpo.workflows.int8_training import train_int8
@@ -192,8 +190,7 @@ def quantize(
 
 def _searched(network: Network, source: Path | None, variants: Sequence[str]) -> Comparison:
     program = network.capture()
-    drawn = track(calibration_samples(network, program, source), "Calibrating")
-    pictures = list(network_inputs(network.spec, drawn))
+    pictures = calibration_inputs(network, program, source)
     judge = PictureJudge(network, program, judged(network, program, source))
     return compare(Calibration(program, pictures), judge, variants)
 
