@@ -11,10 +11,10 @@ from torch.fx import Graph, Node
 
 from edgeexpo.export.coreml_angles import four_quadrants
 from edgeexpo.export.coreml_decompositions import PLAIN
-from edgeexpo.export.coreml_masks import logical_masks
 from edgeexpo.export.coreml_ranks import drop_unit_axes
 from edgeexpo.export.coreml_unpooling import unpool_by_phases
 from edgeexpo.program.filled import plain_fills
+from edgeexpo.program.masks import logical_masks
 from edgeexpo.program.values import tensor_of
 
 _NORMALISATIONS = (
@@ -40,8 +40,8 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     torch cannot decompose also stays, and the converter then reports it.
 
     Operators whose decomposition does not help are rewritten: :mod:`.coreml_angles`,
-    :mod:`.coreml_masks`, :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations of fp16
-    values are put between casts to float32, which the converter's fp16 pass removes again.
+    :mod:`edgeexpo.program.masks`, :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations
+    of fp16 values are put between casts to float32, which the converter's fp16 pass removes again.
     """
     from coremltools.converters.mil.frontend.torch.torch_op_registry import (
         is_torch_fx_node_supported,

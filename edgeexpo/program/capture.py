@@ -25,8 +25,8 @@ from edgeexpo.program.contractions import matrix_contractions
 from edgeexpo.program.filled import plain_fills
 from edgeexpo.program.grid_samples import flat_grid_samples
 from edgeexpo.program.identities import remove_identities
-from edgeexpo.program.mask_sums import logical_sums
 from edgeexpo.program.masked_assignments import chosen_by_mask
+from edgeexpo.program.masks import logical_sums
 from edgeexpo.program.mutations import without_mutations
 from edgeexpo.program.norm_statistics import plain_statistics
 from edgeexpo.program.patches import plain_patches
