@@ -16,7 +16,7 @@ from edgeexpo.progress import note
 
 def choose_output(
     module: torch.nn.Module, example: tuple[torch.Tensor, ...], name: str | None
-) -> None:
+) -> Any:
     """Make ``module`` return one of its outputs alone from then on.
 
     A module that returns one tensor stays as it is. Outputs are named by their key, their field or
@@ -28,6 +28,9 @@ def choose_output(
         example: NCHW tensors to run it on.
         name: The output, or ``None``.
 
+    Returns:
+        What the module gives for ``example`` from then on.
+
     Raises:
         UsageError: No output has the name, or no name was given and several outputs are pictures.
         ModuleError: ``forward`` fails.
@@ -37,7 +40,7 @@ def choose_output(
     if isinstance(given, torch.Tensor) or not outputs:
         if name is not None:
             raise UsageError(f"forward returns one output; leave `output_name` {name!r} out")
-        return
+        return given
     if name is None:
         pictures = [key for key, value in outputs.items() if value.dim() == 4]
         if len(pictures) != 1:
@@ -52,6 +55,7 @@ def choose_output(
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"forward returns no output {name!r}; {hint}it has {_listed(outputs)}")
     module.register_forward_hook(_Chosen(name))
+    return outputs[name]
 
 
 class _Chosen:

@@ -23,7 +23,7 @@ from edgeexpo.models.chosen_output import choose_output
 from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.models.output_range import output_range
 from edgeexpo.models.saved_program import is_program
-from edgeexpo.program.capture import CAPTURE_ERRORS, check_forward
+from edgeexpo.program.capture import CAPTURE_ERRORS, check_output
 from edgeexpo.program.source import find_source
 from edgeexpo.runtime.network_pictures import network_inputs, planar
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
@@ -282,8 +282,7 @@ def describe_module(
             "or 4 (packed RGGB mosaic): wrap the module so that it takes such pictures"
         )
     example = tuple(torch.zeros(1, s.channels, height, width) for s in inputs)
-    choose_output(module, example, shown.output)
-    made = check_forward(module, example)
+    made = check_output(choose_output(module, example, shown.output))
     footprint = measure_footprint(module, inputs, (height, width))
     channels = [spec.channels for spec in inputs]
     output = TensorSpec(

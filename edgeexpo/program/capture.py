@@ -280,7 +280,15 @@ def check_forward(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) ->
     Raises:
         ModuleError: ``forward`` fails or does not return one NCHW tensor.
     """
-    output = run_forward(module, example)
+    return check_output(run_forward(module, example))
+
+
+def check_output(output: Any) -> torch.Tensor:
+    """Return what ``forward`` gave if it is one NCHW tensor of real numbers.
+
+    Raises:
+        ModuleError: It is anything else.
+    """
     if not isinstance(output, torch.Tensor):
         raise ModuleError(
             f"forward returned a {type(output).__name__}; expected one NCHW tensor: "

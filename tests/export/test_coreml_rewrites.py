@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from edgeexpo.export.coreml_export import export_coreml
@@ -12,6 +11,7 @@ from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.mil.interpreter import MilEngine
 from edgeexpo.program.capture import capture
 from edgeexpo.spec import TensorSpec
+from tests.support.networks import Operation
 
 X, Y = (TensorSpec("x"),), (TensorSpec("y"),)
 
@@ -64,15 +64,6 @@ def angles(x):
 
 
 OPERATIONS = [masked, unpooled, pooled_without_a_stride, windows, transposed_windows, angles]
-
-
-class Operation(nn.Module):
-    def __init__(self, operation):
-        super().__init__()
-        self.operation = operation
-
-    def forward(self, x):
-        return self.operation(x)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
-from torch import nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.models.chosen_output import choose_output
+from tests.support.networks import Operation
 
 PICTURE = (torch.full((1, 3, 8, 8), 0.5),)
 
@@ -24,17 +24,6 @@ class Pair(NamedTuple):
 class Record:
     picture: torch.Tensor
     curve: torch.Tensor
-
-
-class Several(nn.Module):
-    """Returns what a function makes of the picture."""
-
-    def __init__(self, make):
-        super().__init__()
-        self.make = make
-
-    def forward(self, x) -> Any:
-        return self.make(x)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +41,14 @@ class Several(nn.Module):
     ],
 )
 def test_one_output_is_returned(make, name):
-    network = Several(make)
-    choose_output(network, PICTURE, name)
+    network = Operation(make)
+    given = choose_output(network, PICTURE, name)
+    assert torch.equal(given, PICTURE[0] * 2)
     assert torch.equal(network(*PICTURE), PICTURE[0] * 2)
 
 
 def test_what_is_taken_and_what_is_not_is_said(capsys):
-    choose_output(Several(lambda x: {"out": x, "gain": x.mean((2, 3))}), PICTURE, None)
+    choose_output(Operation(lambda x: {"out": x, "gain": x.mean((2, 3))}), PICTURE, None)
     assert capsys.readouterr().err == (
         "edgeexpo: of the outputs out (1x3x8x8), gain (1x3), out is taken; the rest is not\n"
     )
@@ -76,4 +66,4 @@ def test_what_is_taken_and_what_is_not_is_said(capsys):
 )
 def test_a_choice_that_cannot_be_is_refused(make, name, words):
     with pytest.raises(UsageError, match=words):
-        choose_output(Several(make), PICTURE, name)
+        choose_output(Operation(make), PICTURE, name)

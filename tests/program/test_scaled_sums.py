@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 from edgeexpo.program.capture import capture
 from edgeexpo.spec import TensorSpec
+from tests.support.networks import Operation
 
 SUMS = {
     "add": lambda x: torch.add(x, x * x, alpha=2),
@@ -18,22 +18,13 @@ SUMS = {
 }
 
 
-class Summed(nn.Module):
-    def __init__(self, change):
-        super().__init__()
-        self.change = change
-
-    def forward(self, x):
-        return self.change(x)
-
-
 def captured(network):
     return capture(network, (TensorSpec("x"),), (TensorSpec("y"),), (32, 32))
 
 
 @pytest.mark.parametrize("name", SUMS)
 def test_no_sum_keeps_a_factor(name):
-    network = Summed(SUMS[name])
+    network = Operation(SUMS[name])
     program = captured(network)
     sums = [n for n in program.exported.graph.nodes if str(n.target).startswith("aten.")]
     assert all(n.kwargs.get("alpha", 1) == 1 for n in sums)
@@ -47,7 +38,7 @@ def test_sums_and_products_of_masks_are_logic():
         middle = (x > 0.2) * (x < 0.8)
         return x * (middle + (x > 0.9)) + (x > 0.5)
 
-    network = Summed(change)
+    network = Operation(change)
     program = captured(network)
     names = [str(n.target) for n in program.exported.graph.nodes]
     assert {"aten.logical_and.default", "aten.logical_or.default"} <= set(names)

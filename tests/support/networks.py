@@ -22,6 +22,17 @@ class Residual(torch.nn.Module):
         return torch.clamp(y0 + 0.5 * self.body(y0), 0, 1)
 
 
+class Operation(torch.nn.Module):
+    """A function of one tensor as a network."""
+
+    def __init__(self, operation) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def forward(self, x):
+        return self.operation(x)
+
+
 NETWORK = """
 import torch
 
