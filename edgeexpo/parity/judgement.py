@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE
@@ -15,6 +16,9 @@ from edgeexpo.spec import Gate
 
 GateResult = Mapping[str, Mapping[str, float]]
 """Metrics by statistic and name, as gates use them."""
+
+KINDS: Mapping[str, str] = MappingProxyType({"worst": PHOTOGRAPH, "worst_probe": PROBE})
+"""Kind of the pictures over which a statistic of single pictures is taken."""
 
 Rows = Sequence[Mapping[str, Any]]
 """The metrics of every picture."""
@@ -105,7 +109,7 @@ def _least_explained(
 
     If rounding explains every value, return the last one.
     """
-    kind = {"worst": PHOTOGRAPH, "worst_probe": PROBE}[gate.statistic]
+    kind = KINDS[gate.statistic]
     found = [(row[gate.metric], row["name"]) for row in rows if row["kind"] == kind]
     beyond = sorted((entry for entry in found if not gate.holds(entry[0])), reverse=True)
     value, bound = worst, gate.bound

@@ -16,9 +16,7 @@ EPSILON = 2.0**-23
 SUM_ROUNDINGS = 60.0
 """RMS error of a sum that another order explains, in units of :data:`EPSILON` of its RMS."""
 
-SUMS = (
-    "conv", "linear", "mm", "bmm", "matmul", "einsum", "mean", "sum", "var", "std", "norm", "pool"
-)  # fmt: skip
+SUMS = ("conv", "linear", "mm", "matmul", "mean", "sum", "var", "std", "norm", "pool")
 """Parts of the names of operators that add many values."""
 
 

@@ -28,7 +28,7 @@ DRAWS = 2
 """Number of draws of the rounding of a quantised program."""
 
 MARGIN = 4.0
-"""Factor by which an error may exceed the error that one draw of rounding explains."""
+"""Factor by which the error of a layer or picture may exceed the error that rounding explains."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,12 @@ class Rounding:
         cases: The pictures with their references.
         bundle: The bundle whose programs are run. Without it, or without torch's programs, only the
             noise floor is known.
-        floor: The noise floor in dB, if it is not that of ``cases``.
     """
 
-    def __init__(
-        self, cases: Sequence[Case] = (), bundle: Bundle | None = None, floor: float | None = None
-    ) -> None:
+    def __init__(self, cases: Sequence[Case] = (), bundle: Bundle | None = None) -> None:
         self._cases = {case.name: case for case in cases}
         self._bundle = bundle
-        self.floor = noise_floor(cases) if floor is None else floor
+        self.floor = noise_floor(cases)
 
     @cached_property
     def draws(self) -> Draws | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeexpo.parity.cases import PHOTOGRAPH, PROBE, Case
 from edgeexpo.parity.golden import Device
-from edgeexpo.parity.judgement import Judgement
+from edgeexpo.parity.judgement import KINDS, Judgement
 from edgeexpo.parity.metrics.geometry import CHANNEL_ORDERS, ORIENTATIONS
 from edgeexpo.parity.metrics.pictures import ALL, SHIFT_METRICS, total, worst
 from edgeexpo.parity.saturation import Saturation
@@ -211,7 +211,7 @@ def gate_line(judgement: Judgement, rows: Sequence[Mapping[str, Any]] = ()) -> s
 
 def _pictures(judgement: Judgement, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the photographs or probes that have the value of a judgement."""
-    kind = {"worst": PHOTOGRAPH, "worst_probe": PROBE}.get(judgement.gate.statistic)
+    kind = KINDS.get(judgement.gate.statistic)
     return [
         r["name"] for r in rows if r["kind"] == kind and r.get(judgement.key) == judgement.value
     ]

@@ -41,12 +41,9 @@ def _fits(node: Node) -> bool:
         return False
     if node.target == _ATEN.im2col.default:
         return True
-    _, _, _, dilation, _, stride = _arguments(node)
+    arguments: Any = node.args
+    _, _, _, dilation, _, stride = arguments
     return len(set(stride)) == 1 and (set(stride) == {1} or set(dilation) == {1})
-
-
-def _arguments(node: Node) -> Any:
-    return node.args
 
 
 def unfolded(x: Tensor, kernel: Two, dilation: Two, padding: Two, stride: Two) -> Tensor:

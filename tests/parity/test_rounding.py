@@ -20,7 +20,8 @@ class Known(Rounding):
     """What rounding explains, as a test says it."""
 
     def __init__(self, floor=None, draws=None, errors=()):
-        super().__init__(floor=floor)
+        super().__init__()
+        self.floor = floor
         self._draws, self._errors = draws, dict(errors)
         self.asked = []
 

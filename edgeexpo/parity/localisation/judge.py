@@ -16,10 +16,10 @@ from edgeexpo.parity.localisation.trace_program import (
     is_traced_weighted,
     module_path,
     node_grid,
-    operator,
     place,
     unquantized,
 )
+from edgeexpo.program.exact_tail import operator_name
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class LayerJudge:
         rounding = is_quantizer(pair.node) and culprit not in pair.above
         return JudgedLayer(
             node=culprit.name,
-            operator="quantize" if rounding else operator(culprit),
+            operator="quantize" if rounding else operator_name(culprit),
             module=module_path(culprit),
             source=place(culprit, self.sources),
             value=pair.traced.name,

@@ -8,11 +8,10 @@ import numpy as np
 from torch.fx import Node
 
 from edgeexpo.parity.localisation.trace import Grid
-from edgeexpo.parity.localisation.trace_program import is_quantizer, node_grid, operator
+from edgeexpo.parity.localisation.trace_program import is_quantizer, node_grid
 from edgeexpo.parity.redrawn import EPSILON, SUM_ROUNDINGS
-
-TOLERANCE_MARGIN = 4.0
-"""Factor by which the error of a layer may exceed the error that rounding explains."""
+from edgeexpo.parity.rounding import MARGIN
+from edgeexpo.program.exact_tail import operator_name
 
 FLIP = 0.5
 """RMS error, in steps, of one value that falls to the other side in a channel of one value."""
@@ -57,7 +56,7 @@ class Share:
         if grid is not None and (not half or is_quantizer(node)):
             steps = self.step_share + FLIP / np.sqrt(count)
             rounding = max(rounding, grid.scale * steps)
-        return np.asarray(TOLERANCE_MARGIN * rounding)
+        return np.asarray(MARGIN * rounding)
 
 
 def channel_error(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -70,8 +69,8 @@ def channel_error(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def _next_grid(node: Node) -> Grid | None:
     """Return the grid of the quantiser that reads ``node``, directly or after activations."""
     for user in node.users:
-        if operator(user) == "quantize_per_tensor":
+        if operator_name(user) == "quantize_per_tensor":
             return next((g for u in user.users if (g := node_grid(u)) is not None), None)
-        if operator(user) in ("relu", "relu_", "clamp", "leaky_relu", "hardtanh"):
+        if operator_name(user) in ("relu", "relu_", "clamp", "leaky_relu", "hardtanh"):
             return _next_grid(user)
     return None

@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgeexpo.parity.localisation.trace import Grid, kind
 from edgeexpo.parity.reference import deterministic
+from edgeexpo.program.exact_tail import operator_name
 from edgeexpo.program.source import node_source
 
 Visit = Callable[[Node, np.ndarray], np.ndarray | None]
@@ -74,18 +75,12 @@ def node_kind(node: Node) -> str:
 
     See :func:`edgeexpo.parity.localisation.trace.kind`.
     """
-    return kind(operator(node))
-
-
-def operator(node: Node) -> str:
-    """Return the operator's short name: ``conv2d`` of ``aten.conv2d.default``."""
-    parts = str(node.target).split(".")
-    return parts[1] if len(parts) > 1 else getattr(node.target, "__name__", parts[0])
+    return kind(operator_name(node))
 
 
 def is_quantizer(node: Node) -> bool:
     """Return true for either half of a quantise/dequantise pair of an activation."""
-    return operator(node) in _QUANTIZERS
+    return operator_name(node) in _QUANTIZERS
 
 
 def unquantized(node: Node) -> Node:
@@ -99,7 +94,7 @@ def unquantized(node: Node) -> Node:
 
 def node_grid(node: Node) -> Grid | None:
     """Return the quantisation grid of a ``dequantize_per_tensor`` node, otherwise ``None``."""
-    if operator(node) != "dequantize_per_tensor":
+    if operator_name(node) != "dequantize_per_tensor":
         return None
     stored = node.args[1:5]
     if not all(isinstance(part, (int, float)) for part in stored):

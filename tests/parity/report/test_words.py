@@ -54,7 +54,9 @@ def test_a_gate_that_does_not_hold_is_a_sentence(gate):
         "worst_probe": {"max_abs": 0.5},
         "total": {"correction_snr": 3.0},
     }
-    (line,) = failed_gates(judged([gate], found, Rounding(floor=46.0)))
+    rounding = Rounding()
+    rounding.floor = 46.0
+    (line,) = failed_gates(judged([gate], found, rounding))
     assert in_words(line)["words"] == SENTENCES[gate]
     assert in_words(line)["meaning"]
     assert in_words(line)["short"] in SENTENCES[gate].replace(": found", "").replace(
