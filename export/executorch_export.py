@@ -94,13 +94,14 @@ def _lowered(program: Program) -> _Lowered:
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     from edgeexpo.export.executorch_decompositions import executorch_form
+    from edgeexpo.export.executorch_retraces import changed_graphs_alone_are_traced
     from edgeexpo.export.xnnpack_layouts import repaired_layouts
     from edgeexpo.export.xnnpack_means import exact_means
     from edgeexpo.export.xnnpack_pads import repaired_pads
     from edgeexpo.export.xnnpack_partitioner import partitioner
 
     try:
-        with repaired_layouts(), repaired_pads():
+        with repaired_layouts(), repaired_pads(), changed_graphs_alone_are_traced():
             edge = to_edge_transform_and_lower(
                 executorch_form(program.exported),
                 transform_passes=[exact_means],
