@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -102,6 +102,19 @@ def _finite(
     return _select(x < limits.min, smallest, x)
 
 
+def _root_mean_square_norm(
+    x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """Return ``rms_norm``. The converter adds ``eps`` to a scaled mean, where it counts more.
+
+    Squares of half-precision features are taken in float32, since they leave float16.
+    """
+    exact = x.float()
+    mean = (exact * exact).mean(tuple(range(x.dim() - len(shape), x.dim())), keepdim=True)
+    result = exact * torch.rsqrt(mean + (torch.finfo(x.dtype).eps if eps is None else eps))
+    return (result if weight is None else result * weight).to(x.dtype)
+
+
 def _bucket(x: Tensor, bounds: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """Return ``bucketize``: the number of bounds below each value."""
     values = x.unsqueeze(-1)
@@ -137,6 +150,7 @@ PLAIN: MappingProxyType[Any, Callable[..., Any]] = MappingProxyType(
         _ATEN.fmin.default: _smaller,
         _ATEN.nan_to_num.default: _finite,
         _ATEN.bucketize.Tensor: _bucket,
+        _ATEN.rms_norm.default: _root_mean_square_norm,
     }
 )
 """Operator -> function that computes it by operators that the converter gets right."""
