@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from edgeexpo.parity.golden import write_golden
 from edgeexpo.parity.recording import record
 from edgeexpo.parity.reference import choose_device
 from edgeexpo.parity.report.html import REPORT, write_report
+from edgeexpo.parity.verdict import ParityReport
 from edgeexpo.program.capture import Program
 from edgeexpo.program.source import graph_sources
 from edgeexpo.program.stages import stage
@@ -33,9 +34,10 @@ from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, usual_targets
 from edgeexpo.workflows.attempts import Attempts
 from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.export_programs import captured, made_of_each, prepared_programs
-from edgeexpo.workflows.export_request import open_request
+from edgeexpo.workflows.export_request import ExportRequest, open_request
 from edgeexpo.workflows.export_sizes import on_grid
 from edgeexpo.workflows.networks import Network
+from edgeexpo.workflows.spared_operators import Spared, spared
 from edgeexpo.writing import writing
 
 TOOLS = ("edgeexpo", "torch", "torchao", "numpy")
@@ -95,7 +97,9 @@ def export_bundle(
         prune: Share of the multiply-accumulates to remove first by structured pruning, above 0 and
             below 1.
         keep_float: Operators (nodes of the program) that INT8 leaves in float. The others are
-            calibrated, even if INT8 weights ship with the network.
+            calibrated, even if INT8 weights ship with the network. By default, calibrated INT8
+            that fails its gates leaves up to three operators in float, if it then passes. A note
+            names them. An empty list leaves none.
         gates: Bounds that replace the default bounds of the same metric, such as ``"psnr>=45"``.
         output_range: Values of a foreign module's output that are black and white, such as
             ``(-1, 1)``. By default, they are measured, and a note says so.
@@ -200,7 +204,14 @@ def export_bundle(
             refused=attempts.refused,
         )
         with stage("verifying the artefacts", _UNKNOWN_ADVICE, program.exported.graph_module):
-            _verify(staging, manifest, verification)
+            report = check_parity(Bundle(staging, manifest), samples=verification)
+            if request.calibrates and keep_float is None and not report.passed:
+                found = spared(request, program, pictures, manifest, report.cases)
+                if found is not None:
+                    programs["int8"] = found.program
+                    manifest = _with_int8(manifest, found, request, programs, make, staging)
+                    report = check_parity(Bundle(staging, manifest), samples=verification)
+            _record(staging, manifest, report, verification)
     return Bundle.open(request.destination)
 
 
@@ -247,9 +258,32 @@ def _gates(
     return {p: overridden(default_gates(p, residual, hdr), overrides) for p in precisions}
 
 
-def _verify(staging: Path, manifest: Manifest, pictures: Sequence[Sample]) -> None:
-    """Run the parity check on the staged bundle and write its result into the manifest."""
-    report = check_parity(Bundle(staging, manifest), samples=pictures)
+def _with_int8(
+    manifest: Manifest,
+    found: Spared,
+    request: ExportRequest,
+    programs: Mapping[str, Program],
+    make: Callable[[Program, str], Artifact],
+    staging: Path,
+) -> Manifest:
+    """Lower another INT8 program, and return the manifest with its artefacts."""
+    integer, attempts = dataclasses.replace(request, precisions=("int8",)), Attempts()
+    made = made_of_each(integer, programs, make, attempts)
+    attempts.tell()
+    artifacts = (*(a for a in manifest.artifacts if a.precision != "int8"), *made)
+    return dataclasses.replace(
+        manifest,
+        recipe=dataclasses.replace(manifest.recipe, keep_float=tuple(sorted(found.operators))),
+        artifacts=artifacts,
+        files=_save_programs(programs, artifacts, staging),
+        refused=(*(r for r in manifest.refused if r.precision != "int8"), *attempts.refused),
+    )
+
+
+def _record(
+    staging: Path, manifest: Manifest, report: ParityReport, pictures: Sequence[Sample]
+) -> None:
+    """Write the result of the parity check into the staged bundle."""
     bound = on_grid(manifest, report)
     if bound is not None:
         again = check_parity(Bundle(staging, bound), samples=pictures)

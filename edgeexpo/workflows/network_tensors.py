@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.imaging.samples import Sample
+from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.program.tensors import picture_tensor, tensor_picture
+from edgeexpo.quantization.sensitivity import ScoreFunction
 from edgeexpo.runtime.network_pictures import displayed, network_inputs
 from edgeexpo.spec import ModelSpec
 
@@ -37,3 +41,26 @@ def displayed_output(spec: ModelSpec, output: Tensor) -> np.ndarray:
         HxWxC float32, as :func:`edgeexpo.runtime.network_pictures.displayed` encodes it.
     """
     return displayed(spec, tensor_picture(output))
+
+
+def picture_score(
+    spec: ModelSpec, module: nn.Module, pictures: Sequence[tuple[Tensor, ...]]
+) -> ScoreFunction:
+    """Return the score of an output: its PSNR in dB from what the float network shows.
+
+    Args:
+        spec: The network.
+        module: The float network.
+        pictures: Inputs of the network, 1xCxHxW each.
+
+    Returns:
+        Function of the picture's index and an NCHW output.
+    """
+    with torch.no_grad():
+        expected = [displayed_output(spec, module(*inputs)) for inputs in pictures]
+
+    def score(index: int, output: Tensor) -> float:
+        candidate = displayed_output(spec, output)
+        return psnr(expected[index], candidate) if np.isfinite(candidate).all() else -BEST_PSNR
+
+    return score

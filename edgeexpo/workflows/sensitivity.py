@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgeexpo.errors import ExportError
-from edgeexpo.imaging.pu21 import BEST_PSNR
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models.foreign import Inputs
-from edgeexpo.parity.metrics.pictures import psnr
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import status, track
 from edgeexpo.quantization.ptq import calibrated, tensors
 from edgeexpo.quantization.sensitivity import (
-    ScoreFunction,
-    _Inputs,
     pruned_alone,
     quality,
     quantization_costs,
@@ -27,10 +21,9 @@ from edgeexpo.quantization.sensitivity import (
 )
 from edgeexpo.quantization.simulation import simulate
 from edgeexpo.runtime.network_pictures import network_inputs
-from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.arguments import AnyPath, optional_path
 from edgeexpo.workflows.calibration_pictures import calibration_samples, picture_size
-from edgeexpo.workflows.network_tensors import displayed_output
+from edgeexpo.workflows.network_tensors import picture_score
 from edgeexpo.workflows.networks import Network, open_network
 from edgeexpo.workflows.pruned_networks import examples
 from edgeexpo.workflows.sensitivity_table import LayerCost, SensitivityTable
@@ -119,7 +112,7 @@ def measure_layers(
         len(spec.frames), None if images is None else Path(images), picture_size(network, program)
     )
     pictures = tensors(program, network_inputs(spec, shown))
-    judge = _judge(spec, network.module, pictures)
+    judge = picture_score(spec, network.module, pictures)
     narrow = _pruned(network, program, ratio) if ratio is not None else {}
     source = None if calibration is None else Path(calibration)
     with status("Calibrating"):
@@ -156,14 +149,3 @@ def _pruned(network: Network, program: Program, ratio: float) -> dict[str, nn.Mo
     for layer in track(list(weighted), "Pruning layers"):
         found |= pruned_alone(network.module, example, [layer], ratio)
     return found
-
-
-def _judge(spec: ModelSpec, module: nn.Module, pictures: Sequence[_Inputs]) -> ScoreFunction:
-    with torch.no_grad():
-        expected = [displayed_output(spec, module(*inputs)) for inputs in pictures]
-
-    def judge(index: int, output: Tensor) -> float:
-        candidate = displayed_output(spec, output)
-        return psnr(expected[index], candidate) if np.isfinite(candidate).all() else -BEST_PSNR
-
-    return judge
