@@ -1,4 +1,4 @@
-"""ExecuTorch's passes without what costs time and changes nothing (executorch 1.5.1, torch 2.13)."""
+"""ExecuTorch's passes without traces that change nothing (executorch 1.5.1, torch 2.13)."""
 
 from __future__ import annotations
 

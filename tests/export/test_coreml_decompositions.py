@@ -35,7 +35,9 @@ CHANGES = {
     "larger and smaller": lambda x: torch.fmax(x, -x) + torch.fmin(x, x * x),
     "made finite": lambda x: torch.nan_to_num(x / (x > 0), posinf=2.0, neginf=-2.0),
     "root mean square": lambda x: nn.functional.rms_norm(0.1 * x, x.shape[2:], eps=1e-2),
-    "root mean square of the last": lambda x: nn.functional.rms_norm(x, (24,), torch.arange(24) / 24),
+    "root mean square of the last": lambda x: nn.functional.rms_norm(
+        x, (24,), torch.arange(24) / 24
+    ),
     "buckets": lambda x: x + torch.bucketize(x, torch.tensor([-0.2, 0.0, 0.2])),
 }
 
