@@ -98,7 +98,7 @@ def export_bundle(
             below 1.
         keep_float: Operators (nodes of the program) that INT8 leaves in float. The others are
             calibrated, even if INT8 weights ship with the network. By default, calibrated INT8
-            that fails its gates leaves up to three operators in float, if it then passes. A note
+            that fails its gates leaves up to four operators in float, if it then passes. A note
             names them. An empty list leaves none.
         gates: Bounds that replace the default bounds of the same metric, such as ``"psnr>=45"``.
         output_range: Values of a foreign module's output that are black and white, such as

@@ -35,7 +35,7 @@ from edgeexpo.spec import Gate, ModelSpec
 from edgeexpo.workflows.export_request import ExportRequest
 from edgeexpo.workflows.network_tensors import picture_score
 
-MOST_SPARED, LARGEST_SHARE = 3, 0.5
+MOST_SPARED, LARGEST_SHARE = 4, 2 / 3
 """Largest number of operators that are left in float, and of their share of multiplications."""
 
 FEW = 4
