@@ -64,6 +64,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_artefact_is_a_row_next_to_torch(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

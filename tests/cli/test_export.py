@@ -33,6 +33,7 @@ def last_line(capsys):
     return lines[-1]
 
 
+@pytest.mark.slow
 def test_a_foreign_module_is_exported_and_verified(network_file, picture_folder, tmp_path, capsys):
     output = tmp_path / "bundle"
     code = export(network_file, picture_folder, "--target=onnx,coreml", "-o", str(output), "--json")
@@ -53,6 +54,7 @@ def test_a_foreign_module_is_exported_and_verified(network_file, picture_folder,
     Bundle.open(output).verify()
 
 
+@pytest.mark.slow
 def test_several_inputs_keep_their_names(network_file, picture_folder, tmp_path, capsys):
     inputs = ("dark=1x3x64x64", "bright=1x3x64x64")
     output = tmp_path / "two"
@@ -178,6 +180,7 @@ def test_a_failed_gate_writes_the_bundle_and_marks_it(
     assert (output / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_export_leaves_nothing_that_looks_like_a_bundle(
     network_file, picture_folder, tmp_path
 ):

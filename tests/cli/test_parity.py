@@ -14,6 +14,7 @@ from tests.support.tiny_bundle import write_bundle
 KEYS = {"file", "target", "precision", "passed", "verified_by", "failed_gates", "worst"}
 
 
+@pytest.mark.slow
 def test_a_process_that_exported_nothing_reads_the_quantised_program(exported, picture_folder):
     """Read ``quantized.pt2`` in a process in which no quantisation has registered its operators."""
     verb = ["parity", str(exported), "--images", str(picture_folder), "--json"]

@@ -94,9 +94,10 @@ def test_an_input_that_the_artefact_does_not_have_fails_it(tmp_path, capsys):
     assert "dark" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "words"),
-    [("executorch", "ExecuTorch"), pytest.param("coreml", "MIL", marks=pytest.mark.slow)],
+    [("executorch", "ExecuTorch"), ("coreml", "MIL")],
 )
 def test_an_artefact_of_another_engine_fails(folder, capsys, target, words):
     rewrite(folder, target=target)

@@ -75,6 +75,7 @@ def test_layers_are_reconstructed_on_fewer_pictures_where_they_are_large(side, c
     assert len({float(picture[0, 0, 0, 0]) for (picture,) in used}) == len(used) == count
 
 
+@pytest.mark.slow
 def test_a_written_file_stays_without_force(narrow, capsys):
     path, _ = narrow
     before = path.read_bytes()
@@ -89,6 +90,7 @@ def test_a_written_file_stays_without_force(narrow, capsys):
     assert path.read_bytes() != before
 
 
+@pytest.mark.slow
 def test_it_trains_on_data_and_goes_on(data_folder, tmp_path, capsys):
     path, folder = tmp_path / "pruned.safetensors", tmp_path / "run"
     arguments = ["prune", "lrl-mobile", "--data", str(data_folder), "-o", str(path), "--json"]
@@ -102,6 +104,7 @@ def test_it_trains_on_data_and_goes_on(data_folder, tmp_path, capsys):
     load_checkpoint(zoo.get("lrl-mobile").build(), path, "lrl-mobile")
 
 
+@pytest.mark.slow
 def test_without_a_step_layers_are_reconstructed_on_data_alone(
     narrow, data_folder, tmp_path, capsys
 ):
@@ -184,6 +187,7 @@ def test_export_prunes_and_says_whether_it_is_trained(
     assert manifest.status == "verified"
 
 
+@pytest.mark.slow
 def test_export_prunes_what_has_no_pruned_weights(capsys):
     network = open_network("lrl-mobile", prune=0.3)
     assert "without training after that" in capsys.readouterr().err
@@ -202,6 +206,7 @@ def test_export_refuses_a_ratio_that_cannot_be(capsys, tmp_path):
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_export_takes_pruned_weights_that_ship(narrow, monkeypatch, capsys, tmp_path):
     path, document = narrow
     shipped = tmp_path / "lrl-mobile.pruned.safetensors"

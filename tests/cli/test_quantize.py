@@ -32,6 +32,7 @@ def test_training_writes_weights_and_a_curve(int8):
     assert (int8.parent / "run" / "curve.csv").is_file()
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_weights_with_wider_ranges(int8, data_folder, tmp_path):
     path = tmp_path / "w.safetensors"
     arguments = ["--data", str(data_folder), "-o", str(path), "--run", str(tmp_path / "run")]
@@ -73,6 +74,7 @@ def test_a_network_of_the_users_own_trains_and_is_exported(
     assert recipe.calibration == "INT8 weights net.int8.safetensors"
 
 
+@pytest.mark.slow
 def test_calibration_alone(picture_folder, tmp_path, capsys):
     path = tmp_path / "w.safetensors"
     arguments = ["--method", "ptq", "--calib", str(picture_folder), "-o", str(path)]

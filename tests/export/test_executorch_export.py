@@ -129,7 +129,13 @@ class Padded(nn.Module):
 
 
 @pytest.fixture(
-    scope="module", params=[Shrunk, Sliced, Padded], ids=lambda network: network.__name__
+    scope="module",
+    params=[
+        pytest.param(Shrunk, marks=pytest.mark.slow),
+        Sliced,
+        pytest.param(Padded, marks=pytest.mark.slow),
+    ],
+    ids=lambda network: network.__name__,
 )
 def shared(request):
     torch.manual_seed(0)
@@ -144,6 +150,7 @@ def test_quantised_results_with_several_readers_are_right(shared, tmp_path):
     assert difference.square().mean() < 1e-6
 
 
+@pytest.mark.slow
 def test_executorch_still_needs_its_passes_repaired(shared, tmp_path):
     """Show why the repairs are needed. When this test fails, one of them can go."""
     with pytest.raises(Exception, match=r"ChannelsLastTaggedReshapePass|execute|load"):

@@ -131,7 +131,14 @@ class Curves(nn.Module):
         return torch.clamp(y - darkest, -1, 1).pow(2).add(1e-4).rsqrt().log()
 
 
-NETWORKS = (NafNet, Restormer, SwinIR, SegFormer, Unet, Curves)
+NETWORKS = (
+    NafNet,
+    Restormer,
+    pytest.param(SwinIR, marks=pytest.mark.slow),
+    pytest.param(SegFormer, marks=pytest.mark.slow),
+    Unet,
+    Curves,
+)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

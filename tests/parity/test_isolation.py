@@ -216,6 +216,7 @@ def test_a_script_without_a_guard_is_not_run_twice(bundle, tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_an_artefact_that_hangs_fails_alone(exported, picture_folder, tmp_path, monkeypatch):
     folder = tmp_path / "bundle"
     shutil.copytree(exported, folder)

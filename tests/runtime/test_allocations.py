@@ -129,6 +129,7 @@ def test_nothing_is_used_after_it_went_back(tmp_path, monkeypatch, name, layout)
             assert np.abs(plain - expected).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_threads_that_share_a_session_do_not_share_memory(tmp_path, name):
     every = [frames_of(name, seed=seed) for seed in range(6)]

@@ -96,6 +96,7 @@ def test_windows_give_the_same_picture(tmp_path, name):
     assert (found == expected).mean() > 0.999 or tolerance < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_budget_is_kept(tmp_path, name):
     frames = frames_of(name, 1200, 1600)

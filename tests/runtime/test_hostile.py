@@ -278,6 +278,7 @@ print(np.array_equal(before, after), after[0, 0, 5, 5])
 """
 
 
+@pytest.mark.slow
 def test_an_executorch_program_truncated_while_open_still_runs(bundle, tmp_path):
     """ExecuTorch 1.5 maps a path into memory, where truncation ended the process with SIGBUS."""
     from tests.support.tiny_program import write_program

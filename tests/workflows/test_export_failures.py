@@ -184,6 +184,7 @@ def test_traces_are_in_files_and_nowhere_else(partial, failing):
     assert not any(str(failing) in row["reason"] for row in document["refused"])
 
 
+@pytest.mark.slow
 def test_the_partial_bundle_is_whole_and_remembers_what_it_lacks(partial, picture_folder, capsys):
     folder, document, _ = partial
     bundle = Bundle.open(folder)
@@ -300,6 +301,7 @@ def test_what_verification_cannot_judge_fails_alone(partial, picture_folder, mon
     )
 
 
+@pytest.mark.slow
 def test_a_network_that_keeps_a_computed_tensor_is_exported(asked, tmp_path):
     (tmp_path / "net.py").write_text(
         NETWORK + "\n\ndef kept():\n    found = Net()\n"

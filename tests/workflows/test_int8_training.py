@@ -69,6 +69,7 @@ def trained(module, data, folder, inputs="photo=1x3x64x64", **changes):
     )
 
 
+@pytest.mark.slow
 def test_export_makes_its_program_of_what_was_trained_and_training_goes_on(data_folder, tmp_path):
     module = Net(layers=3)
     made = trained(module, data_folder, tmp_path)
@@ -102,6 +103,7 @@ def test_every_kind_of_network_has_gradients_and_pictures_to_learn_from(
     assert start.score != end.score
 
 
+@pytest.mark.slow
 def test_by_default_it_starts_from_the_best_ranges_and_learns_from_the_embedded_photographs(
     data_folder, tmp_path, capsys, monkeypatch
 ):

@@ -69,6 +69,7 @@ def test_what_would_be_written_is_said_and_nothing_is_written(toy, here):
     assert not list((here / "temporary").glob("edgeexpo-*"))
 
 
+@pytest.mark.slow
 def test_a_plan_and_an_export_agree(toy, here, picture_folder):
     asked = {"inputs": INPUTS, "targets": "toy", "precision": "fp32", "images": picture_folder}
     torch.manual_seed(0)
