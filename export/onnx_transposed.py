@@ -125,15 +125,21 @@ def _phases(
             if site.relu is not None:
                 result = f"{name}_relu"
                 yield make_node("Relu", [name], [result])
-            quantize = NodeProto()
-            quantize.CopyFrom(site.quantize)
-            quantize.input[0], quantize.output[0] = result, f"{name}_codes"
-            yield quantize
-            written.append(f"{name}_codes")
-    yield make_node("Concat", written, [f"{stem}_phases"], axis=1)
-    yield make_node(
-        "DepthToSpace", [f"{stem}_phases"], [site.quantize.output[0]], blocksize=STRIDE, mode="DCR"
-    )
+            yield from _through_codes(site, result, name)
+            written.append(f"{name}_rounded")
+    scale = site.quantize.input[1:]
+    together, spread = f"{stem}_phases", f"{stem}_spread"
+    yield make_node("Concat", written, [together], axis=1)
+    yield from _through_codes(site, together, together)
+    yield make_node("DepthToSpace", [f"{together}_rounded"], [spread], blocksize=STRIDE, mode="DCR")
+    yield make_node("QuantizeLinear", [spread, *scale], [site.quantize.output[0]])
+
+
+def _through_codes(site: _Site, name: str, stem: str) -> Iterator[NodeProto]:
+    """Round a tensor to the result's codes. Engines take no operator between the two nodes."""
+    scale = site.quantize.input[1:]
+    yield make_node("QuantizeLinear", [name, *scale], [f"{stem}_codes"])
+    yield make_node("DequantizeLinear", [f"{stem}_codes", *scale], [f"{stem}_rounded"])
 
 
 def _pads(rows: Taps, columns: Taps) -> list[int]:

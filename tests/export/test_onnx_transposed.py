@@ -68,6 +68,15 @@ def weights(inputs, outputs, kernel, seed):
     return weight, rng.normal(0, 0.3, outputs).astype(np.float32)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_no_operator_stands_between_a_quantiser_and_its_dequantiser(relu):
+    made = model(*weights(3, 2, 4, 0), relu)
+    split_transposed_onnx(made)
+    codes = {n.output[0] for n in made.graph.node if n.op_type == "QuantizeLinear"}
+    readers = {n.op_type for n in made.graph.node if codes & set(n.input)}
+    assert readers == {"DequantizeLinear"}
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     inputs=st.integers(1, 5),
