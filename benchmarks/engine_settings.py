@@ -36,6 +36,7 @@ def opened(path: Path, threads: int, arena: bool = True) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

@@ -50,6 +50,7 @@ def main() -> None:
     spec, artifact = bundle.manifest.model, bundle.by_preference("onnx", None)[0]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = given.threads
+    options.add_session_config_entry("session.x64quantprecision", "1")
     bare = onnxruntime.InferenceSession(str(bundle.file(artifact.file)), options)
     rng = np.random.default_rng(0)
     shape = (given.side, given.side, 3)

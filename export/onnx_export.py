@@ -11,8 +11,8 @@ import onnx
 import torch
 
 from edgeexpo.errors import ExportError
-from edgeexpo.export.onnx_qdq import unsign
-from edgeexpo.export.onnx_relu import clip_codes
+from edgeexpo.export.onnx_qdq import fusible
+from edgeexpo.export.onnx_relu import relu_codes
 from edgeexpo.export.onnx_transposed import split_transposed_onnx
 from edgeexpo.export.refusals import (
     at_largest_size,
@@ -60,8 +60,8 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
     model = _simplify(converted)
     if program.precision == "int8":
         split_transposed_onnx(model)
-        unsign(model)
-        clip_codes(model)
+        fusible(model)
+        relu_codes(model)
     _strip(model)
     _name_dimensions(model)
     try:

@@ -10,11 +10,11 @@ import onnx
 from onnx import NodeProto, numpy_helper
 
 SIGNED_TO_UNSIGNED = 128
-"""Offset from signed to unsigned codes. Added to a code and its zero point, it keeps the number."""
+"""Offset from signed to unsigned codes. Added to codes and zero point, it keeps the numbers."""
 
 
-def unsign(model: onnx.ModelProto) -> None:
-    """Store activations and weights as UINT8, with one DequantizeLinear for each reader, in place.
+def fusible(model: onnx.ModelProto) -> None:
+    """Store activations as UINT8, and one DequantizeLinear for each of their readers, in place.
 
     The numbers stay the same, because 128 is added to every code and to its zero point.
 
@@ -22,10 +22,11 @@ def unsign(model: onnx.ModelProto) -> None:
     leaves the others signed. It then cannot fuse a convolution whose input and result differ in
     sign. If all are unsigned, every quantised convolution becomes a QLinearConv.
 
-    Weights: INT8 weights would fuse too. However, the UINT8 x INT8 kernels of CPUs with AVX2 and
-    without VNNI saturate their 16-bit sums. That lost 12 dB on an ``lrl``. Every application could
-    avoid it by setting ``session.x64quantprecision``. UINT8 weights are exact everywhere by
-    default.
+    Weights: they stay INT8, for which ONNX Runtime has its fast kernels on x86 with VNNI or AMX and
+    on ARM. Its UINT8 x INT8 kernels for x86 with AVX2 alone saturate their 16-bit sums, which lost
+    12 dB on an ``lrl``. The session option ``session.x64quantprecision`` makes ONNX Runtime turn
+    the weights to UINT8 there, which is exact. The runtime sets it. ONNX Runtime refuses that
+    option where two dequantisers of weights share a zero point, so that each has its own.
 
     Biases: they become INT32 at scale ``input scale * weight scale``, as the integer kernels add
     them.
@@ -38,8 +39,9 @@ def unsign(model: onnx.ModelProto) -> None:
     graph = model.graph
     _fold_constants(graph)
     values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    _to_uint8(graph, values)
+    _unsigned_activations(graph, values)
     _one_dequantize_per_consumer(graph)
+    _own_zero_points(graph, values)
     _integer_biases(graph, values)
     _guard_float_weights(graph, values)
     _drop_unused(graph)
@@ -66,17 +68,24 @@ def _fold_constants(graph: onnx.GraphProto) -> None:
     graph.node.extend(kept)
 
 
-def _to_uint8(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> None:
+def _unsigned_activations(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> None:
     for node in graph.node:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        shifted = [2] if node.input[0] not in values else [0, 2]
-        for position in shifted:
-            name = node.input[position]
-            if values[name].dtype == np.int8:
-                node.input[position] = _shifted(graph, values, name)
+        zero = node.input[2]
+        if node.input[0] not in values and values[zero].dtype == np.int8:
+            node.input[2] = _shifted(graph, values, zero)
         for attribute in [a for a in node.attribute if a.name == "output_dtype"]:
             node.attribute.remove(attribute)
+
+
+def _own_zero_points(graph: onnx.GraphProto, values: dict[str, np.ndarray]) -> None:
+    for index, node in enumerate(graph.node):
+        if node.op_type == "DequantizeLinear" and node.input[0] in values:
+            zero, own = node.input[2], f"{node.input[2]}_{index}"
+            values[own] = values[zero]
+            graph.initializer.append(numpy_helper.from_array(values[own], own))
+            node.input[2] = own
 
 
 def _shifted(graph: onnx.GraphProto, values: dict[str, np.ndarray], name: str) -> str:

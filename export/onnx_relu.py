@@ -1,12 +1,13 @@
-"""Rewriting of ReLUs as clips of codes, where ONNX Runtime would compute a convolution in float.
+"""Rewriting of ReLUs behind the codes, where ONNX Runtime would compute a convolution in float.
 
 ONNX Runtime drops a ReLU before a quantiser whose zero point is the lowest code, because
 quantisation clips there anyway. It cannot drop the ReLU if the quantiser also has codes for
 negative numbers, as for a concatenation. It then fuses the ReLU into the convolution, and
 onnxruntime 1.31 has no integer kernel for the two together.
 
-Quantising first and clipping the codes at the zero point gives the same codes. This holds because
-rounding keeps the order of numbers and zero has an exact code.
+Quantising first and taking the ReLU of the rounded numbers gives the same codes. This holds because
+rounding keeps the order of numbers and zero has an exact code. The ReLU is written as a LeakyRelu
+without a slope, for which ONNX Runtime has a kernel on codes.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from onnx import NodeProto, numpy_helper
 from onnx.helper import make_node
 
 
-def clip_codes(model: onnx.ModelProto) -> int:
+def relu_codes(model: onnx.ModelProto) -> int:
     """Move ReLUs behind the quantisers that cannot absorb them, in place.
 
     Args:
-        model: The model, with UINT8 codes (:func:`edgeexpo.export.onnx_qdq.unsign`).
+        model: The model, with UINT8 codes (:func:`edgeexpo.export.onnx_qdq.fusible`).
 
     Returns:
         Number of ReLUs moved.
@@ -45,9 +46,14 @@ def clip_codes(model: onnx.ModelProto) -> int:
         nodes.append(node)
         relu = moved.get(node.output[0])
         if relu is not None:
-            clipped, codes = node.output[0], f"{relu.output[0]}_codes"
+            codes, rounded, positive = (f"{relu.output[0]}_{s}" for s in ("codes", "q", "relu"))
+            result, scale = node.output[0], node.input[1:]
             node.input[0], node.output[0] = relu.input[0], codes
-            nodes.append(make_node("Clip", [codes, node.input[2]], [clipped]))
+            nodes += [
+                make_node("DequantizeLinear", [codes, *scale], [rounded]),
+                make_node("LeakyRelu", [rounded], [positive], alpha=0.0),
+                make_node("QuantizeLinear", [positive, *scale], [result]),
+            ]
     del graph.node[:]
     graph.node.extend(nodes)
     return len(moved)

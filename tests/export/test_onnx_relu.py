@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from edgeexpo.export.onnx_relu import clip_codes
+from edgeexpo.export.onnx_relu import relu_codes
 from edgeexpo.inspection.census import onnxruntime_census
 
 
@@ -63,7 +63,7 @@ def test_the_same_codes(zero):
     x = np.random.default_rng(1).random((1, 4, 9, 7), dtype=np.float32) * 5
     expected = run(model(zero), x)
     made = model(zero)
-    assert clip_codes(made) == 1
+    assert relu_codes(made) == 1
     onnx.checker.check_model(made, full_check=True)
     assert "Relu" not in {n.op_type for n in made.graph.node}
     found = run(made, x)
@@ -76,17 +76,17 @@ def test_the_engine_computes_on_integers(tmp_path):
     path = tmp_path / "net.onnx"
     onnx.save(model(97), path)
     if onnxruntime_census(path).float_weighted == 0:
-        pytest.fail("ONNX Runtime fuses such ReLUs by itself now; clip_codes can go")
+        pytest.fail("ONNX Runtime fuses such ReLUs by itself now; relu_codes can go")
     made = model(97)
-    clip_codes(made)
+    relu_codes(made)
     onnx.save(made, path)
     census = onnxruntime_census(path)
-    assert census.integer == {"QLinearConv": 1, "Clip": 1}
+    assert census.integer == {"QLinearConv": 1, "QLinearLeakyRelu": 1}
     assert not census.floating
 
 
 @pytest.mark.parametrize("made", [model(0), model(97, read_twice=True)])
 def test_others_are_left_alone(made):
     before = made.SerializeToString()
-    assert clip_codes(made) == 0
+    assert relu_codes(made) == 0
     assert made.SerializeToString() == before

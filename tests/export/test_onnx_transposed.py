@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 from torch.nn import functional as F
 
-from edgeexpo.export.onnx_qdq import unsign
+from edgeexpo.export.onnx_qdq import fusible
 from edgeexpo.export.onnx_transposed import split_transposed_onnx
 
 
@@ -115,7 +115,7 @@ def test_the_engine_computes_on_integers(tmp_path):
     weight, bias = weights(8, 4, 4, 0)
     made = model(weight, bias, relu=True)
     split_transposed_onnx(made)
-    unsign(made)
+    fusible(made)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(
