@@ -57,6 +57,19 @@ failed; 4 an optional package is missing; 5 exported but not verified, under --s
 DEBUG = "--debug"
 """Flag of every verb that prints the trace of an error in addition to its line."""
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+"""Refusals of the operating system to write."""
+
+_NO_PATHS = (
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.EEXIST,
+)
+"""Refusals of the operating system to take a path for what a verb expects of it."""
+
 LONGEST_LINE = 1200
 """Largest length of an error's line in characters. A longer one loses its middle."""
 
@@ -89,10 +102,7 @@ def _ended(arguments: list[str], args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            return _fail(args, _internal(error))
-        where = f" {error.filename}" if error.filename else ""
-        return _fail(args, OutputError(f"cannot write{where}: {error.strerror}"))
+        return _fail(args, _refused(error) or _internal(error))
     except KeyboardInterrupt:
         sys.stderr.write("edgeexpo: interrupted\n")
         return 130
@@ -132,6 +142,16 @@ def _description() -> str:
         "Take an exposure network to phones and drones: quantise once, export to ExecuTorch, "
         "Core ML and ONNX, prove every picture."
     )
+
+
+def _refused(error: OSError) -> EdgeexpoError | None:
+    """Turn what the operating system refuses into a typed error, if a user can mend it."""
+    where = f" {error.filename}" if error.filename else ""
+    if error.errno in _UNWRITABLE:
+        return OutputError(f"cannot write{where}: {error.strerror}")
+    if error.errno in _NO_PATHS and where:
+        return UsageError(f"cannot use{where}: {error.strerror}; name another path")
+    return None
 
 
 def _internal(error: BaseException) -> InternalError:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from edgeexpo.errors import WeightsError
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.pruning.narrowing import narrow
+from edgeexpo.reading import reading
 from edgeexpo.writing import write_file
 
 PRUNED = "pruned"
@@ -49,7 +50,11 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    again = "write it again with: edgeexpo prune"
+    with (
+        reading(path, WeightsError, "is not a readable safetensors file", again),
+        safe_open(path, framework="pt") as file,
+    ):
         return dict(file.metadata() or {})
 
 

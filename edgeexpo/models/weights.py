@@ -11,6 +11,9 @@ import torch
 
 from edgeexpo.errors import WeightsError
 from edgeexpo.models.checkpoint_layout import find_state, prefix_of, without_wrappers
+from edgeexpo.reading import reading
+
+_SAVE_AGAIN = "save it again with torch.save(module.state_dict(), path) or as .safetensors"
 
 SHOWN = 3
 """Number of keys that an error message shows."""
@@ -144,30 +147,27 @@ def _single(value: torch.Tensor) -> torch.Tensor:
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     """Read a file. ``save_model`` notes the other names of shared tensors in the metadata."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    try:
+    with reading(path, WeightsError, "is not a readable safetensors file", _SAVE_AGAIN):
         state = load_file(path)
         with safe_open(path, framework="pt") as file:
             names = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file ({error})") from error
     shared = {name: state[kept] for name, kept in names.items() if kept in state}
     return {**shared, **state}
 
 
 def _read_pickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0][:160]
-        raise WeightsError(
-            f"{path} needs code to be read ({reason}); only plain tensors are read: "
-            "save it again with torch.save(module.state_dict(), path) or as .safetensors"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is not a readable checkpoint ({error})") from error
+    with reading(path, WeightsError, "is not a readable checkpoint", _SAVE_AGAIN):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            reason = str(error).split("\n")[0][:160]
+            raise WeightsError(
+                f"{path} needs code to be read ({reason}); only plain tensors are read: "
+                f"{_SAVE_AGAIN}"
+            ) from error
 
 
 def _shape(tensor: torch.Tensor) -> str:
