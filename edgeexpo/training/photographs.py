@@ -12,6 +12,7 @@ from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.progress import note
+from edgeexpo.reading import reading
 
 PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png")
 """Suffixes of photographs."""
@@ -78,9 +79,7 @@ def photograph_files(
 def _read(path: Path) -> Picture:
     from PIL import Image
 
-    try:
+    with reading(path, PictureError, "is not a readable picture", "expected JPEG or PNG"):
         with Image.open(path) as image:
             encoded = np.asarray(image.convert("RGB"), np.float32) / 255
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{path} is not a readable picture; expected JPEG or PNG") from error
     return np.asarray(srgb_to_linear(encoded), np.float32)
