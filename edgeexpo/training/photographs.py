@@ -79,7 +79,9 @@ def photograph_files(
 def _read(path: Path) -> Picture:
     from PIL import Image
 
-    with reading(path, PictureError, "is not a readable picture", "expected JPEG or PNG"):
-        with Image.open(path) as image:
-            encoded = np.asarray(image.convert("RGB"), np.float32) / 255
+    with (
+        reading(path, PictureError, "is not a readable picture", "expected JPEG or PNG"),
+        Image.open(path) as image,
+    ):
+        encoded = np.asarray(image.convert("RGB"), np.float32) / 255
     return np.asarray(srgb_to_linear(encoded), np.float32)
