@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import os
 import platform
@@ -31,6 +32,10 @@ LIBRARIES = (
     "av",
 )
 """Libraries whose versions a report names, besides those of the targets."""
+
+
+_NO_MEMORY = ("DefaultCPUAllocator", "Failed to allocate memory", "bad_alloc", "out of memory")
+"""Words by which libraries say that no memory was left."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,16 @@ def message_of(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - a third party's class may do anything
         return ""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return true for an exception that says that no memory was left, whatever its class.
+
+    torch 2.13 and ONNX Runtime 1.31 say so by a ``RuntimeError``.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or any(w in message_of(error) for w in _NO_MEMORY)
 
 
 def unforeseen(error: BaseException, doing: str) -> str:

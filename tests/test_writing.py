@@ -76,7 +76,11 @@ def test_a_bundle_that_fails_leaves_no_folder_behind(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_got_a_file_stays_after_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), made_folder(tmp_path / "a" / "b"):
-        (tmp_path / "a" / "f").touch()
-        raise ZeroDivisionError
+    def fill() -> None:
+        with made_folder(tmp_path / "a" / "b"):
+            (tmp_path / "a" / "f").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fill()
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "f"]

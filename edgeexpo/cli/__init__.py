@@ -21,6 +21,7 @@ from edgeexpo.failures import (
     Reporting,
     described,
     message_of,
+    out_of_memory,
     reporting,
     show_trace,
     unforeseen,
@@ -56,6 +57,8 @@ failed; 4 an optional package is missing; 5 exported but not verified, under --s
 
 DEBUG = "--debug"
 """Flag of every verb that prints the trace of an error in addition to its line."""
+
+_NO_MEMORY = "out of memory; use smaller pictures or a smaller --size"
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 """Refusals of the operating system to write."""
@@ -95,7 +98,7 @@ def _ended(arguments: list[str], args: argparse.Namespace) -> int:
     except EdgeexpoError as error:
         return _fail(args, error)
     except MemoryError:
-        return _fail(args, OutputError("out of memory; use smaller pictures or a smaller --size"))
+        return _fail(args, OutputError(_NO_MEMORY))
     except BrokenPipeError:
         # The reader of our output has closed the pipe. Without this redirection, the interpreter's
         # last flush would fail again.
@@ -107,6 +110,8 @@ def _ended(arguments: list[str], args: argparse.Namespace) -> int:
         sys.stderr.write("edgeexpo: interrupted\n")
         return 130
     except BaseException as error:  # noqa: BLE001 - third parties may raise anything
+        if out_of_memory(error):
+            return _fail(args, OutputError(_NO_MEMORY))
         return _fail(args, _internal(error))
 
 
@@ -151,7 +156,7 @@ def _refused(error: OSError) -> EdgeexpoError | None:
         return OutputError(f"cannot write{where}: {error.strerror}")
     if error.errno in _NO_PATHS and where:
         return UsageError(f"cannot use{where}: {error.strerror}; name another path")
-    return None
+    return OutputError(_NO_MEMORY) if out_of_memory(error) else None
 
 
 def _internal(error: BaseException) -> InternalError:

@@ -129,6 +129,8 @@ def test_an_error_after_the_document_adds_no_second_one(
     ("error", "code", "words"),
     [
         (MemoryError(), 1, "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), 1, "out of memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left"),
         (PermissionError(errno.EACCES, "Permission denied", "dist"), 1, "dist"),
         (OSError(errno.EFBIG, "File too large"), 1, "File too large"),
