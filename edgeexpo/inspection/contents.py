@@ -21,6 +21,7 @@ from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
 from edgeexpo.inspection.census import coreml_census, onnxruntime_census, pte_census, tflite_census
 from edgeexpo.inspection.pte import read_pte
 from edgeexpo.inspection.tflite import TfliteTensor, read_tflite
+from edgeexpo.mlpackage import read_package
 from edgeexpo.reading import reading
 from edgeexpo.spec import to_json
 from edgeexpo.targets import resolve
@@ -141,14 +142,12 @@ def coreml_contents(path: Path) -> Contents:
         MissingDependencyError: coremltools is not installed.
     """
     try:
-        import coremltools as ct
         from coremltools.proto import FeatureTypes_pb2, MIL_pb2
-        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise _missing("coremltools", path) from error
     try:
-        spec = ct.utils.load_spec(str(path))
-    except (RuntimeError, DecodeError) as error:
+        spec = read_package(path).spec
+    except (OSError, ValueError) as error:
         raise _damaged(path, "a Core ML package", error) from error
     if spec.WhichOneof("Type") != "mlProgram":
         raise _damaged(path, "an mlprogram", f"its type is {spec.WhichOneof('Type')}")

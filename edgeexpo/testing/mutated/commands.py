@@ -103,12 +103,12 @@ COMMANDS: tuple[Command, ...] = (
         " --scenes 1 --calib photos --run other -o q.safetensors",
         1,
     ),
-    Command("prune lrl --ratio 0.3 --scope uniform -o pruned.safetensors", 3),
+    Command("prune lrl --ratio 0.3 --scope uniform -o pruned.safetensors", 0.5),
     Command("prune lrl --weights lrl.safetensors --unstructured -o pruned.safetensors", 3),
     Command(
         "prune lrl --ratio 0.3 --scope uniform --data hdri --steps 1 --batch 1 --crop 32"
         " --scenes 1 --scene-size 64 --run other -o pruned.safetensors",
-        1,
+        0.5,
     ),
     Command(f"sensitivity {_NET} --images photos --calib photos --ratio 0.3 -o plot.png", 1),
     Command(

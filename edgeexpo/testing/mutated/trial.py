@@ -8,13 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeexpo.bundle.manifest import MANIFEST
 from edgeexpo.testing.mutated.arguments import Flags, mutate_words
 from edgeexpo.testing.mutated.commands import COMMANDS, SOON, Command
 from edgeexpo.testing.mutated.damage import Random, pick
 from edgeexpo.testing.mutated.files import mutate_file
 
-PLANS = (("words",), ("words",), ("words", "words"), ("file",), ("file",), ("file",))
+PLANS = (
+    ("words",),
+    ("words",),
+    ("words", "words"),
+    *(("file",),) * 5,
+    ("file", "file"),
+    ("file", "words"),
+)
 """Mutations that one trial makes, in order."""
+
+
+_UNREAD = ("report.html",)
+"""Names of files in a bundle that no command reads."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,8 @@ def _command(random: Random) -> Command:
 def _files(command: Command, workplace: Path) -> Sequence[Path]:
     """Return the files that a command reads: those that it names, and those in named folders.
 
-    A file that is named is as likely as all files of a folder together.
+    A file that is named is as likely as all files of a folder together. In a bundle, the manifest
+    is as likely as all other files together.
     """
     named = [workplace / word.partition(":")[0] for word in (*command.words[1:], *command.reads)]
     files = []
@@ -72,6 +85,7 @@ def _files(command: Command, workplace: Path) -> Sequence[Path]:
         if path.is_file():
             files.append([path])
         elif path.is_dir() and path != workplace:
-            files.append(sorted(p for p in path.rglob("*") if p.is_file()))
+            inner = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name not in _UNREAD]
+            files.append(inner + [p for p in inner if p.name == MANIFEST] * len(inner))
     most = max(map(len, files), default=0)
     return [path for group in files for path in group * (most // max(len(group), 1))]
