@@ -60,8 +60,8 @@ BY_CODE = {0: DONE, 1: FAILED, 2: REFUSED, 3: GATE, 4: REFUSED, 5: GATE, 130: RE
 ERROR = "edgeexpo: error: "
 """Start of an error's line."""
 
-LIMIT = 120
-"""Seconds that a command may take."""
+LIMIT = 120.0
+"""Seconds of processor time that a command may take in this process."""
 
 DEAD = 600.0
 """Seconds after which a process that does not react is ended."""
@@ -118,7 +118,7 @@ class Bench:
         tempfile.tempdir = str(self._temporary)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, resource.RLIM_INFINITY))
-        signal.signal(signal.SIGALRM, _raise_hang)
+        signal.signal(signal.SIGPROF, _raise_hang)
         self.flags = flags_of_verbs()
         if not workplace.is_dir():
             made = root / "made"
@@ -147,6 +147,8 @@ class Bench:
             "words": last_line(ended.stderr)[:2000],
             "problems": found,
         }
+        if ended.code in (1, 3, 5):
+            result["stdout"] = ended.stdout[-2000:]
         if found:
             result |= {"stderr": ended.stderr[-4000:], "traces": _reports(self._temporary)}
         self._runs += 1
@@ -176,12 +178,12 @@ def run_command(words: Sequence[str], folder: Path) -> Ended:
     ):
         with _redirected(1, out.fileno()), _redirected(2, err.fileno()):
             try:
-                signal.alarm(LIMIT)
+                signal.setitimer(signal.ITIMER_PROF, LIMIT)
                 code = cli.main(list(words))
             except BaseException as error:  # noqa: BLE001 - nothing may escape
                 escaped = described(error)
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 sys.stdout.flush()
                 sys.stderr.flush()
         texts = []
@@ -199,7 +201,7 @@ def problems(trial: Trial, ended: Ended) -> list[str]:
     elif ended.code not in BY_CODE:
         found.append(f"exit code {ended.code}")
     if "Hang" in ended.stderr:
-        found.append(f"no end within {LIMIT} s")
+        found.append(f"no end within {LIMIT:.0f} s")
     if "Traceback (most recent" in ended.stderr + ended.stdout:
         found.append("a traceback")
     if "edgeexpo-failure-" in ended.stderr + ended.stdout or "unforeseen" in ended.stderr:

@@ -46,10 +46,10 @@ MADE: tuple[str, ...] = (
 """Commands that make the bundles, INT8 weights, runs and recipes of a workplace."""
 
 COMMANDS: tuple[Command, ...] = (
-    Command(f"export {_NET} {_FAST} --images photos -o out", 9),
-    Command(f"export {_NET} {_FAST} --images photos --dry-run", 5),
-    Command(f"export net.pt2 {_FAST} --images photos -o out --json", 4),
-    Command(f"export {_NET} --weights net.pth {_FAST} --images photos --dry-run", 6),
+    Command(f"export {_NET} {_FAST} --images photos -o out", 5),
+    Command(f"export {_NET} {_FAST} --images photos --dry-run", 4),
+    Command(f"export net.pt2 {_FAST} --images photos -o out --json", 3),
+    Command(f"export {_NET} --weights net.pth {_FAST} --images photos --dry-run", 5),
     Command(f"export {_NET} --weights nested.pt --weights-key params {_FAST} --dry-run", 3),
     Command(f"export {_NET} --weights net.safetensors {_FAST} --images photos --dry-run", 3),
     Command(f"export {_NET} --int8 net.int8.safetensors --target onnx --images photos -o out", 2),
@@ -76,8 +76,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("run radiance a.png -o out.exr", 3),
     Command("run radiance a.png -o out.hdr --json", 2),
     Command("run radiance a.png -o out.png --tonemap reinhard", 3),
-    Command(f"parity own --images photos {_FAST}", 3),
-    Command(f"parity own --reference golden --report page.html --junit page.xml {_FAST}", 3),
+    Command(f"parity own --images photos {_FAST}", 2),
+    Command(f"parity own --reference golden --report page.html --junit page.xml {_FAST}", 2),
     Command(f"parity own --images photos {_FAST} --record --json", 1),
     Command(f"debug own {_FAST} --image a.png -o maps", 3),
     Command(f"debug own {_FAST} --images photos --json", 2),
@@ -85,13 +85,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("inspect own --json", 4),
     Command("inspect own/net.fp32.onnx", 3),
     Command("inspect own/net.fp32.pte --json", 3),
-    Command("inspect own/net.fp32.mlpackage", 3),
+    Command("inspect own/net.fp32.mlpackage", 2),
     Command("inspect net.pt2", 3),
     Command(f"bench own --runs 1 --threads 1 --size 32,32 {_FAST}", 1),
     Command(f"evaluate own --data data --views 1 --no-baselines {_FAST} -o pictures", 3),
     Command(f"evaluate own --data photos --views 1 --noise 2 --no-baselines {_FAST}", 3),
-    Command(f"evaluate radiance --data hdri --views 1 --per-scene {_FAST} --json", 2),
-    Command("evaluate expandnet-mobile --weights expand.pt --data hdri --views 1", 1),
+    Command(f"evaluate radiance --data hdri --views 1 --per-scene {_FAST} --json", 0.5),
+    Command("evaluate expandnet-mobile --weights expand.pt --data hdri --views 1", 0.5),
     Command(f"quantize {_NET} --method ptq --variants plain --calib photos -o q.safetensors", 2),
     Command(
         f"quantize {_NET} --data hdri --steps 1 --batch 1 --crop 32 --scenes 1 --calib photos"
@@ -103,11 +103,13 @@ COMMANDS: tuple[Command, ...] = (
         " --scenes 1 --calib photos --run other -o q.safetensors",
         1,
     ),
-    Command("prune lrl --ratio 0.3 --scope uniform -o pruned.safetensors", 0.5),
+    Command(
+        "prune lrl-mobile --weights lrl-mobile.pt --ratio 0.3 --scope uniform -o p.safetensors", 0.7
+    ),
     Command("prune lrl --weights lrl.safetensors --unstructured -o pruned.safetensors", 3),
     Command(
-        "prune lrl --ratio 0.3 --scope uniform --data hdri --steps 1 --batch 1 --crop 32"
-        " --scenes 1 --scene-size 64 --run other -o pruned.safetensors",
+        "prune lrl-mobile --weights lrl-mobile.pt --ratio 0.3 --scope uniform --data hdri --steps 1"
+        " --batch 1 --crop 32 --scenes 1 --scene-size 64 --run other -o p.safetensors",
         0.5,
     ),
     Command(f"sensitivity {_NET} --images photos --calib photos --ratio 0.3 -o plot.png", 1),

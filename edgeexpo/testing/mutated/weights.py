@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ ENTRIES = {
     "double precision": lambda t: t.double(),
     "huge values": lambda t: t.float() * 1e30,
     "a sparse tensor": lambda t: t.float().to_sparse(),
-    "a quantised tensor": lambda t: torch.quantize_per_tensor(t.float(), 0.1, 0, torch.qint8),
+    "a quantised tensor": lambda t: _quantised(t),
     "a tensor without values": lambda t: t.to("meta"),
     "a parameter": lambda t: torch.nn.Parameter(t.float()),
     "an expanded tensor": lambda t: torch.zeros(1).expand(t.shape),
@@ -78,6 +79,12 @@ def _endless(state: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = dict(state)
     whole["state_dict"] = whole
     return whole
+
+
+def _quantised(tensor: torch.Tensor) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.qint8)
 
 
 def mutate_checkpoint(path: Path, random: Random) -> str:
