@@ -199,12 +199,13 @@ def _listed_evs(folder: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, 
     evs: dict[str, float] = {}
     for entry in listed:
         name = entry.get("file") if isinstance(entry, Mapping) else None
-        ev = entry.get("ev") if isinstance(entry, Mapping) else None
+        ev: Any = entry.get("ev") if isinstance(entry, Mapping) else None
         if not isinstance(name, str) or not (folder / name).is_file():
             raise UsageError(
                 f"{EXPOSURES_FILE} names {name!r}, which {folder} does not have; correct it"
             )
-        if type(ev) not in (int, float) or not -_LARGEST_EV <= ev <= _LARGEST_EV:
+        known = isinstance(ev, (int, float)) and not isinstance(ev, bool)
+        if not known or not -_LARGEST_EV <= ev <= _LARGEST_EV:
             raise UsageError(
                 f"{EXPOSURES_FILE} gives {folder.name}/{name} the EV {ev!r}; expected a number, or "
                 "remove the folder's entry to go by EXIF or luminance"

@@ -50,8 +50,8 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, torch.Tensor]:
     for name, value in state.items():
         if (odd := _odd(value)) is not None:
             raise WeightsError(
-                f"{path}: {name} is {odd}; expected plain numbers: save the state_dict of the float "
-                "network"
+                f"{path}: {name} is {odd}; expected plain numbers: save the state_dict of the "
+                "float network"
             )
     return {name: _single(value) for name, value in state.items()}
 

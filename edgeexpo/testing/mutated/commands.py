@@ -104,19 +104,19 @@ COMMANDS: tuple[Command, ...] = (
         1,
     ),
     Command(
-        "prune lrl-mobile --weights lrl-mobile.pt --ratio 0.3 --scope uniform -o p.safetensors", 0.7
+        "prune lrl-mobile --weights lrl-mobile.pt --ratio 0.3 --scope uniform -o p.safetensors", 0.2
     ),
     Command("prune lrl --weights lrl.safetensors --unstructured -o pruned.safetensors", 3),
     Command(
         "prune lrl-mobile --weights lrl-mobile.pt --ratio 0.3 --scope uniform --data hdri --steps 1"
         " --batch 1 --crop 32 --scenes 1 --scene-size 64 --run other -o p.safetensors",
-        0.5,
+        0.2,
     ),
     Command(f"sensitivity {_NET} --images photos --calib photos --ratio 0.3 -o plot.png", 1),
     Command(
         f"tune {_NET} --target onnx --candidates 1 --runs 1 --threads 1 --images photos"
         " --calib photos --cache cache --plot front.png -o tuned.json",
-        2,
+        1,
         ("cache",),
     ),
     Command(

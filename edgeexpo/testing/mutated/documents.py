@@ -50,7 +50,7 @@ def _change(holder: Any, key: Any, random: Random) -> str:
 def _value(old: Any, random: Random) -> Any:
     """Return a value to replace ``old`` by: of another type, or extreme."""
     old = copy.deepcopy(old)
-    values = [
+    values: list[Any] = [
         None,
         True,
         "",

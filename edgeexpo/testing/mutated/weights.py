@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def _not_finite(tensor: torch.Tensor) -> torch.Tensor:
     return changed.reshape(tensor.shape)
 
 
-ENTRIES = {
+ENTRIES: dict[str, Callable[[torch.Tensor], Any]] = {
     "a value that is not a number": _not_finite,
     "an infinite value": lambda t: torch.full_like(t.float(), torch.inf),
     "another shape": lambda t: torch.zeros(*t.shape, 2),
@@ -55,7 +56,7 @@ class Evil:
         return (print, ("a checkpoint ran code",))
 
 
-WHOLES = {
+WHOLES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an empty mapping": lambda state: {},
     "nothing": lambda state: None,
     "a list of tensors": lambda state: list(state.values()),

@@ -64,7 +64,8 @@ def scene(seed: int, height: int = _HEIGHT, width: int = _WIDTH) -> np.ndarray:
 def codes(radiance: np.ndarray, ev: float = 0.0, top: int = 255) -> np.ndarray:
     """Return the codes of an exposure with gamma 2.2, 0 to ``top``."""
     kind = np.uint8 if top == 255 else np.uint16
-    return np.rint(np.clip(radiance * 2.0**ev, 0, 1) ** (1 / 2.2) * top).astype(kind)
+    found: np.ndarray = np.rint(np.clip(radiance * 2.0**ev, 0, 1) ** (1 / 2.2) * top).astype(kind)
+    return found
 
 
 def _pictures(folder: Path) -> None:
