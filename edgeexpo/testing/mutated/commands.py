@@ -59,7 +59,7 @@ COMMANDS: tuple[Command, ...] = (
         " --output-range 0,1 -o deep/er/out",
         2,
     ),
-    Command(f"export lrl --size 32,32 {_FAST} --images photos -o out", 1),
+    Command(f"export {_NET} --weights net.pth {_FAST} --images photos -o out --force", 1),
     Command("run own a.png -o out.png", 8),
     Command("run own shot.jpg -o out.jpg --strength 0.5 --json", 6),
     Command("run own deep.tif -o out.tif --threads 1 --memory-mb 64", 6),
