@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgeexpo.errors import WeightsError
+from edgeexpo.failures import reading
 from edgeexpo.program.capture import Program, recapture
 from edgeexpo.quantization.ptq import convert_program, separate
 from edgeexpo.quantization.simulation import (
@@ -35,7 +36,6 @@ from edgeexpo.quantization.simulation import (
     simulate,
     weight_codes,
 )
-from edgeexpo.reading import reading
 from edgeexpo.writing import write_file
 
 SCALE = ".scale"

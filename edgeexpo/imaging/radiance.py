@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+from edgeexpo.failures import reading
 from edgeexpo.imaging.exr import encode_exr, read_exr
 from edgeexpo.imaging.hdr import encode_hdr, read_hdr
-from edgeexpo.reading import reading
 from edgeexpo.writing import write_file
 
 RADIANCE_SUFFIXES = (".hdr", ".exr")

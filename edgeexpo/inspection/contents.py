@@ -18,11 +18,11 @@ from typing import Any
 
 from edgeexpo import targets
 from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
+from edgeexpo.failures import reading
 from edgeexpo.inspection.census import coreml_census, onnxruntime_census, pte_census, tflite_census
 from edgeexpo.inspection.pte import read_pte
 from edgeexpo.inspection.tflite import TfliteTensor, read_tflite
 from edgeexpo.mlpackage import read_package
-from edgeexpo.reading import reading
 from edgeexpo.spec import to_json
 from edgeexpo.targets import resolve
 

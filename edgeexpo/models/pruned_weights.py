@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.errors import WeightsError
+from edgeexpo.failures import reading
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.pruning.narrowing import narrow
-from edgeexpo.reading import reading
 from edgeexpo.writing import write_file
 
 PRUNED = "pruned"

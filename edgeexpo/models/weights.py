@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from edgeexpo.errors import WeightsError
+from edgeexpo.failures import reading
 from edgeexpo.models.checkpoint_layout import find_state, prefix_of, without_wrappers
-from edgeexpo.reading import reading
 
 _SAVE_AGAIN = "save it again with torch.save(module.state_dict(), path) or as .safetensors"
 

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.errors import TrainingError, UsageError
+from edgeexpo.failures import reading
 from edgeexpo.models import zoo
 from edgeexpo.progress import note, track
-from edgeexpo.reading import reading
 from edgeexpo.training.batches import batch, validation
 from edgeexpo.training.curves import write_curves
 from edgeexpo.training.objectives import OBJECTIVES, Helpers, Objective

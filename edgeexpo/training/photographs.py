@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo.errors import PictureError
+from edgeexpo.failures import reading
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.progress import note
-from edgeexpo.reading import reading
 
 PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png")
 """Suffixes of photographs."""

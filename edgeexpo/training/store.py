@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import UsageError
+from edgeexpo.failures import reading
 from edgeexpo.progress import track
-from edgeexpo.reading import reading
 from edgeexpo.training.scenes import Sources, maker
 
 STORE_BLOCK = 16

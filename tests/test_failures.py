@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeexpo.errors import PictureError, WeightsError
-from edgeexpo.reading import reading
+from edgeexpo.failures import reading
 
 PATH = Path("net.pth")
 
