@@ -35,11 +35,19 @@ def mutate_file(path: Path, workplace: Path, random: Random) -> str:
     if random.random() < REPLACED:
         words = _replace(path, workplace, random)
     else:
-        words = _MUTATIONS.get(path.suffix.lower(), mutate_bytes)(path, random)
+        words = _changed(path, random)
     bundle = next((p for p in path.parents if (p / MANIFEST).is_file()), None)
     if bundle is not None and path.name != MANIFEST and random.random() < KNOWN_DIGEST:
         words += ", and its digest" if _restate(bundle, path) else ""
     return f"{name}: {words}"
+
+
+def _changed(path: Path, random: Random) -> str:
+    """Change a file by its suffix, or its bytes if an earlier mutation made them something else."""
+    try:
+        return _MUTATIONS.get(path.suffix.lower(), mutate_bytes)(path, random)
+    except Exception:  # noqa: BLE001 - a reader may raise anything
+        return mutate_bytes(path, random)
 
 
 def mutate_bytes(path: Path, random: Random) -> str:
@@ -132,17 +140,22 @@ def _replace(path: Path, workplace: Path, random: Random) -> str:
 def _restate(bundle: Path, path: Path) -> bool:
     """Write a mutated file's digest and size into the manifest, if it lists the file."""
     manifest = bundle / MANIFEST
-    document = json.loads(manifest.read_text("utf-8"))
+    try:
+        document = json.loads(manifest.read_text("utf-8"))
+        artifacts, files = list(document["artifacts"]), dict(document["files"])
+        places = [str(artifact["file"]) for artifact in artifacts]
+    except (OSError, ValueError, LookupError, TypeError):  # an earlier mutation is in the way
+        return False
     changed = False
-    for artifact in document["artifacts"]:
-        whole = bundle / artifact["file"]
+    for artifact, place in zip(artifacts, places, strict=True):
+        whole = bundle / place
         if whole == path or whole in path.parents:
             if not whole.exists():
                 continue
             artifact["sha256"], artifact["bytes"] = digest(whole), size_in_bytes(whole)
             changed = True
     name = path.relative_to(bundle).as_posix()
-    if name in document["files"] and path.is_file():
+    if name in files and path.is_file():
         document["files"][name] = digest(path)
         changed = True
     if changed:
