@@ -61,7 +61,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(f"export {_NET} --weights net.pth {_FAST} --images photos -o out --force", 1),
     Command("run own a.png -o out.png", 8),
-    Command("run own shot.jpg -o out.jpg --strength 0.5 --json", 6),
+    Command("run own shot.jpg -o out.jpg --strength 1 --json", 6),
     Command("run own deep.tif -o out.tif --threads 1 --memory-mb 64", 6),
     Command("run own deep.png -o out.png --target onnx --precision fp32", 4),
     Command("run own wide.png --keep-p3 -o out.jpg", 4),
