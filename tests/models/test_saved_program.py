@@ -200,7 +200,7 @@ def test_a_damaged_program_of_this_torch_is_called_so(tmp_path, change):
     with zipfile.ZipFile(path, "w") as archive:
         for member, data in members.items():
             archive.writestr(member, data)
-    with pytest.raises(ModuleError, match="is (a damaged|not a) program "):
+    with pytest.raises(ModuleError, match=r"is (a damaged|not a) program "):
         open_program(path)
 
 
