@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from edgeexpo.runtime.engines.base import Engine, EngineOptions, open_engine_cla
 from edgeexpo.runtime.engines.worker import LostError, Worker
 from edgeexpo.spec import ModelSpec, TensorSpec
 from edgeexpo.targets import target_named
+from edgeexpo.testing.mutated.damage import DAMAGES, damaged
 
 SPEC = ModelSpec("two", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=2)
 """Specification of the default network."""
@@ -51,56 +52,6 @@ START_LIMIT = 300.0
 """Seconds that a process may take to start."""
 
 DAMAGED = ("executorch", "litert", "onnx")
-Random = np.random.Generator
-
-
-def flip(data: bytearray, random: Random) -> None:
-    """Flip one to eight bits anywhere."""
-    for at in random.integers(0, len(data), random.integers(1, 9)):
-        data[at] ^= 1 << int(random.integers(0, 8))
-
-
-def truncate(data: bytearray, random: Random) -> None:
-    """Remove the end."""
-    del data[int(random.integers(0, len(data))) :]
-
-
-def splice(data: bytearray, random: Random) -> None:
-    """Write one stretch of bytes over another."""
-    length = int(random.integers(1, max(2, len(data) // 8)))
-    source, target = (int(random.integers(0, len(data) - length)) for _ in range(2))
-    data[target : target + length] = data[source : source + length]
-
-
-def remove(data: bytearray, random: Random) -> None:
-    """Remove a stretch of bytes."""
-    at = int(random.integers(0, len(data)))
-    del data[at : at + int(random.integers(1, 65))]
-
-
-def insert(data: bytearray, random: Random) -> None:
-    """Insert some bytes."""
-    at = int(random.integers(0, len(data)))
-    data[at:at] = random.bytes(int(random.integers(1, 65)))
-
-
-def number(data: bytearray, random: Random) -> None:
-    """Replace a number, such as a length, size or offset, by a small, negative or huge one."""
-    choices = (b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\xff" * 4, b"\0" * 4, b"\x80" * 10)
-    chosen = choices[int(random.integers(0, len(choices)))]
-    at = int(random.integers(0, len(data)))
-    data[at : at + len(chosen)] = chosen
-
-
-MUTATIONS: tuple[Callable[[bytearray, Random], None], ...] = (
-    flip,
-    truncate,
-    splice,
-    remove,
-    insert,
-    number,
-)
-"""Mutations, of which one is chosen at random for each file."""
 
 
 @dataclass
@@ -162,14 +113,12 @@ class Fuzz:
             self._whole.write_bytes(self._data)
             for index in range(count):
                 random = np.random.default_rng((seed, index))
-                mutate, data = MUTATIONS[index % len(MUTATIONS)], bytearray(self._data)
-                while data == self._data:
-                    mutate(data, random)
-                file.write_bytes(data)
+                damage = DAMAGES[index % len(DAMAGES)]
+                file.write_bytes(damaged(self._data, damage, random))
                 started = time.perf_counter()
                 outcome = self._judge(file, tally)
                 tally.slowest = max(tally.slowest, time.perf_counter() - started)
-                tally.counts[mutate.__name__, outcome] += 1
+                tally.counts[damage.__name__, outcome] += 1
         self.close()
         return tally
 
@@ -261,7 +210,7 @@ def subject(target: str, bundle: Path | None) -> tuple[bytes, ModelSpec, dict[st
 def print_table(tally: Tally) -> None:
     """Print the outcomes by mutation, then the causes of death of processes."""
     print(f"{'':10}" + "".join(f"{outcome:>9}" for outcome in OUTCOMES))
-    for name in (mutate.__name__ for mutate in MUTATIONS):
+    for name in (damage.__name__ for damage in DAMAGES):
         print(f"{name:10}" + "".join(f"{tally.counts[name, o]:9}" for o in OUTCOMES))
     print(f"{'all':10}" + "".join(f"{tally.total(o):9}" for o in OUTCOMES))
     print(f"{tally.starts} processes; the slowest file took {tally.slowest:.2f} s")

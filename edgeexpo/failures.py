@@ -1,8 +1,13 @@
-"""Failures that nothing foresaw: words for one line, and a file with the trace for a report."""
+"""Failures of libraries: words for one line, and a file with the trace for a report.
+
+A failure that a user's file causes becomes a typed error (:func:`reading`). One that nothing
+foresaw has a report (:func:`unforeseen`).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import os
 import platform
@@ -14,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeexpo.errors import EdgeexpoError
 from edgeexpo.targets import target_named, target_names
 
 LONGEST_REASON = 240
@@ -31,6 +37,10 @@ LIBRARIES = (
     "av",
 )
 """Libraries whose versions a report names, besides those of the targets."""
+
+
+_NO_MEMORY = ("DefaultCPUAllocator", "Failed to allocate memory", "bad_alloc", "out of memory")
+"""Words by which libraries say that no memory was left."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,44 @@ def message_of(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - a third party's class may do anything
         return ""
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: type[EdgeexpoError], what: str, advice: str) -> Iterator[None]:
+    """Turn every exception of the block into a typed error about the file.
+
+    Readers of archives, pickles and headers raise any exception for bytes that they do not expect:
+    torch 2.13 and numpy 2.3 raise ``KeyError``, ``TypeError`` and ``AttributeError``, among others.
+    Code that checks what was read belongs into the block as well.
+
+    Args:
+        path: The file.
+        kind: Class of the error.
+        what: What the file turned out to be, as in ``is not a readable checkpoint``.
+        advice: What the user can do.
+
+    Raises:
+        EdgeexpoError: Of class ``kind``; or the block's own, unchanged.
+    """
+    try:
+        yield
+    except EdgeexpoError:
+        raise
+    except OSError as error:
+        reason = error.strerror or first_line(str(error)) or type(error).__name__
+        raise kind(f"{path} {what} ({reason}); {advice}") from error
+    except Exception as error:  # a reader may raise anything
+        raise kind(f"{path} {what} ({described(error)}); {advice}") from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return true for an exception that says that no memory was left, whatever its class.
+
+    torch 2.13 and ONNX Runtime 1.31 say so by a ``RuntimeError``.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or any(w in message_of(error) for w in _NO_MEMORY)
 
 
 def unforeseen(error: BaseException, doing: str) -> str:

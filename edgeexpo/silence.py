@@ -70,7 +70,9 @@ def protected_stdout() -> Iterator[TextIO]:
     saved = os.dup(1)
     # In a test, or inside another program, stdout need not be descriptor 1. It is then kept.
     direct = ours is sys.__stdout__
-    stream = open(os.dup(1), "w", encoding="utf-8") if direct else ours  # noqa: SIM115
+    # The names of files may be no UTF-8. Their bytes are then printed as they are.
+    form = {"encoding": "utf-8", "errors": "surrogateescape"}
+    stream = open(os.dup(1), "w", **form) if direct else ours  # type: ignore[call-overload]  # noqa: SIM115
     try:
         os.dup2(2, 1)
         with contextlib.redirect_stdout(sys.stderr):

@@ -15,10 +15,12 @@ from edgeexpo.errors import OutputError
 def write_file(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` in one step: a temporary file in the same folder, then a rename.
 
+    The folder is made if it is missing.
+
     Raises:
         OutputError: The file cannot be written; an existing file is unchanged.
     """
-    with writing(path):
+    with writing(path), made_folder(path.parent):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -32,18 +34,39 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def check_file(path: Path, force: bool = False) -> None:
-    """Refuse a file that could not be written, before any long work.
+    """Refuse a file that could not be written, before any long work. Nothing is left behind.
 
     Raises:
-        OutputError: The file exists and ``force`` is not set, or its folder cannot be written.
+        OutputError: The file exists and ``force`` is not set, it is a folder, or its folder cannot
+            be written.
     """
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists; use `force` to replace it, or `output` elsewhere")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        os.unlink(probe)
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; expected a file: choose it with `output`")
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists; use `force` to replace it, or `output` elsewhere")
+        with made_folder(path.parent):
+            handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            os.close(handle)
+            os.unlink(probe)
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, with those above it, for the block. Of these, empty ones are removed again.
+
+    Raises:
+        OutputError: The folder cannot be made.
+    """
+    with writing(folder):
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):  # it holds something
+                path.rmdir()
 
 
 @contextlib.contextmanager

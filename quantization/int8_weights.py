@@ -8,6 +8,7 @@ because nothing is calibrated again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgeexpo.errors import WeightsError
+from edgeexpo.failures import reading
 from edgeexpo.program.capture import Program, recapture
 from edgeexpo.quantization.ptq import convert_program, separate
 from edgeexpo.quantization.simulation import (
@@ -110,8 +112,9 @@ def read_facts(path: Path) -> Mapping[str, Any]:
     Raises:
         WeightsError: The file is not one that :func:`write_int8_weights` wrote.
     """
-    facts: Mapping[str, Any] = json.loads(_known(path)["facts"])
-    return facts
+    metadata = _known(path)
+    with _reading(path):
+        return dict(json.loads(metadata["facts"]))
 
 
 def read_int8_weights(path: Path) -> Trained:
@@ -123,13 +126,15 @@ def read_int8_weights(path: Path) -> Trained:
     from safetensors.torch import load_file
 
     metadata = _known(path)
-    stored = load_file(path)
-    parameters = {
-        name: value.float() * stored[name + SCALE] if name + SCALE in stored else value
-        for name, value in stored.items()
-        if not name.endswith(SCALE)
-    }
-    return Trained(parameters, ranges_from_json(metadata["ranges"]), json.loads(metadata["facts"]))
+    with _reading(path):
+        stored = load_file(path)
+        parameters = {
+            name: value.float() * stored[name + SCALE] if name + SCALE in stored else value
+            for name, value in stored.items()
+            if not name.endswith(SCALE)
+        }
+        ranges, facts = ranges_from_json(metadata["ranges"]), dict(json.loads(metadata["facts"]))
+    return Trained(parameters, ranges, facts)
 
 
 def quantized_by(program: Program, trained: Trained) -> Program:
@@ -239,6 +244,12 @@ def _parameter(node: Node) -> str:
     assert isinstance(source, Node)
     assert source.op == "get_attr"
     return str(source.target)
+
+
+def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
+    return reading(
+        path, WeightsError, "holds damaged INT8 weights", "run 'edgeexpo quantize' again"
+    )
 
 
 def _known(path: Path) -> Mapping[str, str]:

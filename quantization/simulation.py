@@ -11,6 +11,7 @@ off shows what it costs.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -212,5 +213,15 @@ def ranges_to_json(simulated: GraphModule) -> str:
 
 
 def ranges_from_json(text: str) -> dict[str, Range]:
-    """Return tensor name -> range from the JSON of :func:`ranges_to_json`."""
-    return {name: Range(scale, zero) for name, (scale, zero) in json.loads(text).items()}
+    """Return tensor name -> range from the JSON of :func:`ranges_to_json`.
+
+    Raises:
+        ValueError: The text is something else, or a range has no scale above 0 or no INT8 code.
+        TypeError: The text is something else.
+        AttributeError: The text is something else.
+    """
+    found = {name: Range(scale, zero) for name, (scale, zero) in json.loads(text).items()}
+    for name, kept in found.items():
+        if not (0 < kept.scale < math.inf and kept.zero_point in range(-128, 128)):
+            raise ValueError(f"{name} has the range {kept}")
+    return found

@@ -12,7 +12,7 @@ import pytest
 from edgeexpo import writing as module
 from edgeexpo.bundle.files import staged
 from edgeexpo.errors import OutputError
-from edgeexpo.writing import check_file, write_file, writing
+from edgeexpo.writing import check_file, made_folder, write_file, writing
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,32 @@ def test_files_are_replaced_in_one_step_and_readable_by_all(tmp_path: Path) -> N
     write_file(tmp_path / "f", b"two")
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"two"]
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_check_leaves_no_folder_behind_and_writing_makes_it(tmp_path: Path) -> None:
+    check_file(tmp_path / "deep" / "er" / "f")
+    assert not list(tmp_path.iterdir())
+    write_file(tmp_path / "deep" / "er" / "f", b"one")
+    assert (tmp_path / "deep" / "er" / "f").read_bytes() == b"one"
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder; expected a file"):
+        check_file(tmp_path, force=True)
+
+
+def test_a_bundle_that_fails_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), staged(tmp_path / "deep" / "net"):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_got_a_file_stays_after_a_failure(tmp_path: Path) -> None:
+    def fill() -> None:
+        with made_folder(tmp_path / "a" / "b"):
+            (tmp_path / "a" / "f").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fill()
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "f"]

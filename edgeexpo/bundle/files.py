@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgeexpo.bundle.manifest import MANIFEST
 from edgeexpo.errors import OutputError
-from edgeexpo.writing import writing
+from edgeexpo.writing import made_folder, writing
 
 
 def digest(path: Path) -> str:
@@ -45,13 +45,14 @@ def size_in_bytes(path: Path) -> int:
 def check_destination(destination: Path, force: bool) -> None:
     """Refuse a destination that :func:`staged` could not write, before any long work.
 
+    Nothing is left behind.
+
     Raises:
         OutputError: The destination exists and ``force`` is not set, is not a bundle, or cannot be
             written.
     """
     check_free(destination, force)
-    with writing(destination):
-        destination.parent.mkdir(parents=True, exist_ok=True)
+    with writing(destination), made_folder(destination.parent):
         probe = tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
         os.rmdir(probe)
 
@@ -82,17 +83,17 @@ def staged(destination: Path, force: bool = False) -> Iterator[Path]:
             refuses.
     """
     check_destination(destination, force)
-    with writing(destination):
-        staging = Path(
-            tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
-        )
-    try:
+    with contextlib.ExitStack() as stack:
+        with writing(destination):
+            stack.enter_context(made_folder(destination.parent))
+            staging = Path(
+                tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.partial-")
+            )
+        stack.callback(shutil.rmtree, staging, ignore_errors=True)
         yield staging
         with writing(destination):
             os.chmod(staging, 0o755)
             _swap(staging, destination)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _swap(staging: Path, destination: Path) -> None:

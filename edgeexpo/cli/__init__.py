@@ -21,6 +21,7 @@ from edgeexpo.failures import (
     Reporting,
     described,
     message_of,
+    out_of_memory,
     reporting,
     show_trace,
     unforeseen,
@@ -57,6 +58,21 @@ failed; 4 an optional package is missing; 5 exported but not verified, under --s
 DEBUG = "--debug"
 """Flag of every verb that prints the trace of an error in addition to its line."""
 
+_NO_MEMORY = "out of memory; use smaller pictures or a smaller --size"
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+"""Refusals of the operating system to write."""
+
+_NO_PATHS = (
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.EEXIST,
+)
+"""Refusals of the operating system to take a path for what a verb expects of it."""
+
 LONGEST_LINE = 1200
 """Largest length of an error's line in characters. A longer one loses its middle."""
 
@@ -82,21 +98,20 @@ def _ended(arguments: list[str], args: argparse.Namespace) -> int:
     except EdgeexpoError as error:
         return _fail(args, error)
     except MemoryError:
-        return _fail(args, OutputError("out of memory; use smaller pictures or a smaller --size"))
+        return _fail(args, OutputError(_NO_MEMORY))
     except BrokenPipeError:
         # The reader of our output has closed the pipe. Without this redirection, the interpreter's
         # last flush would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            return _fail(args, _internal(error))
-        where = f" {error.filename}" if error.filename else ""
-        return _fail(args, OutputError(f"cannot write{where}: {error.strerror}"))
+        return _fail(args, _refused(error) or _internal(error))
     except KeyboardInterrupt:
         sys.stderr.write("edgeexpo: interrupted\n")
         return 130
     except BaseException as error:  # noqa: BLE001 - third parties may raise anything
+        if out_of_memory(error):
+            return _fail(args, OutputError(_NO_MEMORY))
         return _fail(args, _internal(error))
 
 
@@ -132,6 +147,16 @@ def _description() -> str:
         "Take an exposure network to phones and drones: quantise once, export to ExecuTorch, "
         "Core ML and ONNX, prove every picture."
     )
+
+
+def _refused(error: OSError) -> EdgeexpoError | None:
+    """Turn what the operating system refuses into a typed error, if a user can mend it."""
+    where = f" {error.filename}" if error.filename else ""
+    if error.errno in _UNWRITABLE:
+        return OutputError(f"cannot write{where}: {error.strerror}")
+    if error.errno in _NO_PATHS and where:
+        return UsageError(f"cannot use{where}: {error.strerror}; name another path")
+    return OutputError(_NO_MEMORY) if out_of_memory(error) else None
 
 
 def _internal(error: BaseException) -> InternalError:

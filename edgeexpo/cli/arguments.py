@@ -14,6 +14,12 @@ from edgeexpo.errors import UsageError
 from edgeexpo.spec import PRECISIONS
 from edgeexpo.targets import target_names
 
+MOST_THREADS = 1024
+"""Largest number of threads that a verb takes. The system refuses to start very many."""
+
+LARGEST_SEED = 2**31 - 1
+"""Largest seed that a verb takes."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises :class:`UsageError` and suggests the nearest choice."""
@@ -114,6 +120,22 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def thread_count(text: str) -> int:
+    """Parse a number of threads, from 1 to :data:`MOST_THREADS`."""
+    return _at_most(MOST_THREADS, positive(text), "threads")
+
+
+def seed(text: str) -> int:
+    """Parse a seed, from 0 to :data:`LARGEST_SEED`."""
+    return _at_most(LARGEST_SEED, whole_number(text), "as a seed")
+
+
+def _at_most(most: int, found: int, noun: str) -> int:
+    if found > most:
+        raise argparse.ArgumentTypeError(f"expected at most {most} {noun}, found {found}")
+    return found
+
+
 def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
     """Return an argument type that accepts some numbers.
 
@@ -133,6 +155,22 @@ def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable
         return value
 
     return parse
+
+
+above_zero = number_argument(lambda v: 0 < v < math.inf, "a number above zero")
+"""Argument type of a finite number above zero."""
+
+RECIPE_TYPES: Mapping[str, Callable[[str], float]] = MappingProxyType(
+    {"learning_rate": above_zero, "seed": seed}
+)
+"""Argument types of a training recipe's fields. The others are whole numbers above zero."""
+
+
+def add_recipe_fields(parser: argparse.ArgumentParser, fields: Iterable[str], text: str) -> None:
+    """Add an option for each field of a training recipe that it replaces."""
+    for name in fields:
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=RECIPE_TYPES.get(name, positive), help=text)
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -214,4 +252,6 @@ def add_imitation(parser: argparse.ArgumentParser) -> None:
         help="folder of the rendered scenes, which runs can share (default: in the run's folder)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (default: auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--threads", type=thread_count, help="CPU threads (default: torch's choice)"
+    )

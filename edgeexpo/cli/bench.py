@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgeexpo.cli.arguments import add_selection, positive, size
+from edgeexpo.cli.arguments import add_selection, positive, size, thread_count
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.workflows.bench import BenchResult, bench
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("bundle", nargs="+", type=Path, help="bundles to time in one run")
     parser.add_argument("--size", type=size, help="H,W of the picture (default: the exported size)")
-    parser.add_argument("--threads", type=positive, help="threads (default: one for each core)")
+    parser.add_argument("--threads", type=thread_count, help="threads (default: one for each core)")
     parser.add_argument(
         "--runs",
         type=positive,

@@ -11,6 +11,7 @@ from edgeexpo.cli.output import emit, human_ms, table
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.progress import note, track
 from edgeexpo.spec import ModelSpec
+from edgeexpo.writing import made_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
     if args.tonemap or args.no_fuse or not gives_picture(spec):
         raise UsageError("--brackets writes fused pictures; leave out --tonemap and --no-fuse")
     start = time.perf_counter()
-    with open_session(args) as session:
+    with open_session(args) as session, made_folder(args.output):
         rows = fused(args, spec, session)
         artifact, engine = session.artifact, session.engine_name
     seconds = time.perf_counter() - start
@@ -62,8 +63,8 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
     Damaged brackets and single shots are named on stderr and left out.
 
     Args:
-        args: The verb's arguments. Used are ``input`` (the folder), ``output`` (a folder, which is
-            made here), ``force``, ``ev``, ``align``, ``keep_p3`` and ``strength``.
+        args: The verb's arguments. Used are ``input`` (the folder), ``output`` (a folder that
+            exists), ``force``, ``ev``, ``align``, ``keep_p3`` and ``strength``.
         spec: The bundle's model, which takes two frames or more.
         session: The opened bundle.
 
@@ -85,7 +86,6 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
     names_are_unique(found)
     if alone := left_out(args.input[0], found):
         note(f"edgeexpo: left out, as no other shot goes with it: {', '.join(map(str, alone))}")
-    args.output.mkdir(parents=True, exist_ok=True)
     if not args.force:
         for shots in found:
             for suffix in (SUFFIX, DEEP_SUFFIX):

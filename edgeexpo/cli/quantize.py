@@ -10,6 +10,7 @@ from edgeexpo.cli.arguments import (
     add_imitation,
     add_inputs,
     add_own_output,
+    add_recipe_fields,
     add_weights_key,
     default_file,
 )
@@ -76,10 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     add_imitation(parser)
-    for name in QAT_OVERRIDES:
-        kind = float if name == "learning_rate" else int
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=kind, help="qat: replaces the recipe's value")
+    add_recipe_fields(parser, QAT_OVERRIDES, "qat: replaces the recipe's value")
     add_json_argument(parser)
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.cli.arguments import add_selection, number_argument, positive
+from edgeexpo.cli.arguments import add_selection, number_argument, positive, thread_count
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
 from edgeexpo.cli.run_input import made_by, open_session, order, read_pictures
 from edgeexpo.cli.run_output import (
@@ -80,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-fuse", action="store_true", help="write the network's own output without fusing it"
     )
-    parser.add_argument("--threads", type=positive, help="threads (default: the engine's choice)")
+    parser.add_argument(
+        "--threads", type=thread_count, help="threads (default: the engine's choice)"
+    )
     parser.add_argument(
         "--memory-mb",
         type=positive,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgeexpo.cli.arguments import above_zero, add_recipe_fields, thread_count
 from edgeexpo.cli.output import add_json_argument, emit
 
 TRAINING_OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "scene_size", "seed")
@@ -48,16 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (default: auto)")
     parser.add_argument(
         "--save-every",
-        type=float,
+        type=above_zero,
         default=120.0,
         metavar="SECONDS",
         help="time between two checkpoints (default: 120)",
     )
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    for name in TRAINING_OVERRIDES:
-        kind = float if name == "learning_rate" else int
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=kind, help="replaces the recipe's value")
+    parser.add_argument(
+        "--threads", type=thread_count, help="CPU threads (default: torch's choice)"
+    )
+    add_recipe_fields(parser, TRAINING_OVERRIDES, "replaces the recipe's value")
     add_json_argument(parser)
 
 

@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import add_inputs, add_weights_key, default_file, one_of, positive, size
+from edgeexpo.cli.arguments import (
+    above_zero,
+    add_inputs,
+    add_weights_key,
+    default_file,
+    one_of,
+    positive,
+    size,
+    thread_count,
+)
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.errors import GateError, MissingDependencyError
 from edgeexpo.targets import DEFAULT_TUNE_TARGET, target_names
@@ -36,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bound on the worst photograph against the unpruned float network (default: "
         f"{GATE}); repeat the option for each bound",
     )
-    parser.add_argument("--max-ms", type=float, help="largest median latency in milliseconds")
+    parser.add_argument("--max-ms", type=above_zero, help="largest median latency in milliseconds")
     parser.add_argument("--max-bytes", type=positive, help="largest size of the artefact in bytes")
     parser.add_argument(
         "--size", type=size, metavar="H,W", help="size that is timed (default: 512,512)"
@@ -80,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="sets of float layers to try for each set of weights (default: 5)",
     )
-    parser.add_argument("--threads", type=positive, help="threads (default: one for each core)")
+    parser.add_argument("--threads", type=thread_count, help="threads (default: one for each core)")
     parser.add_argument(
         "--runs",
         type=positive,

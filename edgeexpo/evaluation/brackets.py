@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.evaluation.scene import Scene, Skipped
 from edgeexpo.imaging.arrays import Picture
@@ -22,6 +21,9 @@ EXPOSURES_FILE = "exposures.json"
 """File name of the exposure list beside the brackets.
 
 The file contains ``{"folder": [{"file": "1.jpg", "ev": -2.0}, ...]}``."""
+
+_LARGEST_EV = 99
+"""Largest EV, of either sign, that an exposure list may give."""
 
 OFF_CENTRE = 0.25
 """Distance in EV from half way at which a frame is no longer held out as the middle frame."""
@@ -178,13 +180,18 @@ def _exposures(source: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        listed = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        listed = read_json(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not readable JSON ({error}); correct or remove it") from error
     if not isinstance(listed, dict):
         raise UsageError(
             f"{path} holds a {type(listed).__name__}; expected folder -> list of files"
         )
+    for name, entries in listed.items():
+        if not isinstance(entries, list):
+            raise UsageError(
+                f"{path} gives {name!r} a {type(entries).__name__}; expected a list of files"
+            )
     return listed
 
 
@@ -192,12 +199,13 @@ def _listed_evs(folder: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, 
     evs: dict[str, float] = {}
     for entry in listed:
         name = entry.get("file") if isinstance(entry, Mapping) else None
-        ev = entry.get("ev") if isinstance(entry, Mapping) else None
+        ev: Any = entry.get("ev") if isinstance(entry, Mapping) else None
         if not isinstance(name, str) or not (folder / name).is_file():
             raise UsageError(
                 f"{EXPOSURES_FILE} names {name!r}, which {folder} does not have; correct it"
             )
-        if isinstance(ev, bool) or not isinstance(ev, (int, float)) or not math.isfinite(ev):
+        known = isinstance(ev, (int, float)) and not isinstance(ev, bool)
+        if not known or not -_LARGEST_EV <= ev <= _LARGEST_EV:
             raise UsageError(
                 f"{EXPOSURES_FILE} gives {folder.name}/{name} the EV {ev!r}; expected a number, or "
                 "remove the folder's entry to go by EXIF or luminance"

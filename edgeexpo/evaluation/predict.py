@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -91,12 +92,16 @@ class TorchEngine:
 def spec_of(model: str) -> ModelSpec:
     """Return the spec of a zoo name or of a bundle's model.
 
+    A user's network of one frame counts as a correction, since its spec does not say its use.
+
     Raises:
         UsageError: ``model`` is neither a zoo name nor a bundle.
         BundleError: The bundle is damaged.
     """
     if (Path(model) / MANIFEST).is_file():
-        return Bundle.open(model).manifest.model
+        spec = Bundle.open(model).manifest.model
+        lone = spec.kind == "fusion" and len(spec.frames) == 1
+        return dataclasses.replace(spec, kind="correction") if lone else spec
     return get(model).spec
 
 

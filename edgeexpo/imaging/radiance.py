@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
+from edgeexpo.failures import reading
 from edgeexpo.imaging.exr import encode_exr, read_exr
 from edgeexpo.imaging.hdr import encode_hdr, read_hdr
 from edgeexpo.writing import write_file
@@ -29,7 +30,11 @@ def read_radiance(path: Path) -> npt.NDArray[np.float32]:
         PictureError: The file cannot be read.
         MissingDependencyError: The file is ``.exr`` and the OpenEXR package is not installed.
     """
-    radiance = read_exr(path) if path.suffix.lower() == ".exr" else read_hdr(path)
+    whole = f"expected a whole picture, {' or '.join(RADIANCE_SUFFIXES)}"
+    with reading(path, PictureError, "is not readable radiance", whole):
+        radiance = read_exr(path) if path.suffix.lower() == ".exr" else read_hdr(path)
+    if radiance.size == 0:
+        raise PictureError(f"{path} has no pixel; {whole}")
     return np.maximum(radiance, np.float32(0))
 
 

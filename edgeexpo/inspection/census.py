@@ -20,6 +20,7 @@ from typing import Any
 
 from edgeexpo.inspection.pte import PteProgram, read_pte
 from edgeexpo.inspection.tflite import TfliteGraph, read_tflite
+from edgeexpo.mlpackage import read_package
 from edgeexpo.runtime.engines.onnx import optimised
 from edgeexpo.targets import resolve, target_named
 
@@ -140,9 +141,7 @@ def coreml_census(path: Path) -> Census:
     ``conversions`` counts the steps that such operators do not absorb. The file does not show what
     Apple's hardware makes of the program.
     """
-    import coremltools as ct
-
-    function = ct.utils.load_spec(str(path)).mlProgram.functions["main"]
+    function = read_package(path).spec.mlProgram.functions["main"]
     program = _Mil(function.block_specializations[function.opset].operations)
     counted: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     conversions = 0

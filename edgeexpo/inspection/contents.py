@@ -18,9 +18,11 @@ from typing import Any
 
 from edgeexpo import targets
 from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
+from edgeexpo.failures import reading
 from edgeexpo.inspection.census import coreml_census, onnxruntime_census, pte_census, tflite_census
 from edgeexpo.inspection.pte import read_pte
 from edgeexpo.inspection.tflite import TfliteTensor, read_tflite
+from edgeexpo.mlpackage import read_package
 from edgeexpo.spec import to_json
 from edgeexpo.targets import resolve
 
@@ -140,14 +142,12 @@ def coreml_contents(path: Path) -> Contents:
         MissingDependencyError: coremltools is not installed.
     """
     try:
-        import coremltools as ct
         from coremltools.proto import FeatureTypes_pb2, MIL_pb2
-        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise _missing("coremltools", path) from error
     try:
-        spec = ct.utils.load_spec(str(path))
-    except (RuntimeError, DecodeError) as error:
+        spec = read_package(path).spec
+    except (OSError, ValueError) as error:
         raise _damaged(path, "a Core ML package", error) from error
     if spec.WhichOneof("Type") != "mlProgram":
         raise _damaged(path, "an mlprogram", f"its type is {spec.WhichOneof('Type')}")
@@ -219,10 +219,8 @@ def program_contents(path: Path) -> Contents:
         raise _missing("torch", path) from error
     if not zipfile.is_zipfile(path):
         raise _damaged(path, "a program of torch.export", "it is not a zip archive")
-    try:
+    with reading(path, BundleError, "is not a program of torch.export", "export it again"):
         program = torch.export.load(path)
-    except (RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _damaged(path, "a program of torch.export", error) from error
     nodes = {node.name: node for node in program.graph.nodes}
 
     def tensors(names: Iterable[str]) -> list[dict[str, Any]]:
@@ -276,5 +274,6 @@ def read_contents(path: Path) -> Contents:
         BundleError: The file is damaged, or its format does not match its suffix.
         MissingDependencyError: The library that reads the format is not installed.
     """
-    contents: Contents = resolve(readers()[path.suffix])(path)
-    return contents
+    with reading(path, BundleError, "cannot be read to its end", "export it again"):
+        contents: Contents = resolve(readers()[path.suffix])(path)
+        return contents

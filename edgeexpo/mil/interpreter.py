@@ -16,7 +16,9 @@ import numpy as np
 import torch
 
 from edgeexpo.errors import EngineError
+from edgeexpo.failures import described
 from edgeexpo.mil.ops import IN_PLACE, OPERATORS, ROUNDING_KEPT, SHARING
+from edgeexpo.mlpackage import read_package
 from edgeexpo.runtime.engines.base import DEFAULTS, EngineOptions
 from edgeexpo.silence import quiet
 from edgeexpo.spec import ModelSpec
@@ -57,19 +59,20 @@ class MilEngine:
                 one of its operators.
         """
         with quiet():
-            import coremltools as ct
             from coremltools.converters.mil.frontend.milproto.load import load as read_program
 
             try:
-                model = ct.models.MLModel(str(path), skip_model_load=True)
-                spec = model.get_spec()
+                package = read_package(path)
+                spec = package.spec
                 program = read_program(
                     spec,
                     specification_version=spec.specificationVersion,
-                    file_weights_dir=model.weights_dir,
+                    file_weights_dir=str(package.weights),
                 )
-            except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-                raise EngineError(f"{path.name} is not a readable mlprogram: {error}") from error
+            except Exception as error:  # coremltools raises anything for a damaged program
+                raise EngineError(
+                    f"{path.name} is not a readable mlprogram: {described(error)}"
+                ) from error
         self._function = program.functions[next(iter(program.functions))]
         self._accepted = {i.name: _Accepted(i.type.multiArrayType) for i in spec.description.input}
         operations = [op for op in self._function.operations if op.op_type != "const"]

@@ -47,7 +47,7 @@ _WRAPPERS = (
     torch.nn.parallel.DistributedDataParallel,
     torch._dynamo.OptimizedModule,
 )
-_SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+){3})$")
+_SHAPE = re.compile(r"^(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>[0-9]{1,9}(?:x[0-9]{1,9}){3})\Z")
 
 
 @dataclass(frozen=True)

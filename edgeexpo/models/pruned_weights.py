@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.errors import WeightsError
+from edgeexpo.failures import reading
 from edgeexpo.models.weights import load_weights, read_weights
 from edgeexpo.pruning.narrowing import narrow
 from edgeexpo.writing import write_file
@@ -49,7 +50,11 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    again = "write it again with: edgeexpo prune"
+    with (
+        reading(path, WeightsError, "is not a readable safetensors file", again),
+        safe_open(path, framework="pt") as file,
+    ):
         return dict(file.metadata() or {})
 
 

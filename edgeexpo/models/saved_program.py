@@ -171,6 +171,10 @@ def _loaded(path: Path) -> ExportedProgram:
             raise ModuleError(
                 f"{path} is not a program ({described(error)}); expected one of torch.export.save"
             ) from error
+        if written.partition(" ")[0] == torch.__version__:
+            raise ModuleError(
+                f"{path} is a damaged program ({described(error)}); {_SAVE_AGAIN}"
+            ) from error
         raise ModuleError(
             f"{path} was saved by torch {written}, and torch {torch.__version__} cannot read it "
             f"({described(error)}); {_SAVE_AGAIN} of torch {torch.__version__.partition('+')[0]}"
@@ -183,9 +187,9 @@ def _writer(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             name = next(n for n in archive.namelist() if n.endswith("models/model.json"))
             document = json.loads(archive.read(name))
-    except (StopIteration, ValueError, OSError, zipfile.BadZipFile):
+        schema = dict(document["schema_version"])
+    except Exception:  # noqa: BLE001 - a damaged archive may raise anything
         return ""
-    schema = document.get("schema_version", {})
     version = document.get("torch_version") or "of another version"
     return f"{version} (schema {schema.get('major', '?')}.{schema.get('minor', '?')})"
 

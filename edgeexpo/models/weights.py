@@ -10,7 +10,10 @@ from typing import Any
 import torch
 
 from edgeexpo.errors import WeightsError
+from edgeexpo.failures import reading
 from edgeexpo.models.checkpoint_layout import find_state, prefix_of, without_wrappers
+
+_SAVE_AGAIN = "save it again with torch.save(module.state_dict(), path) or as .safetensors"
 
 SHOWN = 3
 """Number of keys that an error message shows."""
@@ -29,7 +32,7 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, torch.Tensor]:
             come first.
 
     Returns:
-        CPU tensors by name. Tensors of half precision and of bfloat16 become float32.
+        CPU tensors by name. Tensors of less than 32 bits a number become float32.
 
     Raises:
         WeightsError: The file is missing, damaged, or needs more than plain tensors to be read. Or
@@ -44,6 +47,12 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, torch.Tensor]:
     else:
         raise WeightsError(f"{path} is a {path.suffix or 'file'}; expected .safetensors or .pth")
     state = find_state(data, str(path), key)
+    for name, value in state.items():
+        if (odd := _odd(value)) is not None:
+            raise WeightsError(
+                f"{path}: {name} is {odd}; expected plain numbers: save the state_dict of the "
+                "float network"
+            )
     return {name: _single(value) for name, value in state.items()}
 
 
@@ -74,6 +83,8 @@ def load_weights(module: torch.nn.Module, state: Mapping[str, torch.Tensor], sou
                 f"{source}: {key} is {_shape(value)}, the network expects {_shape(wanted[key])}"
             )
         for key, value in given.items():
+            if value.is_complex() and not wanted[key].is_complex():
+                raise WeightsError(f"{source}: {key} is complex, the network expects real numbers")
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
                 raise WeightsError(f"{source}: {key} has NaN or infinite values; train it again")
     except WeightsError:
@@ -138,36 +149,43 @@ def _place(tensor: torch.Tensor) -> tuple[object, ...]:
     return tensor.data_ptr(), tuple(tensor.shape), tensor.stride()
 
 
+def _odd(value: torch.Tensor) -> str | None:
+    """Return in words why the values of a tensor cannot be copied, or ``None`` if they can."""
+    if value.is_meta:
+        return "without values (meta device)"
+    if value.is_quantized:
+        return "quantised"
+    return None if value.layout is torch.strided else "sparse"
+
+
 def _single(value: torch.Tensor) -> torch.Tensor:
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    small = value.is_floating_point() and value.itemsize < torch.float32.itemsize
+    return value.float() if small else value
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     """Read a file. ``save_model`` notes the other names of shared tensors in the metadata."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    try:
+    with reading(path, WeightsError, "is not a readable safetensors file", _SAVE_AGAIN):
         state = load_file(path)
         with safe_open(path, framework="pt") as file:
             names = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file ({error})") from error
     shared = {name: state[kept] for name, kept in names.items() if kept in state}
     return {**shared, **state}
 
 
 def _read_pickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0][:160]
-        raise WeightsError(
-            f"{path} needs code to be read ({reason}); only plain tensors are read: "
-            "save it again with torch.save(module.state_dict(), path) or as .safetensors"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is not a readable checkpoint ({error})") from error
+    with reading(path, WeightsError, "is not a readable checkpoint", _SAVE_AGAIN):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            reason = str(error).split("\n")[0][:160]
+            raise WeightsError(
+                f"{path} needs code to be read ({reason}); only plain tensors are read: "
+                f"{_SAVE_AGAIN}"
+            ) from error
 
 
 def _shape(tensor: torch.Tensor) -> str:

@@ -14,6 +14,7 @@ from torch.fx import Node
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
+from edgeexpo.failures import reading
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.provenance import processor
 from edgeexpo.runtime.engines.base import Arrays
@@ -101,14 +102,10 @@ def load_program(bundle: Bundle, file: str) -> Any:
     import torch.ao.quantization.fx._decomposed
 
     path = bundle.file(file)
-    try:
-        with quiet():
-            return torch.export.load(path)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise BundleError(
-            f"{path} is not a program that torch {torch.__version__} reads; "
-            "export the bundle again with the versions that edgeexpo doctor lists"
-        ) from error
+    again = "export the bundle again with the versions that edgeexpo doctor lists"
+    what = f"is not a program that torch {torch.__version__} reads"
+    with reading(path, BundleError, what, again), quiet():
+        return torch.export.load(path)
 
 
 def through_codes(

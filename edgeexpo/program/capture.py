@@ -294,7 +294,7 @@ def check_output(output: Any) -> torch.Tensor:
             f"forward returned a {type(output).__name__}; expected one NCHW tensor: "
             "wrap the module so that it returns the picture alone"
         )
-    if output.dim() != 4:
+    if output.dim() != 4 or output.shape[0] != 1:
         raise ModuleError(
             f"forward returned shape {tuple(output.shape)}; expected NCHW: wrap the module so that "
             "it returns a batch of one picture"

@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from torch.fx.graph_module import _WrappedCall
 
 from edgeexpo.errors import EdgeexpoError, ExportError
-from edgeexpo.failures import described, message_of, unforeseen
+from edgeexpo.failures import described, message_of, out_of_memory, unforeseen
 from edgeexpo.program.source import blame, find_source, shown
 from edgeexpo.replaced import replaced
 
@@ -49,6 +49,8 @@ def stage(
     except (EdgeexpoError, MemoryError):
         raise
     except Exception as error:  # a library may raise anything
+        if out_of_memory(error):
+            raise MemoryError from error
         typed = kind(f"{doing} failed: {reason(error, graph)}; {advice}")
         typed.add_note(unforeseen(error, doing))
         raise typed from error

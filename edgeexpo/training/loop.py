@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import json
 import math
+import operator
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexpo.errors import TrainingError, UsageError
+from edgeexpo.failures import reading
 from edgeexpo.models import zoo
 from edgeexpo.progress import note, track
 from edgeexpo.training.batches import batch, validation
@@ -281,12 +283,19 @@ def resume(training: Training, folder: Path) -> None:
     """Restore ``training`` from the folder's checkpoint, if there is one.
 
     Raises:
-        UsageError: The checkpoint belongs to another preset, or its training started from something
-            else.
+        UsageError: The checkpoint belongs to another preset, its training started from something
+            else, or it is damaged.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return
+    again = "remove it to begin again, or name another folder with `run`"
+    with reading(path, UsageError, "is a damaged checkpoint of a training", again):
+        _restore(training, path)
+
+
+def _restore(training: Training, path: Path) -> None:
+    """Set ``training`` to the state in a checkpoint. What does not fit raises anything."""
     state = torch.load(path, weights_only=True, map_location=training.device)
     if state["preset"] != training.recipe.preset:
         raise UsageError(
@@ -303,9 +312,11 @@ def resume(training: Training, folder: Path) -> None:
     training.network.load_state_dict(state["network"])
     training.mean.load_state_dict(state["mean"])
     training.optimizer.load_state_dict(state["optimizer"])
-    training.step, training.seconds = state["step"], state["seconds"]
-    training.curve = [tuple(row) for row in state["curve"]]
-    training.validated = [tuple(row) for row in state["validated"]]
+    training.step, training.seconds = operator.index(state["step"]), float(state["seconds"])
+    training.curve = [
+        (operator.index(s), float(loss), float(rate)) for s, loss, rate in state["curve"]
+    ]
+    training.validated = [(operator.index(s), float(loss)) for s, loss in state["validated"]]
 
 
 def _loss(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo.errors import PictureError
+from edgeexpo.failures import reading
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import srgb_to_linear
 from edgeexpo.progress import note
@@ -78,9 +79,9 @@ def photograph_files(
 def _read(path: Path) -> Picture:
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            encoded = np.asarray(image.convert("RGB"), np.float32) / 255
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{path} is not a readable picture; expected JPEG or PNG") from error
+    with (
+        reading(path, PictureError, "is not a readable picture", "expected JPEG or PNG"),
+        Image.open(path) as image,
+    ):
+        encoded = np.asarray(image.convert("RGB"), np.float32) / 255
     return np.asarray(srgb_to_linear(encoded), np.float32)

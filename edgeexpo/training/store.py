@@ -6,14 +6,17 @@ Scenes are made once and in order. Each scene has its own seed, so that making c
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import UsageError
+from edgeexpo.failures import reading
 from edgeexpo.progress import track
 from edgeexpo.training.scenes import Sources, maker
 
@@ -30,7 +33,7 @@ class Store:
     def __init__(self, folder: Path, count: int) -> None:
         self.count = count
         self.tensors: Mapping[str, npt.NDArray[Any]] = {
-            path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))
+            path.stem: _loaded(path, "r", count) for path in sorted(folder.glob("*.npy"))
         }
 
     def batch(self, indices: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[Any]:
@@ -50,14 +53,16 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
         seed: Seed of the scenes.
 
     Raises:
-        UsageError: The folder holds scenes of another kind, count, size or seed.
+        UsageError: The folder holds scenes of another kind, count, size or seed, or damaged ones.
     """
     plan = {"kind": kind, "count": count, "size": size, "seed": seed}
     state = folder / "scenes.json"
     done = 0
     if state.exists():
-        found = json.loads(state.read_text("utf-8"))
-        done = found.pop("done")
+        again = f"remove {folder} to make the scenes again"
+        with reading(state, UsageError, "is no record of scenes", again):
+            found = dict(read_json(state))
+            done = operator.index(found.pop("done"))
         if found != plan:
             raise UsageError(
                 f"{folder} holds scenes of {found}; expected {plan}: name another folder"
@@ -81,6 +86,22 @@ def make(sources: Sources, kind: str, folder: Path, *, count: int, size: int, se
 
 def _open(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
     if path.exists():
-        return np.load(path, mmap_mode="r+")
+        found = _loaded(path, "r+", shape[0])
+        if (found.shape, found.dtype) != (shape, dtype):
+            raise UsageError(
+                f"{path} holds {found.shape} {found.dtype}; expected {shape} {dtype}: remove "
+                f"{path.parent} to make the scenes again"
+            )
+        return found
     header = {"mode": "w+", "dtype": dtype, "shape": shape}
     return np.lib.format.open_memmap(path, **header)  # type: ignore[no-untyped-call]
+
+
+def _loaded(path: Path, mode: Literal["r", "r+"], count: int) -> npt.NDArray[Any]:
+    """Open an array of ``count`` scenes, NxHxWx3 or with less axes."""
+    again = f"remove {path.parent} to make the scenes again"
+    with reading(path, UsageError, "is a damaged file of scenes", again):
+        found: npt.NDArray[Any] = np.load(path, mmap_mode=mode)
+        if len(found) != count:
+            raise ValueError(f"{len(found)} scenes, expected {count}")
+        return found

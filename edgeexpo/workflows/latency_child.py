@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from edgeexpo.errors import EdgeexpoError
+from edgeexpo.errors import BundleError, EdgeexpoError, EngineError
+from edgeexpo.failures import described, reading
 from edgeexpo.silence import protected_stdout, quiet_libraries
 from edgeexpo.spec import ModelSpec, from_json
 
@@ -37,6 +38,10 @@ def serve_timing() -> int:
         except EdgeexpoError as error:
             _answer(stream, {"error": type(error).__name__, "message": str(error)})
             return error.exit_code
+        except Exception as error:  # noqa: BLE001 - a program may raise anything
+            message = f"timing {Path(job['path']).name} failed: {described(error)}"
+            _answer(stream, {"error": EngineError.__name__, "message": message})
+            return EngineError.exit_code
     return 0
 
 
@@ -102,7 +107,8 @@ def _torch_step(path: Path, inputs: list[np.ndarray], threads: int) -> Callable[
     import torch
 
     torch.set_num_threads(threads)
-    module = torch.export.load(path).module()
+    with reading(path, BundleError, "is not a readable program", "export the bundle again"):
+        module = torch.export.load(path).module()
     tensors = [torch.from_numpy(x) for x in inputs]
 
     def step() -> object:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.workflows.sensitivity_table import SensitivityTable
-from edgeexpo.writing import writing
+from edgeexpo.writing import write_file
 
 
 def draw_sensitivity(path: Path, found: SensitivityTable) -> None:
@@ -38,8 +39,7 @@ def draw_sensitivity(path: Path, found: SensitivityTable) -> None:
     axes.set(xlabel="PSNR against float, worst picture (dB); short bars are costly layers")
     axes.set_title(found.model)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
-    with writing(path):
-        figure.savefig(path, dpi=110)
+    _write(figure, path)
 
 
 def draw_front(path: Path, title: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -86,8 +86,13 @@ def draw_front(path: Path, title: str, rows: Iterable[Mapping[str, Any]]) -> Non
     axes.set_title(f"{title}; area is bytes", fontsize=9)
     axes.grid(alpha=0.3)
     figure.legend(fontsize=7, loc="outside lower left", frameon=False, handlelength=1)
-    with writing(path):
-        figure.savefig(path, dpi=110)
+    _write(figure, path)
+
+
+def _write(figure: Any, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_file(path, buffer.getvalue())
 
 
 def _figure(height: float) -> Any:

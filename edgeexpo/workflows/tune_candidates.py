@@ -19,6 +19,7 @@ import torch
 
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.manifest import Artifact
+from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.export.lowering import lower
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity.metrics.pictures import measure_pictures, worst
@@ -195,8 +196,9 @@ def layers(bench: Bench, variant: WeightSet) -> list[str]:
         OutputError: The cache cannot be written.
     """
     path = bench.cache / bench.key(variant, what="layers") / ORDER
-    if path.is_file():
-        return [str(name) for name in json.loads(path.read_text("utf-8"))]
+    order = _read_order(path)
+    if order is not None:
+        return order
     rows = measure_layers(variant.network, bench.calibration, bench.images).layers
     gains = sorted(rows, key=lambda row: row.sensitivity.spared.worst, reverse=True)
     names = [row.sensitivity.operator.name for row in gains]
@@ -204,6 +206,14 @@ def layers(bench: Bench, variant: WeightSet) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(names).encode())
     return names
+
+
+def _read_order(path: Path) -> list[str] | None:
+    """Return a finished order of operators, or ``None`` if it is missing or damaged."""
+    try:
+        return list(from_json(tuple[str, ...], read_json(path)))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def candidate(bench: Bench, variant: WeightSet, keep: Keep) -> tuple[Candidate, bool]:
@@ -247,7 +257,7 @@ def path_of(bench: Bench, made: Candidate) -> Path:
 def _read(folder: Path) -> Candidate | None:
     """Return a finished candidate, or ``None`` if it is missing, damaged or changed."""
     try:
-        found = from_json(Candidate, json.loads((folder / RESULT).read_text("utf-8")))
+        found = from_json(Candidate, read_json(folder / RESULT))
         whole = digest(folder / found.artifact.file) == found.artifact.sha256
     except (OSError, ValueError, TypeError):
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.bundle.files import digest
+from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.spec import from_json, to_json
@@ -117,10 +118,10 @@ def read_recipe(path: Path) -> TunedRecipe:
     """
     again = "make one with: edgeexpo tune NAME `target` ... `output` FILE"
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; {again}") from error
-    except ValueError as error:  # not UTF-8, or not JSON
+    except ValueError as error:  # not JSON, or not such as we write
         raise UsageError(f"{path} is not a recipe ({error}); {again}") from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != RECIPE_FORMAT:

@@ -200,6 +200,10 @@ def test_a_damaged_package_is_refused(
         assert main(["inspect", str(package)]) == 2
         assert "is not a Core ML package" in capsys.readouterr().err
         model.write_bytes(good)
+        manifest = package / "Manifest.json"
+        before = manifest.stat().st_mtime_ns
+        assert main(["inspect", str(package)]) == 0
+        assert manifest.stat().st_mtime_ns == before
     finally:
         package.rename(files[".mlpackage"])
 

@@ -129,8 +129,13 @@ def test_an_error_after_the_document_adds_no_second_one(
     ("error", "code", "words"),
     [
         (MemoryError(), 1, "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), 1, "out of memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left"),
         (PermissionError(errno.EACCES, "Permission denied", "dist"), 1, "dist"),
+        (OSError(errno.EFBIG, "File too large"), 1, "File too large"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), 2, "name too long"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "photos"), 2, "photos: Is a directory"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -149,7 +154,7 @@ def test_what_the_machine_refuses_is_one_line_too(
     out, err = capsys.readouterr()
     assert words in err
     assert len(err.splitlines()) == 1
-    assert "error" in json.loads(out) if code == 1 else out == ""
+    assert out == "" if code == 130 else "error" in json.loads(out)
 
 
 @pytest.mark.parametrize(

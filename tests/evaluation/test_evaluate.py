@@ -20,6 +20,7 @@ from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.interpolation import intermediate
 from edgeexpo.models import zoo
 from edgeexpo.runtime import load
+from edgeexpo.spec import TensorSpec
 from edgeexpo.workflows.evaluate import evaluate
 from tests.support.bracket_folders import scene, shot, write_bracket, write_exposures, write_hdr
 from tests.support.tiny_bundle import write_bundle
@@ -263,3 +264,14 @@ def test_nothing_readable_is_refused(tmp_path):
     bundle = write_bundle(tmp_path / "bundle")
     with pytest.raises(UsageError, match=r"nothing to measure \(1 files skipped\)"):
         evaluate(str(bundle), tmp_path / "data")
+
+
+def test_a_bundle_of_a_users_network_of_one_frame_is_measured_as_a_correction(tmp_path):
+    facts = {"front": None, "back": None, "frames": ("photo",), "inputs": (TensorSpec("y0"),)}
+    bundle = write_bundle(tmp_path / "bundle", **facts)
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    Image.fromarray(shot(scene(48, 64), 0.0)).save(photographs / "a.png")
+    found = evaluate(bundle, photographs, with_baselines=False)
+    assert len(found.scenes) == 5
+    assert all(row["psnr"] > 10 for row in found.scenes)

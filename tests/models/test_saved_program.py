@@ -182,6 +182,28 @@ def test_a_program_of_another_torch_names_both_versions(tmp_path):
         open_program(other)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: {**d, "graph_module": None},
+        lambda d: {**d, "schema_version": 3},
+        lambda d: [d],
+        lambda d: None,
+    ],
+)
+def test_a_damaged_program_of_this_torch_is_called_so(tmp_path, change):
+    path = saved(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    name = next(n for n in members if n.endswith("models/model.json"))
+    members[name] = json.dumps(change(json.loads(members[name]))).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    with pytest.raises(ModuleError, match=r"is (a damaged|not a) program "):
+        open_program(path)
+
+
 def test_names_of_files():
     assert is_foreign("nets/my.net.pt2")
     assert file_stem("nets/my.net.pt2") == "my.net"

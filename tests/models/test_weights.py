@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file, save_model
 
 from edgeexpo.errors import WeightsError
 from edgeexpo.models.weights import load_weights, read_weights
+from edgeexpo.testing.mutated.damage import DAMAGES, damaged
+from edgeexpo.testing.mutated.weights import ENTRIES, WHOLES
 
 
 @pytest.fixture
@@ -215,3 +219,31 @@ def test_other_float_types_become_the_type_of_the_network(kind, suffix, residual
     for name, value in loaded.state_dict().items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, state[name].float(), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_damaged_checkpoint_is_read_or_refused(state, tmp_path, damage, name):
+    path = tmp_path / name
+    torch.save(state, path) if name == "w.pth" else save_file(state, path)
+    whole = path.read_bytes()
+    for seed in range(40):
+        path.write_bytes(damaged(whole, damage, np.random.default_rng(seed)))
+        with contextlib.suppress(WeightsError):
+            read_weights(path)
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_a_checkpoint_with_odd_values_is_loaded_or_refused(residual, tmp_path, kind):
+    state = {k: v.clone() for k, v in residual.state_dict().items()}
+    state["body.0.weight"] = ENTRIES[kind](state["body.0.weight"])
+    torch.save(state, tmp_path / "w.pth")
+    with contextlib.suppress(WeightsError):
+        load_weights(residual, read_weights(tmp_path / "w.pth"), "w.pth")
+
+
+@pytest.mark.parametrize("kind", WHOLES)
+def test_a_checkpoint_of_an_odd_form_is_loaded_or_refused(residual, state, tmp_path, kind):
+    torch.save(WHOLES[kind](state), tmp_path / "w.pth")
+    with contextlib.suppress(WeightsError):
+        load_weights(residual, read_weights(tmp_path / "w.pth"), "w.pth")

@@ -93,6 +93,29 @@ def test_other_files_are_no_int8_weights(tmp_path):
             int8_weights.read_int8_weights(path)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ranges": "{"},
+        {"ranges": "[1]"},
+        {"ranges": '{"x": 3}'},
+        {"ranges": '{"x": ["a", 0]}'},
+        {"ranges": '{"x": [-1.0, 0]}'},
+        {"ranges": '{"x": [NaN, 0]}'},
+        {"ranges": '{"x": [0.1, 128]}'},
+        {"ranges": '{"x": [0.1, 0.5]}'},
+        {"facts": "3"},
+        {"facts": ""},
+    ],
+)
+def test_damaged_metadata_are_named(tmp_path, changes):
+    path = tmp_path / "net.int8.safetensors"
+    metadata = {"format": int8_weights.INT8_FORMAT, "ranges": "{}", "facts": "{}", **changes}
+    save_file({"a": torch.zeros(1)}, path, metadata)
+    with pytest.raises(WeightsError, match="holds damaged INT8 weights"):
+        int8_weights.read_int8_weights(path)
+
+
 @pytest.mark.parametrize("name", [name for name in zoo.ENTRIES if zoo.get(name).int8])
 def test_shipped_int8_weights_are_of_the_shipped_float_ones(name):
     entry = zoo.get(name)

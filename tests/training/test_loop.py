@@ -166,3 +166,29 @@ def test_killed_process_resumes_to_the_same_curve(tmp_path, data_folder):
     assert 0 < state["step"] < 60
     subprocess.run([*command, "-o", tmp_path / "b"], check=True, capture_output=True)
     assert rows(tmp_path / "a") == rows(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s.clear(),
+        lambda s: s.pop("network"),
+        lambda s: s.update(step="two"),
+        lambda s: s.update(step=1.5),
+        lambda s: s.update(curve=[(0, 1.0)]),
+        lambda s: s.update(origin=None),
+        lambda s: s["network"].popitem(),
+        lambda s: s["mean"].update({next(iter(s["mean"])): torch.zeros(1)}),
+        lambda s: s["optimizer"].update(param_groups=[]),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(tmp_path, store, change):
+    training = fresh(dataclasses.replace(TINY, steps=1))
+    training.origin = {"variant": "plain"}
+    loop.train(training, store, tmp_path, Helpers())
+    path = tmp_path / loop.CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
+    with pytest.raises(UsageError, match=r"checkpoint\.pt is a damaged checkpoint of a training"):
+        loop.resume(training, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,6 +179,16 @@ def test_a_damaged_cache_entry_is_measured_again(damage, bench, fake):
         del data["worst"]
         record.write_text(json.dumps(data))
     assert candidate(bench, bench.reference, ()) == (first, False)
+
+
+@pytest.mark.parametrize("text", ["", "[", "3", "{}", "[3]", "[" * 5000])
+def test_a_damaged_order_of_operators_is_measured_again(bench, monkeypatch, text):
+    monkeypatch.setattr(tune_candidates, "measure_layers", lambda *_: SimpleNamespace(layers=[]))
+    assert tune_candidates.layers(bench, bench.reference) == []
+    (path,) = bench.cache.rglob(tune_candidates.ORDER)
+    path.write_text(text)
+    assert tune_candidates.layers(bench, bench.reference) == []
+    assert json.loads(path.read_text()) == []
 
 
 def test_the_key_is_of_the_content(bench, fake, residual):
