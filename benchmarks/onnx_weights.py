@@ -1,6 +1,6 @@
 """Compare signed with unsigned weights of INT8 ONNX files, in ONNX Runtime on this processor.
 
-    python benchmarks/onnx_weights.py [NAMES] [--side 64]
+    python benchmarks/onnx_weights.py [NAMES] [--side 128]
 
 Every network that ships with INT8 weights is exported with signed weights. The same codes are also
 stored unsigned, as every x86 processor computes exactly. The table shows the PSNR of the signed
@@ -92,7 +92,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="networks (default: all with INT8 weights)")
-    parser.add_argument("--side", type=int, default=64, help="height and width (default 64)")
+    parser.add_argument("--side", type=int, default=128, help="height and width (default 128)")
     args = parser.parse_args()
     print("| network | unsigned, ms | with the option, dB | time | without it, dB | time |")
     print("|---|---|---|---|---|---|")
