@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch.fx import GraphModule, Node
 
+from edgeexpo.program.layouts import take_any_layout
 from edgeexpo.program.values import tensor_of
 
 _ATEN = torch.ops.aten
@@ -50,8 +51,8 @@ _KEPT = {_ATEN.copy.default: 1}
 def remove_identities(module: GraphModule) -> bool:
     """Remove metadata checks, dropout in eval mode, and conversions that keep dtype and device.
 
-    Copies into a contiguous tensor go as well. A ``view`` of such a copy becomes a ``reshape``,
-    which takes any layout.
+    Copies into a contiguous tensor go as well. Views then become reshapes
+    (:func:`edgeexpo.program.layouts.take_any_layout`), since what they read is laid out otherwise.
 
     Returns:
         True when ``module`` was changed.
@@ -61,11 +62,10 @@ def remove_identities(module: GraphModule) -> bool:
         if node.target not in _CHECKS:
             source = node.args[_KEPT.get(node.target, 0)]
             assert isinstance(source, Node)
-            for user in node.users:
-                if node.target in _LAYOUTS and user.target is _ATEN.view.default:
-                    user.target = _ATEN.reshape.default
             node.replace_all_uses_with(source)
         module.graph.erase_node(node)
+    if any(node.target in _LAYOUTS for node in found):
+        take_any_layout(module)
     if found:
         module.graph.lint()
         module.recompile()
