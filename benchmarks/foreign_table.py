@@ -4,12 +4,14 @@
 
 The networks are those of ``benchmarks/foreign`` that need no checkpoint: their weights are random,
 and their pictures are near their inputs. Every network is exported to every usual target in fp32
-and INT8, one target after the other, in a process of its own. The results are lines of the file. A
-network and target whose result is there is left out, so that the command can be stopped and started
-again; ``--again`` tries those that are named anew. ``--targets none`` prints the tables alone.
+and INT8, in a process of its own. The results are lines of the file. A network and target whose
+result is there is left out, so that the command can be stopped and started again; ``--again`` tries
+those that are named anew. ``--targets none`` prints the tables alone.
 
-The first table has the status of every artefact, its size, and the seconds of the export with its
-verification. The second says for every failure which gate it is, and why a target was refused.
+The first table has the status of every artefact, its worst PSNR over photographs, its size, and
+the pictures that it takes: any, whole ones up to the exported size, or those of one size. The last
+column has the seconds of the export with its verification, of all targets. The second table says
+for every failure which gate it is, and why a target was refused.
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ PRECISIONS = ("fp32", "int8")
 """Precisions of the table."""
 
 LIMIT = 3600.0
-"""Seconds that the export of one network to one target may take."""
+"""Seconds that the export of one network may take."""
+
+Cells = dict[str, dict[str, dict[str, Any]]]
+"""What became of every target and precision."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,14 @@ NETWORKS = {
 """The networks by the name that the command takes."""
 
 
-def result_of(name: str, target: str) -> dict[str, Any]:
-    """Export a network to a target in every precision, and return its line of the file."""
+def result_of(name: str, targets: Sequence[str]) -> dict[str, Any]:
+    """Export a network to targets in every precision, and return its line of the file."""
     network, start = NETWORKS[name], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, muted(), kept_notes() as notes:
         try:
             bundle = export_bundle(
                 f"{FOLDER / network.model}",
-                targets=target,
+                targets=targets,
                 precision=PRECISIONS,
                 inputs=f"1x3x{network.side}x{network.side}",
                 output_name=network.output,
@@ -94,27 +99,32 @@ def result_of(name: str, target: str) -> dict[str, Any]:
             cells = cells_of(bundle)
         except EdgeexpoError as error:
             status = "traceback" if isinstance(error, InternalError) else "refused"
-            cells = {p: {"status": status, "words": str(error)} for p in PRECISIONS}
+            cells = cells_of_none(targets, status, str(error))
         except Exception as error:  # noqa: BLE001 - whatever reaches a user is what this looks for
             words = f"{described(error)}; {unforeseen(error, 'exporting')}"
-            cells = {p: {"status": "traceback", "words": words} for p in PRECISIONS}
+            cells = cells_of_none(targets, "traceback", words)
     seconds = round(time.perf_counter() - start)
-    return {"network": name, "target": target, "seconds": seconds, "cells": cells, "notes": notes}
+    return {"network": name, "seconds": seconds, "cells": cells, "notes": notes}
 
 
-def cells_of(bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """Return what became of every precision of a bundle of one target."""
+def cells_of_none(targets: Sequence[str], status: str, words: str) -> Cells:
+    """Return what became of every target and precision of an export that gave nothing."""
+    return {t: {p: {"status": status, "words": words} for p in PRECISIONS} for t in targets}
+
+
+def cells_of(bundle: Bundle) -> Cells:
+    """Return what became of every target and precision of a bundle."""
     manifest = bundle.manifest
     rows = {row["file"]: row for row in manifest.parity["artifacts"]}
-    cells: dict[str, dict[str, Any]] = {
-        refusal.precision: {"status": "refused", "words": refusal.reason}
-        for refusal in manifest.refused
-    }
+    cells: Cells = {target: {} for target in manifest.recipe.targets}
+    for refusal in manifest.refused:
+        found = {"status": "refused", "words": refusal.reason}
+        cells[refusal.target][refusal.precision] = found
     for artifact in manifest.artifacts:
         found = {"status": artifact.status, "words": artifact.error or "", "bytes": artifact.bytes}
         found["psnr"] = rows[artifact.file]["worst"].get("psnr")
         found["takes"] = _sizes(bundle, artifact.sizes.smallest == artifact.sizes.largest)
-        cells[artifact.precision] = found
+        cells[artifact.target][artifact.precision] = found
     return cells
 
 
@@ -126,51 +136,58 @@ def _sizes(bundle: Bundle, fixed: bool) -> str:
     return "one" if fixed else "up to"
 
 
-def dead(name: str, target: str, words: str) -> dict[str, Any]:
+def dead(name: str, targets: Sequence[str], words: str) -> dict[str, Any]:
     """Return the line for an export whose process gave no result."""
-    cells = {precision: {"status": "died", "words": words} for precision in PRECISIONS}
-    return {"network": name, "target": target, "seconds": 0, "cells": cells, "notes": []}
+    cells = cells_of_none(targets, "died", words)
+    return {"network": name, "seconds": 0, "cells": cells, "notes": []}
 
 
-def result_in_a_process(name: str, target: str) -> dict[str, Any]:
-    """Export a network to a target in a process of its own."""
+def result_in_a_process(name: str, targets: Sequence[str]) -> dict[str, Any]:
+    """Export a network to targets in a process of its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
-            return process.submit(result_of, name, target).result(LIMIT)
+            return process.submit(result_of, name, targets).result(LIMIT)
         except BrokenProcessPool:
-            return dead(name, target, "the process died")
+            return dead(name, targets, "the process died")
         except TimeoutError:
             for worker in list(process._processes.values()):
                 worker.kill()
-            return dead(name, target, f"no end within {LIMIT:.0f} s")
+            return dead(name, targets, f"no end within {LIMIT:.0f} s")
 
 
-def read(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the last result of every network and target in a file, without a cut last line."""
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the last result of every network and target in a file, without a cut last line.
+
+    The seconds of several exports of one network are added.
+    """
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    results = [json.loads(line) for line in lines if line.endswith("}")]
-    return {(found["network"], found["target"]): found for found in results}
+    results: dict[str, dict[str, Any]] = {}
+    for found in (json.loads(line) for line in lines if line.endswith("}")):
+        known = results.get(found["network"])
+        kept = {} if known is None else known["cells"]
+        new = known is None or kept.keys() <= found["cells"].keys()
+        seconds = found["seconds"] + (0 if new or known is None else known["seconds"])
+        results[found["network"]] = {"seconds": seconds, "cells": {**kept, **found["cells"]}}
+    return results
 
 
-def print_tables(found: dict[tuple[str, str], dict[str, Any]]) -> None:
+def print_tables(found: dict[str, dict[str, Any]]) -> None:
     """Print the cells by network and target, and why some of them have no verified artefact."""
     heads = [f"{target} {precision}" for target in usual_targets() for precision in PRECISIONS]
     print(f"| network | size | {' | '.join(heads)} | seconds |")
     print("|---|---|" + "---|" * (len(heads) + 1))
     reasons: dict[tuple[str, str], list[str]] = {}
     for name, network in NETWORKS.items():
-        row, seconds = [], []
+        result, row = found.get(name, {"cells": {}, "seconds": 0}), []
         for target in usual_targets():
-            result = found.get((name, target))
-            seconds.append("-" if result is None else str(result["seconds"]))
             for precision in PRECISIONS:
-                cell = None if result is None else result["cells"].get(precision)
+                cell = result["cells"].get(target, {}).get(precision)
                 row.append("not run" if cell is None else _shown(cell))
                 if cell is not None and cell["status"] != "verified":
                     words = cell["words"].replace("|", "/")
                     reasons.setdefault((network.title, words), []).append(f"{target} {precision}")
         size = f"{network.side}x{network.side}"
-        print(f"| {network.title} | {size} | {' | '.join(row)} | {', '.join(seconds)} |")
+        print(f"| {network.title} | {size} | {' | '.join(row)} | {result['seconds']} |")
     if reasons:
         print("\n| network | artefact | why |\n|---|---|---|")
     for (title, words), where in reasons.items():
@@ -200,16 +217,21 @@ def main() -> int:
         parser.error(f"no network {unknown[0]!r}; it has: {', '.join(NETWORKS)}")
     args.file.parent.mkdir(parents=True, exist_ok=True)
     done = {} if args.again else read(args.file)
-    targets: Sequence[str] = [t for t in args.targets.split(",") if t != "none"]
-    for target in targets:
-        for name in args.networks or NETWORKS:
-            if (name, target) in done:
-                continue
-            found = result_in_a_process(name, target)
-            with args.file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(found) + "\n")
-            said = ", ".join(f"{p} {cell['status']}" for p, cell in found["cells"].items())
-            print(f"{name} {target}: {said} ({found['seconds']} s)", file=sys.stderr, flush=True)
+    asked = [target for target in args.targets.split(",") if target != "none"]
+    for name in args.networks or NETWORKS:
+        known = done[name]["cells"] if name in done else {}
+        targets = [target for target in asked if target not in known]
+        if not targets:
+            continue
+        found = result_in_a_process(name, targets)
+        with args.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(found) + "\n")
+        said = ", ".join(
+            f"{target} {precision} {cell['status']}"
+            for target, cells in found["cells"].items()
+            for precision, cell in cells.items()
+        )
+        print(f"{name}: {said} ({found['seconds']} s)", file=sys.stderr, flush=True)
     print_tables(read(args.file))
     return 0
 

@@ -186,7 +186,7 @@ def _tensor(name: str, picture: np.ndarray) -> torch.Tensor:
 
 
 def _give_scalars_an_axis(module: torch.nn.Module) -> None:
-    """Give frozen constants of rank 0 the rank 1.
+    """Give frozen INT8 constants of rank 0 the rank 1.
 
     coremltools 9.0 dequantises INT8 constants of rank 0 in INT8 arithmetic, where 127 - (-128)
     wraps to -1. The conversion reports success, but the network is wrong. Constants of rank 1 are
@@ -194,5 +194,5 @@ def _give_scalars_an_axis(module: torch.nn.Module) -> None:
     """
     for owner in module.modules():
         for name, buffer in list(owner._buffers.items()):
-            if buffer is not None and buffer.dim() == 0:
+            if buffer is not None and buffer.dim() == 0 and buffer.dtype == torch.int8:
                 owner._buffers[name] = buffer.reshape(1)

@@ -18,6 +18,8 @@ _CONVERSIONS = frozenset(
         _ATEN.to.device,
         _ATEN.to.dtype,
         _ATEN.to.dtype_layout,
+        _ATEN.to.other,
+        _ATEN.type_as.default,
         _ATEN.contiguous.default,
         _ATEN.clone.default,
         _ATEN.copy.default,
