@@ -43,6 +43,15 @@ _DROPOUTS = frozenset(
 )
 _TRAINING = 2
 
+_PADS = frozenset(
+    {
+        _ATEN.pad.default,
+        _ATEN.constant_pad_nd.default,
+        _ATEN.reflection_pad2d.default,
+        _ATEN.replication_pad2d.default,
+    }
+)
+
 _LAYOUTS = frozenset({_ATEN.contiguous.default, _ATEN.clone.default, _ATEN.copy.default})
 """Operators whose result is laid out in memory otherwise than their operand."""
 
@@ -52,6 +61,9 @@ _KEPT = {_ATEN.copy.default: 1}
 
 def remove_identities(module: GraphModule) -> bool:
     """Remove metadata checks, dropout in eval mode, and conversions that keep dtype and device.
+
+    Padding by nothing and slices of everything go as well, as in a network that pads its picture to
+    a multiple inside itself.
 
     Copies into a contiguous tensor go as well. Views then become reshapes
     (:func:`edgeexpo.program.layouts.take_any_layout`), since what they read is laid out otherwise.
@@ -79,13 +91,27 @@ def _is_identity(node: Node) -> bool:
         return True
     if node.target in _DROPOUTS:
         return not (node.args + (True,) * 3)[_TRAINING]
-    if node.target not in _CONVERSIONS:
+    if node.target in _PADS:
+        return _pads_nothing(node)
+    if node.target not in _CONVERSIONS and not _is_whole_slice(node):
         return False
     before, after = tensor_of(node.args[_KEPT.get(node.target, 0)]), tensor_of(node)
     if before is None or after is None or before.dim() != after.dim():
         return False
     alike = all(map(_same_length, before.shape, after.shape))
     return alike and before.dtype == after.dtype and before.device == after.device
+
+
+def _pads_nothing(node: Node) -> bool:
+    lengths = node.args[1]
+    return isinstance(lengths, (list, tuple)) and all(
+        isinstance(length, int) and length == 0 for length in lengths
+    )
+
+
+def _is_whole_slice(node: Node) -> bool:
+    """Return true for a slice that takes every place, if it keeps the length of its axis."""
+    return node.target is _ATEN.slice.Tensor and (node.args + (1,) * 5)[4] == 1
 
 
 def _same_length(first: int | torch.SymInt, second: int | torch.SymInt) -> bool:
