@@ -9,9 +9,9 @@ result is there is left out, so that the command can be stopped and started agai
 those that are named anew. ``--targets none`` prints the tables alone.
 
 The first table has the status of every artefact, its worst PSNR over photographs, its size, and
-the pictures that it takes: any, whole ones up to the exported size, or those of one size. The last
-column has the seconds of the export with its verification, of all targets. The second table says
-for every failure which gate it is, and why a target was refused.
+the pictures that it takes: ``any``, ``from`` the exported size, ``up to`` it, or that ``one``. The
+last column has the seconds of the export with its verification, of all targets. The second table
+says for every failure which gate it is, and why a target was refused.
 """
 
 from __future__ import annotations
@@ -118,21 +118,23 @@ def cells_of(bundle: Bundle) -> Cells:
     rows = {row["file"]: row for row in manifest.parity["artifacts"]}
     cells: Cells = {target: {} for target in manifest.recipe.targets}
     for refusal in manifest.refused:
-        found = {"status": "refused", "words": refusal.reason}
-        cells[refusal.target][refusal.precision] = found
+        refused = {"status": "refused", "words": refusal.reason}
+        cells[refusal.target][refusal.precision] = refused
     for artifact in manifest.artifacts:
-        found = {"status": artifact.status, "words": artifact.error or "", "bytes": artifact.bytes}
-        found["psnr"] = rows[artifact.file]["worst"].get("psnr")
-        found["takes"] = _sizes(bundle, artifact.sizes.smallest == artifact.sizes.largest)
-        cells[artifact.target][artifact.precision] = found
+        cells[artifact.target][artifact.precision] = {
+            "status": artifact.status,
+            "words": artifact.error or "",
+            "bytes": artifact.bytes,
+            "psnr": rows[artifact.file]["worst"].get("psnr"),
+            "takes": _sizes(bundle, artifact.sizes.smallest == artifact.sizes.largest),
+        }
     return cells
 
 
 def _sizes(bundle: Bundle, fixed: bool) -> str:
-    """Say which pictures an artefact takes: in tiles, or whole up to the exported size."""
-    footprint = bundle.manifest.model.footprint
-    if footprint.halo is not None:
-        return "any"
+    """Say which pictures an artefact takes: in tiles, or whole ones alone."""
+    if bundle.manifest.model.footprint.halo is not None:
+        return "from" if fixed else "any"
     return "one" if fixed else "up to"
 
 

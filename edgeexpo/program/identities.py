@@ -5,6 +5,8 @@ Left in a program, they hide patterns from quantisers and converters.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.fx import GraphModule, Node
 
@@ -55,7 +57,7 @@ _PADS = frozenset(
 _LAYOUTS = frozenset({_ATEN.contiguous.default, _ATEN.clone.default, _ATEN.copy.default})
 """Operators whose result is laid out in memory otherwise than their operand."""
 
-_KEPT = {_ATEN.copy.default: 1}
+_KEPT: dict[Any, int] = {_ATEN.copy.default: 1}
 """Operator -> position of the operand whose values it returns, where that is not the first."""
 
 
@@ -111,7 +113,7 @@ def _pads_nothing(node: Node) -> bool:
 
 def _is_whole_slice(node: Node) -> bool:
     """Return true for a slice that takes every place, if it keeps the length of its axis."""
-    return node.target is _ATEN.slice.Tensor and (node.args + (1,) * 5)[4] == 1
+    return node.target == _ATEN.slice.Tensor and bool((node.args + (1,) * 5)[4] == 1)
 
 
 def _same_length(first: int | torch.SymInt, second: int | torch.SymInt) -> bool:
