@@ -189,7 +189,7 @@ def print_tables(found: dict[str, dict[str, Any]]) -> None:
                     words = cell["words"].replace("|", "/")
                     reasons.setdefault((network.title, words), []).append(f"{target} {precision}")
         size = f"{network.side}x{network.side}"
-        print(f"| {network.title} | {size} | {' | '.join(row)} | {result['seconds']} |")
+        print(f"| {network.title} | {size} | {' | '.join(row)} | {result['seconds'] or '-'} |")
     if reasons:
         print("\n| network | artefact | why |\n|---|---|---|")
     for (title, words), where in reasons.items():
