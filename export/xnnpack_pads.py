@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 from executorch.backends.xnnpack._passes.insert_pad_qdq import InsertPadQDQPass
+from executorch.backends.xnnpack.utils.quant_utils import is_dequant
 from executorch.exir.dialects._ops import ops
 from torch.fx import GraphModule, Node
 
@@ -21,20 +22,20 @@ def repaired_pads() -> contextlib.AbstractContextManager[None]:
 
     The pass quantises every padded tensor that comes from integers. A slice, a pooling or the end
     of the delegate then reads floats where integers are, and the file does not load
-    (``xnn_status_invalid_parameter``). Such readers get a padded tensor of their own, in float.
+    (``xnn_status_invalid_parameter``). Such readers keep the padded tensor, in float, and the
+    convolutions get one of their own. A padded tensor that the delegate returns keeps its name so.
     """
     return replaced(InsertPadQDQPass, "call", _repaired)
 
 
 def _repaired(self: InsertPadQDQPass, graph_module: GraphModule) -> Any:
-    graph = graph_module.graph
     floats = []
-    for pad in [n for n in graph.nodes if n.target == _PAD]:
-        others = [user for user in pad.users if user.target not in _READERS]
-        if len(others) == len(pad.users):
+    for pad in [n for n in graph_module.graph.nodes if n.target == _PAD]:
+        readers = [user for user in pad.users if user.target in _READERS]
+        if len(readers) < len(pad.users):
             floats.append(pad)
-        elif others:
-            floats.append(_own(pad, others))
+            if readers and is_dequant(pad.args[0]):
+                _own(pad, readers)
     for pad in floats:
         pad.target = _hidden
     result = _call(self, graph_module)
@@ -44,13 +45,12 @@ def _repaired(self: InsertPadQDQPass, graph_module: GraphModule) -> Any:
     return result
 
 
-def _own(pad: Node, readers: list[Node]) -> Node:
+def _own(pad: Node, readers: list[Node]) -> None:
     """Give some readers of a padded tensor their own copy of it."""
     with pad.graph.inserting_after(pad):
         copy = pad.graph.node_copy(pad)
     for reader in readers:
         reader.replace_input_with(pad, copy)
-    return copy
 
 
 def _hidden(*_: Any) -> None:

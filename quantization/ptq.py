@@ -98,7 +98,7 @@ def _check_operators(program: Program, names: frozenset[str]) -> None:
 
 def separate(program: Program) -> Program:
     """Return ``program`` with its own copy of the weights for every weighted operator."""
-    module = program.exported.module()
+    module = program.exported.module(check_guards=False)
     unshare(module)
     return recapture(program, module, program.precision)
 
@@ -139,7 +139,7 @@ def _without_training_patterns() -> contextlib.AbstractContextManager[None]:
 
 def _check_finite(program: Program, pictures: list[tuple[torch.Tensor, ...]]) -> None:
     """Raise :class:`UsageError` that names the first layer whose result is not finite."""
-    watched = _Watched(program.exported.module())
+    watched = _Watched(program.exported.module(check_guards=False))
     for index, picture in enumerate(pictures):
         watched.run(*picture)
         if watched.wrong is not None:
@@ -186,7 +186,7 @@ def _tensor(name: str, picture: np.ndarray) -> torch.Tensor:
 
 
 def _give_scalars_an_axis(module: torch.nn.Module) -> None:
-    """Give frozen constants of rank 0 the rank 1.
+    """Give frozen INT8 constants of rank 0 the rank 1.
 
     coremltools 9.0 dequantises INT8 constants of rank 0 in INT8 arithmetic, where 127 - (-128)
     wraps to -1. The conversion reports success, but the network is wrong. Constants of rank 1 are
@@ -194,5 +194,5 @@ def _give_scalars_an_axis(module: torch.nn.Module) -> None:
     """
     for owner in module.modules():
         for name, buffer in list(owner._buffers.items()):
-            if buffer is not None and buffer.dim() == 0:
+            if buffer is not None and buffer.dim() == 0 and buffer.dtype == torch.int8:
                 owner._buffers[name] = buffer.reshape(1)

@@ -102,7 +102,8 @@ class ImageQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
       only a few steps.
     - Operators computed once for the whole picture
       (:func:`edgeexpo.program.exact_tail.computed_once`), and the addition of their result. One
-      rounding there shifts every pixel.
+      rounding there shifts every pixel. A network that computes nothing else keeps only its
+      vectors in float.
     - A convolution whose sigmoid or tanh is a picture, at the end or between two phases of the
       network. One step of a logit between -12 and 2 is 5 % of a dark pixel.
     - The first convolution, if its input is computed from the picture, such as ``2x - 1`` or a mean
@@ -180,7 +181,7 @@ def left_in_float(
     """
     tail = exact_tail(model)
     border = tail_border(model, tail)
-    once = computed_once(model)
+    once = _once_in_float(model)
     compared, spectral = _compared(model), _spectral(model)
     inner = any(is_weighted(node) and node not in border for node in model.graph.nodes)
     rules: dict[str, Callable[[Node], bool]] = {
@@ -204,6 +205,18 @@ def left_in_float(
             if rule is not None:
                 found[node] = rule
     return found
+
+
+def _once_in_float(model: GraphModule) -> set[Node]:
+    """Return the operators computed once for the whole picture that stay in float.
+
+    If all weights of the network are among them, as in a classifier that chooses a curve or a
+    lookup table, those that work on features larger than one pixel are quantised nevertheless.
+    """
+    once = computed_once(model)
+    if any(is_weighted(node) and node not in once for node in model.graph.nodes):
+        return once
+    return {node for node in once if is_vector(node)}
 
 
 def _is_finer(node: Node) -> bool:

@@ -17,6 +17,7 @@ from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.failures import reading
 from edgeexpo.parity.golden import Device
 from edgeexpo.parity.provenance import processor
+from edgeexpo.program.layouts import take_any_layout
 from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.silence import quiet
@@ -64,6 +65,7 @@ class ProgramReference:
         # Guards exclude sizes at which an inner axis has one element. The artefacts take them.
         program = load_program(bundle, file).module(check_guards=False)
         program = program.to(self._device, dtype)
+        take_any_layout(program)
         for weight in (*program.parameters(), *program.buffers()):
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)

@@ -74,8 +74,11 @@ def _sizes(program: Program) -> list[tuple[int, int]]:
     if not program.dynamic:
         return [sizes.largest]
     generator = np.random.default_rng(0)
+    # A branch may ask for the very size that the network was made for.
+    within = max(sizes.largest) <= LONGEST
     return [
         sizes.smallest,
+        *([sizes.largest] if within else []),
         *(
             draw_size(generator, sizes.smallest, sizes.largest, LONGEST, sizes.multiple)
             for _ in range(DRAWN - 1)

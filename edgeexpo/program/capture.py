@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,10 @@ class Program:
         return self.sizes.smallest != self.sizes.largest
 
 
+Proof = Callable[[Program, torch.nn.Module], None]
+"""Check that a program gives what a module gives. It raises a ``ModuleError`` if not."""
+
+
 def capture(
     module: torch.nn.Module,
     inputs: Sequence[TensorSpec],
@@ -107,12 +111,14 @@ def capture(
     multiple: int = 1,
     precision: str = "fp32",
     grid: int = 0,
+    prove: Proof | None = None,
 ) -> Program:
     """Capture ``module`` with height and width bounded by ``size``.
 
-    Some networks fix their own size, for example by a constant shape in ``forward``. Such a network
-    is captured at exactly ``size``. If every input spec has a size, the network is captured at the
-    first spec's size. In both cases the bounds in the result's ``sizes`` are equal.
+    Some networks fix their own size, for example by a constant shape in ``forward``, or by a Python
+    number that they compute from a shape. Such a network is captured at exactly ``size``. If every
+    input spec has a size, the network is captured at the first spec's size. In both cases the
+    bounds in the result's ``sizes`` are equal.
 
     Args:
         module: The network. It takes one NCHW float32 tensor per input spec and returns one NCHW
@@ -123,11 +129,13 @@ def capture(
         multiple: Number of which every height and width is a multiple.
         precision: Precision to record in the result.
         grid: Multiple that is tried if sizes in steps of ``multiple`` cannot be traced.
+        prove: Check of a program against ``module``. A program of varying size that does not pass
+            it gives way to one of fewer sizes.
 
     Raises:
         ModuleError: The size is too small or not a multiple of ``multiple``. Or ``forward`` fails,
             does not return one NCHW tensor, cannot be traced, or depends on its input's values. The
-            message names the user's line where it is known.
+            message names the user's line where it is known. Or ``prove`` raises it.
     """
     size = next((s.size for s in inputs if s.size and all(t.size for t in inputs)), size)
     check_capture_size(size, multiple)
@@ -139,10 +147,10 @@ def capture(
     reason = ""
     on_grid = [size_range(size, grid)] if _fits(size, grid) and sizes != fixed else []
     for candidate in dict.fromkeys((sizes, *on_grid, fixed)):
-        example = _examples(inputs, _trace_size(candidate))
         try:
-            check_forward(module, example)
-            exported = _export(module, example, _dynamic_shapes(candidate, inputs))
+            program = _captured(module, inputs, labels, candidate, precision)
+            if prove is not None:
+                prove(program, module)
         except ModuleError as error:
             if candidate == fixed or not _depends_on_size(error):
                 raise
@@ -150,12 +158,26 @@ def capture(
             continue
         if reason and candidate == fixed:
             note(reason)
-        program = Program(exported, tuple(inputs), labels, candidate, precision)
-        graph_module, rewritten = without_mutations(exported)
-        changed = [rewritten, *(step(graph_module) for step in _REWRITES)]
-        drop_unread(graph_module, {name for name, _ in graph_module.named_parameters()})
-        return recapture(program, graph_module, precision) if any(changed) else program
+        return program
     raise AssertionError("the fixed size either returns or raises")
+
+
+def _captured(
+    module: torch.nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: tuple[str, ...],
+    sizes: SizeRange,
+    precision: str,
+) -> Program:
+    """Capture ``module`` for some sizes, rewritten by :data:`_REWRITES`."""
+    example = _examples(inputs, _trace_size(sizes))
+    check_forward(module, example)
+    exported = _export(module, example, _dynamic_shapes(sizes, inputs))
+    program = Program(exported, tuple(inputs), outputs, sizes, precision)
+    graph_module, rewritten = without_mutations(exported)
+    changed = [rewritten, *(step(graph_module) for step in _REWRITES)]
+    drop_unread(graph_module, {name for name, _ in graph_module.named_parameters()})
+    return recapture(program, graph_module, precision) if any(changed) else program
 
 
 def _fits(size: tuple[int, int], multiple: int) -> bool:

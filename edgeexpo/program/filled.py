@@ -1,4 +1,4 @@
-"""Rewriting of filled tensors so that they depend on sizes alone."""
+"""Rewriting of filled and converted tensors so that they read nothing but sizes and types."""
 
 from __future__ import annotations
 
@@ -26,23 +26,31 @@ _LIKE: dict[Any, float | None] = {
 }
 """Operators with arguments (tensor, ...) -> the value that they fill in."""
 
+_OF_TYPE = frozenset((_ATEN.type_as.default, _ATEN.to.other))
+"""Operators with arguments (tensor, other tensor, ...) that give the first the type of the other.
+"""
+
 
 def plain_fills(module: GraphModule) -> bool:
     """Replace ``new_zeros``, ``zeros_like`` and their kin by ``full`` or a number, in place.
 
     They take a tensor, but read only its type, device and size. After the rewrite, a filled tensor
     of a fixed size is a constant, and the converters need to know one operator instead of seven.
+    For the same reason ``type_as`` names the type.
 
     Returns:
         True when ``module`` was changed.
     """
-    found = [n for n in module.graph.nodes if n.target in _NEW or n.target in _LIKE]
+    kinds = (*_NEW, *_LIKE, *_OF_TYPE)
+    found = [n for n in module.graph.nodes if n.target in kinds]
     return replace_each(module, found, lambda node: _filled(module.graph, node))
 
 
 def _filled(graph: Graph, node: Node) -> Node:
     result = tensor_of(node)
     assert result is not None
+    if node.target in _OF_TYPE:
+        return graph.call_function(_ATEN.to.dtype, (node.args[0], result.dtype))
     size, value = _arguments(graph, node)
     typed = _typed(value, result.dtype)
     target, arguments = (

@@ -64,11 +64,15 @@ class Network:
         """
         spec = self.spec
         with stage("capturing the network", "simplify its forward", kind=ModuleError):
-            program = capture(
-                self.module, spec.inputs, spec.outputs, self.size, spec.multiple, grid=spec.grid
+            return capture(
+                self.module,
+                spec.inputs,
+                spec.outputs,
+                self.size,
+                spec.multiple,
+                grid=spec.grid,
+                prove=check_agreement,
             )
-            check_agreement(program, self.module)
-        return program
 
     @property
     def weights_sha256(self) -> str:

@@ -178,3 +178,28 @@ def test_the_repair_ends_with_the_lowering():
         assert ChannelsLastTaggedReshapePass.insert_copy_q_dq is not before[0]
         assert InsertPadQDQPass.call is not before[1]
     assert (ChannelsLastTaggedReshapePass.insert_copy_q_dq, InsertPadQDQPass.call) == before
+
+
+class Returned(nn.Module):
+    """A padded picture that a convolution reads and that is part of the result."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, x):
+        h, w = x.shape[2:]
+        padded = F.pad(x, (0, 5, 0, 3))
+        return (padded + 0.3 * self.b(F.relu(self.a(padded))))[:, :, :h, :w]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_padded_picture_that_several_parts_read_is_right(precision, tmp_path):
+    torch.manual_seed(0)
+    program = capture(Returned().eval(), (TensorSpec("x", size=(32, 24)),), Y, (32, 24))
+    if precision == "int8":
+        program = quantize_program(program, [{"x": smooth_picture(32, 24, 0)}])
+    export_executorch(program, tmp_path / "net.pte")
+    x = torch.rand(1, 3, 32, 24)
+    difference = run(tmp_path / "net.pte", x) - program.exported.module()(x)
+    assert difference.square().mean() < 1e-6

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -87,3 +88,37 @@ def test_the_smallest_size_is_compared_although_an_axis_shrinks_to_one():
     program = capture(module, X, Y, (64, 64), 16)
     assert program.sizes.smallest == (16, 16)
     check_agreement(program, module)
+
+
+class Halved(nn.Module):
+    """A network that works on the upper and the lower half, cut at a Python number."""
+
+    def __init__(self, cut, assigns):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.cut, self.assigns = nn.Conv2d(3, 3, 3, padding=1), cut, assigns
+
+    def forward(self, x):
+        at = self.cut(x.size(2))
+        upper, lower = self.layer(x[:, :, :at]), self.layer(x[:, :, at:])
+        if self.assigns:
+            upper += 0.1
+        return torch.cat([upper, lower], 2)
+
+
+@pytest.mark.parametrize("assigns", [False, True], ids=["plain", "in place"])
+@pytest.mark.parametrize(
+    "cut", [lambda h: int(h / 2), lambda h: int(math.sqrt(h) * 2)], ids=["half", "root"]
+)
+def test_a_number_computed_from_a_shape_fixes_the_size(cut, assigns, capsys):
+    module = Halved(cut, assigns).eval()
+    program = capture(module, X, Y, (64, 48), multiple=2, prove=check_agreement)
+    assert program.sizes.smallest == program.sizes.largest == (64, 48)
+    assert "the network fixes its size at 64x48" in capsys.readouterr().err
+    check_agreement(program, module)
+
+
+def test_a_whole_quotient_of_a_shape_leaves_the_size_free():
+    module = Halved(lambda h: h // 2, False).eval()
+    program = capture(module, X, Y, (64, 48), multiple=2, prove=check_agreement)
+    assert program.dynamic

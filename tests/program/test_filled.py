@@ -36,3 +36,19 @@ def test_a_filled_tensor_depends_on_sizes_alone(name):
     assert not any("new_" in name or "_like" in name for name in names)
     x = torch.rand(1, 3, 17, 24)
     torch.testing.assert_close(program.exported.module()(x), network(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64], ids=["the same", "another"])
+def test_a_mask_of_the_pictures_type_is_a_constant(dtype):
+    class Masked(nn.Module):
+        def forward(self, x):
+            mask = torch.zeros(1, 1, 16, 1, dtype=dtype).type_as(x)
+            mask[:, :, 4:-4] = 0.5
+            return x * mask
+
+    network = Masked().eval()
+    program = capture(network, (TensorSpec("x", size=(16, 16)),), (TensorSpec("y"),), (16, 16))
+    names = [str(n.target) for n in program.exported.graph.nodes if n.op == "call_function"]
+    assert names == ["aten.mul.Tensor"]
+    x = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(program.exported.module()(x), network(x))

@@ -51,3 +51,27 @@ def test_dropout_in_training_stays():
     network = torch.nn.Dropout(0.5)
     module = torch.export.export(network, (torch.rand(1, 3, 8, 8),)).module()
     assert not remove_identities(module)
+
+
+class Multiple(torch.nn.Module):
+    """A network that pads its picture to a multiple inside itself."""
+
+    def __init__(self, mode):
+        super().__init__()
+        self.mode, self.convolution = mode, torch.nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        h, w = x.shape[2:]
+        y = torch.nn.functional.pad(x, (0, -w % 8, 0, -h % 8), mode=self.mode)
+        return self.convolution(y)[:, :, :h, :w]
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate"])
+@pytest.mark.parametrize("size", [(16, 24), (20, 24)], ids=["a multiple", "none"])
+def test_padding_by_nothing_goes_and_other_padding_stays(mode, size):
+    network = Multiple(mode).eval()
+    program = capture(network, [TensorSpec("x", size=size)], [TensorSpec("y")], size)
+    names = [str(n.target) for n in program.exported.graph.nodes if n.op == "call_function"]
+    assert (names == ["aten.conv2d.default"]) is (size == (16, 24))
+    x = torch.rand(1, 3, *size)
+    torch.testing.assert_close(program.exported.module()(x), network(x))

@@ -53,3 +53,26 @@ def test_the_rule_names_the_convolution(network, rules):
     program = capture(network.eval(), (TensorSpec("x"),), (TensorSpec("y"),), (32, 32), multiple=2)
     left = left_in_float(program.exported.module())
     assert {n.name: rule for n, rule in left.items() if "conv" in n.name} == rules
+
+
+class Chosen(nn.Module):
+    """A network whose features choose the gain of the picture, or work on it as well."""
+
+    def __init__(self, local):
+        super().__init__()
+        self.local = nn.Conv2d(3, 3, 1) if local else nn.Identity()
+        self.first, self.second = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)
+        self.head = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x):
+        features = F.relu(self.second(F.relu(self.first(x))))
+        return self.local(x) * torch.sigmoid(self.head(F.adaptive_avg_pool2d(features, 1)))
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["nothing else", "the picture too"])
+def test_features_that_only_choose_a_vector_are_integer_where_nothing_else_could_be(local):
+    program = capture(Chosen(local).eval(), (TensorSpec("x"),), (TensorSpec("y"),), (32, 32))
+    left = left_in_float(program.exported.module())
+    once = [n.name for n, rule in left.items() if "conv" in n.name and rule == "computed once"]
+    assert len(once) == (3 if local else 1)
+    assert len([n for n in left if "conv" in n.name]) == len(once)

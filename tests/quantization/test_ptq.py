@@ -9,6 +9,7 @@ from torchao.quantization.pt2e import qat_utils
 
 from edgeexpo.errors import ExportError, UsageError
 from edgeexpo.export.executorch_export import export_executorch
+from edgeexpo.program.agreement import check_agreement
 from edgeexpo.program.capture import capture
 from edgeexpo.program.exact_tail import (
     computed_once,
@@ -128,6 +129,32 @@ def test_a_global_branch_is_computed_once(tensors):
         "relu",
         "conv2d_1",
     ]
+
+
+class Prepared(torch.nn.Module):
+    """A network that keeps its mask for one size and computes it for any other."""
+
+    def __init__(self, rows):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 3, 1)
+        self.rows = rows
+        self.register_buffer("kept", self.mask(rows))
+
+    def mask(self, rows):
+        return torch.arange(rows).remainder(2).float().view(1, 1, rows, 1)
+
+    def forward(self, y0):
+        rows = y0.shape[2]
+        mask = self.kept if rows == self.rows else self.mask(rows)
+        return y0 + self.last(torch.relu(self.first(y0)) * mask)
+
+
+def test_a_branch_on_the_exported_size_that_changes_nothing_is_quantised(tensors, pictures):
+    rows = pictures[0]["y0"].shape[0]
+    program = capture(Prepared(rows).eval(), *tensors, (rows, 96), 2, prove=check_agreement)
+    assert program.dynamic
+    assert quantize_program(program, pictures[:1]).precision == "int8"
 
 
 class Shared(torch.nn.Module):

@@ -131,17 +131,19 @@ def _calm(jump: np.ndarray) -> np.ndarray:
 def tile_borders(
     shape: tuple[int, ...], spec: ModelSpec, sizes: SizeRange
 ) -> tuple[list[int], list[int]]:
-    """Return the first rows and first columns of the tiles after the first, for a picture's shape.
+    """Return the first rows and first columns of the tiles after the first, for an output's shape.
 
-    Both are empty for a network that runs without tiles.
+    The tiles are those of the picture that the output was made of, in the output's pixels. Both are
+    empty for a network that runs without tiles.
     """
-    height, width = shape[:2]
+    scale = spec.footprint.scale
+    height, width = (int(side / scale) for side in shape[:2])
     if spec.fixed_size is not None or spec.halo is None:
         return [], []
     tiles = plan_tiles(*padded_size(height, width, spec.footprint, sizes), spec.footprint, sizes)
     rows = sorted({t.rows.keep_start for t in tiles if 0 < t.rows.keep_start < height})
     columns = sorted({t.columns.keep_start for t in tiles if 0 < t.columns.keep_start < width})
-    return rows, columns
+    return [int(row * scale) for row in rows], [int(column * scale) for column in columns]
 
 
 def _blocks(picture: np.ndarray) -> np.ndarray:

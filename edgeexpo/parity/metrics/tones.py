@@ -125,8 +125,11 @@ def overshoot(reference: np.ndarray, candidate: np.ndarray) -> float:
     """Return how far values leave [0,1] (or the reference's wider range) at most, in 8-bit steps.
 
     It reveals a missing clamp. Later stages turn such values into black or a false colour.
+
+    A reference that leaves [0,1] has no clamp that could be missing. Rounding moves its extremes,
+    so that the candidate may leave [0,1] twice as far.
     """
-    low, high = min(0.0, float(reference.min())), max(1.0, float(reference.max()))
+    low, high = min(0.0, 2 * float(reference.min())), max(1.0, 2 * float(reference.max()) - 1)
     return max(0.0, low - float(candidate.min()), float(candidate.max()) - high) * CODE_STEPS
 
 

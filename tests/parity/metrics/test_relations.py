@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -69,3 +72,14 @@ def test_borders_are_those_of_the_plan():
     assert {0, *rows} == {t.rows.keep_start for t in kept}
     assert {0, *columns} == {t.columns.keep_start for t in kept}
     assert module.tile_borders((64, 64, 3), SPEC, sizes) == ([], [])
+
+
+@pytest.mark.parametrize("scale", [4, Fraction(1, 2)])
+def test_borders_of_an_enlarged_output_are_those_of_its_picture(scale):
+    outputs = (TensorSpec("y", scale=float(scale)),)
+    spec = dataclasses.replace(SPEC, outputs=outputs, multiple=2)
+    sizes = SizeRange((64, 64), (16, 16), 2)
+    rows, columns = module.tile_borders((int(80 * scale), int(150 * scale), 3), spec, sizes)
+    kept = plan_tiles(80, 150, spec.footprint, sizes)
+    assert {0, *rows} == {int(t.rows.keep_start * scale) for t in kept}
+    assert {0, *columns} == {int(t.columns.keep_start * scale) for t in kept}

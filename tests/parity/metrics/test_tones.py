@@ -77,6 +77,14 @@ def test_overshoot_is_beyond_what_the_reference_has():
     assert tones.overshoot(candidate, candidate) == 0
 
 
+def test_rounding_of_a_reference_without_a_clamp_is_no_overshoot():
+    reference = np.interp(picture(), (picture().min(), picture().max()), (-0.05, 1.05))
+    noise = np.random.default_rng(0).standard_normal(reference.shape) / tones.CODE_STEPS
+    assert tones.overshoot(reference, reference + noise) == 0
+    assert tones.overshoot(np.clip(reference, 0, 1), np.clip(reference, 0, 1) + noise) > 1.5
+    assert tones.overshoot(reference, 2 * reference) > 1.5
+
+
 @pytest.mark.parametrize("source", ["ramp", "photograph", "noisy photograph"])
 def test_banding_is_that_of_fewer_bits(source):
     reference = RAMP if source == "ramp" else picture(1, 160)
