@@ -12,15 +12,19 @@ from pathlib import Path
 from edgeexpo.errors import OutputError
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, make_folder: bool = True) -> None:
     """Write ``data`` to ``path`` in one step: a temporary file in the same folder, then a rename.
 
-    The folder is made if it is missing.
+    Args:
+        path: The file. An existing one is replaced.
+        data: Its contents.
+        make_folder: False if a missing folder is an error.
 
     Raises:
         OutputError: The file cannot be written; an existing file is unchanged.
     """
-    with writing(path), made_folder(path.parent):
+    folder = made_folder(path.parent) if make_folder else contextlib.nullcontext()
+    with writing(path), folder:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -77,6 +81,7 @@ def writing(path: Path) -> Iterator[None]:
         errno.EROFS: "the file system is read-only; choose another place with `output`",
         errno.EACCES: "permission denied; choose another place with `output`",
         errno.EPERM: "permission denied; choose another place with `output`",
+        errno.EEXIST: "a part of the path is a file; choose another place with `output`",
         errno.ENOTDIR: "a part of the path is a file; choose another place with `output`",
     }
     try:

@@ -254,6 +254,7 @@ def write_picture(
             sixteen_bit.write_png(picture, exif, profile)
             if png
             else sixteen_bit.write_tiff(picture, profile),
+            make_folder=False,
         )
         return
     from PIL import Image, ImageCms
@@ -266,7 +267,7 @@ def write_picture(
     if exif is not None:
         options["exif"] = trimmed(exif)[0] if kind == "JPEG" else exif
     Image.fromarray(picture).save(stream, kind, **options)
-    write_file(path, stream.getvalue())
+    write_file(path, stream.getvalue(), make_folder=False)
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:

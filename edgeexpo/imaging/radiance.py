@@ -64,4 +64,4 @@ def write_radiance(path: str | os.PathLike[str], radiance: npt.NDArray[np.floati
             f"{path} has the suffix {path.suffix or 'of no format'!r}; "
             f"expected {' or '.join(RADIANCE_SUFFIXES)} for radiance"
         )
-    write_file(path, encode(picture))
+    write_file(path, encode(picture), make_folder=False)

@@ -68,9 +68,12 @@ def _written(a: Arguments, places: tuple[torch.Tensor, ...], new: torch.Tensor) 
     combine = _COMBINED[a.get("mode", "add")]
     result: torch.Tensor = a["data"].clone()
     rows = new.reshape(-1, *result.shape[len(places) :])
-    flat = zip(*(p.reshape(-1).tolist() for p in places), strict=True)
-    for place, row in zip(flat, rows, strict=True):
-        result[place] = combine(result[place], row)
+    columns = torch.stack(torch.broadcast_tensors(*places)).flatten(1)
+    if columns.unique(dim=1).shape[1] == columns.shape[1]:
+        result[tuple(columns)] = combine(result[tuple(columns)], rows)
+        return result
+    for place, row in zip(columns.T.tolist(), rows, strict=True):
+        result[tuple(place)] = combine(result[tuple(place)], row)
     return result
 
 

@@ -11,7 +11,7 @@ from torch.fx.traceback import NodeSource
 from edgeexpo.export import executorch_export, executorch_retraces
 
 
-@pytest.mark.parametrize("name", ["program", "quantized"])
+@pytest.mark.parametrize("name", ["program", pytest.param("quantized", marks=pytest.mark.slow)])
 def test_the_file_is_the_same_and_fewer_graphs_are_traced(name, request, tmp_path, monkeypatch):
     program = request.getfixturevalue(name)
     executorch_export.export_executorch(program, tmp_path / "first.pte")  # traces its patterns once

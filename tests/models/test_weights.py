@@ -239,11 +239,11 @@ def test_a_checkpoint_with_odd_values_is_loaded_or_refused(residual, tmp_path, k
     state["body.0.weight"] = ENTRIES[kind](state["body.0.weight"])
     torch.save(state, tmp_path / "w.pth")
     with contextlib.suppress(WeightsError):
-        load_weights(residual, read_weights(tmp_path / "w.pth"), "w.pth")
+        load_weights(copy.deepcopy(residual), read_weights(tmp_path / "w.pth"), "w.pth")
 
 
 @pytest.mark.parametrize("kind", WHOLES)
 def test_a_checkpoint_of_an_odd_form_is_loaded_or_refused(residual, state, tmp_path, kind):
     torch.save(WHOLES[kind](state), tmp_path / "w.pth")
     with contextlib.suppress(WeightsError):
-        load_weights(residual, read_weights(tmp_path / "w.pth"), "w.pth")
+        load_weights(copy.deepcopy(residual), read_weights(tmp_path / "w.pth"), "w.pth")

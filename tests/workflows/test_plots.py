@@ -22,9 +22,15 @@ def test_the_front_is_drawn(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
-    with pytest.raises(OutputError, match="cannot write"):
-        draw_front(tmp_path / "none" / "front.png", "net", ROWS)
+def test_a_missing_folder_is_made(tmp_path):
+    draw_front(tmp_path / "new" / "front.png", "net", ROWS)
+    assert (tmp_path / "new" / "front.png").is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="a part of the path is a file"):
+        draw_front(tmp_path / "file" / "front.png", "net", ROWS)
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):

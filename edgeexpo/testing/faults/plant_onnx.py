@@ -11,9 +11,6 @@ from onnx import numpy_helper
 
 from edgeexpo.errors import UsageError
 
-UNSIGNED_ZERO = 128
-"""Zero point of the unsigned weight codes in INT8 artefacts."""
-
 
 class OnnxFile:
     """The convolutions of an ONNX graph; see :class:`edgeexpo.testing.faults.plant.Layers`."""
@@ -28,15 +25,10 @@ class OnnxFile:
 
     def weight(self, layer: int) -> np.ndarray:
         """Return the weights as signed codes or real numbers."""
-        value = self._read(self._layers[layer].input[1])
-        if value.dtype == np.uint8:
-            return (value.astype(np.int16) - UNSIGNED_ZERO).astype(np.int8)
-        return value
+        return self._read(self._layers[layer].input[1])
 
     def set_weight(self, layer: int, value: np.ndarray) -> None:
         """Store the weights, given as signed codes or real numbers."""
-        if value.dtype == np.int8:
-            value = (value.astype(np.int16) + UNSIGNED_ZERO).astype(np.uint8)
         self._write(self._layers[layer].input[1], value)
 
     def bias(self, layer: int) -> np.ndarray:
