@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -24,6 +25,9 @@ from edgeexpo.errors import WeightsError
 from edgeexpo.program.capture import Program
 from edgeexpo.quantization.observers import DEFAULT
 from edgeexpo.quantization.quantizer import ImageQuantizer
+
+_NUMBERED = re.compile(r"(.*?)(?:_(\d+))?")
+"""Name of a tensor: its operator and number."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,33 @@ def roundings(simulated: GraphModule) -> dict[str, Rounding]:
     return {name: module for name, module in found.items() if isinstance(module, Rounding)}
 
 
+def _as_named_here(ranges: Mapping[str, Range], names: Sequence[str]) -> dict[str, Range]:
+    """Return ranges by the names that the same tensors have in another trace of a network.
+
+    Names count operators, as ``add_4`` does. A trace at another size has other arithmetic of sizes,
+    which shifts the numbers and keeps the order. Where the numbers of tensors of one operator
+    differ, nothing is renamed.
+    """
+    theirs, ours = _by_operator(ranges), _by_operator(names)
+    if {k: len(v) for k, v in theirs.items()} != {k: len(v) for k, v in ours.items()}:
+        return dict(ranges)
+    return {
+        here: ranges[there]
+        for operator, found in theirs.items()
+        for there, here in zip(found, ours[operator], strict=True)
+    }
+
+
+def _by_operator(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of each operator's tensors, in the order of their numbers."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        assert match is not None  # it matches every name
+        found.setdefault(match[1], []).append((int(match[2] or 0), name))
+    return {operator: [name for _, name in sorted(named)] for operator, named in found.items()}
+
+
 def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
     """Give the activations of ``prepared`` fixed ranges instead of calibrating it, in place.
 
@@ -170,6 +201,7 @@ def fix_ranges(prepared: GraphModule, ranges: Mapping[str, Range]) -> None:
         for name, node in observers(prepared)
         if not hasattr(prepared.get_submodule(str(node.target)), "ch_axis")
     }
+    ranges = _as_named_here(ranges, list(calls))
     if different := sorted(calls.keys() ^ ranges.keys()):
         raise WeightsError(
             f"the INT8 weights are of another program: {len(different)} tensors differ, "

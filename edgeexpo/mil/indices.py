@@ -68,8 +68,8 @@ def _written(a: Arguments, places: tuple[torch.Tensor, ...], new: torch.Tensor) 
     combine = _COMBINED[a.get("mode", "add")]
     result: torch.Tensor = a["data"].clone()
     rows = new.reshape(-1, *result.shape[len(places) :])
-    columns = torch.stack(torch.broadcast_tensors(*places)).flatten(1)
-    if columns.unique(dim=1).shape[1] == columns.shape[1]:
+    columns = torch.stack([place.reshape(-1) for place in places])
+    if torch.unique(columns, dim=1).shape[1] == columns.shape[1]:
         result[tuple(columns)] = combine(result[tuple(columns)], rows)
         return result
     for place, row in zip(columns.T.tolist(), rows, strict=True):

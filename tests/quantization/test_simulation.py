@@ -106,6 +106,19 @@ def test_ranges_of_another_program_are_refused(program):
         fix_ranges(prepared, {names[0]: Range(0.1, 0), "other": Range(0.1, 0)})
 
 
+def test_ranges_fit_another_trace_whose_numbers_count_sizes_too(program, graph):
+    ranges = ranges_from_json(ranges_to_json(graph))
+    shifted = {
+        name if n == 0 else f"{name.rstrip('0123456789').rstrip('_')}_{50 + n}": r
+        for n, (name, r) in enumerate(ranges.items())
+    }
+    assert shifted.keys() != ranges.keys()
+    prepared = prepare_simulation(program)
+    fix_ranges(prepared, shifted)
+    simulate(prepared)
+    assert ranges_from_json(ranges_to_json(prepared)) == ranges
+
+
 def test_chosen_operators_stay_in_float(program, pictures):
     convolutions = [
         n.name for n in ptq.separate(program).exported.module().graph.nodes if "conv2d" in n.name
