@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
@@ -109,8 +110,8 @@ def test_ranges_of_another_program_are_refused(program):
 def test_ranges_fit_another_trace_whose_numbers_count_sizes_too(program, graph):
     ranges = ranges_from_json(ranges_to_json(graph))
     shifted = {
-        name if n == 0 else f"{name.rstrip('0123456789').rstrip('_')}_{50 + n}": r
-        for n, (name, r) in enumerate(ranges.items())
+        re.sub(r"(_\d+)?$", f"_{50 + number}", name, count=1): ranges[name]
+        for number, name in enumerate(ranges)
     }
     assert shifted.keys() != ranges.keys()
     prepared = prepare_simulation(program)
