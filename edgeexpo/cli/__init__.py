@@ -97,8 +97,6 @@ def _ended(arguments: list[str], args: argparse.Namespace) -> int:
             return _run(arguments, args)
     except EdgeexpoError as error:
         return _fail(args, error)
-    except MemoryError:
-        return _fail(args, OutputError(_NO_MEMORY))
     except BrokenPipeError:
         # The reader of our output has closed the pipe. Without this redirection, the interpreter's
         # last flush would fail again.
