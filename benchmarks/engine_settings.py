@@ -24,6 +24,7 @@ import numpy as np
 from measuring import resident_mib, turns
 
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.runtime.engines.onnx import session_options
 from edgeexpo.workflows.latency_child import peak_rss_mb, pictures
 
 MIB = 1 << 20
@@ -34,9 +35,8 @@ def opened(path: Path, threads: int, arena: bool = True) -> Any:
     """Return a bare ONNX Runtime session."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    options = session_options()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.x64quantprecision", "1")
     options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

@@ -21,6 +21,7 @@ from measuring import turns
 
 from edgeexpo import runtime
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.runtime.engines.onnx import session_options
 from edgeexpo.runtime.observation import DURATION
 from edgeexpo.runtime.stages import front
 
@@ -48,9 +49,8 @@ def main() -> None:
 
     bundle = Bundle.open(given.bundle)
     spec, artifact = bundle.manifest.model, bundle.by_preference("onnx", None)[0]
-    options = onnxruntime.SessionOptions()
+    options = session_options()
     options.intra_op_num_threads = given.threads
-    options.add_session_config_entry("session.x64quantprecision", "1")
     bare = onnxruntime.InferenceSession(str(bundle.file(artifact.file)), options)
     rng = np.random.default_rng(0)
     shape = (given.side, given.side, 3)

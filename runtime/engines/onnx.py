@@ -42,7 +42,7 @@ class OnnxEngine:
             MissingDependencyError: ONNX Runtime is not installed.
             EngineError: ONNX Runtime refuses the file, or does not support the options.
         """
-        options, chosen = _options(), self._options
+        options, chosen = session_options(), self._options
         if chosen.threads is not None:
             options.intra_op_num_threads = chosen.threads
         if chosen.affinity is not None:
@@ -100,7 +100,7 @@ def optimised(path: Path) -> bytes:
         MissingDependencyError: ONNX Runtime is not installed.
         EngineError: ONNX Runtime refuses the file.
     """
-    options = _options()
+    options = session_options()
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "optimised.onnx"
         options.optimized_model_filepath = str(written)
@@ -108,7 +108,12 @@ def optimised(path: Path) -> bytes:
         return written.read_bytes()
 
 
-def _options() -> Any:
+def session_options() -> Any:
+    """Return the options of every session: the format, exact kernels, and no log but of errors.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:

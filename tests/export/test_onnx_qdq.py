@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import runpy
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import numpy_helper
 
 from edgeexpo.export.onnx_export import export_onnx
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "onnx_weights.py"
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +30,10 @@ def stored(path):
     return graph, {i.name: numpy_helper.to_array(i) for i in graph.initializer}
 
 
-def session(model, exact):
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1" if exact else "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+@pytest.fixture(scope="module")
+def benchmark():
+    """Return the names of the benchmark, which stores weights unsigned to compare them."""
+    return runpy.run_path(str(SCRIPT), run_name="onnx_weights")
 
 
 def test_activations_are_unsigned_and_weights_signed_and_symmetric(stored):
@@ -54,18 +57,9 @@ def test_every_stored_tensor_has_a_zero_point_of_its_own(stored):
     assert set(zeros.values()) == {1}
 
 
-def test_exact_kernels_compute_what_unsigned_weights_compute(path, pictures):
-    signed = onnx.load(path)
-    unsigned = onnx.load(path)
-    values = {i.name: i for i in unsigned.graph.initializer}
-    for node in unsigned.graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in values:
-            for name in {node.input[0], node.input[2]}:
-                codes = numpy_helper.to_array(values[name])
-                if codes.dtype == np.int8:
-                    moved = (codes.astype(np.int16) + 128).astype(np.uint8)
-                    values[name].CopyFrom(numpy_helper.from_array(moved, name))
+def test_exact_kernels_compute_what_unsigned_weights_compute(path, pictures, benchmark):
+    unsigned, session = benchmark["unsigned"](path), benchmark["session"]
     x = {"y0": np.ascontiguousarray(pictures[0]["y0"].transpose(2, 0, 1)[None])}
-    found = session(signed.SerializeToString(), exact=True).run(None, x)[0]
-    expected = session(unsigned.SerializeToString(), exact=False).run(None, x)[0]
+    found = session(path.read_bytes(), exact=True).run(None, x)[0]
+    expected = session(unsigned, exact=False).run(None, x)[0]
     np.testing.assert_array_equal(found, expected)

@@ -10,6 +10,7 @@ import numpy as np
 from edgeexpo.errors import EngineError
 from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
 from edgeexpo.runtime.engines.base import Arrays, first_line
+from edgeexpo.runtime.engines.onnx import session_options
 from edgeexpo.spec import ModelSpec, SizeRange
 
 _COPIES = frozenset(("Cast",))
@@ -66,10 +67,8 @@ class OnnxTracer:
 def _session(model: Path | bytes, level: Any) -> Any:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options()
     options.graph_optimization_level = level
-    options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
