@@ -19,7 +19,7 @@ from edgeexpo.export.refusals import (
 )
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import is_weighted
-from edgeexpo.program.multiplications import multiplications
+from edgeexpo.program.multiplications import multiplication_share
 from edgeexpo.program.outside import Outside, tell
 from edgeexpo.program.source import blame, node_source
 from edgeexpo.program.values import tensor_of
@@ -141,7 +141,7 @@ def _portable(left: Sequence[Node], program: Program) -> str:
     """Return a sentence about weighted operators outside the delegate, or ``""`` without any."""
     if not left:
         return ""
-    share = sum(map(multiplications, left)) / _multiplications(program)
+    share = multiplication_share(left, program.exported.graph)
     names = ", ".join(f"{_name(node)}{_at(node)}" for node in left[:NAMED])
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
     return (
@@ -154,19 +154,14 @@ def _outside(nodes: Sequence[Node], program: Program) -> tuple[Outside, ...]:
     """Return the operators on tensors that no delegate computes."""
     from executorch.exir.dialects.edge._ops import EdgeOpOverload
 
-    every = _multiplications(program)
+    graph = program.exported.graph
     return tuple(
-        Outside(_name(node), node_source(node), multiplications(node) / every)
+        Outside(_name(node), node_source(node), multiplication_share([node], graph))
         for node in nodes
         if node.op == "call_function"
         and isinstance(node.target, EdgeOpOverload)
         and tensor_of(node) is not None
     )
-
-
-def _multiplications(program: Program) -> int:
-    """Return the number of multiplications of a program, at least 1."""
-    return max(1, sum(map(multiplications, program.exported.graph_module.graph.nodes)))
 
 
 def _name(node: Node) -> str:

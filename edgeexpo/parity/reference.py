@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 from torch.fx import Node
 
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.manifest import Manifest
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.failures import reading
 from edgeexpo.parity.golden import Device
@@ -37,25 +39,22 @@ Codes = Callable[[torch.Tensor, float, int, int, int], torch.Tensor]
 """Function that rounds a tensor to the codes of a scale, a zero point and two bounds, and back."""
 
 
-class ProgramReference:
-    """Runs a program of the bundle in torch, deterministically and without TF32.
+class ProgramRun:
+    """Runs a program in torch, deterministically and without TF32.
 
     Args:
-        bundle: The bundle that holds the program.
-        file: ``reference.pt2`` or ``quantized.pt2``.
+        program: The program. Its weights are laid out in memory anew.
+        manifest: The manifest of the bundle that it belongs to.
         device: One of :data:`DEVICES`.
         dtype: The dtype to which the program's weights and the pictures are converted.
         execution: Function that makes the function to run of the program's module; by default the
             module itself with :func:`fused_codes`.
-
-    Raises:
-        BundleError: The file is missing, was changed, or is not a program that this torch reads.
     """
 
     def __init__(
         self,
-        bundle: Bundle,
-        file: str,
+        program: ExportedProgram,
+        manifest: Manifest,
         device: str,
         dtype: torch.dtype = torch.float32,
         execution: Execution | None = None,
@@ -63,19 +62,18 @@ class ProgramReference:
         self._device = torch.device(device)
         self._dtype = dtype
         # Guards exclude sizes at which an inner axis has one element. The artefacts take them.
-        program = load_program(bundle, file).module(check_guards=False)
-        program = program.to(self._device, dtype)
-        take_any_layout(program)
-        for weight in (*program.parameters(), *program.buffers()):
+        module: Any = program.module(check_guards=False).to(self._device, dtype)
+        take_any_layout(module)
+        for weight in (*module.parameters(), *module.buffers()):
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        self._module = (execution or fused_codes)(program)
-        self._spec = bundle.manifest.model
+        self._module = (execution or fused_codes)(module)
+        self._spec = manifest.model
         # Core ML enumerates its sizes; the program itself takes every size between the bounds.
-        offered = [artifact.sizes for artifact in bundle.manifest.artifacts]
+        offered = [artifact.sizes for artifact in manifest.artifacts]
         low = min(s.smallest[0] for s in offered), min(s.smallest[1] for s in offered)
         step = min(s.multiple for s in offered)
-        self._sizes = SizeRange(bundle.manifest.recipe.size, low, step)
+        self._sizes = SizeRange(manifest.recipe.size, low, step)
 
     def __call__(self, inputs: Arrays) -> np.ndarray:
         """Run the program: HxWxC float32 by input name to the HxWxC float32 output."""
@@ -92,6 +90,31 @@ class ProgramReference:
         with torch.no_grad(), deterministic():
             output: np.ndarray = self._module(*tensors).float().cpu().contiguous().numpy()
         return output
+
+
+class ProgramReference(ProgramRun):
+    """Runs a program of a bundle.
+
+    Args:
+        bundle: The bundle that holds the program.
+        file: ``reference.pt2`` or ``quantized.pt2``.
+        device: As for :class:`ProgramRun`.
+        dtype: As for :class:`ProgramRun`.
+        execution: As for :class:`ProgramRun`.
+
+    Raises:
+        BundleError: The file is missing, was changed, or is not a program that this torch reads.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        file: str,
+        device: str,
+        dtype: torch.dtype = torch.float32,
+        execution: Execution | None = None,
+    ) -> None:
+        super().__init__(load_program(bundle, file), bundle.manifest, device, dtype, execution)
 
 
 def load_program(bundle: Bundle, file: str) -> Any:

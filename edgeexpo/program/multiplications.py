@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.fx import Node
+from torch.fx import Graph, Node
 
 from edgeexpo.program.exact_tail import is_weighted
 from edgeexpo.program.values import tensor_of
@@ -28,6 +29,16 @@ def multiplications(node: Node) -> int:
     transposed = "transpose" in str(node.target) or (len(node.args) == 9 and bool(node.args[6]))
     places = x if transposed else result
     return _length(places.shape) * _length(weight.shape[1:])
+
+
+def multiplication_share(nodes: Iterable[Node], graph: Graph) -> float:
+    """Return the multiplications of some operators, as a share of those of a network.
+
+    Args:
+        nodes: Operators of the network's graph, or of a graph that was made of it.
+        graph: The network's graph.
+    """
+    return sum(map(multiplications, nodes)) / max(1, sum(map(multiplications, graph.nodes)))
 
 
 def _length(shape: Any) -> int:

@@ -7,11 +7,11 @@ layer in float, and the others stay integer.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from edgeexpo.bundle.manifest import Artifact, Manifest
 from edgeexpo.errors import ExportError
@@ -20,18 +20,20 @@ from edgeexpo.parity.cases import PHOTOGRAPH, Case, accepted
 from edgeexpo.parity.check import rows_of
 from edgeexpo.parity.gates import gate_holds
 from edgeexpo.parity.judgement import KINDS
-from edgeexpo.parity.reference import fused_codes
+from edgeexpo.parity.reference import ProgramRun
 from edgeexpo.parity.verdict import statistics
 from edgeexpo.program.capture import Program
-from edgeexpo.program.multiplications import multiplications
-from edgeexpo.program.source import node_source
+from edgeexpo.program.multiplications import multiplication_share
 from edgeexpo.progress import note, track
-from edgeexpo.quantization.ptq import calibrated, convert_program, tensors
-from edgeexpo.quantization.sensitivity import quantization_costs, quantized_operators
+from edgeexpo.quantization.ptq import calibrated, quantize_program, tensors
+from edgeexpo.quantization.sensitivity import (
+    QuantizedOperator,
+    quantization_costs,
+    quantized_operators,
+)
 from edgeexpo.quantization.simulation import simulate
 from edgeexpo.runtime.network_pictures import displayed, network_inputs
-from edgeexpo.runtime.tiling import run_tiled
-from edgeexpo.spec import Gate, ModelSpec
+from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.export_request import ExportRequest
 from edgeexpo.workflows.network_tensors import picture_score
 
@@ -80,26 +82,26 @@ def spared(
     artifact = next((a for a in manifest.artifacts if a.precision == "int8"), None)
     if artifact is None:
         return None
-    spec = manifest.model
-    known = [c for c in accepted(artifact, spec, cases) if c.quantized is not None]
-    gates = [g for g in manifest.recipe.gates["int8"] if g.reference == "float"]
-    judge = _Judge(spec, artifact, known, gates)
-    failing = judge.failing({c.name: c.quantized for c in known if c.quantized is not None})
+    judged = accepted(artifact, manifest.model, cases)
+    quantized = {c.name: c.quantized for c in judged if c.quantized is not None}
+    judge = _Judge(manifest, artifact, [c for c in judged if c.name in quantized])
+    failing = judge.failing(quantized)
     if not failing:
         return None
-    inputs = list(network_inputs(spec, calibration))
-    kept: list[str] = []
-    for name in _costliest(request, program, inputs, failing):
-        if _share(program, [*kept, name]) > LARGEST_SHARE:
+    inputs = list(network_inputs(manifest.model, calibration))
+    kept: list[QuantizedOperator] = []
+    for operator in _costliest(request, program, inputs, failing):
+        if _share(program, [*kept, operator]) > LARGEST_SHARE:
             continue
-        kept.append(name)
+        kept.append(operator)
+        names = tuple(o.name for o in kept)
         try:
-            made = convert_program(*calibrated(program, inputs, frozenset(kept)))
+            made = quantize_program(program, inputs, frozenset(names))
         except ExportError:  # nothing would be left for INT8
             return None
         if not judge.failing(judge.outputs(made)):
             _tell(program, kept)
-            return Spared(made, tuple(kept))
+            return Spared(made, names)
         if len(kept) == MOST_SPARED:
             break
     return None
@@ -109,36 +111,23 @@ def spared(
 class _Judge:
     """The gates of an artefact against the float network."""
 
-    spec: ModelSpec
+    manifest: Manifest
     artifact: Artifact
     cases: Sequence[Case]
-    gates: Sequence[Gate]
 
     def outputs(self, program: Program) -> dict[str, np.ndarray]:
         """Return the displayed outputs of an INT8 program for all cases."""
-        module = fused_codes(program.exported.module(check_guards=False))
-
-        def run(x: Mapping[str, np.ndarray]) -> np.ndarray:
-            with torch.no_grad():
-                output: np.ndarray = module(*(torch.from_numpy(x[n]) for n in program.inputs))
-            return np.asarray(output)
-
-        spec, sizes = self.spec, self.artifact.sizes
-        return {
-            case.name: displayed(
-                spec, run_tiled(run, case.inputs, spec.footprint, sizes, spec.fixed_inputs)
-            )
-            for case in self.cases
-        }
+        run = ProgramRun(copy.deepcopy(program.exported), self.manifest, "cpu")
+        return {c.name: displayed(self.manifest.model, run(c.inputs)) for c in self.cases}
 
     def failing(self, outputs: Mapping[str, np.ndarray]) -> list[Case]:
         """Return the cases that fail a gate with these outputs, the worst first."""
-        rows = rows_of(self.spec, self.artifact, self.cases, outputs)
+        rows = rows_of(self.manifest.model, self.artifact, self.cases, outputs)
         found = statistics(rows)
         failed: set[str] = set()
-        for gate in self.gates:
+        for gate in self.manifest.recipe.gates["int8"]:
             value = found[gate.statistic].get(gate.metric)
-            if value is None or gate_holds(gate, value):
+            if gate.reference != "float" or value is None or gate_holds(gate, value):
                 continue
             kind = KINDS.get(gate.statistic, PHOTOGRAPH)
             rated = [r for r in rows if r["kind"] == kind and gate.metric in r]
@@ -153,7 +142,7 @@ def _costliest(
     program: Program,
     inputs: Sequence[Mapping[str, np.ndarray]],
     failing: Sequence[Case],
-) -> list[str]:
+) -> list[QuantizedOperator]:
     """Return the quantised operators, first the one whose float brings the pictures nearest."""
     spec = request.network.spec
     pictures = tensors(program, [_fitting(spec, c.inputs, program) for c in failing[:FEW]])
@@ -161,9 +150,9 @@ def _costliest(
     _, graph = calibrated(program, inputs)
     simulate(graph)
     operators = track(quantized_operators(program, graph), "Finding what costs most in INT8")
-    costs = [quantization_costs(graph, [operator], pictures, score)[0] for operator in operators]
+    costs = quantization_costs(graph, operators, pictures, score)
     costs.sort(key=lambda cost: cost.spared.worst, reverse=True)
-    return [cost.operator.name for cost in costs]
+    return [cost.operator for cost in costs]
 
 
 def _fitting(
@@ -175,17 +164,15 @@ def _fitting(
     return {n: x if n in fixed else x[:height, :width] for n, x in inputs.items()}
 
 
-def _share(program: Program, names: Sequence[str]) -> float:
+def _share(program: Program, operators: Sequence[QuantizedOperator]) -> float:
     """Return the share of a program's multiplications that some operators have."""
-    counts = {n.name: multiplications(n) for n in program.exported.graph_module.graph.nodes}
-    return sum(counts[name] for name in names) / max(1, sum(counts.values()))
+    names, graph = {operator.name for operator in operators}, program.exported.graph
+    return multiplication_share((n for n in graph.nodes if n.name in names), graph)
 
 
-def _tell(program: Program, names: Sequence[str]) -> None:
-    nodes = {node.name: node for node in program.exported.graph_module.graph.nodes}
-    places = [node_source(nodes[name]) for name in names]
-    said = [f"{n} at {p}" if p else n for n, p in zip(names, places, strict=True)]
+def _tell(program: Program, operators: Sequence[QuantizedOperator]) -> None:
+    said = [f"{o.name} at {o.source}" if o.source else o.name for o in operators]
     note(
         f"edgeexpo: INT8 passes its gates with {', '.join(said)} in float "
-        f"({_share(program, names):.0%} of the multiplications)"
+        f"({_share(program, operators):.0%} of the multiplications)"
     )
