@@ -17,17 +17,16 @@ says for every failure which gate it is, and why a target was refused.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from resumable import documents, keep, results
 
 from edgeexpo import export_bundle
 from edgeexpo.bundle.bundle import Bundle
@@ -138,23 +137,10 @@ def _sizes(bundle: Bundle, fixed: bool) -> str:
     return "one" if fixed else "up to"
 
 
-def dead(name: str, targets: Sequence[str], words: str) -> dict[str, Any]:
+def dead(name: str, words: str, targets: Sequence[str]) -> dict[str, Any]:
     """Return the line for an export whose process gave no result."""
     cells = cells_of_none(targets, "died", words)
     return {"network": name, "seconds": 0, "cells": cells, "notes": []}
-
-
-def result_in_a_process(name: str, targets: Sequence[str]) -> dict[str, Any]:
-    """Export a network to targets in a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        try:
-            return process.submit(result_of, name, targets).result(LIMIT)
-        except BrokenProcessPool:
-            return dead(name, targets, "the process died")
-        except TimeoutError:
-            for worker in list(process._processes.values()):
-                worker.kill()
-            return dead(name, targets, f"no end within {LIMIT:.0f} s")
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
@@ -162,15 +148,14 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
     The seconds of several exports of one network are added.
     """
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    results: dict[str, dict[str, Any]] = {}
-    for found in (json.loads(line) for line in lines if line.endswith("}")):
-        known = results.get(found["network"])
+    merged: dict[str, dict[str, Any]] = {}
+    for found in documents(path):
+        known = merged.get(found["network"])
         kept = {} if known is None else known["cells"]
         new = known is None or kept.keys() <= found["cells"].keys()
         seconds = found["seconds"] + (0 if new or known is None else known["seconds"])
-        results[found["network"]] = {"seconds": seconds, "cells": {**kept, **found["cells"]}}
-    return results
+        merged[found["network"]] = {"seconds": seconds, "cells": {**kept, **found["cells"]}}
+    return merged
 
 
 def print_tables(found: dict[str, dict[str, Any]]) -> None:
@@ -217,7 +202,6 @@ def main() -> int:
     unknown = [name for name in args.networks if name not in NETWORKS]
     if unknown:
         parser.error(f"no network {unknown[0]!r}; it has: {', '.join(NETWORKS)}")
-    args.file.parent.mkdir(parents=True, exist_ok=True)
     done = {} if args.again else read(args.file)
     asked = [target for target in args.targets.split(",") if target != "none"]
     for name in args.networks or NETWORKS:
@@ -225,9 +209,9 @@ def main() -> int:
         targets = [target for target in asked if target not in known]
         if not targets:
             continue
-        found = result_in_a_process(name, targets)
-        with args.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(found) + "\n")
+        work, none = partial(result_of, targets=targets), partial(dead, targets=targets)
+        (found,) = results([name], work, none, LIMIT)
+        keep(args.file, found)
         said = ", ".join(
             f"{target} {precision} {cell['status']}"
             for target, cells in found["cells"].items()

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import multiprocessing
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from resumable import keep, read, results, seeds_left
 
 from edgeexpo.silence import muted
 from edgeexpo.targets import usual_targets
@@ -58,35 +56,6 @@ def dead(seed: int, words: str) -> dict[str, Any]:
     pairs = [(target, precision) for target in usual_targets() for precision in PRECISIONS]
     outcomes = [dataclasses.asdict(Outcome(*pair, BUG, words)) for pair in pairs]
     return {"seed": seed, "side": drawn.side, "blocks": drawn.blocks, "outcomes": outcomes}
-
-
-def results(seeds: Sequence[int], seconds: float) -> Iterator[dict[str, Any]]:
-    """Yield the results of seeds, until all are done or the seconds are over."""
-    end = time.monotonic() + seconds
-    waiting = list(seeds)
-    while waiting:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            while waiting and time.monotonic() < end:
-                seed = waiting.pop(0)
-                try:
-                    yield process.submit(result_of, seed).result(LIMIT)
-                except BrokenProcessPool:
-                    yield dead(seed, "the process died")
-                    break
-                except TimeoutError:
-                    for worker in list(process._processes.values()):
-                        worker.kill()
-                    yield dead(seed, f"no end within {LIMIT:.0f} s")
-                    break
-            else:
-                return
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the results in a file, without a last line that was cut."""
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    whole = [line for line in lines if line.endswith("}")]
-    return sorted((json.loads(line) for line in whole), key=lambda found: int(found["seed"]))
 
 
 def print_tables(found: Sequence[dict[str, Any]]) -> None:
@@ -123,12 +92,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after them")
     args = parser.parse_args()
-    done = {found["seed"] for found in read(args.file)}
-    wanted = [s for s in range(args.first, args.first + args.count) if s not in done]
-    args.file.parent.mkdir(parents=True, exist_ok=True)
-    for found in results(wanted, args.seconds):
-        with args.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(found) + "\n")
+    wanted = seeds_left(args.file, args.first, args.count)
+    for found in results(wanted, result_of, dead, LIMIT, args.seconds):
+        keep(args.file, found)
         worst = Counter(o["outcome"] for o in found["outcomes"])
         said = ", ".join(f"{worst[o]} {o}" for o in OUTCOMES if worst[o])
         print(f"{found['seed']}: {said}", file=sys.stderr, flush=True)

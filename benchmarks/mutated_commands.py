@@ -22,7 +22,6 @@ import gc
 import json
 import logging
 import math
-import multiprocessing
 import os
 import resource
 import shlex
@@ -32,12 +31,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+
+from resumable import keep, read, results, seeds_left
 
 from edgeexpo import cli
 from edgeexpo.bundle.bundle import Bundle
@@ -346,41 +345,9 @@ def result_of(seed: int) -> dict[str, Any]:
     return _bench[0].run(seed)
 
 
-def results(
-    seeds: Sequence[int], seconds: float, workplace: Path | None
-) -> Iterator[dict[str, Any]]:
-    """Yield the results of seeds, until all are done or the seconds are over."""
-    end, waiting = time.monotonic() + seconds, list(seeds)
-    with tempfile.TemporaryDirectory() as shared:
-        while waiting and time.monotonic() < end:
-            root = tempfile.mkdtemp(dir=shared)
-            prepared = (root, str(workplace or Path(shared) / "workplace"))
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(1, context, start, prepared) as process:
-                while waiting and time.monotonic() < end:
-                    seed = waiting.pop(0)
-                    try:
-                        yield process.submit(result_of, seed).result(DEAD)
-                    except BrokenProcessPool:
-                        yield dead(seed, "the process died")
-                        break
-                    except TimeoutError:
-                        for worker in list(process._processes.values()):
-                            worker.kill()
-                        yield dead(seed, f"no reaction within {DEAD:.0f} s")
-                        break
-
-
 def dead(seed: int, words: str) -> dict[str, Any]:
     """Return the line for a command whose process gave no result."""
     return {"seed": seed, "origin": "?", "command": "?", "outcome": BUG, "problems": [words]}
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the results in a file, without a last line that was cut."""
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    whole = [line for line in lines if line.endswith("}")]
-    return sorted((json.loads(line) for line in whole), key=lambda found: int(found["seed"]))
 
 
 def print_tables(found: Sequence[dict[str, Any]]) -> None:
@@ -415,15 +382,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after them")
     parser.add_argument("--workplace", type=Path, help="folder of the workplace, made if missing")
     args = parser.parse_args()
-    done = {found["seed"] for found in read(args.file)}
-    wanted = [s for s in range(args.first, args.first + args.count) if s not in done]
-    args.file.parent.mkdir(parents=True, exist_ok=True)
-    workplace = args.workplace and args.workplace.resolve()
-    for found in results(wanted, args.seconds, workplace):
-        with args.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(found) + "\n")
-        said = f"{found['seed']}: {found['outcome']} {'; '.join(found['problems'])}"
-        print(said, file=sys.stderr, flush=True)
+    wanted = seeds_left(args.file, args.first, args.count)
+    with tempfile.TemporaryDirectory() as shared:
+        workplace = args.workplace.resolve() if args.workplace else Path(shared) / "workplace"
+
+        def arguments() -> tuple[str, str]:
+            return tempfile.mkdtemp(dir=shared), str(workplace)
+
+        for found in results(wanted, result_of, dead, DEAD, args.seconds, start, arguments):
+            keep(args.file, found)
+            said = f"{found['seed']}: {found['outcome']} {'; '.join(found['problems'])}"
+            print(said, file=sys.stderr, flush=True)
     everything = read(args.file)
     print_tables(everything)
     return int(any(found["outcome"] == BUG for found in everything))

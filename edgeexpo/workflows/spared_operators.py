@@ -64,7 +64,7 @@ def spared(
     manifest: Manifest,
     cases: Sequence[Case],
 ) -> Spared | None:
-    """Find the fewest operators in float with which a failed INT8 program passes its gates.
+    """Find a few operators in float with which a failed INT8 program passes its gates.
 
     The operators are tried in the order of what each costs on the pictures that fail.
 

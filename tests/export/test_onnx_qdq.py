@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,8 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgeexpo.export.onnx_export import export_onnx
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "onnx_weights.py"
+from tests.support.benchmarks import benchmark
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +25,6 @@ def stored(path):
     """Return the file's graph, and its stored tensors by name."""
     graph = onnx.load(path).graph
     return graph, {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    """Return the names of the benchmark, which stores weights unsigned to compare them."""
-    return runpy.run_path(str(SCRIPT), run_name="onnx_weights")
 
 
 def test_activations_are_unsigned_and_weights_signed_and_symmetric(stored):
@@ -57,8 +48,9 @@ def test_every_stored_tensor_has_a_zero_point_of_its_own(stored):
     assert set(zeros.values()) == {1}
 
 
-def test_exact_kernels_compute_what_unsigned_weights_compute(path, pictures, benchmark):
-    unsigned, session = benchmark["unsigned"](path), benchmark["session"]
+def test_exact_kernels_compute_what_unsigned_weights_compute(path, pictures):
+    script = benchmark("onnx_weights")
+    unsigned, session = script["unsigned"](path), script["session"]
     x = {"y0": np.ascontiguousarray(pictures[0]["y0"].transpose(2, 0, 1)[None])}
     found = session(path.read_bytes(), exact=True).run(None, x)[0]
     expected = session(unsigned, exact=False).run(None, x)[0]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "generated_modules.py"
+from tests.support.benchmarks import benchmark
 
 
 @pytest.fixture(scope="module")
 def script():
-    return runpy.run_path(str(SCRIPT), run_name="generated_modules")
+    return benchmark("generated_modules")
 
 
 def test_a_line_that_was_cut_is_tried_again(script, tmp_path):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 
 from edgeexpo.testing.mutated.trial import Trial
+from tests.support.benchmarks import benchmark
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "mutated_commands.py"
 ERROR = "edgeexpo: error: no file\n"
 OLD, NEW = {"a.png": (3, 1), "photos": (-1, 0)}, (5, 2)
 
 
 @pytest.fixture(scope="module")
 def script():
-    return runpy.run_path(str(SCRIPT), run_name="mutated_commands")
+    return benchmark("mutated_commands")
 
 
 def found(script, words=("run", "own"), **facts):
