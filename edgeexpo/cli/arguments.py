@@ -160,6 +160,9 @@ def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable
 above_zero = number_argument(lambda v: 0 < v < math.inf, "a number above zero")
 """Argument type of a finite number above zero."""
 
+zero_or_more = number_argument(lambda v: 0 <= v < math.inf, "a number of zero or more")
+"""Argument type of a finite number of zero or more."""
+
 RECIPE_TYPES: Mapping[str, Callable[[str], float]] = MappingProxyType(
     {"learning_rate": above_zero, "seed": seed}
 )

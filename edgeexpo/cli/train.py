@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgeexpo.cli.arguments import above_zero, add_recipe_fields, thread_count
+from edgeexpo.cli.arguments import add_recipe_fields, thread_count, zero_or_more
 from edgeexpo.cli.output import add_json_argument, emit
 
 TRAINING_OVERRIDES = ("steps", "batch", "crop", "learning_rate", "scenes", "scene_size", "seed")
@@ -49,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda... (default: auto)")
     parser.add_argument(
         "--save-every",
-        type=above_zero,
+        type=zero_or_more,
         default=120.0,
         metavar="SECONDS",
-        help="time between two checkpoints (default: 120)",
+        help="time between two checkpoints; 0 saves after every step (default: 120)",
     )
     parser.add_argument(
         "--threads", type=thread_count, help="CPU threads (default: torch's choice)"

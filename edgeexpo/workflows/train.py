@@ -79,7 +79,7 @@ def train(
         low_level: Let students follow the teacher's low-level features too.
         vgg: File of a VGG19 state dict. Without this file the perceptual term is off.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or another device of torch.
-        save_every: Seconds between two checkpoints.
+        save_every: Seconds between two checkpoints; zero saves after every step.
         threads: Number of CPU threads. By default, torch's choice.
         steps: Number of steps, instead of the recipe's.
         batch: Number of scenes in a batch, instead of the recipe's.
