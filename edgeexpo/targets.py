@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from edgeexpo.engine_versions import EngineVersions, WrongVersions
 from edgeexpo.errors import UsageError
 
 ALL_PRECISIONS = ("int8", "fp16", "fp32")
@@ -42,6 +43,11 @@ class Runner:
         module: Module that the engine needs.
         extra: Extra of edgeexpo that installs that module.
         words: Sentences for the report about what a run proves and what it does not prove.
+        versions: What is known about the engine's versions.
+        precisions: Precisions of the artefacts that it runs.
+        computes: Precision in which it computes these artefacts. ``None`` for their own.
+        features: By the precision in which it computes, CPU features of which the processor needs
+            one (:data:`edgeexpo.processor.CPU_FEATURES`). Other precisions run on every processor.
     """
 
     name: str
@@ -50,6 +56,31 @@ class Runner:
     module: str
     extra: str
     words: str
+    versions: EngineVersions = field(default_factory=EngineVersions)
+    precisions: tuple[str, ...] = ALL_PRECISIONS
+    computes: str | None = None
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def precision_of(self, artifact: str) -> str:
+        """Return the precision in which an artefact of the precision ``artifact`` is computed."""
+        return self.computes or artifact
+
+    def lacks(self, artifact: str, features: Collection[str]) -> str | None:
+        """Return what a processor lacks for artefacts of a precision, in words, or ``None``.
+
+        Args:
+            artifact: The precision of the artefacts.
+            features: The processor's features, as :func:`edgeexpo.processor.cpu_features` gives
+                them.
+        """
+        precision = self.precision_of(artifact)
+        needed = self.features.get(precision, ())
+        if not needed or set(needed) & set(features):
+            return None
+        return (
+            f"{self.name} computes {precision} rightly on processors with {' or '.join(needed)}, "
+            "and this one has none of them"
+        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +120,8 @@ class Target:
         platform_title: Name of that platform for people.
         interpreter: Interpreter that verifies artefacts on other platforms. ``None`` without an
             interpreter.
+        more_runners: Further engines that run the same artefacts, the fastest first. They are
+            optional, and each proves its own verdict.
         census: Function that counts what the engine computes on integers. ``None`` without a count.
         tracing: Tracing of the artefacts for ``debug``. ``None`` if ``debug`` does not support the
             target.
@@ -113,6 +146,7 @@ class Target:
     platform: str | None = None
     platform_title: str = ""
     interpreter: Runner | None = None
+    more_runners: tuple[Runner, ...] = ()
     census: str | None = None
     tracing: Tracing | None = None
     float_operators: str | None = None
@@ -123,6 +157,12 @@ class Target:
     def runs_here(self) -> bool:
         """True if the target's own engine runs on this host's platform."""
         return self.platform in (None, sys.platform)
+
+    @property
+    def all_runners(self) -> tuple[Runner, ...]:
+        """The further engines, the target's own engine, and the interpreter if there is one."""
+        last = () if self.interpreter is None else (self.interpreter,)
+        return (*self.more_runners, self.runner, *last)
 
     @property
     def verifier(self) -> Runner:
@@ -147,6 +187,52 @@ _ONNX = Target(
         extra="export",
         words="The file was run by ONNX Runtime's CPU provider on this host. "
         "Not verified: other execution providers.",
+        versions=EngineVersions(
+            "onnxruntime",
+            least="1.20.1",
+            wrong=(
+                WrongVersions(
+                    "1.21",
+                    "1.24",
+                    "amx_int8",
+                    "int8",
+                    "a kernel for AMX errs by up to 19 codes (issue 26324 of onnxruntime)",
+                ),
+            ),
+            options=MappingProxyType({"session.x64quantprecision": "1"}),
+            without="On x86 processors without VNNI, INT8 files saturate without this session "
+            "option and show a wrong picture.",
+        ),
+    ),
+    more_runners=(
+        Runner(
+            name="openvino",
+            title="OpenVINO",
+            engine="edgeexpo.runtime.engines.openvino:OpenvinoEngine",
+            module="openvino",
+            extra="openvino",
+            words="The file was run by OpenVINO's CPU plugin on this host, in its own precision. "
+            "Not verified: OpenVINO's GPU and NPU plugins.",
+            versions=EngineVersions("openvino"),
+            precisions=("int8", "fp32"),
+            # Without these instructions the sums of OpenVINO's 8-bit products saturate.
+            features=MappingProxyType(
+                {"int8": ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")}
+            ),
+        ),
+        Runner(
+            name="openvino-bf16",
+            title="OpenVINO in BF16",
+            engine="edgeexpo.runtime.engines.openvino:OpenvinoBf16Engine",
+            module="openvino",
+            extra="openvino",
+            words="The fp32 file was run by OpenVINO's CPU plugin on this host, which computed it "
+            "in BF16. Not verified: OpenVINO's GPU and NPU plugins.",
+            versions=EngineVersions("openvino"),
+            precisions=("fp32",),
+            computes="bf16",
+            features=MappingProxyType({"bf16": ("avx512_bf16", "amx_bf16")}),
+        ),
     ),
     reader="edgeexpo.inspection.contents:onnx_contents",
     tools=("onnx", "onnxscript", "onnxsim"),
@@ -172,6 +258,7 @@ _EXECUTORCH = Target(
         extra="export",
         words="The file was run by ExecuTorch with its XNNPACK kernels on this host's CPU. "
         "Not verified: a phone's CPU, and other delegates.",
+        versions=EngineVersions("executorch"),
     ),
     reader="edgeexpo.inspection.contents:pte_contents",
     tools=("executorch",),
@@ -197,6 +284,7 @@ _COREML = Target(
         extra="export",
         words="The package was run by Apple's Core ML runtime on this Mac. "
         "Not verified: a phone, whose compute units may round otherwise.",
+        versions=EngineVersions("coremltools"),
     ),
     reader="edgeexpo.inspection.contents:coreml_contents",
     tools=("coremltools",),
@@ -214,6 +302,7 @@ _COREML = Target(
         words="The saved Core ML package, weights read from disk, was executed operator by "
         "operator, with fp16 rounding where the package asks for it. Not verified: Apple's CPU, "
         "GPU or Neural Engine; run edgeexpo parity on a Mac for its runtime.",
+        versions=EngineVersions("coremltools"),
     ),
     census="edgeexpo.inspection.census:coreml_census",
     # Core ML computes values in fp16 before it quantises them. Up to a quarter of the values fall
@@ -235,6 +324,7 @@ _LITERT = Target(
         extra="litert-runtime",
         words="The file was run by LiteRT with its XNNPACK kernels on this host's CPU. "
         "Not verified: a phone's CPU, and its GPU and NPU delegates.",
+        versions=EngineVersions("ai-edge-litert"),
     ),
     reader="edgeexpo.inspection.contents:tflite_contents",
     tools=("litert-torch", "ai-edge-litert"),
@@ -280,9 +370,22 @@ def suffixes() -> dict[str, str]:
 
 
 def runners() -> list[Runner]:
-    """Return the engines of all targets, each followed by the target's interpreter if any."""
-    found = [(r.runner, *([r.interpreter] if r.interpreter else [])) for r in TARGETS.values()]
-    return [runner for pair in found for runner in pair]
+    """Return the engines and interpreters of all targets."""
+    return [runner for record in TARGETS.values() for runner in record.all_runners]
+
+
+def runner_named(name: str) -> tuple[Target, Runner]:
+    """Return an engine or interpreter with the target whose artefacts it runs.
+
+    Raises:
+        UsageError: No target has a runner of this name.
+    """
+    for target in TARGETS.values():
+        for runner in target.all_runners:
+            if runner.name == name:
+                return target, runner
+    names = ", ".join(runner.name for runner in runners())
+    raise UsageError(f"unknown engine {name!r}; expected one of {names}")
 
 
 def resolve(name: str) -> Any:

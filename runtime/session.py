@@ -12,17 +12,18 @@ import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.errors import MissingDependencyError, PictureError, UsageError
+from edgeexpo.errors import EngineError, MissingDependencyError, PictureError, UsageError
 from edgeexpo.frame_format import FrameFormat
+from edgeexpo.progress import note
 from edgeexpo.runtime.budget import Budget
-from edgeexpo.runtime.engines.base import Engine, EngineOptions, open_engine
+from edgeexpo.runtime.engine_choice import choices, fault_of
+from edgeexpo.runtime.engines.base import Engine, EngineOptions, open_engine_class
 from edgeexpo.runtime.frames import Frame
 from edgeexpo.runtime.job import Formats, Job, in_order
 from edgeexpo.runtime.observation import RESTARTS, Observer, ignore
 from edgeexpo.runtime.result import Result, Source
 from edgeexpo.runtime.steps import Steps
 from edgeexpo.spec import ModelSpec, SizeRange
-from edgeexpo.targets import target_named
 
 _WORKERS = 2
 """Largest number of threads for frames and stages; memory limits them more than arithmetic."""
@@ -226,12 +227,17 @@ def load(
     memory_mb: float | None = None,
     isolated: bool = False,
     timeout_s: float | None = None,
-    engine: Engine | None = None,
+    engine: Engine | str | None = None,
     frames: FrameFormat | None = None,
     output: FrameFormat | None = None,
     observe: Observer = ignore,
 ) -> Session:
     """Open a bundle for pictures.
+
+    An artefact that failed its gates is taken only if ``target``, ``precision`` or ``engine`` names
+    it and nothing else. A line on stderr then says so. Within a precision, the times decide that
+    ``edgeexpo bench --remember`` kept for this bundle and host. Without them, the order of the
+    targets decides. Nothing is measured here.
 
     Args:
         path: The bundle's folder.
@@ -246,7 +252,8 @@ def load(
         isolated: Run the engine in its own process. When the process dies or hangs, it is started
             again and its run is tried once more.
         timeout_s: Seconds that one run of an isolated engine (of one tile) may take; 10 by default.
-        engine: Your own engine, for example a fake one in an app's tests; it is loaded here.
+        engine: Name of an engine, such as ``openvino``, instead of the target's own. Or your own
+            engine, for example a fake one in an app's tests; it is loaded here.
         frames: Format in which frames are read. The default is the manifest's format: HxWx3 RGB
             unless the export was told otherwise.
         output: Format in which pictures are written. The default is ``frames`` if given, else the
@@ -255,12 +262,14 @@ def load(
 
     Raises:
         BundleError: The folder is not a bundle, the artefact is missing, or a file differs from its
-            digest.
-        UsageError: ``memory_mb`` is too small, or a transfer does not go with the model.
-            ``timeout_s`` is invalid or comes without ``isolated``. Your own ``engine`` comes with
-            ``isolated`` or ``options``. Both ``options`` and ``threads`` are given.
+            digest. Or all artefacts failed their gates and none is named.
+        UsageError: ``memory_mb`` is too small, no engine has this name, or a transfer does not go
+            with the model. ``timeout_s`` is invalid or comes without ``isolated``. Your own
+            ``engine`` comes with ``isolated`` or ``options``. Both ``options`` and ``threads`` are
+            given.
         MissingDependencyError: The engine is not installed or does not run on this host.
-        EngineError: The engine refuses the artefact, or does not support ``options``.
+        EngineError: The engine refuses the artefact, or does not support ``options``. Or its
+            version is known to compute such artefacts wrongly on this processor.
 
     Example:
         >>> with edgeexpo.runtime.load(bundle.path) as session:
@@ -268,11 +277,12 @@ def load(
         >>> picture.shape, picture.dtype.name
         ((64, 64, 3), 'uint8')
     """
-    if (isolated and engine is not None) or (timeout_s is not None and not isolated):
+    foreign = engine is not None and not isinstance(engine, str)
+    if (isolated and foreign) or (timeout_s is not None and not isolated):
         raise UsageError(
             "timeout_s needs isolated=True, which needs an engine of the runtime's own"
         )
-    if options is not None and (threads is not None or engine is not None):
+    if options is not None and (threads is not None or foreign):
         raise UsageError(
             "options go with an engine of the runtime's own and set the threads as well: "
             "options=EngineOptions(threads=2)"
@@ -283,31 +293,38 @@ def load(
     spec = bundle.manifest.model
     output = output or frames or bundle.manifest.output
     frames = frames or bundle.manifest.frames
-    candidates = bundle.by_preference(target, precision)
-    if engine is not None:
-        engine.load(bundle.file(candidates[0].file))
-        chosen = candidates[0]
-        return Session(spec, chosen.sizes, engine, frames, output, observe, budget, chosen)
-    candidates = [a for a in candidates if a.precision == candidates[0].precision]
-    refusal: MissingDependencyError | None = None
-    for candidate in candidates:
-        file = bundle.file(candidate.file)
+    found = choices(bundle, target, precision, engine if isinstance(engine, str) else None)
+    for line in found.notes:
+        note(line)
+    if engine is not None and not isinstance(engine, str):
+        artifact = found.ranked[0].artifact
+        engine.load(bundle.file(artifact.file))
+        return Session(spec, artifact.sizes, engine, frames, output, observe, budget, artifact)
+    refusal: MissingDependencyError | EngineError | None = None
+    for choice in found.ranked:
+        artifact = choice.artifact
+        file = bundle.file(artifact.file)
+        if fault := fault_of(bundle, choice):
+            refusal = refusal or EngineError(fault)
+            continue
         try:
             opened = (
-                _isolated(candidate.target, file, spec, options, timeout_s, observe)
+                _isolated(choice.runner.engine, file, spec, options, timeout_s, observe)
                 if isolated
-                else open_engine(candidate.target, file, spec, options)
+                else open_engine_class(choice.runner.engine, file, spec, options)
             )
-            sizes = candidate.sizes
-            return Session(spec, sizes, opened, frames, output, observe, budget, candidate)
         except MissingDependencyError as error:
             refusal = refusal or error
-    assert refusal is not None  # there is at least one candidate
+            continue
+        if isinstance(refusal, EngineError):
+            note(f"edgeexpo: {refusal}; {artifact.file} runs in {choice.runner.name} instead")
+        return Session(spec, artifact.sizes, opened, frames, output, observe, budget, artifact)
+    assert refusal is not None  # there is at least one choice
     raise refusal
 
 
 def _isolated(
-    target: str,
+    engine: str,
     file: Path,
     spec: ModelSpec,
     options: EngineOptions,
@@ -321,7 +338,6 @@ def _isolated(
     def restarted(reason: str) -> None:
         observe(RESTARTS, 1, {"reason": reason})
 
-    engine = target_named(target).runner.engine
     opened = IsolatedEngine(engine, spec, options, timeout_s, restarted)
     opened.load(file)
     return opened

@@ -72,6 +72,18 @@ class Bundle:
             ) from error
         return cls(folder, manifest)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, which holds the digests of all files but the records.
+
+        Raises:
+            BundleError: The manifest cannot be read.
+        """
+        try:
+            return digest(self.path / MANIFEST)
+        except OSError as error:
+            raise BundleError(f"{self.path / MANIFEST} cannot be read: {error.strerror}") from error
+
     def file(self, relative: str) -> Path:
         """Return the path of a file that the manifest names, after checking its digest.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeexpo.engine_versions import EngineVersions
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import (
@@ -16,6 +17,7 @@ from edgeexpo.spec import (
     SizeRange,
     to_json,
 )
+from edgeexpo.targets import target_named
 from edgeexpo.writing import write_file
 
 SCHEMA_VERSION = 1
@@ -79,6 +81,15 @@ class Refusal:
         return f"{self.target} {self.precision}: {self.reason}"
 
 
+def engine_versions(targets: Collection[str]) -> dict[str, EngineVersions]:
+    """Return what is known about the versions of the engines of some targets, by engine."""
+    return {
+        runner.name: runner.versions
+        for name in targets
+        for runner in (target_named(name).runner, *target_named(name).more_runners)
+    }
+
+
 def summary(refused: Sequence[Refusal]) -> str:
     """Write refusals in one line; those for one reason share it."""
     by_reason: dict[str, list[str]] = {}
@@ -107,6 +118,7 @@ class Manifest:
         parity: The parity record, which is the report of :func:`edgeexpo.check_parity` as JSON.
             ``None`` if parity was never checked.
         refused: What the export was asked for and could not make.
+        engines: What is known about the versions of the engines that run the artefacts, by engine.
         schema_version: Version of this layout.
     """
 
@@ -122,6 +134,7 @@ class Manifest:
     output: FrameFormat = field(default_factory=FrameFormat)
     parity: Any = None
     refused: tuple[Refusal, ...] = ()
+    engines: Mapping[str, EngineVersions] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def __repr__(self) -> str:

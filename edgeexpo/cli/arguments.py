@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.spec import PRECISIONS
-from edgeexpo.targets import target_names
+from edgeexpo.targets import runners, target_names
 
 MOST_THREADS = 1024
 """Largest number of threads that a verb takes. The system refuses to start very many."""
@@ -182,6 +182,16 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", type=one_of(names), help=f"artefact to use: {', '.join(names)}")
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), help="artefact to use: int8, fp16 or fp32"
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add ``--engine``, which chooses the engine that runs the artefacts."""
+    names = [runner.name for runner in runners()]
+    parser.add_argument(
+        "--engine",
+        type=one_of(names),
+        help=f"engine that runs the artefact, instead of the target's own: {', '.join(names)}",
     )
 
 

@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=10,
         help="timed runs of each artefact, after 3 runs to warm up (default: 10)",
     )
+    parser.add_argument(
+        "--remember",
+        action="store_true",
+        help="keep the times in your cache folder, so that the fastest engine is taken from now on "
+        "for these bundles on this machine",
+    )
     add_selection(parser)
     add_json_argument(parser)
 
@@ -45,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         size=args.size,
         threads=args.threads,
         runs=args.runs,
+        remember=args.remember,
     )
     emit(args, {"host": found.host, "runs": found.runs, "rows": found.rows}, _text(found))
     return 0

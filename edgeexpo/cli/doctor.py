@@ -13,7 +13,9 @@ from typing import Any
 
 from edgeexpo import targets
 from edgeexpo.cli.output import add_json_argument, emit, table
+from edgeexpo.engine_versions import installed_version, release
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.processor import cpu_features
 from edgeexpo.workflows.host import host
 from edgeexpo.workflows.platforms import (
     VERB_PACKAGES,
@@ -108,23 +110,13 @@ def satisfies(version: str, tested: str) -> bool:
         sign = re.match(r"[=<>]+", clause)
         if sign is None or sign[0] not in checks:
             return False
-        if not checks[sign[0]](_release(version), _release(clause[sign.end() :])):
+        if not checks[sign[0]](release(version), release(clause[sign.end() :])):
             return False
     return True
 
 
-def _release(version: str) -> tuple[int, ...]:
-    numbers = [int(n) for n in re.findall(r"\d+", re.split(r"[+a-z]", version.strip())[0])]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
-
-
 def _package(requirement: Requirement) -> dict[str, Any]:
-    try:
-        found = importlib.metadata.version(requirement.package)
-    except importlib.metadata.PackageNotFoundError:
-        found = None
+    found = installed_version(requirement.package)
     status = "missing"
     if found is not None:
         status = "ok" if satisfies(found, requirement.tested) else "untested"
@@ -139,14 +131,28 @@ def _package(requirement: Requirement) -> dict[str, Any]:
 
 def engines() -> dict[str, str]:
     """Return for every engine ``usable``, or the reason why it is unusable."""
-    records = targets.TARGETS.values()
-    anywhere = [r.runner if r.platform is None else r.interpreter for r in records]
-    found = {r.name: _importable(r.module) for r in anywhere if r is not None}
-    for record in records:
-        if record.platform is not None:
-            runner, place = record.runner, f"needs {record.platform_title}"
-            found[runner.name] = _importable(runner.module) if record.runs_here else place
+    found = {}
+    for record in targets.TARGETS.values():
+        for runner in (record.runner, *record.all_runners):  # the target's own engine first
+            if runner is record.runner and not record.runs_here:
+                found[runner.name] = f"needs {record.platform_title}"
+            else:
+                found[runner.name] = _engine_state(runner)
     return found
+
+
+def _engine_state(runner: targets.Runner) -> str:
+    """Return ``usable``, or why the engine is unusable or computes some files wrongly."""
+    state = _importable(runner.module)
+    if state != "usable":
+        return state
+    version = installed_version(runner.versions.package)
+    said = []
+    for precision in runner.precisions:
+        computed = runner.precision_of(precision)
+        fault = runner.versions.fault(computed, version, cpu_features()) if version else None
+        said += [line for line in (runner.lacks(precision, cpu_features()), fault) if line]
+    return "; ".join(dict.fromkeys(said)) or "usable"
 
 
 def _importable(module: str) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Refusal
-from edgeexpo.cli.arguments import add_selection, one_of
+from edgeexpo.bundle.records import RECORDS
+from edgeexpo.cli.arguments import add_engine, add_selection, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, MissingDependencyError, UsageError
 from edgeexpo.writing import check_file
@@ -43,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep inputs and reference outputs in the bundle, for --reference golden elsewhere",
     )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep the verdicts in the folder records of the bundle, with engine, version and host",
+    )
     parser.add_argument("--report", metavar="FILE.html", help="write a report with pictures")
     parser.add_argument(
         "--junit", metavar="FILE.xml", help="write the verdict as JUnit XML, which CI systems read"
@@ -55,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="replace a bound, as in 'psnr>=45'; repeat the option for each bound",
     )
     add_selection(parser)
+    add_engine(parser)
     add_json_argument(parser)
 
 
@@ -70,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from edgeexpo.parity.check import check_parity
         from edgeexpo.parity.gates import parse_gate
+        from edgeexpo.parity.records import keep_records
         from edgeexpo.parity.report.html import write_report
         from edgeexpo.parity.report.junit import write_junit
     except ModuleNotFoundError as error:
@@ -79,6 +87,11 @@ def run(args: argparse.Namespace) -> int:
     if args.record and args.reference == "golden":
         raise UsageError(
             "--reference golden is what --record writes; record with --reference cuda or cpu"
+        )
+    if args.keep and (args.gate or args.images):
+        raise UsageError(
+            "--keep is for checks on the bundle's own gates and the embedded photographs; leave "
+            "--gate and --images out"
         )
     pages = [Path(file) for file in (args.report, args.junit) if file]
     for page in pages:
@@ -90,16 +103,22 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         target=args.target,
         precision=args.precision,
+        engine=args.engine,
         gates=[parse_gate(text) for text in args.gate],
     )
     if args.report:
         write_report(report, Path(args.report), bundle, _command(args, report))
     if args.junit:
         write_junit(report, Path(args.junit))
+    kept = keep_records(bundle, report) if args.keep else ()
     recorded = _record(args, bundle) if args.record else None
     document = report.to_dict() | ({} if recorded is None else {"recorded": recorded})
     refused = bundle.manifest.refused
-    emit(args, document | {"refused": refused}, _text(report, recorded, refused))
+    document |= {"kept": [record.name for record in kept]} if args.keep else {}
+    text = _text(report, recorded, refused)
+    for record in kept:
+        text += f"\nkept {RECORDS}/{record.name}"
+    emit(args, document | {"refused": refused}, text)
     if not report:
         failed = ", ".join(a.file for a in report.artifacts if a.status == "failed")
         raise GateError(f"{args.bundle} does not show what the reference shows: {failed}")
@@ -110,7 +129,7 @@ def _command(args: argparse.Namespace, report: ParityReport) -> list[str]:
     """Return the arguments that repeat this check, with the device that ``auto`` stood for."""
     reference = report.reference.device if args.reference == "auto" else args.reference
     words = ["parity", args.bundle, "--reference", reference]
-    for option in ("images", "target", "precision", "report"):
+    for option in ("images", "target", "precision", "engine", "report"):
         value = getattr(args, option)
         words += [f"--{option}", value] if value else []
     for gate in args.gate:

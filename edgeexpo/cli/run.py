@@ -8,7 +8,13 @@ import time
 from pathlib import Path
 
 from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.cli.arguments import add_selection, number_argument, positive, thread_count
+from edgeexpo.cli.arguments import (
+    add_engine,
+    add_selection,
+    number_argument,
+    positive,
+    thread_count,
+)
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
 from edgeexpo.cli.run_input import made_by, open_session, order, read_pictures
 from edgeexpo.cli.run_output import (
@@ -91,7 +97,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "computed window by window (default: as much as is fastest)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing output")
+    parser.add_argument(
+        "--verbose", action="store_true", help="say why this artefact and this engine are taken"
+    )
     add_selection(parser)
+    add_engine(parser)
     add_json_argument(parser)
 
 

@@ -147,21 +147,25 @@ def open_session(
         EngineError: The engine refuses the artefact.
     """
     from edgeexpo.runtime import load
-    from edgeexpo.runtime.engines.base import EngineOptions, interpreter
+    from edgeexpo.runtime.engine_choice import choices
+    from edgeexpo.runtime.engines.base import Engine, EngineOptions, interpreter
 
-    target, precision, engine = args.target, args.precision, None
+    target, precision = args.target, args.precision
+    engine: Engine | str | None = args.engine
     bundle = Bundle.open(args.bundle)
-    candidates = bundle.by_preference(target, precision)
-    first = candidates[0]
-    best = [target_named(a.target) for a in candidates if a.precision == first.precision]
-    if not any(record.runs_here for record in best):
+    found = choices(bundle, target, precision, args.engine)
+    for line in found.details if args.verbose else ():
+        note(f"edgeexpo: {line}")
+    best = [target_named(choice.artifact.target) for choice in found.ranked]
+    if engine is None and not any(record.runs_here for record in best):
+        first = found.ranked[0].artifact
         engine = interpreter(first.target, bundle.manifest.model, EngineOptions(args.threads))
-    if engine is not None:
-        target, precision = first.target, first.precision
-        note(
-            f"edgeexpo: the {best[0].title} artefact runs in the {best[0].verifier.title} here "
-            "(slow, for checking)"
-        )
+        if engine is not None:
+            target, precision = first.target, first.precision
+            note(
+                f"edgeexpo: the {best[0].title} artefact runs in the {best[0].verifier.title} here "
+                "(slow, for checking)"
+            )
     return load(
         args.bundle,
         target=target,

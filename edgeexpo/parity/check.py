@@ -13,7 +13,13 @@ import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.errors import EdgeexpoError, EngineError, MissingDependencyError, UsageError
+from edgeexpo.errors import (
+    BundleError,
+    EdgeexpoError,
+    EngineError,
+    MissingDependencyError,
+    UsageError,
+)
 from edgeexpo.failures import described, unforeseen
 from edgeexpo.imaging.guided import encode
 from edgeexpo.imaging.samples import Sample
@@ -25,7 +31,7 @@ from edgeexpo.parity.cases import (
     golden_cases,
     program_cases,
 )
-from edgeexpo.parity.gates import Gates, gates_of, overridden
+from edgeexpo.parity.gates import Gates, default_gates, gates_of, overridden
 from edgeexpo.parity.isolation import open_lab_engine
 from edgeexpo.parity.judgement import judged
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
@@ -41,12 +47,14 @@ from edgeexpo.parity.verdict import (
     gate_line,
     statistics,
 )
+from edgeexpo.processor import cpu_features
 from edgeexpo.progress import note, track
 from edgeexpo.runtime.engines.base import Engine, promised
 from edgeexpo.runtime.network_pictures import displayed
 from edgeexpo.runtime.stages import back, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec
+from edgeexpo.targets import Runner, runner_named
 
 FLAT = 1 / 255
 """Range of values, over all channels, within which a network's inputs are constant frames."""
@@ -60,6 +68,7 @@ def check_parity(
     samples: Sequence[Sample] | None = None,
     target: str | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     gates: Gates = (),
 ) -> ParityReport:
     """Compare every artefact of ``bundle`` with the reference, on photographs and probes.
@@ -72,6 +81,8 @@ def check_parity(
         samples: Frames to use instead of ``images``.
         target: Only artefacts of this target.
         precision: Only artefacts of this precision.
+        engine: Name of an engine that runs the artefacts instead of the target's own, such as
+            ``openvino``. Artefacts that it does not run are left out.
         gates: Bounds that replace those of the manifest on the same metric and kind of picture,
             such as ``"psnr>=45"``.
 
@@ -80,7 +91,7 @@ def check_parity(
 
     Raises:
         BundleError: A file is missing or was changed, or no artefact matches.
-        UsageError: The images cannot be used, or the reference is unknown.
+        UsageError: The images cannot be used, or the reference or the engine is unknown.
         MissingDependencyError: The reference's device, or the embedded photographs, are missing.
 
     Example:
@@ -92,8 +103,7 @@ def check_parity(
     """
     bounds = gates_of(gates)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    chosen = opened.by_preference(target, precision)
-    wanted = [a for a in opened.manifest.artifacts if a in chosen]
+    runner, wanted = _wanted(opened, target, precision, engine)
     if reference == "golden":
         if images is not None or samples is not None:
             raise UsageError("`reference='golden'` has its own pictures; leave `images` out")
@@ -107,7 +117,9 @@ def check_parity(
         rounding = Rounding(cases, opened)
     with ThreadPoolExecutor(1) as judge:  # one artefact is judged while the next one runs
         futures = [
-            judge.submit(_judged, opened, artifact, _run(opened, artifact, cases), bounds, rounding)
+            judge.submit(
+                _judged, opened, artifact, _run(opened, artifact, cases, runner), bounds, rounding
+            )
             for artifact in wanted
         ]
         results = tuple(future.result() for future in futures)
@@ -126,6 +138,26 @@ def check_parity(
         cases=tuple(cases),
         saturation=saturation,
     )
+
+
+def _wanted(
+    bundle: Bundle, target: str | None, precision: str | None, engine: str | None
+) -> tuple[Runner | None, list[Artifact]]:
+    """Return the engine, and the artefacts that it runs in the order of the manifest."""
+    runner = None
+    if engine is not None:
+        of, runner = runner_named(engine)
+        target = target or of.name
+    chosen = bundle.by_preference(target, precision)
+    wanted = [a for a in bundle.manifest.artifacts if a in chosen]
+    if runner is not None:
+        wanted = [a for a in wanted if a.precision in runner.precisions]
+        if not wanted:
+            raise BundleError(
+                f"{bundle.path} has no artefact for {runner.name}, which runs "
+                f"{' and '.join(runner.precisions)} files of {target}"
+            )
+    return runner, wanted
 
 
 def check_artifact(
@@ -163,12 +195,20 @@ class _Run:
     outputs: Mapping[str, np.ndarray] | None = None
 
 
-def _run(bundle: Bundle, artifact: Artifact, cases: Sequence[Case]) -> _Run:
+def _run(
+    bundle: Bundle, artifact: Artifact, cases: Sequence[Case], runner: Runner | None = None
+) -> _Run:
     spec, cases = bundle.manifest.model, accepted(artifact, bundle.manifest.model, cases)
-    blank = ArtifactParity(artifact.file, artifact.target, artifact.precision, "unverified")
+    precision = runner.precision_of(artifact.precision) if runner else artifact.precision
+    blank = ArtifactParity(artifact.file, artifact.target, precision, "unverified")
     path = bundle.file(artifact.file)
+    if runner is not None and (lacking := runner.lacks(artifact.precision, cpu_features())):
+        return _Run(dataclasses.replace(blank, error=lacking), cases)
     try:
-        engine = open_lab_engine(artifact.target, path, spec)
+        if runner is None:
+            engine = open_lab_engine(artifact.target, path, spec)
+        else:
+            engine = open_lab_engine(artifact.target, path, spec, runner=runner)
     except MissingDependencyError as error:
         return _Run(dataclasses.replace(blank, error=str(error)), cases)
     except EngineError as error:
@@ -218,7 +258,7 @@ def _verdict(
     spec, cases = bundle.manifest.model, run.cases
     rows = rows_of(spec, artifact, cases, outputs)
     found = statistics(rows)
-    gates = overridden(bundle.manifest.recipe.gates.get(artifact.precision, ()), overrides)
+    gates = overridden(_gates(bundle, artifact, run.blank.precision), overrides)
     judgements = list(judged(gates, found, rounding, rows))
     failed = tuple(failed_gates(judgements, rows, naming(cases, outputs)))
     explained = tuple(gate_line(j, rows) for j in judgements if j.explained)
@@ -237,6 +277,14 @@ def _verdict(
         psnr_picture=_picture_psnr(spec, cases, outputs),
         outputs=outputs,
     )
+
+
+def _gates(bundle: Bundle, artifact: Artifact, computed: str) -> Sequence[Gate]:
+    """Return the gates of the bundle, or those of a precision that only the engine computes in."""
+    if computed == artifact.precision:
+        return bundle.manifest.recipe.gates.get(computed, ())
+    spec = bundle.manifest.model
+    return default_gates(computed, spec.residual is not None, spec.kind == "hdr")
 
 
 def _outputs(

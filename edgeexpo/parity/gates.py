@@ -126,15 +126,20 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
     gate. Where nothing needs correcting, the ratio of a tiny correction to a tiny error has no
     meaning, and the other gates judge the picture.
 
+    BF16 is no precision of files. An engine computes fp32 files in it, with 8 bits for each number.
+    Like INT8 it is judged by visibility, but there is no quantised program to compare it with.
+
     Args:
-        precision: ``fp32``, ``fp16`` or ``int8``.
+        precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``.
         residual: True when the model has an exact identity path.
         hdr: True when the output is radiance; PSNR is then also taken in the PU21 encoding.
     """
-    if precision == "int8":
+    if precision in ("int8", "bf16"):
         return (
             *_naming({}, {} if residual else {"luminance_shift": FLAT_SHIFT}),
-            *_int8(residual, hdr),
+            *_visible(residual, hdr),
+            *(_LOWERING if precision == "int8" else ()),
+            *(_CORRECTION if residual else ()),
         )
     metric, bound = ("max_abs", 1e-4) if precision == "fp32" else ("psnr", HALF_PSNR)
     exact = {
@@ -154,23 +159,23 @@ def _naming(photographs: Mapping[str, float], generated: Mapping[str, float]) ->
     return _both({**ON_PHOTOGRAPHS, **photographs}, {**probes, **generated, **BETWEEN_PICTURES})
 
 
-def _int8(residual: bool, hdr: bool) -> tuple[Gate, ...]:
+def _visible(residual: bool, hdr: bool) -> tuple[Gate, ...]:
     seen = {"psnr": 40.0, "ssim": 0.98, "ms_ssim": 0.98, "delta_e_mean": 1.5, "delta_e_p99": 3.0}
     generated = {"psnr": 40.0 if residual else FLAT_PSNR, "ssim": 0.98, "delta_e_p99": 3.0}
     if hdr:
         seen["pu21_psnr"] = 35.0
-    gates = _both(seen, generated)
-    gates += tuple(
+    return _both(seen, generated)
+
+
+_LOWERING = (
+    *(
         Gate(metric, bound, at_least=False, statistic="total", reference="quantized")
         for metric, bound in LOWERED.items()
-    )
-    gates += (
-        Gate("psnr", -SAME_POWER, at_least=True, reference="floor"),
-        Gate("psnr", -TWO_DRAWS, at_least=True, reference="quantized"),
-    )
-    if residual:
-        gates += (Gate("correction_snr", 20.0, at_least=True, statistic="total"),)
-    return gates
+    ),
+    Gate("psnr", -SAME_POWER, at_least=True, reference="floor"),
+    Gate("psnr", -TWO_DRAWS, at_least=True, reference="quantized"),
+)
+_CORRECTION = (Gate("correction_snr", 20.0, at_least=True, statistic="total"),)
 
 
 def _both(photographs: Mapping[str, float], generated: Mapping[str, float]) -> tuple[Gate, ...]:

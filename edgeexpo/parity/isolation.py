@@ -22,7 +22,7 @@ from edgeexpo.runtime.engines import base as engines
 from edgeexpo.runtime.engines.base import DEFAULTS, Arrays, Engine, EngineOptions
 from edgeexpo.runtime.engines.worker import SUPPORTED, Worker
 from edgeexpo.spec import ModelSpec
-from edgeexpo.targets import target_named
+from edgeexpo.targets import Runner, target_named
 
 TIME_LIMIT = 300.0
 """Time limit in seconds for the load of an artefact, and for each of its runs.
@@ -40,10 +40,12 @@ def open_lab_engine(
     spec: ModelSpec,
     options: EngineOptions = DEFAULTS,
     limit: float | None = None,
+    runner: Runner | None = None,
 ) -> Engine:
     """Load an artefact for verification in another process.
 
-    The engine is that of :func:`edgeexpo.runtime.engines.base.open_for_verification`.
+    The engine is that of :func:`edgeexpo.runtime.engines.base.open_for_verification`, unless
+    ``runner`` names another one.
 
     Args:
         target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
@@ -52,13 +54,14 @@ def open_lab_engine(
         options: Threads, CPUs and memory.
         limit: Seconds after which a load or a run counts as hanging. By default,
             :data:`TIME_LIMIT`.
+        runner: Another engine of the target.
 
     Raises:
         MissingDependencyError: The engine is not installed or does not run on this host.
         EngineError: The engine refuses the artefact, crashes or hangs.
     """
     limit = TIME_LIMIT if limit is None else limit
-    verifier = target_named(target).verifier.engine
+    verifier = (runner or target_named(target).verifier).engine
     worker = _worker()
     with _ended_by_errors(worker):
         name = worker.load(verifier, path, spec, options, limit, _OPENER)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgeexpo import __version__
 from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.engine_versions import installed_version
+from edgeexpo.processor import processor_name
 from edgeexpo.targets import target_named, target_names, usual_targets
 
 
@@ -81,25 +81,12 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     yield "Model", f"{manifest.model.name}: {manifest.model.task}"
     yield "Largest size", f"{height} \N{MULTIPLICATION SIGN} {width} pixels (height, width)"
     yield "Calibrated on", manifest.recipe.calibration
-    yield "Host", f"{platform.platform()}, {processor()}, {os.cpu_count()} cores"
+    yield "Host", f"{platform.platform()}, {processor_name()}, {os.cpu_count()} cores"
     yield "Python", platform.python_version()
-
-
-def processor() -> str:
-    """Return the name of this host's processor."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def version(library: str) -> str:
     """Return the installed version of ``library``, or an empty text if it is not installed."""
     if library == "edgeexpo":
         return __version__
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    return installed_version(library) or ""

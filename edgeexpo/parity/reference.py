@@ -18,7 +18,7 @@ from edgeexpo.bundle.manifest import Manifest
 from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.failures import reading
 from edgeexpo.parity.golden import Device
-from edgeexpo.parity.provenance import processor
+from edgeexpo.processor import processor_name
 from edgeexpo.program.layouts import take_any_layout
 from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.runtime.tiling import run_tiled
@@ -239,7 +239,7 @@ def describe_device(device: str) -> Device:
     if device == "xpu":
         return Device("xpu", torch.xpu.get_device_name(), details=details)
     details["os"] = platform.platform()
-    return Device(device, f"{processor()}, torch {torch.__version__}", details=details)
+    return Device(device, f"{processor_name()}, torch {torch.__version__}", details=details)
 
 
 def _driver() -> str:

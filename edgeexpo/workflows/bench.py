@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.processor import cpu_features
+from edgeexpo.runtime.remembered_times import remember_times
 from edgeexpo.short_repr import short_repr
-from edgeexpo.targets import target_named
+from edgeexpo.targets import Runner, Target, target_named
 from edgeexpo.workflows.arguments import AnyPath
 from edgeexpo.workflows.host import host, load_average
 from edgeexpo.workflows.latency import TORCH, Contender, check_bench_size, measure_latency, rows
@@ -62,6 +65,7 @@ def bench(
     size: tuple[int, int] | None = None,
     threads: int | None = None,
     runs: int = 10,
+    remember: bool = False,
 ) -> BenchResult:
     """Time every artefact of one or several bundles next to torch.
 
@@ -74,6 +78,8 @@ def bench(
         size: (height, width) of the picture in pixels. By default, the exported size.
         threads: Number of threads of each engine. By default, one for each core.
         runs: Number of timed runs of each program, after :data:`WARMUP` runs to warm up.
+        remember: Keep the times in the user's cache folder. ``runtime.load`` and ``edgeexpo run``
+            then take the fastest engine for this bundle on this host.
 
     Returns:
         The measurements. Times are medians and 90th percentiles in ms, and memory is in MB (10^6
@@ -97,7 +103,19 @@ def bench(
     found = [c for bundle in opened for c in contenders(bundle, chosen)]
     machine["load"] = load_average()
     measure_latency([c for c in found if c.note is None], runs)
+    if remember:
+        for bundle in opened:
+            remember_times(bundle, _medians(bundle, found))
     return BenchResult(machine, runs, tuple(rows(found)))
+
+
+def _medians(bundle: Bundle, found: Iterable[Contender]) -> dict[tuple[str, str], float]:
+    """Return the median times of a bundle's artefacts in ms, by file and engine."""
+    return {
+        (c.artifact.file, c.engine_name): statistics.median(c.ms)
+        for c in found
+        if c.folder == bundle.path and c.artifact is not None and c.ms
+    }
 
 
 @dataclass(frozen=True)
@@ -134,12 +152,21 @@ def contenders(bundle: Bundle, chosen: Selection) -> list[Contender]:
             continue
         if chosen.precision not in (None, artifact.precision):
             continue
-        note = _unmeasurable(artifact, chosen.target)
-        if note is None:
-            check_bench_size(artifact, picture)
-        path = bundle.file(artifact.file)
-        row = Contender(manifest.model, artifact, path, picture, chosen.threads, bundle.path, note)
-        found.append(row)
+        record = target_named(artifact.target)
+        for runner in (record.runner, *record.more_runners):
+            if artifact.precision not in runner.precisions:
+                continue
+            note = _unmeasurable(artifact, record, runner, chosen.target)
+            if note is not None and runner is not record.runner:
+                continue  # nobody asked for a further engine that is not there
+            if note is None:
+                check_bench_size(artifact, picture)
+            path = bundle.file(artifact.file)
+            row = Contender(
+                manifest.model, artifact, path, picture, chosen.threads, bundle.path, note
+            )
+            row.runner = runner
+            found.append(row)
     return found
 
 
@@ -155,15 +182,18 @@ def _reference(bundle: Bundle, picture: tuple[int, int], threads: int) -> Conten
     return row
 
 
-def _unmeasurable(artifact: Artifact, asked: str | None) -> str | None:
-    target = target_named(artifact.target)
+def _unmeasurable(
+    artifact: Artifact, target: Target, runner: Runner, asked: str | None
+) -> str | None:
     # Timing an interpreter would say nothing about the engine.
     if not target.runs_here:
         return f"not measurable on this host: {target.title} runs on {target.platform_title}"
-    package, extra = target.runner.module.partition(".")[0], target.runner.extra
+    if lacking := runner.lacks(artifact.precision, cpu_features()):
+        return lacking
+    package, extra = runner.module.partition(".")[0], runner.extra
     if importlib.util.find_spec(package) is not None:
         return None
-    if asked is not None:
+    if asked is not None and runner is target.runner:
         raise MissingDependencyError(
             f"{package} is not installed and runs {artifact.file}; "
             f"in a clone of edgeexpo: pip install '.[{extra}]'"

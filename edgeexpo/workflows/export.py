@@ -13,7 +13,7 @@ import torch
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import check_destination, digest, staged
-from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
+from edgeexpo.bundle.manifest import Artifact, Manifest, engine_versions, write_manifest
 from edgeexpo.export.lowering import lower
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
@@ -202,6 +202,7 @@ def export_bundle(
             frames=request.formats.frames,
             output=request.formats.output,
             refused=attempts.refused,
+            engines=engine_versions(request.targets),
         )
         with stage("verifying the artefacts", _UNKNOWN_ADVICE, program.exported.graph_module):
             report = check_parity(Bundle(staging, manifest), samples=verification)

@@ -23,7 +23,7 @@ from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import EngineError, UsageError
 from edgeexpo.progress import status, track
 from edgeexpo.spec import ModelSpec, SizeRange, to_json
-from edgeexpo.targets import target_named
+from edgeexpo.targets import Runner, target_named
 
 TORCH = "torch"
 """Name of the reference program's engine in rows."""
@@ -47,6 +47,8 @@ class Contender:
         note: Reason why the program cannot be timed on this host. ``None`` if it can be timed.
         ms: Times in milliseconds, one for each run.
         peak_rss_mb: Largest resident memory of the program's process in MB (10^6 bytes).
+        runner: Engine that runs the artefact; by default the target's own. ``None`` for the
+            reference program.
     """
 
     spec: ModelSpec
@@ -58,26 +60,33 @@ class Contender:
     note: str | None = None
     ms: list[float] = field(default_factory=list)
     peak_rss_mb: float | None = None
+    runner: Runner | None = None
 
-    @property
-    def target(self) -> str:
-        """Target of the artefact, or ``torch`` for the reference program."""
-        return self.artifact.target if self.artifact else TORCH
+    def __post_init__(self) -> None:
+        if self.runner is None and self.artifact is not None:
+            self.runner = target_named(self.artifact.target).runner
 
     @property
     def precision(self) -> str:
-        """Precision of the artefact, or ``fp32`` for the reference program."""
-        return self.artifact.precision if self.artifact else "fp32"
+        """Precision in which the program computes."""
+        if self.artifact is None or self.runner is None:
+            return "fp32"
+        return self.runner.precision_of(self.artifact.precision)
 
     @property
     def engine(self) -> str | None:
         """Class of the engine as ``module:Class``, or ``None`` for the reference program."""
-        return target_named(self.artifact.target).runner.engine if self.artifact else None
+        return self.runner.engine if self.runner else None
 
     @property
     def engine_name(self) -> str:
         """Name of the engine in rows."""
-        return target_named(self.artifact.target).runner.name if self.artifact else TORCH
+        return self.runner.name if self.runner else TORCH
+
+    @property
+    def kind(self) -> tuple[Path, str, str]:
+        """The folder, the engine's package and the precision, by which rows find each other."""
+        return self.folder, self.runner.versions.package if self.runner else TORCH, self.precision
 
     @property
     def label(self) -> str:
@@ -195,13 +204,14 @@ def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     bundle. A figure that was not measured is ``None``.
     """
     medians = {
-        (c.folder, c.target, c.precision): p50
+        c.kind: p50
         for c in contenders
         if (p50 := statistics.median(c.ms) if c.ms else None) is not None
     }
     found = []
     for c in contenders:
-        p50 = medians.get((c.folder, c.target, c.precision))
+        folder, package, _ = c.kind
+        p50 = medians.get(c.kind)
         found.append(
             {
                 "bundle": str(c.folder),
@@ -215,8 +225,8 @@ def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
                 "ms_p90": _rounded(_p90(c.ms)),
                 "peak_rss_mb": _rounded(c.peak_rss_mb, 1),
                 "bytes": c.artifact.bytes if c.artifact else _bytes(c.path),
-                "speedup_torch": _ratio(medians.get((c.folder, TORCH, "fp32")), p50),
-                "speedup_fp32": _ratio(medians.get((c.folder, c.target, "fp32")), p50),
+                "speedup_torch": _ratio(medians.get((folder, TORCH, "fp32")), p50),
+                "speedup_fp32": _ratio(medians.get((folder, package, "fp32")), p50),
                 "note": c.note,
             }
         )

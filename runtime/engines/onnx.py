@@ -23,6 +23,7 @@ from edgeexpo.runtime.engines.base import (
     missing,
 )
 from edgeexpo.spec import ModelSpec
+from edgeexpo.targets import runner_named
 
 
 class OnnxEngine:
@@ -122,8 +123,8 @@ def session_options() -> Any:
     options.log_severity_level = 3
     # Without this entry ONNX Runtime also accepts its own format, whatever the file's name.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # Integer convolutions of x86 without VNNI would saturate with the signed weights of INT8 files.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    for name, value in runner_named(OnnxEngine.name)[1].versions.options.items():
+        options.add_session_config_entry(name, value)
     return options
 
 

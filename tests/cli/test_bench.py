@@ -15,6 +15,7 @@ from edgeexpo.bundle.files import digest, size_in_bytes, staged
 from edgeexpo.bundle.manifest import Artifact, Manifest, write_manifest
 from edgeexpo.cli import main
 from edgeexpo.errors import EngineError, UsageError
+from edgeexpo.runtime.remembered_times import recall_times
 from edgeexpo.spec import ExportRecipe, ModelSpec, SizeRange, TensorSpec
 from edgeexpo.workflows import bench, latency
 
@@ -110,6 +111,21 @@ def test_what_is_not_there_is_said(
     assert "torch is not installed" in notes
     assert "onnxruntime is not installed" in notes
     assert main(["bench", str(bundle), "--target", "onnx"]) == 4
+
+
+def test_remembered_times_are_those_of_the_rows(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(contenders: list[latency.Contender], runs: int) -> None:
+        for place, contender in enumerate(contenders):
+            contender.ms = [place + 1.0] * runs
+
+    monkeypatch.setenv("EDGEEXPO_CACHE", str(tmp_path))
+    monkeypatch.setattr(bench, "measure_latency", measured)
+    assert main(["bench", str(bundle), "--runs", "2", "--remember"]) == 0
+    times, _ = recall_times(Bundle.open(bundle))
+    assert times["net.fp32.onnx", "onnxruntime"] < times["net.fp32.onnx", "openvino"]
+    assert {engine for _, engine in times} <= {"onnxruntime", "openvino", "openvino-bf16"}
 
 
 @pytest.mark.parametrize("size", ["8,24", "64,24", "17,24"])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from edgeexpo.bundle.bundle import Bundle
+from edgeexpo.bundle.records import read_records
 from edgeexpo.cli import main
+from edgeexpo.parity import check
+from edgeexpo.runtime import load
 from tests.support.tiny_bundle import write_bundle
 
 KEYS = {"file", "target", "precision", "passed", "verified_by", "failed_gates", "worst"}
@@ -86,3 +91,47 @@ def test_a_bundle_without_its_reference_program_is_refused(tmp_path, capsys):
     folder = write_bundle(tmp_path / "b")
     assert main(["parity", str(folder), "--target", "onnx"]) == 2
     assert "does not list 'reference.pt2'" in capsys.readouterr().err
+
+
+def test_the_verdict_of_another_engine_is_kept_and_lets_the_runtime_take_it(
+    exported, tmp_path, capsys
+):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(exported, bundle)
+    before = Bundle.open(bundle).digest
+    verb = ["parity", str(bundle), "--engine", "openvino", "--precision", "fp32"]
+    assert main([*verb, "--keep", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [a["verified_by"] for a in document["artifacts"]] == ["openvino"]
+    (record,) = read_records(Bundle.open(bundle))
+    assert [record.name] == document["kept"]
+    assert (record.engine, record.status) == ("openvino", "verified")
+    assert record.worst["max_abs"] <= 1e-4
+    assert Bundle.open(bundle).digest == before
+    with load(bundle, precision="fp32") as session:
+        assert session.engine_name == "openvino"
+
+
+def test_a_verdict_on_other_pictures_or_bounds_is_not_kept(exported, picture_folder, capsys):
+    for more in (["--images", str(picture_folder)], ["--gate", "psnr>=10"]):
+        assert main(["parity", str(exported), "--keep", *more]) == 2
+        assert "--keep is for checks on the bundle's own gates" in capsys.readouterr().err
+
+
+def test_an_engine_that_the_processor_cannot_run_leaves_the_artefact_unverified(
+    exported, picture_folder, monkeypatch
+):
+    monkeypatch.setattr(check, "cpu_features", lambda: ("avx2",))
+    report = check.check_parity(
+        exported, images=picture_folder, engine="openvino", precision="int8"
+    )
+    (verdict,) = report.artifacts
+    assert verdict.status == "unverified"
+    assert "openvino computes int8 rightly on processors with avx512_vnni" in verdict.error
+    assert report.passed
+
+
+def test_an_engine_without_artefacts_is_one_line(exported, capsys):
+    verb = ["parity", str(exported), "--engine", "openvino-bf16", "--precision", "int8"]
+    assert main(verb) == 2
+    assert "no artefact for openvino-bf16, which runs fp32 files of onnx" in capsys.readouterr().err

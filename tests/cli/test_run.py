@@ -299,3 +299,14 @@ def test_without_the_interpreter_the_extra_is_named(coreml_bundle, monkeypatch, 
     code, err = fails(capsys, "b", "dark.png", "bright.png", "-o", "out.png")
     assert code == 4
     assert "pip install 'edgeexpo[export]'" in err
+
+
+def test_verbose_says_which_engine_is_taken_and_why(place, capsys, monkeypatch):
+    monkeypatch.setenv("EDGEEXPO_CACHE", str(place / "cache"))
+    command = ["run", "b", "dark.png", "bright.png", "-o", "out.png", "--verbose"]
+    assert main(command) == 0
+    err = capsys.readouterr().err
+    assert "no remembered times; the fixed order of engines decides" in err
+    assert "in onnxruntime: " in err
+    assert main([*command, "--force", "--engine", "openvino"]) == 0
+    assert " in openvino" in capsys.readouterr().out

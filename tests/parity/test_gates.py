@@ -151,3 +151,10 @@ def test_the_flat_bound_is_the_colour_bound_of_a_grey():
             g.statistic: g.bound for g in gates if (g.metric, g.reference) == ("psnr", "float")
         }
         assert found == {"worst": 40.0, "worst_probe": bound}
+
+
+def test_gates_of_bf16_are_those_of_visibility():
+    names = {(g.metric, g.statistic, g.reference) for g in default_gates("bf16", True)}
+    lowered = {(g.metric, g.statistic, g.reference) for g in default_gates("int8", True)} - names
+    assert {reference for _, _, reference in lowered} == {"floor", "quantized"}
+    assert ("correction_snr", "total", "float") in names
