@@ -39,6 +39,7 @@ class Replayed:
         name: Name of the network.
         file: Its INT8 file.
         inputs: File of the inputs, ``picture/input`` by name.
+        whole: Outputs of the float program by picture.
         expected: Outputs of the quantised program by picture.
         floor: Worst PSNR in dB of the quantised against the float program.
     """
@@ -46,6 +47,7 @@ class Replayed:
     name: str
     file: Path
     inputs: Path
+    whole: Mapping[str, np.ndarray]
     expected: Mapping[str, np.ndarray]
     floor: float
 
@@ -53,6 +55,7 @@ class Replayed:
 def prepared(name: str, side: int, folder: Path) -> Replayed:
     """Write the INT8 file of a network and its inputs, and compute what torch shows."""
     import torch
+    from safetensors.numpy import save_file
 
     from edgeexpo.export.onnx_export import export_onnx
     from edgeexpo.imaging.samples import samples
@@ -71,19 +74,20 @@ def prepared(name: str, side: int, folder: Path) -> Replayed:
         program = int8_weights.quantized_by(exact, int8_weights.read_int8_weights(network.int8))
     file = folder / f"{name}.onnx"
     export_onnx(program, file)
-    inputs, expected, floor = {}, {}, float("inf")
+    inputs: dict[str, np.ndarray] = {}
+    whole, expected, floor = {}, {}, float("inf")
     for sample in pictures:
         (arrays,) = network_inputs(spec, [sample])
         tensors = {k: v.transpose(2, 0, 1)[None] for k, v in arrays.items()}
-        inputs |= {f"{sample.name}/{k}": v for k, v in tensors.items()}
+        inputs |= {f"{sample.name}/{k}": np.ascontiguousarray(v) for k, v in tensors.items()}
         given = [torch.from_numpy(np.ascontiguousarray(v)) for v in tensors.values()]
         with torch.inference_mode():
             outputs = [p.exported.module(check_guards=False)(*given) for p in (exact, program)]
-        whole, rounded = ((o[0] if isinstance(o, tuple) else o).numpy() for o in outputs)
-        expected[sample.name] = rounded
-        floor = min(floor, psnr(whole, rounded))
-    np.savez(folder / f"{name}.npz", **inputs)
-    return Replayed(name, file, folder / f"{name}.npz", expected, floor)
+        pair = [(o[0] if isinstance(o, tuple) else o).numpy() for o in outputs]
+        whole[sample.name], expected[sample.name] = pair
+        floor = min(floor, psnr(*pair))
+    save_file(inputs, folder / f"{name}.safetensors")
+    return Replayed(name, file, folder / f"{name}.safetensors", whole, expected, floor)
 
 
 def installed(version: str, folder: Path) -> Path:
@@ -99,9 +103,21 @@ def installed(version: str, folder: Path) -> Path:
     return place
 
 
+def pictures_of(inputs: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return the inputs of a file that :func:`prepared` wrote, by picture and name."""
+    from safetensors.numpy import load_file
+
+    pictures: dict[str, dict[str, np.ndarray]] = {}
+    for key, value in load_file(inputs).items():
+        picture, _, name = key.rpartition("/")
+        pictures.setdefault(picture, {})[name] = value
+    return pictures
+
+
 def replay(file: Path, inputs: Path, outputs: Path, mode: str) -> None:
     """Run a file on its inputs in the ONNX Runtime of this process, and write the outputs."""
     import onnxruntime
+    from safetensors.numpy import save_file
 
     from edgeexpo.runtime.engines.onnx import session_options
 
@@ -111,20 +127,18 @@ def replay(file: Path, inputs: Path, outputs: Path, mode: str) -> None:
     session = onnxruntime.InferenceSession(
         file.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
-    pictures: dict[str, dict[str, np.ndarray]] = {}
-    for key, value in np.load(inputs).items():
-        picture, _, name = key.rpartition("/")
-        pictures.setdefault(picture, {})[name] = value
-    found = {name: session.run(None, given)[0] for name, given in pictures.items()}
-    np.savez(outputs, **found)
+    found = {name: session.run(None, given)[0] for name, given in pictures_of(inputs).items()}
+    save_file(found, outputs)
 
 
 def cell(network: Replayed, place: Path, mode: str, emulated: str | None, folder: Path) -> str:
     """Return the worst PSNR of a version on a network, or why there is none."""
+    from safetensors.numpy import load_file
+
     from edgeexpo.parity.gates import TWO_DRAWS
     from edgeexpo.parity.metrics.pictures import psnr
 
-    outputs = folder / "outputs.npz"
+    outputs = folder / "outputs.safetensors"
     outputs.unlink(missing_ok=True)
     own = [str(REPOSITORY), *(p for p in sys.path if p.endswith("site-packages"))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), *own])}
@@ -138,8 +152,8 @@ def cell(network: Replayed, place: Path, mode: str, emulated: str | None, folder
     if done.returncode:
         told = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return f"does not run: {told[:60]}"
-    with np.load(outputs) as found:
-        worst = min(psnr(network.expected[name], found[name]) for name in found)
+    found = load_file(outputs)
+    worst = min(psnr(network.expected[name], found[name]) for name in found)
     verdict = "" if worst >= network.floor - TWO_DRAWS else " **wrong**"
     return f"{worst:.1f}{verdict}"
 

@@ -43,6 +43,8 @@ MANIFEST_CLASSES: Mapping[str, str] = {
     "ExportRecipe": "edgeexpo.spec",
     "Gate": "edgeexpo.spec",
     "FrameFormat": "edgeexpo.frame_format",
+    "EngineVersions": "edgeexpo.engine_versions",
+    "WrongVersions": "edgeexpo.engine_versions",
 }
 """Classes that the manifest is written from, with their modules."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,8 +149,13 @@ class Manifest:
     @property
     def status(self) -> str:
         """The worst status of all artefacts. What was refused has no status."""
-        found = {a.status for a in self.artifacts}
-        return next((s for s in STATUSES if s in found), "unverified")
+        return worst_status(artifact.status for artifact in self.artifacts)
+
+
+def worst_status(statuses: Iterable[str]) -> str:
+    """Return the worst of some statuses; without any, ``unverified``."""
+    found = set(statuses)
+    return next((status for status in STATUSES if status in found), "unverified")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -56,10 +56,19 @@ def _bundle_text(document: dict[str, Any]) -> str:
             f"not made: {refusal['target']} {refusal['precision']}: {refusal['reason']}"
             for refusal in document["refused"]
         ),
+        *(
+            f"{record['file']} in {record['engine']} {record['version']} on {record['processor']}: "
+            f"{record['status']}{_reason(record)}"
+            for record in document["records"]
+        ),
         "",
         f"parity: {_parity(parity)}",
     ]
     return "\n".join([*lines, *document["damaged"].values()])
+
+
+def _reason(record: dict[str, Any]) -> str:
+    return f"; {record['error']}" if record["error"] else ""
 
 
 def _parity(parity: dict[str, Any]) -> str:

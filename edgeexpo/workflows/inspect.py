@@ -9,6 +9,8 @@ from typing import Any
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import digest, size_in_bytes
+from edgeexpo.bundle.manifest import worst_status
+from edgeexpo.bundle.records import overall_status, read_records
 from edgeexpo.errors import BundleError, UsageError
 from edgeexpo.inspection.contents import read_contents, readers
 from edgeexpo.progress import status
@@ -16,7 +18,7 @@ from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import to_json
 from edgeexpo.workflows.arguments import AnyPath
 
-HIDDEN = ("sources", "parity", "recipe", "model", "tools")
+HIDDEN = ("sources", "parity", "recipe", "model", "tools", "engines")
 """Keys of a document whose values are too long for its representation."""
 
 
@@ -117,6 +119,15 @@ def bundle_contents(bundle: Bundle) -> dict[str, Any]:
             bundle.file(relative)
         except BundleError as error:
             damaged[relative] = str(error)
+    records = read_records(bundle)
+    artifacts = [
+        {
+            **to_json(artifact),
+            "status": overall_status(artifact, records),
+            "intact": artifact.file not in damaged,
+        }
+        for artifact in manifest.artifacts
+    ]
     parity = manifest.parity if isinstance(manifest.parity, dict) else {}
     return {
         "kind": "bundle",
@@ -126,10 +137,12 @@ def bundle_contents(bundle: Bundle) -> dict[str, Any]:
         "tools": to_json(manifest.tools),
         "weights_sha256": manifest.weights_sha256,
         "noise_floor": manifest.noise_floor,
-        "status": manifest.status,
+        "status": worst_status(a["status"] for a in artifacts),
         "intact": not damaged,
         "damaged": damaged,
-        "artifacts": [{**to_json(a), "intact": a.file not in damaged} for a in manifest.artifacts],
+        "artifacts": artifacts,
+        "records": to_json(records),
+        "engines": to_json(manifest.engines),
         "refused": to_json(manifest.refused),
         "parity": {"passed": parity.get("passed"), "reference": parity.get("reference")},
         "frame_format": str(manifest.frames),
