@@ -118,7 +118,9 @@ def test_nothing_pulls_in_a_package_that_replaces_torch() -> None:
 
 
 def test_dev_includes_every_extra() -> None:
-    assert "edgeexpo[export,litert,openvino,camera,train]" in PROJECT["optional-dependencies"]["dev"]
+    assert (
+        "edgeexpo[export,litert,openvino,camera,train]" in PROJECT["optional-dependencies"]["dev"]
+    )
 
 
 def test_the_source_folders_are_relative_symlinks_of_the_package() -> None:

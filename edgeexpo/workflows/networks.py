@@ -22,6 +22,7 @@ from edgeexpo.models.torchscript import followed, is_torchscript
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.agreement import check_agreement
 from edgeexpo.program.capture import Program, capture
+from edgeexpo.program.memory import check_memory
 from edgeexpo.program.stages import stage
 from edgeexpo.progress import note, status
 from edgeexpo.quantization import int8_weights
@@ -194,9 +195,10 @@ def _of_zoo(
         raise UsageError(f"`inputs` is for foreign modules; {name} takes `size` H,W")
     entry, module, path = loaded(name, weights, key)
     longest = entry.spec.longest or DEFAULT_SIDE
-    network = Network(
-        deployable(module), entry.spec, size or (longest, longest), path, entry.name, int8, key
-    )
+    side = size or (longest, longest)
+    network = Network(deployable(module), entry.spec, side, path, entry.name, int8, key)
+    shapes = [(1, t.channels, *(t.size or side)) for t in entry.spec.inputs]
+    check_memory(network.module, shapes)
     if weights is None and int8 is None:
         return dataclasses.replace(network, int8=entry.int8)
     _check_int8(network)
@@ -231,6 +233,7 @@ def _foreign(
     if weights is not None:
         load_checkpoint(module, weights, key=key)
     module = foreign.laid_out_plainly(foreign.in_float32(module))
+    check_memory(module, [shape for _, shape in shapes], "inputs")
     if is_torchscript(module):
         module = followed(module, [torch.zeros(shape) for _, shape in shapes])
     stem = foreign.file_stem(model) if isinstance(model, str) else name
