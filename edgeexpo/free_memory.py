@@ -42,9 +42,6 @@ def _of_container() -> int | None:
     for limit, used in _LIMITS:
         # A container without a limit says "max", or has no such file.
         with contextlib.suppress(OSError, ValueError):
-            return max(
-                int((_CGROUP / limit).read_text("utf-8"))
-                - int((_CGROUP / used).read_text("utf-8")),
-                0,
-            )
+            most, taken = (int((_CGROUP / name).read_text("utf-8")) for name in (limit, used))
+            return max(most - taken, 0)
     return None
