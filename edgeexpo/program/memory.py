@@ -51,8 +51,8 @@ def check_memory(
 def least_memory(module: torch.nn.Module, shapes: Sequence[tuple[int, ...]]) -> int:
     """Return the bytes of the operator that takes most, its inputs and its result together.
 
-    The network is followed on tensors without data. Where it cannot be followed so, the inputs
-    alone are counted.
+    The network is followed on tensors without data. Where it cannot be followed so, only what comes
+    before counts.
 
     Args:
         module: The network in eval mode.
@@ -70,11 +70,11 @@ def least_memory(module: torch.nn.Module, shapes: Sequence[tuple[int, ...]]) -> 
     return largest.seen
 
 
-class _Largest(TorchDispatchMode):
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keep the largest number of bytes that an operator reads and writes."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen = 0
 
     def __torch_dispatch__(

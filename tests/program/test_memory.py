@@ -28,9 +28,9 @@ def test_a_change_in_place_counts_once():
 def test_a_network_that_cannot_be_followed_counts_its_inputs():
     class Branching(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x if bool(x.sum() > 0) else -x
+            return x.repeat(1, 9, 1, 1) if bool(x.sum() > 0) else -x
 
-    assert least_memory(Branching(), [(1, 3, 8, 8)]) == 3 * 64 * 4
+    assert least_memory(Branching(), [(1, 3, 8, 8)]) == pytest.approx(3 * 64 * 4, abs=8)
 
 
 def test_a_size_that_cannot_run_is_refused_at_once(monkeypatch):
