@@ -14,6 +14,8 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.writing import made_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from edgeexpo.imaging.brackets import Shots
@@ -115,7 +117,7 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
     chosen = [ordered[i] for i in indices]
     frames, confidence = [picture for _, picture in chosen], None
     if args.align:
-        frames, confidence = _aligned([picture for _, picture in ordered], indices)
+        frames, confidence = _aligned(ordered, indices)
     bits = 8 * frames[0].dtype.itemsize
     path = args.output / f"{shots.name}{DEEP_SUFFIX if bits == 16 else SUFFIX}"
     note_losses(path, chosen[-1][0], bits)
@@ -133,26 +135,34 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
 
 
 def _aligned(
-    frames: Sequence[np.ndarray], indices: Sequence[int]
+    ordered: Sequence[tuple[Path, np.ndarray]], indices: Sequence[int]
 ) -> tuple[list[np.ndarray], float]:
-    """Align the frames of a bracket with the best exposed of them.
+    """Align the frames of a bracket with the best exposed of them, and crop what not all show.
 
     Args:
-        frames: The frames HxWx3 of the bracket, darkest first, 8 or 16 bits.
+        ordered: The files and frames HxWx3 of the bracket, darkest first, 8 or 16 bits.
         indices: Indices of the frames to return.
 
     Returns:
         The aligned frames of ``indices``, with the data type of the first frame, and the smallest
-        confidence (ECC) of their alignments.
+        correlation of their alignments.
     """
     import numpy as np
 
-    from edgeexpo.imaging.alignment import align
+    from edgeexpo.imaging.alignment import align, common_window
     from edgeexpo.imaging.samples import to_float
 
+    frames = [frame for _, frame in ordered]
     pictures = [to_float(frame) for frame in frames]
     exposed = [float(np.mean((p > 0.05) & (p < 0.95))) for p in pictures]
-    moved, found = align(pictures, reference=int(np.argmax(exposed)), in_order=True)
-    top = np.iinfo(frames[0].dtype).max
-    codes = [np.rint(np.clip(moved[i], 0, 1) * top).astype(frames[0].dtype) for i in indices]
+    moved, found = align(
+        pictures,
+        reference=int(np.argmax(exposed)),
+        in_order=True,
+        names=[str(file) for file, _ in ordered],
+    )
+    top, window = np.iinfo(frames[0].dtype).max, common_window(found.valid)
+    codes = [
+        np.rint(np.clip(moved[i][window], 0, 1) * top).astype(frames[0].dtype) for i in indices
+    ]
     return codes, round(min(found.confidences[i] for i in indices), 4)

@@ -1,12 +1,8 @@
 """Alignment of hand-held brackets: one scene, photographed by a camera that moved a little.
 
-Each frame is registered in three steps:
-
-1. Histogram matching gives the frame the exposure of the frame that it is registered on.
-2. Median threshold bitmaps (MTB) find the translation: G. Ward, "Fast, robust image registration
-   for compositing high dynamic range photographs from hand-held exposures", JGT 8(2), 2003.
-3. Maximising the enhanced correlation coefficient (ECC) refines the motion, first over rigid
-   motions, then over homographies: G. D. Evangelidis and E. Z. Psarakis, IEEE TPAMI 30(10), 2008.
+Keypoints give the motion of each frame (:mod:`edgeexpo.imaging.keypoints`). A frame is moved only
+if that helps: by a pixel or more, and so that the frames agree better than before. A frame that
+cannot be aligned stays as it is, and a note says why.
 """
 
 from __future__ import annotations
@@ -21,21 +17,20 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.keypoints import FEWEST, Matrix, find_motion, moved
 from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, histogram_mapping
 from edgeexpo.progress import note
 
-Matrix = npt.NDArray[np.float64]
-"""A homography between pixel coordinates, (3, 3) float64."""
+SMALLEST_MOTION = 1.0
+"""Motion of a corner in pixels below which a frame stays, because resampling costs more."""
 
-MINIMUM_ECC = 0.8
-"""Smallest enhanced correlation coefficient at which a frame counts as aligned."""
+LEAST_SEEN = 0.5
+"""Share of the reference that a moved frame has to show."""
+
+LARGEST_ZOOM = 0.05
+"""Largest change of scale between two shots of a hand-held bracket."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_MTB_BITS = 5
-"""Number of pyramid levels of the bitmaps, which find shifts up to 2**5 scaled pixels."""
-
-_EXPOSED = 0.05
-"""Smallest share of exposed pixels, neither black nor clipped, with which a frame is registered."""
 
 
 @dataclass(frozen=True)
@@ -45,43 +40,51 @@ class Alignment:
     Attributes:
         reference: Index of the reference frame.
         matrices: For each frame, the (3, 3) float64 homography from pixel coordinates (x, y, 1) of
-            the reference to pixel coordinates of the frame. Pixel centres are whole numbers.
-        confidences: Enhanced correlation coefficient of each frame, -1 to 1. The coefficient is 0
-            for a frame whose registration failed.
-        valid: HxW bool, True where every accepted frame shows the scene.
-        accepted: True when every frame was registered.
+            the reference to pixel coordinates of the frame. Pixel centres are whole numbers. The
+            identity for a frame that was not moved.
+        confidences: Correlation of each frame with the reference, -1 to 1, after it was moved and
+            given the reference's exposure.
+        reasons: For each frame, why it could not be aligned. ``None`` if it was, or if it needs no
+            alignment.
+        valid: HxW bool, True where every frame shows the scene.
     """
 
     reference: int
     matrices: tuple[Matrix, ...]
     confidences: tuple[float, ...]
+    reasons: tuple[str | None, ...]
     valid: npt.NDArray[np.bool_]
-    accepted: bool
+
+    @property
+    def accepted(self) -> bool:
+        """True when every frame was aligned or needed no alignment."""
+        return all(reason is None for reason in self.reasons)
 
 
 def align(
     frames: Sequence[Picture],
     *,
     reference: int = 0,
-    largest: int = 768,
+    largest: int = 1024,
     in_order: bool = False,
+    names: Sequence[str] | None = None,
 ) -> tuple[list[Picture], Alignment]:
     """Warp the frames of a bracket onto the reference frame.
 
-    A frame whose coefficient is below :data:`MINIMUM_ECC` is rejected. The reference frame then
-    takes its place, a note on stderr says so, and ``accepted`` is False.
+    A frame that cannot be aligned stays as it is. A note on stderr says why, and ``accepted`` is
+    False.
 
     Args:
         frames: HxWx3 float32 in [0, 1], display-encoded, of any exposures.
         reference: Index of the frame that stays as it is, best a well-exposed one.
-        largest: Longer side in pixels to which frames are scaled down for registration.
-        in_order: True when the frames are in order of exposure. Each frame is then registered on
-            its neighbour towards the reference, because neighbours have more detail in common
-            than the two ends of a bracket.
+        largest: Longer side in pixels to which frames are scaled down for the search.
+        in_order: True when the frames are in order of exposure. A frame that has too little in
+            common with the reference is then aligned by its neighbour towards the reference.
+        names: Names of the frames in notes, such as their files.
 
     Returns:
         The frames as seen from the reference (HxWx3 float32, bilinear, borders repeated), and the
-        alignment.
+        alignment. A frame that was not moved is the same array.
 
     Raises:
         PictureError: The frames are not HxWx3 or differ in size.
@@ -94,90 +97,141 @@ def align(
     if len(shapes) != 1 or frames[0].ndim != 3 or frames[0].shape[2] != 3:
         raise PictureError(f"frames have shapes {sorted(shapes)}; expected one size, HxWx3")
     cv2 = opencv.load_opencv()
-    valid = np.ones(frames[0].shape[:2], bool)
-    aligned, matrices, confidences = [], [], []
-    found = _registered(cv2, frames, reference, largest, in_order)
-    for index, (frame, (matrix, confidence)) in enumerate(zip(frames, found, strict=True)):
-        if confidence < MINIMUM_ECC:
-            note(
-                f"edgeexpo: frame {index} does not align (ECC {confidence:.2f}, expected "
-                f"{MINIMUM_ECC} or more); the reference frame {reference} takes its place"
-            )
-            frame = frames[reference]
-        elif index != reference:
-            frame, inside = _warp(cv2, frame, matrix)
-            valid &= inside
-        aligned.append(frame)
-        matrices.append(matrix)
-        confidences.append(confidence)
-    accepted = min(confidences) >= MINIMUM_ECC
-    return aligned, Alignment(reference, tuple(matrices), tuple(confidences), valid, accepted)
-
-
-def _registered(
-    cv2: Any, frames: Sequence[Picture], reference: int, largest: int, in_order: bool
-) -> list[tuple[Matrix, float]]:
-    """Return each frame's homography from the reference, and the lowest coefficient on its path."""
-    found = {reference: (np.eye(3), 1.0)}
+    small = _Small(cv2, frames, largest)
+    found = {reference: _Placed(np.eye(3), 1.0, None)}
     for index in sorted(range(len(frames)), key=lambda i: abs(i - reference)):
         if index == reference:
             continue
-        nearer = index - int(np.sign(index - reference)) if in_order else reference
-        matrix, confidence = _register(cv2, frames[index], frames[nearer], largest)
-        before, least = found[nearer]
-        whole = matrix @ before
-        found[index] = whole / whole[2, 2], min(confidence, least)
-    return [found[i] for i in range(len(frames))]
-
-
-def _register(cv2: Any, frame: Picture, target: Picture, largest: int) -> tuple[Matrix, float]:
-    """Return the homography from ``target`` to ``frame``, and its coefficient."""
-    height, width = frame.shape[:2]
-    scale = min(1.0, largest / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    imf = histogram_mapping(frame, target)
-    codes = np.rint(np.clip(frame, 0, 1) * (CODES - 1)).astype(np.uint8)
-    equalised = np.stack([imf[codes[..., c], c] for c in range(3)], axis=2).astype(np.float32)
-    if np.mean(np.all((codes >= LOWEST) & (codes <= HIGHEST), axis=2)) < _EXPOSED:
-        return np.eye(3), 0.0
-    moving, fixed = (
-        cv2.resize(x, size, interpolation=cv2.INTER_AREA)
-        for x in (equalised @ _LUMA, target @ _LUMA)
+        placed = small.place(index, reference, np.eye(3))
+        nearer = index - int(np.sign(index - reference))
+        if placed.reason and in_order and nearer != reference and not found[nearer].reason:
+            placed = small.place(index, nearer, found[nearer].matrix)
+        found[index] = placed
+    aligned, valid = [], np.ones(frames[0].shape[:2], bool)
+    for index, frame in enumerate(frames):
+        placed = found[index]
+        if placed.reason:
+            name = f"frame {index}" if names is None else names[index]
+            note(f"edgeexpo: {name} is not aligned and stays as it is: {placed.reason}")
+        elif not np.array_equal(placed.matrix, np.eye(3)):
+            frame, inside = _warp(cv2, frame, placed.matrix)
+            valid &= inside
+        aligned.append(frame)
+    ordered = [found[index] for index in range(len(frames))]
+    return aligned, Alignment(
+        reference,
+        tuple(placed.matrix for placed in ordered),
+        tuple(placed.confidence for placed in ordered),
+        tuple(placed.reason for placed in ordered),
+        valid,
     )
-    found, confidence = _correlate(cv2, fixed, moving)
-    to_scaled = np.diag([size[0] / width, size[1] / height, 1.0])
-    to_scaled[:2, 2] = (np.diag(to_scaled)[:2] - 1) / 2
-    matrix = np.linalg.inv(to_scaled) @ found @ to_scaled
-    return matrix / matrix[2, 2], confidence
 
 
-def _correlate(cv2: Any, fixed: Any, moving: Any) -> tuple[Matrix, float]:
-    """Register by MTB, then by ECC over rigid motions, then by ECC over homographies.
+def common_window(valid: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the largest window (rows, columns) in which all pixels are valid.
 
-    Clipped pixels are not masked. With a mask, OpenCV's iteration does not converge (errors above
-    1 pixel), and matched histograms agree where frames clip. OpenCV itself leaves out the pixels
-    that are out of view.
+    Rows or columns are taken off the border one by one, always where most pixels are invalid.
+
+    Args:
+        valid: HxW bool, such as :attr:`Alignment.valid`.
     """
-    bitmaps = cv2.createAlignMTB(_MTB_BITS)
-    bytes_of = [np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8) for x in (fixed, moving)]
-    shift = bitmaps.calculateShift(*bytes_of)
-    warp = np.eye(2, 3, dtype=np.float32)
-    warp[:, 2] = -np.asarray(shift, np.float32)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-6)
-    try:
-        _, warp = cv2.findTransformECC(fixed, moving, warp, cv2.MOTION_EUCLIDEAN, stop, None, 5)
-        full = np.vstack([warp, [0, 0, 1]]).astype(np.float32)
-        confidence, full = cv2.findTransformECC(
-            fixed, moving, full, cv2.MOTION_HOMOGRAPHY, stop, None, 5
+    top, bottom, left, right = 0, valid.shape[0], 0, valid.shape[1]
+    while bottom - top > 1 and right - left > 1:
+        view = valid[top:bottom, left:right]
+        sides = {"top": view[0], "bottom": view[-1], "left": view[:, 0], "right": view[:, -1]}
+        shares = {name: float(np.mean(~line)) for name, line in sides.items()}
+        worst = max(shares, key=lambda name: shares[name])
+        if shares[worst] == 0:
+            break
+        top += worst == "top"
+        bottom -= worst == "bottom"
+        left += worst == "left"
+        right -= worst == "right"
+    return slice(top, bottom), slice(left, right)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A frame's homography from the reference, its correlation, and why it stays, if it does."""
+
+    matrix: Matrix
+    confidence: float
+    reason: str | None
+
+
+class _Small:
+    """The frames of a bracket, scaled down for the search."""
+
+    def __init__(self, cv2: Any, frames: Sequence[Picture], largest: int) -> None:
+        self._cv2, self._frames = cv2, frames
+        height, width = frames[0].shape[:2]
+        scale = min(1.0, largest / max(height, width))
+        self._size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        self._scaling = np.diag([self._size[0] / width, self._size[1] / height, 1.0])
+        self._scaling[:2, 2] = (np.diag(self._scaling)[:2] - 1) / 2
+        self._corners = np.array(
+            [[x, y] for x in (0, width - 1) for y in (0, height - 1)], np.float64
         )
-    except cv2.error:  # raised when the iterations diverge or the pictures do not overlap
-        return np.eye(3), 0.0
-    if not np.isfinite(confidence) or not np.all(np.isfinite(full)) or abs(full[2, 2]) < 1e-6:
-        return np.eye(3), 0.0
-    return np.asarray(full, np.float64), float(confidence)
+
+    def place(self, index: int, target: int, before: Matrix) -> _Placed:
+        """Place a frame by its motion against ``target``, which ``before`` places itself."""
+        fixed, matched, plain = self._lumas(index, target)
+        unmoved = _correlation(fixed, matched, np.ones(fixed.shape, bool))
+        motion = find_motion(fixed, plain)
+        if motion.keypoints < FEWEST:
+            return _Placed(
+                np.eye(3),
+                unmoved,
+                f"{motion.keypoints} keypoints agree on a motion, and {FEWEST} are needed",
+            )
+        zoom = abs(float(np.sqrt(abs(np.linalg.det(motion.matrix[:2, :2])))) - 1)
+        if zoom > LARGEST_ZOOM:
+            return _Placed(
+                np.eye(3), unmoved, f"its scale would change by {zoom:.0%}, as no hand does it"
+            )
+        matrix = np.linalg.inv(self._scaling) @ motion.matrix @ self._scaling @ before
+        matrix = matrix / matrix[2, 2]
+        reach = np.abs(moved(self._corners, matrix) - self._corners).max()
+        if reach < SMALLEST_MOTION:
+            return _Placed(np.eye(3), unmoved, None)
+        there, inside = _warp(self._cv2, matched, motion.matrix)
+        if inside.mean() < LEAST_SEEN:
+            return _Placed(
+                np.eye(3), unmoved, f"it would show only {inside.mean():.0%} of the reference"
+            )
+        after = _correlation(fixed, there, inside)
+        if after <= _correlation(fixed, matched, inside):
+            return _Placed(
+                np.eye(3), unmoved, f"moved by {reach:.1f} px it would agree less than before"
+            )
+        return _Placed(matrix, after, None)
+
+    def _lumas(self, index: int, target: int) -> tuple[Any, Any, Any]:
+        """Return lumas of the target, of the frame at the target's exposure, and of the frame."""
+        frame, fixed = self._frames[index], self._frames[target]
+        imf = histogram_mapping(frame, fixed)
+        codes = np.rint(np.clip(frame, 0, 1) * (CODES - 1)).astype(np.uint8)
+        matched = np.stack([imf[codes[..., c], c] for c in range(3)], axis=2).astype(np.float32)
+        area = self._cv2.INTER_AREA
+        lumas = (picture @ _LUMA for picture in (fixed, matched, frame))
+        first, second, third = (self._cv2.resize(x, self._size, interpolation=area) for x in lumas)
+        return first, second, third
 
 
-def _warp(cv2: Any, frame: Picture, matrix: Matrix) -> tuple[Picture, npt.NDArray[np.bool_]]:
+def _correlation(fixed: Any, other: Any, where: npt.NDArray[np.bool_]) -> float:
+    """Return the correlation coefficient of two lumas over some pixels, 0 where one is constant.
+
+    Pixels that the fixed frame shows black or clipped are left out.
+    """
+    where = where & (fixed * (CODES - 1) >= LOWEST) & (fixed * (CODES - 1) <= HIGHEST)
+    if where.sum() < 2:
+        return 0.0
+    first, second = (x[where] - x[where].mean() for x in (fixed, other))
+    power = float(np.sqrt(np.sum(first**2) * np.sum(second**2)))
+    return float(np.sum(first * second)) / power if power > 0 else 0.0
+
+
+def _warp(cv2: Any, frame: Any, matrix: Matrix) -> tuple[Any, npt.NDArray[np.bool_]]:
     height, width = frame.shape[:2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpPerspective(
