@@ -35,25 +35,18 @@ def apply_affine(
     channels, height, width = guide.shape
     first = np.empty((3, channels + 1, _BLOCK), np.float32)
     step = np.empty((3, channels + 1, _BLOCK), np.float32)
+    seen, lines = np.empty((channels, _BLOCK), np.float32), np.empty((3, _BLOCK), np.float32)
     for left in range(0, width, _BLOCK):
         stop, last = min(left + _BLOCK, width), -1
         for y in range(height):
             if above[y] != last:
                 last = above[y]
                 _enlarge(coefficients, last, below[y], before, after, across, left, first, step)
+            for i in range(channels):
+                seen[i, : stop - left] = guide[i, y, left:stop]
+            _apply_row(first, step, down[y], seen, lines, stop - left)
             for k in range(3):
-                line = out[k, y, left:stop]
-                _start(first[k, channels], step[k, channels], down[y], line)
-                for i in range(0, channels, 3):
-                    _add(
-                        first[k, i : i + 3],
-                        step[k, i : i + 3],
-                        down[y],
-                        guide[i, y, left:stop],
-                        guide[i + 1, y, left:stop],
-                        guide[i + 2, y, left:stop],
-                        line,
-                    )
+                out[k, y, left:stop] = lines[k, : stop - left]
 
 
 @compiled
@@ -98,48 +91,37 @@ def apply_affine_to_bytes(
                 red, green, blue = guide[3 * f], guide[3 * f + 1], guide[3 * f + 2]
                 row = frames[f][top + y, at : at + 3 * size]
                 read_row(row, most, red[:size], green[:size], blue[:size])
-            for k in range(3):
-                line = lines[k, :size]
-                _start(first[k, channels], step[k, channels], down[y], line)
-                for i in range(0, channels, 3):
-                    _add(
-                        first[k, i : i + 3],
-                        step[k, i : i + 3],
-                        down[y],
-                        guide[i],
-                        guide[i + 1],
-                        guide[i + 2],
-                        line,
-                    )
+            _apply_row(first, step, down[y], guide, lines, size)
             at = 3 * (out_left + start)
             row = out[out_top + y, at : at + 3 * size]
             write_row(lines[0, :size], lines[1, :size], lines[2, :size], rounded, row)
 
 
 @compiled
-def _start(first: np.ndarray, step: np.ndarray, weight: np.float32, line: np.ndarray) -> None:
-    for x in range(len(line)):
-        line[At(x)] = first[At(x)] + step[At(x)] * weight
-
-
-@compiled
-def _add(
+def _apply_row(
     first: np.ndarray,
     step: np.ndarray,
     weight: np.float32,
-    red: np.ndarray,
-    green: np.ndarray,
-    blue: np.ndarray,
-    line: np.ndarray,
+    guide: np.ndarray,
+    out: np.ndarray,
+    size: int,
 ) -> None:
-    """Add three channels of the guide, each times its slope, to a row."""
-    for n in range(len(line)):
-        x = At(n)
-        line[x] += (
-            (first[0, x] + step[0, x] * weight) * red[x]
-            + (first[1, x] + step[1, x] * weight) * green[x]
-            + (first[2, x] + step[2, x] * weight) * blue[x]
-        )
+    """Apply ``first + weight step``, 3x(C+1)xN, to ``size`` pixels of the guide, CxN."""
+    channels = len(guide)
+    for row in range(3):
+        k, constant = At(row), At(channels)
+        for n in range(size):
+            x = At(n)
+            out[k, x] = first[k, constant, x] + step[k, constant, x] * weight
+        for channel in range(0, channels, 3):
+            red, green, blue = At(channel), At(channel + 1), At(channel + 2)
+            for n in range(size):
+                x = At(n)
+                out[k, x] += (
+                    (first[k, red, x] + step[k, red, x] * weight) * guide[red, x]
+                    + (first[k, green, x] + step[k, green, x] * weight) * guide[green, x]
+                    + (first[k, blue, x] + step[k, blue, x] * weight) * guide[blue, x]
+                )
 
 
 @compiled
