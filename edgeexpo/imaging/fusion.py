@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.pyramids import (
     _Planes,
     gaussian_pyramid,
@@ -27,9 +29,11 @@ from edgeexpo.imaging.raster import (
     Window,
     for_each,
     grown,
+    sides,
     whole_picture,
     windows,
     within,
+    write_raster,
 )
 from edgeexpo.imaging.scratch import clip_planes, planar, row_planes, scope, scratch_array
 from edgeexpo.imaging.scratch import planes as planes_of
@@ -63,6 +67,11 @@ class Measures:
     exposedness: float = 1.0
     sigma: float = 0.2
     floor: float = 1e-12
+
+    @property
+    def plain(self) -> bool:
+        """True if every measure counts as it is or not at all, as compiled kernels compute it."""
+        return {self.contrast, self.saturation, self.exposedness} <= {0.0, 1.0}
 
 
 def exposure_fusion(frames: Sequence[npt.ArrayLike], **measures: float) -> Picture:
@@ -121,7 +130,7 @@ def fused_by_windows(
 
     def shrink(window: Window) -> None:
         around = grown(window, _MARGIN, shape, _CELL)
-        parts = [row_planes(f[around]) for f in frames]
+        parts = _parts(frames, around)
         cells, read = _cells(window), _cells(within(window, around))
         for target, source in (
             *zip(bands, parts, strict=True),
@@ -134,7 +143,7 @@ def fused_by_windows(
 
     def compute(window: Window, out: np.ndarray) -> None:
         around = grown(window, _MARGIN, shape, _CELL)
-        parts = [row_planes(f[around]) for f in frames]
+        parts = _parts(frames, around)
         blended = _blend(parts, _masks(parts, chosen), _FINE, base[..., *_cells(around)])
         np.copyto(planes_of(out), blended[..., *within(window, around)])
         clip_planes(out)
@@ -142,9 +151,19 @@ def fused_by_windows(
     return Computed(shape, compute)
 
 
+def _parts(frames: Sequence[Raster], window: Window) -> list[_Planes]:
+    """Return the planes of a window of all frames; compiled kernels get contiguous ones."""
+    if kernel_module("fusion") is None:
+        return [row_planes(frame[window]) for frame in frames]
+    parts = [scratch_array((3, *sides(window))) for _ in frames]
+    for frame, part in zip(frames, parts, strict=True):
+        write_raster(frame, window, part.transpose(1, 2, 0))
+    return parts
+
+
 def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
     """Fuse whole frames into ``out``."""
-    parts = [row_planes(frame) for frame in frames]
+    parts = _parts(frames, tuple(slice(0, n) for n in out.shape[:2]))
     blended = _blend(parts, _masks(parts, measures), _depth(out.shape))
     np.copyto(planes_of(out), blended)
     clip_planes(out)
@@ -157,6 +176,7 @@ def _blend(
 
     ``base`` replaces the coarsest band.
     """
+    kernels = kernel_module("pyramids")
     result = scratch_array(frames[0].shape)
     with scope():
         blended = [scratch_array(shape) for shape in pyramid_shapes(result.shape, levels)]
@@ -165,6 +185,13 @@ def _blend(
         for planes, mask in zip(frames, masks, strict=True):
             with scope():
                 shares = gaussian_pyramid(mask, levels)
+                if kernels is not None:
+                    levels_of = gaussian_pyramid(planes, levels)
+                    for level, total in enumerate(blended[:-1]):
+                        finer, coarser = levels_of[level : level + 2]
+                        kernels.add_detail(finer, coarser, shares[level], total)
+                    blended[-1] += np.multiply(levels_of[-1], shares[-1], out=levels_of[-1])
+                    continue
                 bands = laplacian_pyramid(planes, levels)
                 for total, band, share in zip(blended, bands, shares, strict=True):
                     part = scratch_array(band.shape)
@@ -172,6 +199,10 @@ def _blend(
         coarse = blended[-1] if base is None else base
         for band in blended[-2::-1]:
             height, width = band.shape[-2:]
+            if kernels is not None:
+                kernels.add_upsampled(coarse, band)
+                coarse = band
+                continue
             band += upsample(coarse, (height, width))
             coarse = band
         np.copyto(result, coarse)
@@ -180,6 +211,9 @@ def _blend(
 
 def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
     """Return each frame's share of the total weight, HxW."""
+    kernels = kernel_module("fusion")
+    if kernels is not None and measures.plain:
+        return _compiled_masks(kernels, frames, measures)
     weights = [_weight(planes, measures) for planes in frames]
     with scope():
         total = scratch_array(weights[0].shape)
@@ -190,6 +224,23 @@ def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
         for weight in weights:
             weight /= total
     return weights
+
+
+def _compiled_masks(kernels: Any, frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
+    """Do as :func:`_masks` does, in compiled code."""
+    size = frames[0].shape[1:]
+    weights = scratch_array((len(frames), *size))
+    with scope():
+        memory = scratch_array(size)
+        for planes, weight in zip(frames, weights, strict=True):
+            kernels.weigh(
+                planes,
+                *(bool(measures.contrast), bool(measures.saturation), bool(measures.exposedness)),
+                *(np.float32(-0.5 / measures.sigma**2), np.float32(measures.floor)),
+                *(memory, weight),
+            )
+        kernels.divide(weights.reshape(len(frames), -1), memory.reshape(-1))
+    return list(weights)
 
 
 def _depth(shape: tuple[int, ...]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.scratch import scope, scratch_array
 
 _Planes = npt.NDArray[np.float32]
@@ -61,12 +62,20 @@ def pyramid_shapes(shape: tuple[int, ...], levels: int) -> list[tuple[int, ...]]
 
 def downsample(planes: _Planes) -> _Planes:
     """Scale ...xHxW planes to half their size, rounded up."""
-    result = scratch_array(pyramid_shapes(planes.shape, 1)[1])
+    result, kernels = scratch_array(pyramid_shapes(planes.shape, 1)[1]), kernel_module("pyramids")
+    if kernels is not None and planes.flags.c_contiguous:
+        kernels.downsample(three_axes(planes), three_axes(result))
+        return result
     with scope():
         short = scratch_array((*result.shape[:-1], planes.shape[-1]))
         _halve(planes, -2, short)
         _halve(short, -1, result)
     return result
+
+
+def three_axes(planes: _Planes) -> _Planes:
+    """Return contiguous ...xHxW planes as CxHxW."""
+    return planes.reshape(-1, *planes.shape[-2:])
 
 
 def upsample(planes: _Planes, size: tuple[int, int]) -> _Planes:
