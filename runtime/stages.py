@@ -31,6 +31,7 @@ class _Shown(NamedTuple):
     """The frames at the output's size, if the network's inputs were these copies."""
     side: int = WINDOW_SIDE
     workers: int = 1
+    roomy: bool = False
 
 
 class _Seen(NamedTuple):
@@ -102,6 +103,7 @@ def finished(
     side: int = WINDOW_SIDE,
     workers: int = 1,
     inputs: Mapping[str, Raster] | None = None,
+    roomy: bool = False,
 ) -> Raster:
     """Turn the network's output into the picture, which is computed as it is read.
 
@@ -123,6 +125,7 @@ def finished(
         workers: Threads that they may use.
         inputs: What :func:`front_rasters` gave for the frames, or for copies scaled by ``area``;
             where ``guided`` would scale the frames to the very same, it takes these.
+        roomy: True where memory is not limited, so that stages keep what they would compute twice.
 
     Returns:
         HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
@@ -133,7 +136,7 @@ def finished(
     if spec.back is None or not fuse:
         return output
     stage = _known(BACK, spec.back.kind)
-    shown = _Shown(output, frames, _scaled(spec, output, inputs or {}), side, workers)
+    shown = _Shown(output, frames, _scaled(spec, output, inputs or {}), side, workers, roomy)
     with _named(spec.back):
         picture: Raster = stage(shown, spec.back.parameters)
     return picture
@@ -199,7 +202,7 @@ def _luma_of(frame: Raster) -> Raster:
 def _exposure_fusion(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
     under, over = shown.frames
     frames = [under, shown.output, over]
-    return fused_by_windows(frames, shown.side, shown.workers, **parameters)
+    return fused_by_windows(frames, shown.side, shown.workers, shown.roomy, **parameters)
 
 
 def _guided(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:

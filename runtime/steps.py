@@ -148,7 +148,10 @@ class Steps:
             height, width = job.pictures[0].shape[:2]
             side = self._budget.window(spec, height, width)
             workers = self._budget.workers
-            picture = finished(spec, output, job.pictures, job.fuse, side, workers, job.inputs)
+            roomy = self._budget.memory_mb is None
+            picture = finished(
+                spec, output, job.pictures, job.fuse, side, workers, job.inputs, roomy
+            )
             if spec.kind == "correction" and job.fuse:
                 picture = _blended(job.pictures[0], picture, job.strength)
             made = self._delivered(job, picture, out, side)
