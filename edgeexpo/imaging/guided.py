@@ -253,8 +253,9 @@ def _apply(
         for line, plane in zip(lines[0], guide, strict=False):
             np.copyto(line, plane[start:stop])
         np.multiply(lines[0], weight[start:stop, None], out=lines[1])
-        # One pass a term: einsum multiplies and adds without an array in between.
-        np.einsum("kpix,piyx->kyx", pair, lines, out=out[:, start:stop])
+        for change, target in zip(pair, out, strict=True):
+            # One pass a term: einsum multiplies and adds without an array in between.
+            np.einsum("pix,piyx->yx", change, lines, out=target[start:stop])
 
 
 def _apply_compiled(
