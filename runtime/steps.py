@@ -13,7 +13,6 @@ import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError
 from edgeexpo.imaging.bt2100 import encoded
-from edgeexpo.imaging.coded import CodedPicture
 from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture, windows, write_raster
 from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch, planar
@@ -198,13 +197,13 @@ class Steps:
     def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
         """Compute rasters that are read several times once, unless memory is limited.
 
-        Integer frames stay as they are, since reading them costs little.
+        Cheap ones, such as integer frames, stay as they are.
         """
         if self._budget.memory_mb is not None:
             return list(rasters)
         return [
             raster
-            if isinstance(raster, CodedPicture)
+            if isinstance(raster, Computed) and raster.cheap
             else whole_picture(raster, self._budget.workers)
             for raster in rasters
         ]

@@ -72,7 +72,7 @@ def yuv_to_rgb(planes: YuvPlanes, coding: Coding) -> Raster:
         _convert(planes, coding, paired, picture)
         np.copyto(out, picture[within(window, paired)])
 
-    return Computed(shape, compute)
+    return Computed(shape, compute, cheap=kernel_module("yuv") is not None)
 
 
 def _convert(planes: YuvPlanes, coding: Coding, window: Window, out: np.ndarray) -> None:
@@ -228,7 +228,7 @@ def _write_compiled(
     """Do as :func:`rgb_to_yuv` does, in compiled code."""
     red, blue = MATRICES[coding.matrix]
     on_row, on_column = SITINGS[coding.siting]
-    (top, left), half = (min(span.start, 1) for span in window), _half(window)
+    (top, left), half = (min(span.start, 2) for span in window), _half(window)
     read = tuple(slice(s.start - more, s.stop) for s, more in zip(window, (top, left), strict=True))
     rgb = scratch_array((3, *sides(read)))
     write_raster(picture, read, rgb.transpose(1, 2, 0))

@@ -26,7 +26,7 @@ class CodedPicture(Computed):
     """
 
     def __init__(self, codes: np.ndarray) -> None:
-        super().__init__(codes.shape, lambda window, out: read_codes(codes[window], out))
+        super().__init__(codes.shape, lambda window, out: read_codes(codes[window], out), cheap=True)
         self.codes = codes
 
     @property

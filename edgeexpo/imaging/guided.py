@@ -34,7 +34,7 @@ from edgeexpo.imaging.raster import (
     write_raster,
 )
 from edgeexpo.imaging.resize import bilinear_taps, resize
-from edgeexpo.imaging.scratch import clip_planes, planes, row_planes, scope, scratch_array
+from edgeexpo.imaging.scratch import planes, row_planes, scope, scratch_array
 
 _Taps = tuple[npt.NDArray[np.intp], Picture]
 
@@ -134,10 +134,8 @@ def guided_by_windows(
     def compute(window: Window, out: np.ndarray) -> None:
         guide = _guide(frames, window, color)
         vertical, horizontal = taps(window)
-        _apply(coefficients, guide, vertical, horizontal, planes(out))
-        if color == "rgb":
-            clip_planes(out)
-        else:
+        _apply(coefficients, guide, vertical, horizontal, planes(out), color == "rgb")
+        if color != "rgb":
             np.copyto(out, decode(out, color))
 
     shape = (height, width, 3)
@@ -213,7 +211,12 @@ def decode(picture: Picture, color: str) -> Picture:
 
 
 def _apply(
-    coefficients: Picture, guide: Sequence[Picture], rows: _Taps, columns: _Taps, out: Picture
+    coefficients: Picture,
+    guide: Sequence[Picture],
+    rows: _Taps,
+    columns: _Taps,
+    out: Picture,
+    clips: bool,
 ) -> None:
     """Enlarge a window of the coefficients bilinearly and apply it to the guide's window.
 
@@ -226,10 +229,11 @@ def _apply(
         guide: C planes of HxW.
         rows, columns: Positions in the coefficients, and weights, for the window's pixels.
         out: 3xHxW, overwritten.
+        clips: True clips the result to [0, 1].
     """
     kernels = kernel_module("affine")
     if kernels is not None:
-        _apply_compiled(kernels, coefficients, guide, rows, columns, out)
+        _apply_compiled(kernels, coefficients, guide, rows, columns, out, clips)
         return
     (above, below), weight = rows
     lowest, highest = int(above.min()), int(above.max())
@@ -256,6 +260,8 @@ def _apply(
         for change, target in zip(pair, out, strict=True):
             # One pass a term: einsum multiplies and adds without an array in between.
             np.einsum("pix,piyx->yx", change, lines, out=target[start:stop])
+            if clips:
+                np.clip(target[start:stop], 0, 1, out=target[start:stop])
 
 
 def _apply_compiled(
@@ -265,13 +271,15 @@ def _apply_compiled(
     rows: _Taps,
     columns: _Taps,
     out: Picture,
+    clips: bool,
 ) -> None:
     """Do as :func:`_apply` does, in compiled code."""
     ((above, below), down), ((before, after), across) = rows, columns
     with scope():
         target = out if out.flags.c_contiguous else scratch_array(out.shape)
         kernels.apply_affine(
-            coefficients, np.asarray(guide), above, below, down, before, after, across, target
+            *(coefficients, np.asarray(guide), above, below, down, before, after, across),
+            *(clips, target),
         )
         if target is not out:
             np.copyto(out, target)

@@ -11,7 +11,8 @@ from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.coded import CodedPicture
 from edgeexpo.imaging.coded_resize import WholeWeights, resize_codes
-from edgeexpo.imaging.raster import STRIP, Raster
+from edgeexpo.imaging.kernels import kernel_module
+from edgeexpo.imaging.raster import STRIP, Raster, Window, for_each, windows
 from edgeexpo.imaging.scratch import planar, planes, row_planes, scope, scratch_array
 
 
@@ -39,7 +40,7 @@ def resize(
         picture: HxWxC, any range and encoding, read in strips of rows.
         size: Height and width of the result, in pixels.
         method: One of :data:`RESIZE_METHODS`.
-        workers: Number of threads for a picture of integer codes.
+        workers: Number of threads.
 
     Returns:
         A new array of size[0] x size[1] x C, float32, in the picture's range and encoding. When
@@ -68,16 +69,23 @@ def resize(
     rows, columns = _taps(height, size[0], method), _taps(width, size[1], method)
     result = planar((*size, channels))
     strip = max(1, STRIP * size[0] // (height * width))
-    for top in range(0, size[0], strip):
-        with scope():
-            index, weight = rows[0][:, top : top + strip], rows[1][:, top : top + strip]
-            first, last = int(index.min()), int(index.max()) + 1
-            near = np.subtract(index, first, out=scratch_array(index.shape, np.intp))
-            part = row_planes(picture[first:last, 0:width])
-            short = scratch_array((near.shape[1], width))
-            for plane, scaled in zip(part, planes(result)[:, top : top + strip], strict=True):
-                _weigh(plane, near, weight, 0, short)
-                _weigh(short, *columns, 1, scaled)
+    kernels = kernel_module("weighted_sums")
+
+    def weigh(window: Window) -> None:
+        rows_of = window[0]
+        index, weight = rows[0][:, rows_of], rows[1][:, rows_of]
+        first, last = int(index.min()), int(index.max()) + 1
+        near = np.subtract(index, first, out=scratch_array(index.shape, np.intp))
+        part = row_planes(picture[first:last, 0:width])
+        short = scratch_array((near.shape[1], width))
+        for plane, scaled in zip(part, planes(result)[:, rows_of], strict=True):
+            if kernels is not None and plane.flags.c_contiguous:
+                kernels.weigh_plane(plane, near, weight, *columns, scaled)
+                continue
+            _weigh(plane, near, weight, 0, short)
+            _weigh(short, *columns, 1, scaled)
+
+    for_each(windows(size, strip, size[1]), weigh, workers)
     return result
 
 

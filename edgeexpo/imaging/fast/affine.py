@@ -21,9 +21,12 @@ def apply_affine(
     before: np.ndarray,
     after: np.ndarray,
     across: np.ndarray,
+    clips: bool,
     out: np.ndarray,
 ) -> None:
     """Enlarge a window of the coefficients bilinearly, and apply them to the guide.
+
+    The result is clipped to [0, 1] where ``clips`` is true.
 
     Args:
         coefficients: 3x(C+1)xhxw float32; C is a multiple of 3.
@@ -43,10 +46,13 @@ def apply_affine(
                 last = above[y]
                 _enlarge(coefficients, last, below[y], before, after, across, left, first, step)
             for i in range(channels):
-                seen[i, : stop - left] = guide[i, y, left:stop]
+                _copy(guide[i, y, left:stop], seen[i])
             _apply_row(first, step, down[y], seen, lines, stop - left)
             for k in range(3):
-                out[k, y, left:stop] = lines[k, : stop - left]
+                if clips:
+                    _clip(lines[k], out[k, y, left:stop])
+                else:
+                    _copy(lines[k, : stop - left], out[k, y, left:stop])
 
 
 @compiled
@@ -122,6 +128,18 @@ def _apply_row(
                     + (first[k, green, x] + step[k, green, x] * weight) * guide[green, x]
                     + (first[k, blue, x] + step[k, blue, x] * weight) * guide[blue, x]
                 )
+
+
+@compiled
+def _copy(source: np.ndarray, out: np.ndarray) -> None:
+    for n in range(len(source)):
+        out[At(n)] = source[At(n)]
+
+
+@compiled
+def _clip(source: np.ndarray, out: np.ndarray) -> None:
+    for n in range(len(out)):
+        out[At(n)] = min(max(source[At(n)], np.float32(0)), np.float32(1))
 
 
 @compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeexpo.imaging.fast import compiled
+from edgeexpo.imaging.fast import At, compiled
 
 
 @compiled
@@ -41,5 +41,42 @@ def summed(
 
 @compiled
 def _add(sums: np.ndarray, line: np.ndarray, weight: int) -> None:
-    for x in range(len(sums)):
-        sums[x] += weight * sums.dtype.type(line[x])
+    for n in range(len(sums)):
+        sums[At(n)] += weight * sums.dtype.type(line[At(n)])
+
+
+@compiled
+def weigh_plane(
+    plane: np.ndarray,
+    index: np.ndarray,
+    weight: np.ndarray,
+    column_index: np.ndarray,
+    column_weight: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write weighted sums of an HxW float32 plane along both axes, tap by tap, to hxw.
+
+    Args:
+        plane: The plane.
+        index, weight: Rows of the plane and their weights, (taps, h).
+        column_index, column_weight: The same along rows, (taps, w).
+        out: hxw float32.
+    """
+    line = np.empty(plane.shape[1], np.float32)
+    for t in range(len(out)):
+        line[:] = 0
+        for tap in range(len(index)):
+            if tap == 0 or weight[tap, t]:
+                _add_weighted(line, plane[index[tap, t]], weight[tap, t])
+        target = out[t]
+        for j in range(len(target)):
+            total = np.float32(0)
+            for tap in range(len(column_index)):
+                total += line[column_index[tap, j]] * column_weight[tap, j]
+            target[j] = total
+
+
+@compiled
+def _add_weighted(sums: np.ndarray, line: np.ndarray, weight: np.float32) -> None:
+    for n in range(len(sums)):
+        sums[At(n)] += line[At(n)] * weight

@@ -124,7 +124,8 @@ def write_yuv(
 
     Args:
         rgb: 3x(H+top)x(W+left) float32, the window and what precedes it. Clipped in place.
-        top, left: 1 if a row and a column precede the window, else 0: the border's are repeated.
+        top, left: Number of rows and columns that precede the window. Without one, the border's
+            are repeated.
         on_row, on_column: Whether samples of chroma lie on rows and columns of luma.
         factors: Shares of red, green and blue, code of black, codes from black to white, code of
             grey, codes a unit of U and of V, and the largest code.
@@ -133,12 +134,11 @@ def write_yuv(
         u, v: H/2xW/2 codes.
     """
     height, width = luma.shape
-    length = width + left
+    length, earliest = width + left, -min(top, 1)
     lines = np.empty((3, length), np.float32)
     full, small = np.empty((3, length), np.float32), np.empty(length, np.float32)
-    gathered = np.empty(width // 2, np.float32)
-    scale = np.int32(1 << shift)
-    for y in range(-top, height):
+    gathered, scale = np.empty(width // 2, np.float32), np.float32(1 << shift)
+    for y in range(earliest, height):
         at, keep = y + top, (y + 1) % 3
         _luma(rgb[0, at], rgb[1, at], rgb[2, at], factors, lines[keep])
         if y < 0:
@@ -148,8 +148,7 @@ def write_yuv(
             continue
         for channel, share, plane in ((2, factors[6], u), (0, factors[7], v)):
             for back in range(3):
-                row = y - 2 + back
-                row = max(row, -top)
+                row = max(y - 2 + back, earliest)
                 _subtract(rgb[channel, row + top], lines[(row + 1) % 3], full[back])
             if on_row:
                 _gather_rows_on(full[0], full[1], full[2], small)
@@ -204,7 +203,7 @@ def _gather_rows(here: np.ndarray, after: np.ndarray, out: np.ndarray) -> None:
 @compiled
 def _gather_on(samples: np.ndarray, left: int, out: np.ndarray) -> None:
     """Sum by weights 1 2 1 around every second sample; without ``left`` the first is repeated."""
-    for n in range(1 - left, len(out)):
+    for n in range(1 - min(left, 1), len(out)):
         x = At(2 * n + left)
         before, here, after = samples[x - At(1)], samples[x], samples[x + At(1)]
         out[At(n)] = (here + before) + (after + here)
@@ -225,10 +224,10 @@ def _code(
     span: np.float32,
     zero: np.float32,
     most: np.float32,
-    scale: np.int32,
+    scale: np.float32,
     codes: np.ndarray,
 ) -> None:
     none = np.float32(0)
     for n in range(len(codes)):
         value = (values[At(n)] * span + zero) + _WHOLE - _WHOLE
-        codes[At(n)] = np.int32(min(max(value, none), most)) * scale
+        codes[At(n)] = np.int32(min(max(value, none), most) * scale)
