@@ -3,9 +3,9 @@
     python benchmarks/stages.py [--work DIR] [--commit 5e091f7] [--runs 9] [--only exponet]
 
 Three programs take turns on the same frames: the earlier commit, this checkout with NumPy's stages
-(the base installation) and this checkout with compiled stages (the extra `fast`). Each has a process
-of its own and loads a bundle that its own tree exported, INT8 and ONNX, with two threads. Sources
-and bundles of both trees are kept in `--work`, so that a second run starts at once.
+(the base installation) and this checkout with compiled stages (the extra `fast`). Each has its own
+process and loads a bundle that its own tree exported, INT8 and ONNX, with two threads. Sources and
+bundles of both trees are kept in `--work`, so that a second run starts at once.
 
 A whole call is `run_into` on uint8 RGB, or on `--layout`. Its stages are what remains without the
 network. Each figure is the least of the runs. Other work on the machine slows all three programs,
@@ -63,7 +63,8 @@ class Program:
 
     def ask(self, word: str) -> Any:
         """Send one word and return the answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())

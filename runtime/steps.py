@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError
 from edgeexpo.imaging.bt2100 import encoded
+from edgeexpo.imaging.kernels import kernels_in_use
 from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture, windows, write_raster
 from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch, planar
@@ -245,7 +246,10 @@ class Steps:
     def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self._observe(DURATION, time.perf_counter() - start, {"stage": stage})
+        seconds, told = time.perf_counter() - start, {"stage": stage}
+        if stage != "network":
+            told["kernels"] = kernels_in_use()
+        self._observe(DURATION, seconds, told)
 
 
 def _finite(output: np.ndarray) -> np.ndarray:

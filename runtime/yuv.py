@@ -229,7 +229,8 @@ def _write_compiled(
     red, blue = MATRICES[coding.matrix]
     on_row, on_column = SITINGS[coding.siting]
     (top, left), half = (min(span.start, 2) for span in window), _half(window)
-    read = tuple(slice(s.start - more, s.stop) for s, more in zip(window, (top, left), strict=True))
+    rows, columns = window
+    read = slice(rows.start - top, rows.stop), slice(columns.start - left, columns.stop)
     rgb = scratch_array((3, *sides(read)))
     write_raster(picture, read, rgb.transpose(1, 2, 0))
     spans = [

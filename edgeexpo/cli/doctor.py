@@ -14,6 +14,7 @@ from typing import Any
 from edgeexpo import targets
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.imaging.kernels import kernels_in_use, numba_problem
 from edgeexpo.workflows.host import host
 from edgeexpo.workflows.platforms import (
     VERB_PACKAGES,
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
             "host": host(),
             "packages": packages,
             "engines": engines(),
+            "stages": stages(),
             "accelerators": accelerators(),
             "photographs": embedded_names(),
             "verbs": verbs(),
@@ -159,6 +161,11 @@ def _importable(module: str) -> str:
     return "usable"
 
 
+def stages() -> dict[str, str]:
+    """Return what computes the stages: the form of the kernels, and the state of numba."""
+    return {"kernels": kernels_in_use(), "numba": numba_problem() or "usable"}
+
+
 def accelerators() -> list[str]:
     """List the names of the accelerators that torch can use. Without torch the list is empty."""
     if _importable("torch") != "usable":
@@ -202,6 +209,7 @@ def _text(document: dict[str, Any]) -> str:
         table(document["packages"], ["package", "found", "tested", "extra", "status"]),
         "",
         *(f"engine {name}: {state}" for name, state in document["engines"].items()),
+        "stages: computed by {kernels} (numba: {numba})".format(**document["stages"]),
         f"accelerators: {', '.join(document['accelerators']) or 'none'}",
         f"embedded photographs: {', '.join(document['photographs']) or 'none'}",
         "",

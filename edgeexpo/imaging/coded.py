@@ -10,7 +10,6 @@ from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.raster import Computed, Window
 from edgeexpo.imaging.scratch import copy_planes, planes, row_planes, scope, scratch_array
 
-
 Rows = tuple[np.ndarray, ...]
 """Type of arrays of interleaved codes, Hx3W each."""
 
@@ -26,7 +25,9 @@ class CodedPicture(Computed):
     """
 
     def __init__(self, codes: np.ndarray) -> None:
-        super().__init__(codes.shape, lambda window, out: read_codes(codes[window], out), cheap=True)
+        super().__init__(
+            codes.shape, lambda window, out: read_codes(codes[window], out), cheap=True
+        )
         self.codes = codes
 
     @property

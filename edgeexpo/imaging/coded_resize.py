@@ -1,4 +1,4 @@
-"""Resizing of integer codes in integers: exact, so that NumPy and compiled kernels agree bit by bit.
+"""Resizing of integer codes in integers: exact, so that NumPy and compiled kernels agree bitwise.
 
 An output pixel of :func:`edgeexpo.imaging.resize.resize` is a mean whose weights are ratios of
 integers. So the weighted sum of codes is an integer as well, and only its division rounds.

@@ -160,7 +160,7 @@ def guided_by_windows(
     return ByteWriter(shape, compute, write_bytes)
 
 
-def _guide(frames: Sequence[Raster], window: Window, color: str) -> Sequence[Picture]:
+def _guide(frames: Sequence[Raster], window: Window, color: str) -> Sequence[Picture] | Picture:
     """Return the channels of a window of all frames, HxW each.
 
     Compiled kernels get one contiguous array. NumPy reads the frames where they lie.

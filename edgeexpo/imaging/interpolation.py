@@ -8,6 +8,7 @@ the short exposure. The weight that is zero for saturated pixels belongs to the 
 from __future__ import annotations
 
 import functools
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -102,10 +103,9 @@ def intermediate_by_windows(
     lift, lower = _mappings(under, over, ev, response)
     weight_low, weight_high = weights(xi_lower, xi_upper)
 
-    if isinstance(under, CodedPicture) and isinstance(over, CodedPicture):
-        if under.codes.dtype == over.codes.dtype == np.uint8:
-            table = _table(weight_low, weight_high, lift, lower, levels)
-            return Computed(under.shape, lambda window, out: _pairs(under, over, table, window, out))
+    if _bytes(under) and _bytes(over):
+        table = _table(weight_low, weight_high, lift, lower, levels)
+        return Computed(under.shape, lambda window, out: _pairs(under, over, table, window, out))
 
     def compute(window: Window, out: np.ndarray) -> None:
         frames = [
@@ -125,6 +125,10 @@ def intermediate_by_windows(
         _round(out, levels)
 
     return Computed(under.shape, compute)
+
+
+def _bytes(frame: Raster) -> TypeGuard[CodedPicture]:
+    return isinstance(frame, CodedPicture) and frame.codes.dtype == np.uint8
 
 
 def _round(values: Picture, levels: int | None) -> None:
@@ -160,7 +164,11 @@ def _pairs(
     if kernels is not None:
         first, second = under.packed(window), over.packed(window)
         rows = [codes.reshape(len(codes), -1) for codes in (first, second)]
-        made = row_planes(out) if out[..., 0].flags.c_contiguous else scratch_array((3, *sides(window)))
+        made = (
+            row_planes(out)
+            if out[..., 0].flags.c_contiguous
+            else scratch_array((3, *sides(window)))
+        )
         kernels.look_up_pairs(*rows, table, made[0], made[1], made[2])
         if not np.may_share_memory(made, out):
             np.copyto(planes(out), made)

@@ -59,13 +59,12 @@ def resize(
             f"unknown resize method {method!r}; expected {', '.join(RESIZE_METHODS)}"
         )
     height, width, channels = picture.shape
-    if isinstance(picture, CodedPicture) and method in _SHRINKING:
-        if size[0] <= height and size[1] <= width and size != (height, width):
-            down, across = (
-                _whole_weights(n, n_out, method)
-                for n, n_out in zip((height, width), size, strict=True)
-            )
-            return resize_codes(picture, down, across, workers)
+    shrinks = size[0] <= height and size[1] <= width and size != (height, width)
+    if isinstance(picture, CodedPicture) and method in _SHRINKING and shrinks:
+        down, across = (
+            _whole_weights(n, n_out, method) for n, n_out in zip((height, width), size, strict=True)
+        )
+        return resize_codes(picture, down, across, workers)
     rows, columns = _taps(height, size[0], method), _taps(width, size[1], method)
     result = planar((*size, channels))
     strip = max(1, STRIP * size[0] // (height * width))
@@ -135,15 +134,13 @@ def _whole_weights(n_in: int, n_out: int, method: str) -> WholeWeights:
     return WholeWeights(index[0], (weight // np.gcd.reduce(weight, None)).T)
 
 
-def _shrinking_taps(
-    n_in: int, n_out: int, method: str
-) -> tuple[npt.NDArray[np.intp], Picture]:
+def _shrinking_taps(n_in: int, n_out: int, method: str) -> tuple[npt.NDArray[np.intp], Picture]:
     index, weight = _SHRINKING[method](n_in, n_out)
     return np.minimum(index, n_in - 1), (weight / weight.sum(0)).astype(np.float32)
 
 
 def _area_weights(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
-    """Return the positions that every output pixel covers, and the covered parts, which sum to n_in.
+    """Return the positions that every output pixel covers, and the covered parts, sum n_in.
 
     Ends are counted in units of 1/n_out of an input pixel, so that they are integers.
     """

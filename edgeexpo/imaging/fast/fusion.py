@@ -10,7 +10,9 @@ _LOG2_E = np.float32(1.4426950408889634)
 _WHOLE = np.float32(12582912)
 """1.5 * 2**23: added to a smaller number and subtracted again it rounds to an integer."""
 
-_LN2 = np.float32(0.6931471805599453)
+_LN2, _LN2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)
+"""The natural logarithm of 2: a part whose multiples are exact, and the rest."""
+
 _TERMS = tuple(np.float32(1 / n) for n in (720, 120, 24, 6, 2, 1, 1))
 """Coefficients of the exponential series, from the sixth power down."""
 
@@ -85,10 +87,10 @@ def _laplacian(above: np.ndarray, here: np.ndarray, below: np.ndarray, out: np.n
         x = At(n)
         around = above[x] + below[x] + here[x - At(1)] + here[x + At(1)]
         out[x] = abs(around - here[x] * np.float32(4))
-    for x in (0, last):
-        left, right = x - 1 if x else min(1, last), x + 1 if x < last else max(last - 1, 0)
-        around = above[x] + below[x] + here[left] + here[right]
-        out[x] = abs(around - here[x] * np.float32(4))
+    for end in (0, last):
+        left, right = end - 1 if end else min(1, last), end + 1 if end < last else max(last - 1, 0)
+        around = above[end] + below[end] + here[left] + here[right]
+        out[end] = abs(around - here[end] * np.float32(4))
 
 
 @compiled
@@ -114,14 +116,14 @@ def _exposedness(
 
 @compiled
 def _exponential(value: np.float32) -> np.float32:
-    """Compute the exponential of a number up to 0, to 2e-7 of its size.
+    """Compute the exponential of a number up to 0, to 3e-7 of its size.
 
     It is a series over half an octave, scaled by a power of two. The processor computes several
     numbers at once, unlike the C library's function.
     """
-    octaves = max(value, np.float32(-87)) * _LOG2_E
-    whole = octaves + _WHOLE - _WHOLE
-    rest = (octaves - whole) * _LN2
+    least = max(value, np.float32(-87))
+    whole = least * _LOG2_E + _WHOLE - _WHOLE
+    rest = least - whole * _LN2 - whole * _LN2_REST
     series = _TERMS[0]
     for term in _TERMS[1:]:
         series = series * rest + term

@@ -37,7 +37,7 @@ def box(planes: np.ndarray, radius: int, out: np.ndarray) -> None:
 
 @compiled
 def solve(matrix: np.ndarray, right: np.ndarray) -> None:
-    """Replace ``right``, Cx3xHxW, by the solutions of symmetric equations; overwrites ``matrix``."""
+    """Replace ``right``, Cx3xHxW, by solutions of symmetric equations; overwrites ``matrix``."""
     count, height, width = len(matrix), matrix.shape[2], matrix.shape[3]
     factor = np.empty(width, np.float32)
     for y in range(height):

@@ -114,11 +114,11 @@ def _double(source: np.ndarray, out: np.ndarray) -> None:
         here, after = source[x], source[x + At(1)]
         out[At(2) * x] = (here * six + source[x - At(1)] + after) * eighth
         out[At(2) * x + At(1)] = (here + after) * half
-    for x in (0, last):
-        before, after = source[x - 1 if x else min(1, last)], source[min(x + 1, last)]
-        out[2 * x] = (source[x] * six + before + after) * eighth
-        if 2 * x + 1 < len(out):
-            out[2 * x + 1] = (source[x] + after) * half
+    for end in (0, last):
+        before, after = source[end - 1 if end else min(1, last)], source[min(end + 1, last)]
+        out[2 * end] = (source[end] * six + before + after) * eighth
+        if 2 * end + 1 < len(out):
+            out[2 * end + 1] = (source[end] + after) * half
 
 
 @compiled
@@ -135,11 +135,11 @@ def _halve(source: np.ndarray, out: np.ndarray) -> None:
         total = total + source[x + At(1)] * four + source[x - At(1)] * four
         out[At(n)] = total * share
     for n in (0, last):
-        x = 2 * n
-        total = source[x] * six + source[_reflected(x - 2, length)]
-        total += source[_reflected(x + 2, length)]
-        total += source[_reflected(x + 1, length)] * four
-        total += source[_reflected(x - 1, length)] * four
+        end = 2 * n
+        total = source[end] * six + source[_reflected(end - 2, length)]
+        total += source[_reflected(end + 2, length)]
+        total += source[_reflected(end + 1, length)] * four
+        total += source[_reflected(end - 1, length)] * four
         out[n] = total * share
 
 
