@@ -71,7 +71,7 @@ def byte_windows(frames: Sequence[CodedPicture], window: Window) -> tuple[Rows, 
     Returns:
         For each frame an array of Hx3W codes, and the window's first row and column in pixels.
     """
-    if all(frame.codes.flags.carray for frame in frames):
+    if all(_plain(frame.codes) for frame in frames):
         rows = tuple(frame.codes.reshape(len(frame.codes), -1) for frame in frames)
         return rows, window[0].start, window[1].start
     rows = tuple(frame.packed(window) for frame in frames)
@@ -79,15 +79,17 @@ def byte_windows(frames: Sequence[CodedPicture], window: Window) -> tuple[Rows, 
 
 
 def packed(codes: np.ndarray) -> np.ndarray:
-    """Return codes as an array that kernels take: contiguous, aligned and writable.
-
-    It is the array itself if that is stored so.
-    """
-    if codes.flags.carray:
+    """Return codes as an array that kernels take, which is the array itself if they take it."""
+    if _plain(codes):
         return codes
-    copy = scratch_array(codes.shape, codes.dtype)
+    copy = scratch_array(codes.shape, codes.dtype.newbyteorder("="))
     np.copyto(copy, codes)
     return copy
+
+
+def _plain(codes: np.ndarray) -> bool:
+    """Return true if codes are contiguous, aligned, writable and in this processor's byte order."""
+    return codes.flags.carray and codes.dtype.isnative
 
 
 def read_codes(codes: np.ndarray, out: np.ndarray) -> None:

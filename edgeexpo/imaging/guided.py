@@ -36,6 +36,9 @@ from edgeexpo.imaging.raster import (
 from edgeexpo.imaging.resize import bilinear_taps, resize
 from edgeexpo.imaging.scratch import planes, row_planes, scope, scratch_array
 
+_Guide = Sequence[Picture] | Picture
+"""Type of the guide's channels, HxW each, or all in one array."""
+
 _Taps = tuple[npt.NDArray[np.intp], Picture]
 
 RADIUS, GUIDED_EPS = 2, 1e-4
@@ -160,7 +163,7 @@ def guided_by_windows(
     return ByteWriter(shape, compute, write_bytes)
 
 
-def _guide(frames: Sequence[Raster], window: Window, color: str) -> Sequence[Picture] | Picture:
+def _guide(frames: Sequence[Raster], window: Window, color: str) -> _Guide:
     """Return the channels of a window of all frames, HxW each.
 
     Compiled kernels get one contiguous array. NumPy reads the frames where they lie.
@@ -212,7 +215,7 @@ def decode(picture: Picture, color: str) -> Picture:
 
 def _apply(
     coefficients: Picture,
-    guide: Sequence[Picture],
+    guide: _Guide,
     rows: _Taps,
     columns: _Taps,
     out: Picture,
@@ -267,7 +270,7 @@ def _apply(
 def _apply_compiled(
     kernels: Any,
     coefficients: Picture,
-    guide: Sequence[Picture],
+    guide: _Guide,
     rows: _Taps,
     columns: _Taps,
     out: Picture,
