@@ -16,6 +16,7 @@ import numpy as np
 
 from edgeexpo.errors import PictureError
 from edgeexpo.frame_format import FrameFormat
+from edgeexpo.imaging.coded import ByteWriter, CodedPicture, write_bytes
 from edgeexpo.imaging.raster import (
     WINDOW_SIDE,
     Computed,
@@ -59,9 +60,8 @@ def to_rgb(frame: Frame, frame_format: FrameFormat) -> Raster:
     """
     if frame_format.is_yuv:
         picture = yuv_to_rgb(_planes(frame, frame_format), _coding(frame_format))
-    else:
-        picture = _from_rgb(_array(frame), frame_format.layout)
-    return turned(picture, frame_format.rotation // 90, frame_format.mirror)
+        return turned(picture, frame_format.rotation // 90, frame_format.mirror)
+    return _from_rgb(_array(frame), frame_format)
 
 
 def from_rgb(
@@ -108,8 +108,14 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
     channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
 
     def write_codes(window: Window) -> None:
+        if isinstance(picture, ByteWriter) and target.dtype == np.uint8:
+            picture.write_bytes(window, channels)
+            return
         values = planar((*sides(window), 3))
         write_raster(picture, window, values)
+        if target.dtype == np.uint8:
+            write_bytes(values, channels[window])
+            return
         clip_planes(values)
         if target.dtype.kind != "f":
             values *= np.float32(np.iinfo(target.dtype).max)
@@ -157,12 +163,17 @@ def _array(frame: Frame) -> np.ndarray:
     return frame
 
 
-def _from_rgb(frame: np.ndarray, layout: str) -> Raster:
-    axes = frame.transpose(1, 2, 0) if layout == "planar" and frame.ndim == 3 else frame
+def _from_rgb(frame: np.ndarray, frame_format: FrameFormat) -> Raster:
+    planar_axes = frame_format.layout == "planar" and frame.ndim == 3
+    axes = frame.transpose(1, 2, 0) if planar_axes else frame
     _check_rgb(frame, axes)
     _check_values(frame)
-    channels = axes[..., ::-1] if layout == "bgr" else axes
-    return Computed(axes.shape, lambda window, out: _floats(channels[window], out))
+    channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
+    channels = np.rot90(channels, -frame_format.rotation // 90)
+    upright = channels[:, ::-1] if frame_format.mirror else channels
+    if frame.dtype.kind != "f":
+        return CodedPicture(upright)
+    return Computed(upright.shape, lambda window, out: _floats(upright[window], out))
 
 
 def _check_rgb(frame: np.ndarray, axes: np.ndarray) -> None:
@@ -182,12 +193,9 @@ def _check_values(frame: np.ndarray) -> None:
             raise PictureError(f"found values from {low:g} to {high:g}; expected [0,1]")
 
 
-def _floats(codes: np.ndarray, out: np.ndarray) -> None:
-    copy_planes(codes, out)
-    if codes.dtype.kind == "f":
-        clip_planes(out)
-    else:
-        out /= np.float32(np.iinfo(codes.dtype).max)
+def _floats(values: np.ndarray, out: np.ndarray) -> None:
+    copy_planes(values, out)
+    clip_planes(out)
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -281,19 +289,31 @@ def check_same(names: Sequence[str], frames: Sequence[Frame]) -> None:
             )
 
 
+def apart(frames: Sequence[Frame], out: Frame) -> list[Frame]:
+    """Return the frames, copied where ``out`` lies in their memory and would overwrite them."""
+    return [_copied(frame) if _overlap(frame, out) else frame for frame in frames]
+
+
+def _copied(frame: Frame) -> Frame:
+    return frame.copy() if isinstance(frame, np.ndarray) else [part.copy() for part in frame]
+
+
+def _overlap(frame: Frame, out: Frame) -> bool:
+    pairs = itertools.product(_parts(frame), _parts(out))
+    return any(np.may_share_memory(part, written) for part, written in pairs)
+
+
 def check_apart(frames: Sequence[Frame], out: Frame) -> None:
     """Refuse an output that lies in the memory of a frame.
 
     Raises:
         PictureError: ``out`` shares memory with a frame.
     """
-    for frame in frames:
-        pairs = itertools.product(_parts(frame), _parts(out))
-        if any(np.may_share_memory(part, written) for part, written in pairs):
-            raise PictureError(
-                "the output lies in the memory of a frame, which a session with memory_mb still "
-                "reads while it writes; expected separate memory, or a session without memory_mb"
-            )
+    if any(_overlap(frame, out) for frame in frames):
+        raise PictureError(
+            "the output lies in the memory of a frame, which a session with memory_mb still "
+            "reads while it writes; expected separate memory, or a session without memory_mb"
+        )
 
 
 def upright(name: str, frame: Frame, frame_format: FrameFormat) -> Raster:

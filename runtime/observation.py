@@ -7,7 +7,8 @@ callback of three lines can pass them on to an OpenTelemetry meter.
 =============================== ========= ====== =============================================
 name                            kind      unit   attributes
 =============================== ========= ====== =============================================
-edgeexpo.frame.duration         histogram s      ``stage``: front, network, back, total
+edgeexpo.frame.duration         histogram s      ``stage``: front, network, back, total; for front
+                                                 and back ``kernels``: numba, numpy
 edgeexpo.frame.count            counter   1
 edgeexpo.frame.bytes            counter   By     bytes of the frames taken in
 edgeexpo.frame.dropped          counter   1      ``reason``: oldest, newest, deadline

@@ -31,6 +31,15 @@ class _Shown(NamedTuple):
     """The frames at the output's size, if the network's inputs were these copies."""
     side: int = WINDOW_SIDE
     workers: int = 1
+    roomy: bool = False
+
+
+class _Seen(NamedTuple):
+    """The material of a front stage; the fields are the arguments of :func:`front_rasters`."""
+
+    frames: Frames
+    ev: float | None
+    workers: int = 1
 
 
 def front(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, np.ndarray]:
@@ -43,7 +52,9 @@ def back(spec: ModelSpec, output: Raster, frames: Frames, fuse: bool = True) -> 
     return whole_picture(finished(spec, output, frames, fuse))
 
 
-def front_rasters(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str, Raster]:
+def front_rasters(
+    spec: ModelSpec, frames: Frames, ev: float | None, workers: int = 1
+) -> dict[str, Raster]:
     """Turn frames into the network's inputs, which are computed as they are read.
 
     The stages, by ``kind``:
@@ -62,6 +73,7 @@ def front_rasters(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str
         spec: The model; its ``front`` names the stage. ``None`` passes the frames on unchanged.
         frames: HxWx3 float32, sRGB in [0,1], in the order of ``spec.frames``.
         ev: log2 of the exposure ratio of the last and the first frame; ``None`` when unknown.
+        workers: Threads that the stage may use.
 
     Returns:
         HxWxC float32 by input name, in the order of ``spec.inputs``.
@@ -74,7 +86,7 @@ def front_rasters(spec: ModelSpec, frames: Frames, ev: float | None) -> dict[str
     if spec.front is not None:
         stage = _known(FRONT, spec.front.kind)
         with _named(spec.front):
-            values = stage(frames, ev, spec.front.parameters)
+            values = stage(_Seen(frames, ev, workers), spec.front.parameters)
     if len(values) != len(spec.inputs):
         raise BundleError(
             f"{spec.name} has {len(spec.inputs)} inputs and its frames make {len(values)}; "
@@ -91,6 +103,7 @@ def finished(
     side: int = WINDOW_SIDE,
     workers: int = 1,
     inputs: Mapping[str, Raster] | None = None,
+    roomy: bool = False,
 ) -> Raster:
     """Turn the network's output into the picture, which is computed as it is read.
 
@@ -112,6 +125,7 @@ def finished(
         workers: Threads that they may use.
         inputs: What :func:`front_rasters` gave for the frames, or for copies scaled by ``area``;
             where ``guided`` would scale the frames to the very same, it takes these.
+        roomy: True where memory is not limited, so that stages keep what they would compute twice.
 
     Returns:
         HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
@@ -122,7 +136,7 @@ def finished(
     if spec.back is None or not fuse:
         return output
     stage = _known(BACK, spec.back.kind)
-    shown = _Shown(output, frames, _scaled(spec, output, inputs or {}), side, workers)
+    shown = _Shown(output, frames, _scaled(spec, output, inputs or {}), side, workers, roomy)
     with _named(spec.back):
         picture: Raster = stage(shown, spec.back.parameters)
     return picture
@@ -154,28 +168,28 @@ def gives_picture(spec: ModelSpec, fuse: bool = True) -> bool:
     return (spec.back is not None and fuse) or (output.color, output.transfer) == ("RGB", "srgb")
 
 
-def _intermediate(frames: Frames, ev: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
-    under, over = frames
-    return [intermediate_by_windows(under, over, ev=ev, **parameters)]
+def _intermediate(seen: _Seen, parameters: Mapping[str, Any]) -> list[Raster]:
+    under, over = seen.frames
+    return [intermediate_by_windows(under, over, ev=seen.ev, **parameters)]
 
 
-def _resize(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
+def _resize(seen: _Seen, parameters: Mapping[str, Any]) -> list[Raster]:
     color = _scaling(parameters)[1]
-    return [encode(_small(frame, parameters), color) for frame in frames]
+    return [encode(_small(frame, parameters, seen.workers), color) for frame in seen.frames]
 
 
-def _thumbnail(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
-    (frame,) = frames
-    return [frame, _small(frame, parameters)]
+def _thumbnail(seen: _Seen, parameters: Mapping[str, Any]) -> list[Raster]:
+    (frame,) = seen.frames
+    return [frame, _small(frame, parameters, seen.workers)]
 
 
-def _small(frame: Raster, parameters: Mapping[str, Any]) -> Picture:
+def _small(frame: Raster, parameters: Mapping[str, Any], workers: int) -> Picture:
     method = _scaling(parameters)[0]
-    return resize(frame, (parameters["height"], parameters["width"]), method)
+    return resize(frame, (parameters["height"], parameters["width"]), method, workers)
 
 
-def _luma(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
-    return [_luma_of(frame) for frame in frames]
+def _luma(seen: _Seen, parameters: Mapping[str, Any]) -> list[Raster]:
+    return [_luma_of(frame) for frame in seen.frames]
 
 
 def _luma_of(frame: Raster) -> Raster:
@@ -188,7 +202,7 @@ def _luma_of(frame: Raster) -> Raster:
 def _exposure_fusion(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
     under, over = shown.frames
     frames = [under, shown.output, over]
-    return fused_by_windows(frames, shown.side, shown.workers, **parameters)
+    return fused_by_windows(frames, shown.side, shown.workers, shown.roomy, **parameters)
 
 
 def _guided(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
@@ -225,9 +239,9 @@ def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
     return Computed((*size, 3), compute)
 
 
-def _channels(frames: Frames, _: float | None, parameters: Mapping[str, Any]) -> list[Raster]:
+def _channels(seen: _Seen, parameters: Mapping[str, Any]) -> list[Raster]:
     made = {1: _luma_of, 3: lambda frame: frame, 4: _mosaic}
-    return [made[n](frame) for n, frame in zip(parameters["channels"], frames, strict=True)]
+    return [made[n](frame) for n, frame in zip(parameters["channels"], seen.frames, strict=True)]
 
 
 def _mosaic(frame: Raster) -> Raster:
@@ -242,7 +256,7 @@ def _mosaic(frame: Raster) -> Raster:
     return Computed((height // 2, width // 2, 4), compute)
 
 
-_Front = Callable[[Frames, float | None, Mapping[str, Any]], list[Raster]]
+_Front = Callable[[_Seen, Mapping[str, Any]], list[Raster]]
 _Back = Callable[[_Shown, Mapping[str, Any]], Raster]
 
 FRONT: Mapping[str, _Front] = {

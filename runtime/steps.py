@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError
 from edgeexpo.imaging.bt2100 import encoded
+from edgeexpo.imaging.kernels import kernels_in_use
 from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture, windows, write_raster
 from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch, planar
@@ -20,6 +21,7 @@ from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engines.base import Engine, promised
 from edgeexpo.runtime.frames import (
     Frame,
+    apart,
     check_apart,
     depth,
     empty_frame,
@@ -81,6 +83,8 @@ class Steps:
         if out is not None and self._budget.memory_mb is not None:
             check_apart(job.frames, out)
         check(self._spec, job)
+        if out is not None:
+            job.frames = apart(job.frames, out)
         return job
 
     def prepare(self, job: Job) -> Job:
@@ -93,15 +97,15 @@ class Steps:
         with contextlib.suppress(IndexError):
             job.memory = self._idle.pop()
         with job.memory.lent(), self._timed("front"):
-            named = zip(self._spec.frames, job.frames, strict=True)
+            named, workers = zip(self._spec.frames, job.frames, strict=True), self._budget.workers
             pictures = [upright(name, f, self._formats.frames) for name, f in named]
             height, width = pictures[0].shape[:2]
             self._budget.window(self._spec, height, width)
             job.pictures = self._at_hand(pictures)
             seen, fitting = job.pictures, network_size(self._spec, self._sizes, height, width)
             if fitting != (height, width):
-                seen = [resize(picture, fitting) for picture in seen]
-            inputs = front_rasters(self._spec, seen, job.ev)
+                seen = [resize(picture, fitting, workers=workers) for picture in seen]
+            inputs = front_rasters(self._spec, seen, job.ev, workers)
             job.inputs = dict(zip(inputs, self._at_hand(inputs.values()), strict=True))
         self._observe(BYTES, sum(map(frame_bytes, job.frames)), {})
         return job
@@ -144,7 +148,10 @@ class Steps:
             height, width = job.pictures[0].shape[:2]
             side = self._budget.window(spec, height, width)
             workers = self._budget.workers
-            picture = finished(spec, output, job.pictures, job.fuse, side, workers, job.inputs)
+            roomy = self._budget.memory_mb is None
+            picture = finished(
+                spec, output, job.pictures, job.fuse, side, workers, job.inputs, roomy
+            )
             if spec.kind == "correction" and job.fuse:
                 picture = _blended(job.pictures[0], picture, job.strength)
             made = self._delivered(job, picture, out, side)
@@ -189,10 +196,18 @@ class Steps:
         return Computed(picture.shape, compute)
 
     def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
-        """Compute rasters that are read several times once, unless memory is limited."""
+        """Compute rasters that are read several times once, unless memory is limited.
+
+        Cheap ones, such as integer frames, stay as they are.
+        """
         if self._budget.memory_mb is not None:
             return list(rasters)
-        return [whole_picture(r, self._budget.workers) for r in rasters]
+        return [
+            raster
+            if isinstance(raster, Computed) and raster.cheap
+            else whole_picture(raster, self._budget.workers)
+            for raster in rasters
+        ]
 
     def _store(self, shape: tuple[int, ...]) -> Output:
         if self._budget.keeps(shape):
@@ -231,7 +246,10 @@ class Steps:
     def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self._observe(DURATION, time.perf_counter() - start, {"stage": stage})
+        seconds, told = time.perf_counter() - start, {"stage": stage}
+        if stage != "network":
+            told["kernels"] = kernels_in_use()
+        self._observe(DURATION, seconds, told)
 
 
 def _finite(output: np.ndarray) -> np.ndarray:

@@ -6,12 +6,16 @@ The work is done window by window: only the result has the size of the picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from edgeexpo.frame_format import MATRICES, SITINGS
+from edgeexpo.imaging.coded import packed
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.raster import Computed, Raster, Window, grown, sides, within, write_raster
 from edgeexpo.imaging.scratch import planar, scope, scratch_array
+from edgeexpo.imaging.scratch import planes as planes_of
 
 YuvPlanes = tuple[np.ndarray, np.ndarray, np.ndarray]
 """The planes Y (HxW), U and V (H/2 x W/2): uint8 codes, or 10 bits in the upper bits of uint16."""
@@ -68,13 +72,17 @@ def yuv_to_rgb(planes: YuvPlanes, coding: Coding) -> Raster:
         _convert(planes, coding, paired, picture)
         np.copyto(out, picture[within(window, paired)])
 
-    return Computed(shape, compute)
+    return Computed(shape, compute, cheap=kernel_module("yuv") is not None)
 
 
 def _convert(planes: YuvPlanes, coding: Coding, window: Window, out: np.ndarray) -> None:
     """Convert a window that starts and stops on even numbers."""
     red, blue = MATRICES[coding.matrix]
     green = 1 - red - blue
+    kernels = kernel_module("yuv")
+    if kernels is not None:
+        _convert_compiled(kernels, planes, coding, window, out)
+        return
     y, mixed = scratch_array(sides(window)), scratch_array(sides(window))
     np.copyto(y, _codes(planes[0][window], coding))
     y -= np.float32(coding.luma[0])
@@ -88,6 +96,29 @@ def _convert(planes: YuvPlanes, coding: Coding, window: Window, out: np.ndarray)
         chroma *= np.float32(-2 * share * (1 - share) / green * unit)
         y += chroma
     np.clip(y, 0, 1, out=out[..., 1])
+
+
+def _convert_compiled(
+    kernels: Any, planes: YuvPlanes, coding: Coding, window: Window, out: np.ndarray
+) -> None:
+    """Do as :func:`_convert` does, in compiled code."""
+    red, blue = MATRICES[coding.matrix]
+    green = 1 - red - blue
+    on_row, on_column = SITINGS[coding.siting]
+    unit = 1 / ((2 if on_row else 4) * (2 if on_column else 4) * coding.chroma[1])
+    shares = (2 * (1 - red), -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green)
+    factors = scratch_array((6,))
+    factors[:] = (*coding.luma, *(share * unit for share in (*shares, 2 * (1 - blue))))
+    with scope():
+        u, v = (_surrounded(plane, _half(window), coding) for plane in planes[1:])
+        for samples in (u, v):
+            samples -= np.int16(coding.chroma[0])
+        luma, target = packed(_codes(planes[0][window], coding)), planes_of(out)
+        if not target[0].flags.c_contiguous:
+            target = scratch_array(target.shape)
+        kernels.read_yuv(luma, u, v, on_row, on_column, factors, target[0], target[1], target[2])
+        if not np.may_share_memory(target, out):
+            np.copyto(planes_of(out), target)
 
 
 def _codes(plane: np.ndarray, coding: Coding) -> np.ndarray:
@@ -168,6 +199,10 @@ def rgb_to_yuv(picture: Raster, planes: YuvPlanes, coding: Coding, window: Windo
         window: A window of the picture that starts and stops on even numbers.
     """
     red, blue = MATRICES[coding.matrix]
+    kernels = kernel_module("yuv")
+    if kernels is not None:
+        _write_compiled(kernels, picture, planes, coding, window)
+        return
     rgb = _preceded(picture, window)
     y, part = scratch_array(rgb[0].shape), scratch_array(rgb[0].shape)
     np.multiply(rgb[0], np.float32(red), out=y)
@@ -185,6 +220,32 @@ def rgb_to_yuv(picture: Raster, planes: YuvPlanes, coding: Coding, window: Windo
             np.copyto(plane[half], _coded(small, coding.chroma[0], span, coding), casting="unsafe")
     codes = _coded(y, *coding.luma, coding)
     np.copyto(planes[0][window], codes[1:, 1:], casting="unsafe")
+
+
+def _write_compiled(
+    kernels: Any, picture: Raster, planes: YuvPlanes, coding: Coding, window: Window
+) -> None:
+    """Do as :func:`rgb_to_yuv` does, in compiled code."""
+    red, blue = MATRICES[coding.matrix]
+    on_row, on_column = SITINGS[coding.siting]
+    (top, left), half = (min(span.start, 2) for span in window), _half(window)
+    rows, columns = window
+    read = slice(rows.start - top, rows.stop), slice(columns.start - left, columns.stop)
+    rgb = scratch_array((3, *sides(read)))
+    write_raster(picture, read, rgb.transpose(1, 2, 0))
+    spans = [
+        coding.chroma[1] * 0.5 / (1 - share) / ((4 if on_row else 2) * (4 if on_column else 2))
+        for share in (blue, red)
+    ]
+    factors = scratch_array((9,))
+    factors[:] = (
+        *(red, 1 - red - blue, blue, *coding.luma),
+        *(coding.chroma[0], *spans, 2**coding.bits - 1),
+    )
+    made = [scratch_array(sides(part), planes[0].dtype) for part in (window, half, half)]
+    kernels.write_yuv(rgb, top, left, on_row, on_column, factors, coding.shift, *made)
+    for plane, part, codes in zip(planes, (window, half, half), made, strict=True):
+        np.copyto(plane[part], codes)
 
 
 def _preceded(picture: Raster, window: Window) -> np.ndarray:

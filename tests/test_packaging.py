@@ -119,7 +119,8 @@ def test_nothing_pulls_in_a_package_that_replaces_torch() -> None:
 
 def test_dev_includes_every_extra() -> None:
     assert (
-        "edgeexpo[export,litert,openvino,camera,train]" in PROJECT["optional-dependencies"]["dev"]
+        "edgeexpo[export,litert,openvino,camera,train,fast]"
+        in PROJECT["optional-dependencies"]["dev"]
     )
 
 

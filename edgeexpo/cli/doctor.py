@@ -15,6 +15,7 @@ from edgeexpo import targets
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.engine_versions import installed_version, release
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.imaging.kernels import kernels_in_use, numba_problem
 from edgeexpo.processor import cpu_features
 from edgeexpo.workflows.host import host
 from edgeexpo.workflows.platforms import (
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
             "host": host(),
             "packages": packages,
             "engines": engines(),
+            "stages": stages(),
             "accelerators": accelerators(),
             "photographs": embedded_names(),
             "verbs": verbs(),
@@ -165,6 +167,11 @@ def _importable(module: str) -> str:
     return "usable"
 
 
+def stages() -> dict[str, str]:
+    """Return what computes the stages: the form of the kernels, and the state of numba."""
+    return {"kernels": kernels_in_use(), "numba": numba_problem() or "usable"}
+
+
 def accelerators() -> list[str]:
     """List the names of the accelerators that torch can use. Without torch the list is empty."""
     if _importable("torch") != "usable":
@@ -208,6 +215,7 @@ def _text(document: dict[str, Any]) -> str:
         table(document["packages"], ["package", "found", "tested", "extra", "status"]),
         "",
         *(f"engine {name}: {state}" for name, state in document["engines"].items()),
+        "stages: computed by {kernels} (numba: {numba})".format(**document["stages"]),
         f"accelerators: {', '.join(document['accelerators']) or 'none'}",
         f"embedded photographs: {', '.join(document['photographs']) or 'none'}",
         "",

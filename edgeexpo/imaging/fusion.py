@@ -6,18 +6,20 @@ Follows T. Mertens, J. Kautz, F. Van Reeth, "Exposure fusion", Pacific Graphics 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.pyramids import (
     _Planes,
     gaussian_pyramid,
-    laplacian_pyramid,
     pyramid_shapes,
     upsample,
 )
@@ -27,9 +29,11 @@ from edgeexpo.imaging.raster import (
     Window,
     for_each,
     grown,
+    sides,
     whole_picture,
     windows,
     within,
+    write_raster,
 )
 from edgeexpo.imaging.scratch import clip_planes, planar, row_planes, scope, scratch_array
 from edgeexpo.imaging.scratch import planes as planes_of
@@ -41,6 +45,9 @@ _MARGIN = 4 * _CELL
 """Margin in pixels around a window that its bands down to an eighth of the size depend on.
 
 The bands depend on 31 pixels, rounded up here to whole cells."""
+
+_KEPT_MARGIN = 2 * _CELL
+"""The same margin where the Gaussian pyramids are at hand: 14 pixels, rounded up."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,11 @@ class Measures:
     sigma: float = 0.2
     floor: float = 1e-12
 
+    @property
+    def plain(self) -> bool:
+        """True if every measure counts as it is or not at all, as compiled kernels compute it."""
+        return {self.contrast, self.saturation, self.exposedness} <= {0.0, 1.0}
+
 
 def exposure_fusion(frames: Sequence[npt.ArrayLike], **measures: float) -> Picture:
     """Blend exposures by contrast, saturation and well-exposedness over Laplacian pyramids.
@@ -86,7 +98,11 @@ def exposure_fusion(frames: Sequence[npt.ArrayLike], **measures: float) -> Pictu
 
 
 def fused_by_windows(
-    frames: Sequence[Raster], side: int, workers: int = 1, **measures: float
+    frames: Sequence[Raster],
+    side: int,
+    workers: int = 1,
+    keeps_pyramids: bool = False,
+    **measures: float,
 ) -> Raster:
     """Fuse exposures as :func:`exposure_fusion` does, in the memory of a window.
 
@@ -99,6 +115,9 @@ def fused_by_windows(
         side: Side in pixels of the windows in which frames are read, a multiple of 8. A picture
             that fits into one window is fused as a whole.
         workers: Number of threads that read the frames.
+        keeps_pyramids: True keeps the frames' weights and the finer levels of the pyramids from
+            the first reading to the second, in 9 bytes a pixel and frame. Otherwise they are
+            computed twice.
         measures: Attributes of :class:`Measures`, by name.
 
     Returns:
@@ -115,63 +134,157 @@ def fused_by_windows(
         with scope():
             _fuse([whole_picture(f) for f in frames], chosen, picture)
         return picture
-    small = [_ceil(n, _CELL) for n in shape[:2]]
-    bands = [scratch_array((3, *small)) for _ in frames]
-    masks = [scratch_array(small) for _ in frames]
+    kept = range(_FINE + 1) if keeps_pyramids else (_FINE,)
+    pyramids = [_Pyramids.empty(shape, kept) for _ in frames]
 
     def shrink(window: Window) -> None:
         around = grown(window, _MARGIN, shape, _CELL)
-        parts = [row_planes(f[around]) for f in frames]
-        cells, read = _cells(window), _cells(within(window, around))
-        for target, source in (
-            *zip(bands, parts, strict=True),
-            *zip(masks, _masks(parts, chosen), strict=True),
-        ):
-            target[..., *cells] = gaussian_pyramid(source, _FINE)[-1][..., *read]
+        parts = _parts(frames, around)
+        for stored, planes, mask in zip(pyramids, parts, _masks(parts, chosen), strict=True):
+            with scope():
+                stored.store(window, around, _both(planes, mask, _FINE))
 
     for_each(windows(shape, side, side), shrink, workers)
-    base = _blend(bands, masks, levels - _FINE)
+    coarse = [
+        functools.partial(_both, p.planes[_FINE], p.masks[_FINE], levels - _FINE) for p in pyramids
+    ]
+    base = _blend(coarse, pyramids[0].planes[_FINE].shape, levels - _FINE)
 
     def compute(window: Window, out: np.ndarray) -> None:
-        around = grown(window, _MARGIN, shape, _CELL)
-        parts = [row_planes(f[around]) for f in frames]
-        blended = _blend(parts, _masks(parts, chosen), _FINE, base[..., *_cells(around)])
+        around = grown(window, _KEPT_MARGIN if keeps_pyramids else _MARGIN, shape, _CELL)
+        parts = _parts(frames, around)
+        if keeps_pyramids:
+            made = [
+                functools.partial(stored.around, around, planes)
+                for stored, planes in zip(pyramids, parts, strict=True)
+            ]
+        else:
+            made = [
+                functools.partial(_both, planes, mask, _FINE)
+                for planes, mask in zip(parts, _masks(parts, chosen), strict=True)
+            ]
+        coarsest = _held(base[..., *_cells(around)])
+        blended = _blend(made, parts[0].shape, _FINE, coarsest)
         np.copyto(planes_of(out), blended[..., *within(window, around)])
         clip_planes(out)
 
     return Computed(shape, compute)
 
 
+_Levels = tuple[list[_Planes], list[_Planes]]
+"""Gaussian pyramids of a frame's planes and of its mask, largest first."""
+
+
+def _both(planes: _Planes, mask: _Planes, levels: int) -> _Levels:
+    return gaussian_pyramid(planes, levels), gaussian_pyramid(mask, levels)
+
+
+@dataclass(frozen=True)
+class _Pyramids:
+    """Levels of one frame's Gaussian pyramids that are kept for the whole picture, by number.
+
+    The planes of level 0 are never kept, because they are the frame.
+    """
+
+    planes: dict[int, _Planes]
+    masks: dict[int, _Planes]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], levels: Sequence[int]) -> _Pyramids:
+        """Return memory for these levels."""
+        sizes = {level: [_ceil(n, 1 << level) for n in shape[:2]] for level in levels}
+        return cls(
+            {level: scratch_array((3, *size)) for level, size in sizes.items() if level},
+            {level: scratch_array(size) for level, size in sizes.items()},
+        )
+
+    def store(self, window: Window, around: Window, levels: _Levels) -> None:
+        """Keep a window of pyramids that were made of the window ``around`` it."""
+        read = within(window, around)
+        for kept, made in zip((self.planes, self.masks), levels, strict=True):
+            for level, target in kept.items():
+                cell = 1 << level
+                target[..., *_cells(window, cell)] = made[level][..., *_cells(read, cell)]
+
+    def around(self, window: Window, planes: _Planes) -> _Levels:
+        """Return the pyramids of a window that starts on a cell, whose planes are given."""
+        frame, mask = (
+            [_held(level[..., *_cells(window, 1 << n)]) for n, level in sorted(kept.items())]
+            for kept in (self.planes, self.masks)
+        )
+        return [planes, *frame], mask
+
+
+def _held(planes: _Planes) -> _Planes:
+    """Return a contiguous copy."""
+    copy = scratch_array(planes.shape)
+    np.copyto(copy, planes)
+    return copy
+
+
+def _parts(frames: Sequence[Raster], window: Window) -> list[_Planes]:
+    """Return the planes of a window of all frames; compiled kernels get contiguous ones."""
+    if kernel_module("fusion") is None:
+        return [row_planes(frame[window]) for frame in frames]
+    parts = [scratch_array((3, *sides(window))) for _ in frames]
+    for frame, part in zip(frames, parts, strict=True):
+        write_raster(frame, window, part.transpose(1, 2, 0))
+    return parts
+
+
 def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
     """Fuse whole frames into ``out``."""
-    parts = [row_planes(frame) for frame in frames]
-    blended = _blend(parts, _masks(parts, measures), _depth(out.shape))
+    height, width = out.shape[:2]
+    parts, levels = _parts(frames, (slice(0, height), slice(0, width))), _depth(out.shape)
+    made = [
+        functools.partial(_both, planes, mask, levels)
+        for planes, mask in zip(parts, _masks(parts, measures), strict=True)
+    ]
+    blended = _blend(made, parts[0].shape, levels)
     np.copyto(planes_of(out), blended)
     clip_planes(out)
 
 
 def _blend(
-    frames: Sequence[_Planes], masks: Sequence[_Planes], levels: int, base: _Planes | None = None
+    pyramids: Sequence[Callable[[], _Levels]],
+    shape: tuple[int, ...],
+    levels: int,
+    base: _Planes | None = None,
 ) -> _Planes:
-    """Sum the frames' bands, weighted by their HxW masks, and collapse the pyramid.
+    """Sum the frames' bands, weighted by their masks, and collapse the pyramid.
 
-    ``base`` replaces the coarsest band.
+    Args:
+        pyramids: For each frame a function that returns its Gaussian pyramids.
+        shape: Shape of the largest planes.
+        levels: Number of smaller levels.
+        base: Planes that replace the coarsest band.
     """
-    result = scratch_array(frames[0].shape)
+    kernels = kernel_module("pyramids")
+    result = scratch_array(shape)
     with scope():
-        blended = [scratch_array(shape) for shape in pyramid_shapes(result.shape, levels)]
+        blended = [scratch_array(shape) for shape in pyramid_shapes(shape, levels)]
         for band in blended:
             band.fill(0)
-        for planes, mask in zip(frames, masks, strict=True):
+        for made in pyramids:
             with scope():
-                shares = gaussian_pyramid(mask, levels)
-                bands = laplacian_pyramid(planes, levels)
-                for total, band, share in zip(blended, bands, shares, strict=True):
-                    part = scratch_array(band.shape)
-                    total += np.multiply(band, share, out=part)
+                planes, shares = made()
+                for level, total in enumerate(blended[:-1]):
+                    if kernels is not None:
+                        kernels.add_detail(planes[level], planes[level + 1], shares[level], total)
+                        continue
+                    height, width = total.shape[-2:]
+                    coarse = upsample(planes[level + 1], (height, width))
+                    band = np.subtract(planes[level], coarse, out=coarse)
+                    total += np.multiply(band, shares[level], out=band)
+                part = scratch_array(planes[-1].shape)
+                blended[-1] += np.multiply(planes[-1], shares[-1], out=part)
         coarse = blended[-1] if base is None else base
         for band in blended[-2::-1]:
             height, width = band.shape[-2:]
+            if kernels is not None:
+                kernels.add_upsampled(coarse, band)
+                coarse = band
+                continue
             band += upsample(coarse, (height, width))
             coarse = band
         np.copyto(result, coarse)
@@ -180,6 +293,9 @@ def _blend(
 
 def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
     """Return each frame's share of the total weight, HxW."""
+    kernels = kernel_module("fusion")
+    if kernels is not None and measures.plain:
+        return _compiled_masks(kernels, frames, measures)
     weights = [_weight(planes, measures) for planes in frames]
     with scope():
         total = scratch_array(weights[0].shape)
@@ -192,6 +308,23 @@ def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
     return weights
 
 
+def _compiled_masks(kernels: Any, frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
+    """Do as :func:`_masks` does, in compiled code."""
+    size = frames[0].shape[1:]
+    weights = scratch_array((len(frames), *size))
+    with scope():
+        memory = scratch_array(size)
+        for planes, weight in zip(frames, weights, strict=True):
+            kernels.weigh(
+                planes,
+                *(bool(measures.contrast), bool(measures.saturation), bool(measures.exposedness)),
+                *(np.float32(-0.5 / measures.sigma**2), np.float32(measures.floor)),
+                *(memory, weight),
+            )
+        kernels.divide(weights.reshape(len(frames), -1), memory.reshape(-1))
+    return list(weights)
+
+
 def _depth(shape: tuple[int, ...]) -> int:
     return int(np.log2(min(shape[:2])))
 
@@ -200,18 +333,19 @@ def _ceil(length: int, cell: int) -> int:
     return -(-length // cell)
 
 
-def _cells(window: Window) -> Window:
-    """Return the window in the coarse part of the pyramid, for a window that starts on a cell."""
-    rows, columns = (slice(s.start // _CELL, _ceil(s.stop, _CELL)) for s in window)
+def _cells(window: Window, cell: int = _CELL) -> Window:
+    """Return the window in a level whose pixels are cells, for a window that starts on a cell."""
+    rows, columns = (slice(s.start // cell, _ceil(s.stop, cell)) for s in window)
     return rows, columns
 
 
 def _weight(planes: _Planes, measures: Measures) -> _Planes:
     weight = scratch_array(planes.shape[1:])
-    weight.fill(1)
     with scope():
         if measures.contrast:
-            weight *= _power(_laplacian(_luma(planes)), measures.contrast)
+            np.copyto(weight, _power(_laplacian(_luma(planes)), measures.contrast))
+        else:
+            weight.fill(1)
         if measures.saturation:
             mean = scratch_array(weight.shape)
             np.add(planes[0], planes[1], out=mean)
@@ -228,8 +362,8 @@ def _weight(planes: _Planes, measures: Measures) -> _Planes:
 
 def _luma(planes: _Planes) -> _Planes:
     total, part = scratch_array(planes.shape[1:]), scratch_array(planes.shape[1:])
-    total.fill(0)
-    for plane, share in zip(planes, _LUMA, strict=True):
+    np.multiply(planes[0], np.float32(_LUMA[0]), out=total)
+    for plane, share in zip(planes[1:], _LUMA[1:], strict=True):
         total += np.multiply(plane, np.float32(share), out=part)
     return total
 
@@ -237,10 +371,9 @@ def _luma(planes: _Planes) -> _Planes:
 def _square_distance(planes: _Planes, centre: _Planes | np.float32) -> _Planes:
     """Sum the squared distances from ``centre`` over the planes, HxW."""
     total, part = scratch_array(planes.shape[1:]), scratch_array(planes.shape[1:])
-    total.fill(0)
-    for plane in planes:
-        np.subtract(plane, centre, out=part)
-        total += np.square(part, out=part)
+    np.square(np.subtract(planes[0], centre, out=total), out=total)
+    for plane in planes[1:]:
+        total += np.square(np.subtract(plane, centre, out=part), out=part)
     return total
 
 

@@ -14,17 +14,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.coded import ByteWriter, CodedPicture, byte_windows
 from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.local_affine import fit_affine
-from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture
+from edgeexpo.imaging.raster import (
+    Computed,
+    Raster,
+    Window,
+    sides,
+    whole_picture,
+    write_raster,
+)
 from edgeexpo.imaging.resize import bilinear_taps, resize
-from edgeexpo.imaging.scratch import clip_planes, planes, row_planes, scope, scratch_array
+from edgeexpo.imaging.scratch import planes, row_planes, scope, scratch_array
+
+_Guide = Sequence[Picture] | Picture
+"""Type of the guide's channels, HxW each, or all in one array."""
 
 _Taps = tuple[npt.NDArray[np.intp], Picture]
 
@@ -114,19 +127,58 @@ def guided_by_windows(
         np.copyto(target, planes(small))
         np.copyto(coefficients, fit_affine(guide, target, radius, eps))
 
-    def compute(window: Window, out: np.ndarray) -> None:
-        guide = [p for f in frames for p in row_planes(encode(f[window], color))]
-        vertical, horizontal = (
+    def taps(window: Window) -> tuple[_Taps, _Taps]:
+        rows, columns = (
             _window(bilinear_taps(n_in, n_out), span)
             for span, n_in, n_out in zip(window, size, (height, width), strict=True)
         )
-        _apply(coefficients, guide, vertical, horizontal, planes(out))
-        if color == "rgb":
-            clip_planes(out)
-        else:
+        return rows, columns
+
+    def compute(window: Window, out: np.ndarray) -> None:
+        guide = _guide(frames, window, color)
+        vertical, horizontal = taps(window)
+        _apply(coefficients, guide, vertical, horizontal, planes(out), color == "rgb")
+        if color != "rgb":
             np.copyto(out, decode(out, color))
 
-    return Computed((height, width, 3), compute)
+    shape = (height, width, 3)
+    kernels, coded = kernel_module("affine"), [f for f in frames if isinstance(f, CodedPicture)]
+    if kernels is None or color != "rgb" or len(coded) < len(frames):
+        return Computed(shape, compute)
+
+    def write_bytes(window: Window, out: np.ndarray) -> None:
+        rows, top, left = byte_windows(coded, window)
+        ((above, below), down), ((before, after), across) = taps(window)
+        whole, at = out, (window[0].start, window[1].start)
+        if not out.flags.carray:
+            whole, at = scratch_array((*sides(window), 3), np.uint8), (0, 0)
+        kernels.apply_affine_to_bytes(
+            *(coefficients, rows, top, left),
+            *(above, below, down, before, after, across),
+            *(whole.reshape(len(whole), -1), *at),
+        )
+        if whole is not out:
+            np.copyto(out[window], whole)
+
+    return ByteWriter(shape, compute, write_bytes)
+
+
+def _guide(frames: Sequence[Raster], window: Window, color: str) -> _Guide:
+    """Return the channels of a window of all frames, HxW each.
+
+    Compiled kernels get one contiguous array. NumPy reads the frames where they lie.
+    """
+    if kernel_module("affine") is None:
+        return [p for f in frames for p in row_planes(encode(f[window], color))]
+    guide = scratch_array((3 * len(frames), *sides(window)))
+    for frame, part in zip(frames, np.split(guide, len(frames)), strict=True):
+        target = part.transpose(1, 2, 0)
+        if color == "rgb":
+            write_raster(frame, window, target)
+        else:
+            with scope():
+                np.copyto(target, encode(frame[window], color))
+    return guide
 
 
 def encode(rgb: Picture, color: str) -> Picture:
@@ -162,40 +214,78 @@ def decode(picture: Picture, color: str) -> Picture:
 
 
 def _apply(
-    coefficients: Picture, guide: Sequence[Picture], rows: _Taps, columns: _Taps, out: Picture
+    coefficients: Picture,
+    guide: _Guide,
+    rows: _Taps,
+    columns: _Taps,
+    out: Picture,
+    clips: bool,
 ) -> None:
     """Enlarge a window of the coefficients bilinearly and apply it to the guide's window.
 
     Between two rows of the coefficients the result is ``p + weight q``, where ``p`` and ``q`` are
-    affine functions of the guide. So the coefficients themselves are enlarged along rows only.
+    affine functions of the guide. So the coefficients themselves are enlarged along rows only, and
+    the guide is taken twice: as it is, and times the weight.
 
     Args:
         coefficients: 3x(C+1)xhxw.
         guide: C planes of HxW.
         rows, columns: Positions in the coefficients, and weights, for the window's pixels.
         out: 3xHxW, overwritten.
+        clips: True clips the result to [0, 1].
     """
+    kernels = kernel_module("affine")
+    if kernels is not None:
+        _apply_compiled(kernels, coefficients, guide, rows, columns, out, clips)
+        return
     (above, below), weight = rows
     lowest, highest = int(above.min()), int(above.max())
     every = coefficients.reshape(-1, *coefficients.shape[2:])
     enlarged = _enlarged(every[:, lowest : int(below.max()) + 1], columns)
     starts = [int(above.searchsorted(row)) for row in range(lowest, highest + 2)]
     tallest = max(stop - start for start, stop in itertools.pairwise(starts))
-    step = scratch_array((*coefficients.shape[:2], len(columns[1])))
-    strips = [scratch_array((3, tallest, len(columns[1]))) for _ in range(3)]
+    terms, width = coefficients.shape[1], len(columns[1])
+    pair = scratch_array((3, 2, terms, width))
+    seen = scratch_array((2, terms, tallest, width))
+    seen[0, -1].fill(1)
     for row, (start, stop) in enumerate(itertools.pairwise(starts)):
         if start == stop:
             continue
-        lines = [plane[start:stop] for plane in guide]
-        change, base, part = (strip[:, : stop - start] for strip in strips)
         first, second = (
-            enlarged[:, index].reshape(step.shape) for index in (row, below[start] - lowest)
+            enlarged[:, index].reshape(3, terms, width) for index in (row, below[start] - lowest)
         )
-        np.subtract(second, first, out=step)
-        _affine(step, lines, part, change)
-        _affine(first, lines, part, base)
-        change *= weight[start:stop, None]
-        np.add(change, base, out=out[:, start:stop])
+        np.copyto(pair[:, 0], first)
+        np.subtract(second, first, out=pair[:, 1])
+        lines = seen[:, :, : stop - start]
+        for line, plane in zip(lines[0], guide, strict=False):
+            np.copyto(line, plane[start:stop])
+        np.multiply(lines[0], weight[start:stop, None], out=lines[1])
+        for change, target in zip(pair, out, strict=True):
+            # One pass a term: einsum multiplies and adds without an array in between.
+            np.einsum("pix,piyx->yx", change, lines, out=target[start:stop])
+            if clips:
+                np.clip(target[start:stop], 0, 1, out=target[start:stop])
+
+
+def _apply_compiled(
+    kernels: Any,
+    coefficients: Picture,
+    guide: _Guide,
+    rows: _Taps,
+    columns: _Taps,
+    out: Picture,
+    clips: bool,
+) -> None:
+    """Do as :func:`_apply` does, in compiled code."""
+    ((above, below), down), ((before, after), across) = rows, columns
+    with scope():
+        target = out if out.flags.c_contiguous else scratch_array(out.shape)
+        kernels.apply_affine(
+            *(coefficients, np.asarray(guide), above, below, down, before, after, across),
+            *(clips, target),
+        )
+        if target is not out:
+            np.copyto(out, target)
 
 
 def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
@@ -211,17 +301,6 @@ def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
         right *= weight
         left += right
     return left
-
-
-def _affine(coefficients: Picture, guide: Sequence[Picture], part: Picture, out: Picture) -> None:
-    """Apply 3x(C+1)xW coefficients, equal for every row, to C guide planes of HxW.
-
-    Writes 3xHxW to ``out`` and overwrites ``part``.
-    """
-    np.multiply(coefficients[:, 0, None], guide[0], out=out)
-    for channel in range(1, len(guide)):
-        out += np.multiply(coefficients[:, channel, None], guide[channel], out=part)
-    out += coefficients[:, -1, None]
 
 
 def _window(taps: _Taps, span: slice) -> _Taps:

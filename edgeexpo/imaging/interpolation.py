@@ -8,6 +8,7 @@ the short exposure. The weight that is zero for saturated pixels belongs to the 
 from __future__ import annotations
 
 import functools
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,11 @@ from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import mapping
 from edgeexpo.imaging import response as responses
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.coded import CodedPicture
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.mapping import CODES
-from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture
-from edgeexpo.imaging.scratch import planes, scope, scratch_array
+from edgeexpo.imaging.raster import Computed, Raster, Window, sides, whole_picture
+from edgeexpo.imaging.scratch import planes, row_planes, scope, scratch_array
 
 
 def intermediate(
@@ -100,6 +103,10 @@ def intermediate_by_windows(
     lift, lower = _mappings(under, over, ev, response)
     weight_low, weight_high = weights(xi_lower, xi_upper)
 
+    if _bytes(under) and _bytes(over):
+        table = _table(weight_low, weight_high, lift, lower, levels)
+        return Computed(under.shape, lambda window, out: _pairs(under, over, table, window, out))
+
     def compute(window: Window, out: np.ndarray) -> None:
         frames = [
             (planes(under[window]), weight_low, lift),
@@ -115,12 +122,64 @@ def intermediate_by_windows(
                     total += share
                     mixed += np.multiply(share, value, out=part)
                 mixed /= total
-        if levels is not None:
-            out *= np.float32(levels)
-            np.rint(out, out=out)
-            out /= np.float32(levels)
+        _round(out, levels)
 
     return Computed(under.shape, compute)
+
+
+def _bytes(frame: Raster) -> TypeGuard[CodedPicture]:
+    return isinstance(frame, CodedPicture) and frame.codes.dtype == np.uint8
+
+
+def _round(values: Picture, levels: int | None) -> None:
+    """Round values to multiples of ``1 / levels`` in place."""
+    if levels is not None:
+        values *= np.float32(levels)
+        np.rint(values, out=values)
+        values /= np.float32(levels)
+
+
+def _table(
+    weight_low: Picture, weight_high: Picture, lift: Picture, lower: Picture, levels: int | None
+) -> Picture:
+    """Return the value of every pair of 8-bit codes, 3x256x256: the darker frame's code first."""
+    table = scratch_array((3, CODES, CODES))
+    with scope():
+        total, part = scratch_array((CODES, CODES)), scratch_array((CODES, CODES))
+        np.add(weight_low[:, None], weight_high, out=total)
+        for values, low, high in zip(table, lift, lower, strict=True):
+            np.multiply(weight_low, low, out=part[0])
+            np.multiply(weight_high, high, out=part[1])
+            np.add(part[0, :, None], part[1], out=values)
+            values /= total
+        _round(table, levels)
+    return table
+
+
+def _pairs(
+    under: CodedPicture, over: CodedPicture, table: Picture, window: Window, out: Picture
+) -> None:
+    """Look the pairs of codes in a window up in the table."""
+    kernels = kernel_module("mapping")
+    if kernels is not None:
+        first, second = under.packed(window), over.packed(window)
+        rows = [codes.reshape(len(codes), -1) for codes in (first, second)]
+        made = (
+            row_planes(out)
+            if out[..., 0].flags.c_contiguous
+            else scratch_array((3, *sides(window)))
+        )
+        kernels.look_up_pairs(*rows, table, made[0], made[1], made[2])
+        if not np.may_share_memory(made, out):
+            np.copyto(planes(out), made)
+        return
+    size = sides(window)
+    pairs, index = scratch_array((*size, 2), np.uint8), scratch_array(size, np.intp)
+    for channel, values in enumerate(planes(out)):
+        np.copyto(pairs[..., 0], over.codes[window][..., channel])
+        np.copyto(pairs[..., 1], under.codes[window][..., channel])
+        np.copyto(index, pairs.view("<u2")[..., 0])
+        table[channel].reshape(-1).take(index, out=values, mode="clip")
 
 
 @functools.lru_cache

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.scratch import scope, scratch_array
 
 _Planes = npt.NDArray[np.float32]
@@ -117,7 +118,10 @@ def _solve(matrix: _Planes, right: _Planes) -> None:
     Gaussian elimination runs at every pixel. Only the upper triangle of ``matrix``, CxCxHxW, is
     read, and it is overwritten.
     """
-    count = len(matrix)
+    count, kernels = len(matrix), kernel_module("local_affine")
+    if kernels is not None:
+        kernels.solve(matrix, right)
+        return
     with scope():
         factor, part, parts = (
             scratch_array(matrix.shape[2:]),
@@ -138,7 +142,10 @@ def _solve(matrix: _Planes, right: _Planes) -> None:
 
 def _box(planes: _Planes, radius: int) -> _Planes:
     """Average over windows of ``2 radius + 1`` pixels a side that are cut off at the border."""
-    result = scratch_array(planes.shape)
+    result, kernels = scratch_array(planes.shape), kernel_module("local_affine")
+    if kernels is not None:
+        kernels.box(planes, radius, result)
+        return result
     with scope():
         down = scratch_array(planes.shape)
         for axis, source, total in ((1, planes, down), (2, down, result)):

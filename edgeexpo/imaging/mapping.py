@@ -10,6 +10,8 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+from edgeexpo.imaging.coded import CodedPicture
+from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.raster import Raster, strips
 from edgeexpo.imaging.scratch import interp, kept, planes, scope, scratch_array
 
@@ -122,6 +124,10 @@ def histograms(frame: Raster) -> Lut:
     height, width = frame.shape[:2]
     shares = scratch_array((3, CODES), np.float64)
     shares.fill(0)
+    if isinstance(frame, CodedPicture) and frame.codes.dtype == np.uint8:
+        _count(frame, shares)
+        shares /= max(1, height * width)
+        return shares
     for window in strips(frame.shape):
         with scope():
             part = planes(frame[window])
@@ -132,6 +138,22 @@ def histograms(frame: Raster) -> Lut:
                 share += np.bincount(index.reshape(-1), minlength=CODES)
     shares /= max(1, height * width)
     return shares
+
+
+def _count(frame: CodedPicture, counts: Lut) -> None:
+    """Add the number of pixels at each code of a picture of bytes to ``counts``."""
+    kernels = kernel_module("mapping")
+    for window in strips(frame.shape):
+        with scope():
+            if kernels is not None:
+                rows = frame.packed(window)
+                kernels.count_codes(rows.reshape(len(rows), -1), counts)
+                continue
+            part = planes(frame.codes[window])
+            index = scratch_array(part.shape[1:], np.intp)
+            for plane, count in zip(part, counts, strict=True):
+                np.copyto(index, plane)
+                count += np.bincount(index.reshape(-1), minlength=CODES)
 
 
 def _middle(histogram: Lut) -> Lut:

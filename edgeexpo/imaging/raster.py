@@ -40,12 +40,18 @@ class Computed:
     Args:
         shape: Height, width and number of channels.
         compute: Function that writes a window's pixels into a float32 array of the window's size.
+        cheap: True where a window costs about as little as a copy, so that stages that read the
+            picture several times need not keep it.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], compute: Callable[[Window, np.ndarray], object]
+        self,
+        shape: tuple[int, ...],
+        compute: Callable[[Window, np.ndarray], object],
+        cheap: bool = False,
     ) -> None:
         self.shape = shape
+        self.cheap = cheap
         self._compute = compute
 
     def __getitem__(self, window: Window, /) -> np.ndarray:

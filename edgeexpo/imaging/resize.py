@@ -9,11 +9,16 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.raster import STRIP, Raster
+from edgeexpo.imaging.coded import CodedPicture
+from edgeexpo.imaging.coded_resize import WholeWeights, resize_codes
+from edgeexpo.imaging.kernels import kernel_module
+from edgeexpo.imaging.raster import STRIP, Raster, Window, for_each, windows
 from edgeexpo.imaging.scratch import planar, planes, row_planes, scope, scratch_array
 
 
-def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Picture:
+def resize(
+    picture: Raster, size: tuple[int, int], method: str = "area", workers: int = 1
+) -> Picture:
     """Scale a picture to ``size``. The axes are scaled independently, rows first.
 
     ``area``: along an axis that shrinks, an output pixel is the mean of the input pixels that it
@@ -28,12 +33,14 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
     ``bilinear``: two taps at ``(i + 0.5) * n_in / n_out - 0.5``, clamped at the borders, as in
     OpenCV's ``INTER_LINEAR`` and torch's ``align_corners=False``. It aliases when it shrinks.
 
-    Weights are computed in float64 from integers, and sums are float32.
+    Weights are computed in float64 from integers, and sums are float32. Pictures of integer codes
+    that keep or shrink both sides by the first two methods are summed exactly, in integers.
 
     Args:
         picture: HxWxC, any range and encoding, read in strips of rows.
         size: Height and width of the result, in pixels.
         method: One of :data:`RESIZE_METHODS`.
+        workers: Number of threads.
 
     Returns:
         A new array of size[0] x size[1] x C, float32, in the picture's range and encoding. When
@@ -52,19 +59,32 @@ def resize(picture: Raster, size: tuple[int, int], method: str = "area") -> Pict
             f"unknown resize method {method!r}; expected {', '.join(RESIZE_METHODS)}"
         )
     height, width, channels = picture.shape
+    shrinks = size[0] <= height and size[1] <= width and size != (height, width)
+    if isinstance(picture, CodedPicture) and method in _SHRINKING and shrinks:
+        down, across = (
+            _whole_weights(n, n_out, method) for n, n_out in zip((height, width), size, strict=True)
+        )
+        return resize_codes(picture, down, across, workers)
     rows, columns = _taps(height, size[0], method), _taps(width, size[1], method)
     result = planar((*size, channels))
     strip = max(1, STRIP * size[0] // (height * width))
-    for top in range(0, size[0], strip):
-        with scope():
-            index, weight = rows[0][:, top : top + strip], rows[1][:, top : top + strip]
-            first, last = int(index.min()), int(index.max()) + 1
-            near = np.subtract(index, first, out=scratch_array(index.shape, np.intp))
-            part = row_planes(picture[first:last, 0:width])
-            short = scratch_array((near.shape[1], width))
-            for plane, scaled in zip(part, planes(result)[:, top : top + strip], strict=True):
-                _weigh(plane, near, weight, 0, short)
-                _weigh(short, *columns, 1, scaled)
+    kernels = kernel_module("weighted_sums")
+
+    def weigh(window: Window) -> None:
+        rows_of = window[0]
+        index, weight = rows[0][:, rows_of], rows[1][:, rows_of]
+        first, last = int(index.min()), int(index.max()) + 1
+        near = np.subtract(index, first, out=scratch_array(index.shape, np.intp))
+        part = row_planes(picture[first:last, 0:width])
+        short = scratch_array((near.shape[1], width))
+        for plane, scaled in zip(part, planes(result)[:, rows_of], strict=True):
+            if kernels is not None and plane.flags.c_contiguous:
+                kernels.weigh_plane(plane, near, weight, *columns, scaled)
+                continue
+            _weigh(plane, near, weight, 0, short)
+            _weigh(short, *columns, 1, scaled)
+
+    for_each(windows(size, strip, size[1]), weigh, workers)
     return result
 
 
@@ -99,13 +119,28 @@ def _taps(n_in: int, n_out: int, method: str) -> tuple[npt.NDArray[np.intp], Pic
     if n_in == n_out:
         return np.arange(n_in)[None], np.ones((1, n_in), np.float32)
     if n_out < n_in and method in _SHRINKING:
-        return _SHRINKING[method](n_in, n_out)
+        return _shrinking_taps(n_in, n_out, method)
     index, second = bilinear_taps(n_in, n_out)
     return index, np.stack([1 - second, second])
 
 
-def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
-    """Return the positions that every output pixel covers, and the covered parts, which sum to 1.
+@functools.lru_cache
+def _whole_weights(n_in: int, n_out: int, method: str) -> WholeWeights:
+    """Return the weights along an axis that shrinks or keeps its length, in integers."""
+    if n_in == n_out:
+        index, weight = np.arange(n_in)[None], np.ones((1, n_in), np.int64)
+    else:
+        index, weight = _SHRINKING[method](n_in, n_out)
+    return WholeWeights(index[0], (weight // np.gcd.reduce(weight, None)).T)
+
+
+def _shrinking_taps(n_in: int, n_out: int, method: str) -> tuple[npt.NDArray[np.intp], Picture]:
+    index, weight = _SHRINKING[method](n_in, n_out)
+    return np.minimum(index, n_in - 1), (weight / weight.sum(0)).astype(np.float32)
+
+
+def _area_weights(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Return the positions that every output pixel covers, and the covered parts, sum n_in.
 
     Ends are counted in units of 1/n_out of an input pixel, so that they are integers.
     """
@@ -114,12 +149,11 @@ def _area_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
     count = int((-(-(start + n_in) // n_out) - first).max())
     index = first + np.arange(count)[:, None]
     covered = np.minimum((index + 1) * n_out, start + n_in) - np.maximum(index * n_out, start)
-    weight = np.maximum(covered, 0) / n_in
-    return np.minimum(index, n_in - 1), weight.astype(np.float32)
+    return index, np.maximum(covered, 0)
 
 
-def _triangle_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture]:
-    """Return positions nearer than n_in/n_out to output pixels' centres, and weights with sum 1.
+def _triangle_weights(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Return positions nearer than n_in/n_out to output pixels' centres, and their weights.
 
     Distances are counted in units of 1/(2 n_out) of an input pixel, so that they are integers.
     """
@@ -130,10 +164,9 @@ def _triangle_taps(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Picture
     distance = abs((2 * index + 1) * n_out - center)
     weight = np.where(index < n_in, np.maximum(2 * n_in - distance, 0), 0)
     used = weight.any(1)
-    index, weight = index[used], weight[used]
-    return np.minimum(index, n_in - 1), (weight / weight.sum(0)).astype(np.float32)
+    return index[used], weight[used]
 
 
-_SHRINKING = {"area": _area_taps, "triangle": _triangle_taps}
+_SHRINKING = {"area": _area_weights, "triangle": _triangle_weights}
 RESIZE_METHODS = (*_SHRINKING, "bilinear")
 """Names of the methods that :func:`resize` offers."""

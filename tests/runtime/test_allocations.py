@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgeexpo.imaging import scratch
+from edgeexpo.imaging.kernels import numba_problem, using_kernels
 from edgeexpo.imaging.raster import whole_picture
 from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
@@ -21,10 +22,11 @@ from edgeexpo.spec import StageSpec
 from tests.support.tiny_bundle import CORRECTION, write_bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "allocations.py"
-LEAST = 4096
+LEAST = 72 * 1024
 """Bytes per line that count as an allocation.
 
-The histogram of a channel has 2 KiB, a row of these frames 4.4 KiB.
+``numpy.einsum`` takes a buffer of 64 KiB, and compiled kernels keep rows of 512 pixels. A window of
+these frames has 140 KiB as bytes, and four times as many in float32.
 """
 
 SIZE = (280, 1120)
@@ -35,6 +37,15 @@ SYSTEMS = {
     },
     "guided": CORRECTION,
 }
+
+
+FORMS = ["numpy", *(["numba"] if numba_problem() is None else [])]
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    with using_kernels(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +73,7 @@ def frames_of(name, layout="rgb", seed=0):
     return [rng.integers(16, 236, shot.shape, shot.dtype) for _ in range(count)]
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("layout", ["rgb", "nv12", "p010"])
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_no_line_allocates(tmp_path, script, name, layout):
@@ -74,6 +86,7 @@ def test_no_line_allocates(tmp_path, script, name, layout):
     assert not found
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_nothing_is_allocated_on_several_threads(tmp_path, script, name):
     frames = frames_of(name)
@@ -82,13 +95,13 @@ def test_nothing_is_allocated_on_several_threads(tmp_path, script, name):
         for _ in range(3):
             session.run_into(out, *frames)
         peak, kept = script.peak_and_rest(lambda: session.run_into(out, *frames))
-    assert peak < 64 * 1024
+    assert peak < 256 * 1024
     assert kept < 16 * 1024
 
 
 def test_an_allocation_is_seen(script):
-    found = script.allocating_lines(lambda: np.zeros(2000).sum(), LEAST)
-    assert [most for _, most in found.values()] == [pytest.approx(16_000, rel=0.1)]
+    found = script.allocating_lines(lambda: np.zeros(20_000).sum(), LEAST)
+    assert [most for _, most in found.values()] == [pytest.approx(160_000, rel=0.1)]
 
 
 def overwritten(monkeypatch):

@@ -1,0 +1,171 @@
+"""Kernels of the guided filter: enlarging affine coefficients and applying them to a window."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeexpo.imaging.fast import At, compiled
+from edgeexpo.imaging.fast.codes import read_row, write_row
+
+_BLOCK = 512
+"""Pixels of a row that are computed together, in the processor's nearest caches."""
+
+
+@compiled
+def apply_affine(
+    coefficients: np.ndarray,
+    guide: np.ndarray,
+    above: np.ndarray,
+    below: np.ndarray,
+    down: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    across: np.ndarray,
+    clips: bool,
+    out: np.ndarray,
+) -> None:
+    """Enlarge a window of the coefficients bilinearly, and apply them to the guide.
+
+    The result is clipped to [0, 1] where ``clips`` is true.
+
+    Args:
+        coefficients: 3x(C+1)xhxw float32; C is a multiple of 3.
+        guide: CxHxW float32, the window.
+        above, below, down: Rows of the coefficients around each of H rows, and the second's weight.
+        before, after, across: The same for each of W columns.
+        out: 3xHxW float32, overwritten.
+    """
+    channels, height, width = guide.shape
+    first = np.empty((3, channels + 1, _BLOCK), np.float32)
+    step = np.empty((3, channels + 1, _BLOCK), np.float32)
+    seen, lines = np.empty((channels, _BLOCK), np.float32), np.empty((3, _BLOCK), np.float32)
+    for left in range(0, width, _BLOCK):
+        stop, last = min(left + _BLOCK, width), -1
+        for y in range(height):
+            if above[y] != last:
+                last = above[y]
+                _enlarge(coefficients, last, below[y], before, after, across, left, first, step)
+            for i in range(channels):
+                _copy(guide[i, y, left:stop], seen[i])
+            _apply_row(first, step, down[y], seen, lines, stop - left)
+            for k in range(3):
+                if clips:
+                    _clip(lines[k], out[k, y, left:stop])
+                else:
+                    _copy(lines[k, : stop - left], out[k, y, left:stop])
+
+
+@compiled
+def apply_affine_to_bytes(
+    coefficients: np.ndarray,
+    frames: tuple[np.ndarray, ...],
+    top: int,
+    left: int,
+    above: np.ndarray,
+    below: np.ndarray,
+    down: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    across: np.ndarray,
+    out: np.ndarray,
+    out_top: int,
+    out_left: int,
+) -> None:
+    """Do as :func:`apply_affine` does, from codes to bytes, without float copies of the window.
+
+    Args:
+        coefficients, above, below, down, before, after, across: As there.
+        frames: Interleaved codes, rows of 3 numbers a pixel.
+        top, left: First row and column of the window in the frames.
+        out: Interleaved bytes, clipped and rounded.
+        out_top, out_left: First row and column of the window in ``out``.
+    """
+    channels, count = 3 * len(frames), len(across)
+    most = np.float32(np.iinfo(frames[0].dtype).max)
+    first = np.empty((3, channels + 1, _BLOCK), np.float32)
+    step = np.empty((3, channels + 1, _BLOCK), np.float32)
+    guide = np.empty((channels, _BLOCK), np.float32)
+    lines, rounded = np.empty((3, _BLOCK), np.float32), np.empty((3, _BLOCK), np.int32)
+    for start in range(0, count, _BLOCK):
+        size, last = min(_BLOCK, count - start), -1
+        for y in range(len(down)):
+            if above[y] != last:
+                last = above[y]
+                _enlarge(coefficients, last, below[y], before, after, across, start, first, step)
+            at = 3 * (left + start)
+            for f in range(len(frames)):
+                red, green, blue = guide[3 * f], guide[3 * f + 1], guide[3 * f + 2]
+                row = frames[f][top + y, at : at + 3 * size]
+                read_row(row, most, red[:size], green[:size], blue[:size])
+            _apply_row(first, step, down[y], guide, lines, size)
+            at = 3 * (out_left + start)
+            row = out[out_top + y, at : at + 3 * size]
+            write_row(lines[0, :size], lines[1, :size], lines[2, :size], rounded, row)
+
+
+@compiled
+def _apply_row(
+    first: np.ndarray,
+    step: np.ndarray,
+    weight: np.float32,
+    guide: np.ndarray,
+    out: np.ndarray,
+    size: int,
+) -> None:
+    """Apply ``first + weight step``, 3x(C+1)xN, to ``size`` pixels of the guide, CxN."""
+    channels = len(guide)
+    for row in range(3):
+        k, constant = At(row), At(channels)
+        for n in range(size):
+            x = At(n)
+            out[k, x] = first[k, constant, x] + step[k, constant, x] * weight
+        for channel in range(0, channels, 3):
+            red, green, blue = At(channel), At(channel + 1), At(channel + 2)
+            for n in range(size):
+                x = At(n)
+                out[k, x] += (
+                    (first[k, red, x] + step[k, red, x] * weight) * guide[red, x]
+                    + (first[k, green, x] + step[k, green, x] * weight) * guide[green, x]
+                    + (first[k, blue, x] + step[k, blue, x] * weight) * guide[blue, x]
+                )
+
+
+@compiled
+def _copy(source: np.ndarray, out: np.ndarray) -> None:
+    for n in range(len(source)):
+        out[At(n)] = source[At(n)]
+
+
+@compiled
+def _clip(source: np.ndarray, out: np.ndarray) -> None:
+    for n in range(len(out)):
+        out[At(n)] = min(max(source[At(n)], np.float32(0)), np.float32(1))
+
+
+@compiled
+def _enlarge(
+    coefficients: np.ndarray,
+    upper: int,
+    lower: int,
+    before: np.ndarray,
+    after: np.ndarray,
+    across: np.ndarray,
+    left: int,
+    first: np.ndarray,
+    step: np.ndarray,
+) -> None:
+    """Enlarge two rows of the coefficients from column ``left`` on: the first, and their step."""
+    _, terms, block = first.shape
+    stop = min(left + block, len(across))
+    for k in range(3):
+        for i in range(terms):
+            high, low = coefficients[k, i, upper], coefficients[k, i, lower]
+            x = left
+            while x < stop:
+                a, b = before[x], after[x]
+                start, slope = high[a], high[b] - high[a]
+                change, bend = low[a] - start, low[b] - low[a] - slope
+                while x < stop and before[x] == a:
+                    first[k, i, x - left] = start + slope * across[x]
+                    step[k, i, x - left] = change + bend * across[x]
+                    x += 1
