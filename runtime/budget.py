@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.free_memory import free_memory
 from edgeexpo.imaging.raster import WINDOW_SIDE
 from edgeexpo.spec import ModelSpec, SizeRange
 
@@ -24,6 +25,15 @@ _WINDOW, _COARSE, _TILE = 112, 1.9, 64
 - ``_TILE``: bytes per pixel of a tile.
 """
 
+_WHOLE = 64
+"""Bytes per pixel and frame that stages take without a limit; ``lrl`` takes most, 56."""
+
+FREE_SHARE = 0.25
+"""Share of the free memory that a session without ``memory_mb`` may take."""
+
+LEAST_AUTOMATIC = 256
+"""Least memory in MiB that a session without ``memory_mb`` may take."""
+
 _HALO_SHARE = 0.1
 """Largest share of a tile's pixels that its halo may take."""
 
@@ -37,6 +47,8 @@ class Budget:
     Attributes:
         memory_mb: MiB; ``None`` sets no limit and is fastest.
         workers: Threads, each of which computes one window at a time.
+        automatic_mb: MiB to which a picture is held that would take more without a limit. ``None``
+            holds no picture.
 
     Raises:
         UsageError: ``memory_mb`` is less than :data:`SMALLEST_WINDOW`.
@@ -44,10 +56,36 @@ class Budget:
 
     memory_mb: float | None = None
     workers: int = 1
+    automatic_mb: float | None = None
 
     def __post_init__(self) -> None:
         if self.memory_mb is not None and not self.memory_mb >= SMALLEST_WINDOW:
             raise UsageError(f"memory_mb is {self.memory_mb}; expected at least {SMALLEST_WINDOW}")
+
+    @classmethod
+    def of_session(cls, memory_mb: float | None, workers: int) -> Budget:
+        """Return the budget of a session: the limit that is asked for, or one of its own.
+
+        Its own limit is :data:`FREE_SHARE` of the memory that is free now, and
+        :data:`LEAST_AUTOMATIC` at least.
+        """
+        free = free_memory()
+        if memory_mb is not None or free is None:
+            return cls(memory_mb, workers)
+        return cls(None, workers, max(free * FREE_SHARE / _MIB, LEAST_AUTOMATIC))
+
+    def for_picture(self, frames: int, height: int, width: int) -> Budget:
+        """Return the budget for one set of frames, which is limited where it would take too much.
+
+        Args:
+            frames: Number of frames.
+            height, width: Their size in pixels.
+        """
+        if self.memory_mb is not None or self.automatic_mb is None:
+            return self
+        if frames * height * width * _WHOLE <= self.automatic_mb * _MIB:
+            return self
+        return Budget(self.automatic_mb, self.workers)
 
     def tiles(self, spec: ModelSpec, sizes: SizeRange) -> SizeRange:
         """Return the sizes that tiles may have under this budget.

@@ -11,6 +11,7 @@ from edgeexpo.errors import UsageError
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.raster import Raster
 from edgeexpo.imaging.scratch import Scratch
+from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.frames import Frame, check_same
 from edgeexpo.spec import ModelSpec
 
@@ -28,6 +29,7 @@ class Job:
         pictures: The frames as pictures, HxWx3 float32 sRGB-encoded RGB in [0,1].
         inputs: The network's inputs, HxWxC float32 by name.
         output: The network's output, HxWxC float32.
+        budget: Memory and threads for this set of frames.
         memory: Memory of ``pictures``, ``inputs``, ``output`` and all intermediate arrays.
     """
 
@@ -38,6 +40,7 @@ class Job:
     pictures: Sequence[Raster] = ()
     inputs: Mapping[str, Raster] = field(default_factory=dict)
     output: Raster = field(default_factory=lambda: np.empty((0, 0, 0)))
+    budget: Budget = field(default_factory=Budget)
     memory: Scratch = field(default_factory=Scratch)
 
 

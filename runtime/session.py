@@ -249,6 +249,8 @@ def load(
         memory_mb: MiB that frames and stages may take for pictures of any size. The engine's memory
             and your own frames are not counted. Pictures are then computed window by window, and
             large intermediate pictures lie in a temporary file. ``None`` takes pictures whole.
+            Then a picture's own limit is a quarter of the memory that is free when the bundle is
+            opened, and 256 MiB at least.
         isolated: Run the engine in its own process. When the process dies or hangs, it is started
             again and its run is tried once more.
         timeout_s: Seconds that one run of an isolated engine (of one tile) may take; 10 by default.
@@ -288,7 +290,8 @@ def load(
             "options=EngineOptions(threads=2)"
         )
     options = options or EngineOptions(threads)
-    budget = Budget(memory_mb, min(options.threads or os.cpu_count() or 1, _WORKERS))
+    workers = min(options.threads or os.cpu_count() or 1, _WORKERS)
+    budget = Budget.of_session(memory_mb, workers)
     bundle = Bundle.open(path)
     spec = bundle.manifest.model
     output = output or frames or bundle.manifest.output

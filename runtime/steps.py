@@ -35,7 +35,7 @@ from edgeexpo.runtime.observation import BYTES, COUNT, DURATION, Observer
 from edgeexpo.runtime.output_range import unit_range
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.runtime.stages import finished, front_rasters, gives_picture
-from edgeexpo.runtime.tiling import Output, run_windows
+from edgeexpo.runtime.tiling import run_windows
 from edgeexpo.spec import ModelSpec, SizeRange
 
 
@@ -65,7 +65,7 @@ class Steps:
     ) -> None:
         check_transfers(spec, formats)
         self._spec, self._formats, self._budget = spec, formats, budget
-        self._sizes = budget.tiles(spec, sizes)
+        self._sizes = sizes
         self._observe = observe
         self._engine: Engine | None = engine
         self._lock = threading.Lock()
@@ -97,16 +97,18 @@ class Steps:
         with contextlib.suppress(IndexError):
             job.memory = self._idle.pop()
         with job.memory.lent(), self._timed("front"):
-            named, workers = zip(self._spec.frames, job.frames, strict=True), self._budget.workers
+            named = zip(self._spec.frames, job.frames, strict=True)
             pictures = [upright(name, f, self._formats.frames) for name, f in named]
             height, width = pictures[0].shape[:2]
-            self._budget.window(self._spec, height, width)
-            job.pictures = self._at_hand(pictures)
-            seen, fitting = job.pictures, network_size(self._spec, self._sizes, height, width)
+            job.budget = self._budget.for_picture(len(pictures), height, width)
+            job.budget.window(self._spec, height, width)
+            workers = job.budget.workers
+            job.pictures = _at_hand(job, pictures)
+            seen, fitting = job.pictures, network_size(self._spec, self._tiles(job), height, width)
             if fitting != (height, width):
                 seen = [resize(picture, fitting, workers=workers) for picture in seen]
             inputs = front_rasters(self._spec, seen, job.ev, workers)
-            job.inputs = dict(zip(inputs, self._at_hand(inputs.values()), strict=True))
+            job.inputs = dict(zip(inputs, _at_hand(job, inputs.values()), strict=True))
         self._observe(BYTES, sum(map(frame_bytes, job.frames)), {})
         return job
 
@@ -125,9 +127,9 @@ class Steps:
                 ),
                 job.inputs,
                 self._spec.footprint,
-                self._sizes,
+                self._tiles(job),
                 self._spec.fixed_inputs,
-                self._store,
+                lambda shape: planar(shape) if job.budget.keeps(shape) else Spool(shape),
             )
         return job
 
@@ -146,9 +148,9 @@ class Steps:
             if spec.residual is not None:
                 output = _blended(job.inputs[spec.residual], output, job.strength)
             height, width = job.pictures[0].shape[:2]
-            side = self._budget.window(spec, height, width)
-            workers = self._budget.workers
-            roomy = self._budget.memory_mb is None
+            side = job.budget.window(spec, height, width)
+            workers = job.budget.workers
+            roomy = job.budget.memory_mb is None
             picture = finished(
                 spec, output, job.pictures, job.fuse, side, workers, job.inputs, roomy
             )
@@ -167,7 +169,7 @@ class Steps:
             if out is None:
                 kind = depth(job.frames[0], self._formats.frames)
                 out = empty_frame(height, width, written, kind)
-            from_rgb(shown, written, out, side, self._budget.workers)
+            from_rgb(shown, written, out, side, job.budget.workers)
             return out
         shape = tuple(picture.shape)
         if out is None:
@@ -195,24 +197,8 @@ class Steps:
 
         return Computed(picture.shape, compute)
 
-    def _at_hand(self, rasters: Iterable[Raster]) -> list[Raster]:
-        """Compute rasters that are read several times once, unless memory is limited.
-
-        Cheap ones, such as integer frames, stay as they are.
-        """
-        if self._budget.memory_mb is not None:
-            return list(rasters)
-        return [
-            raster
-            if isinstance(raster, Computed) and raster.cheap
-            else whole_picture(raster, self._budget.workers)
-            for raster in rasters
-        ]
-
-    def _store(self, shape: tuple[int, ...]) -> Output:
-        if self._budget.keeps(shape):
-            return planar(shape)
-        return Spool(shape)
+    def _tiles(self, job: Job) -> SizeRange:
+        return job.budget.tiles(self._spec, self._sizes)
 
     def engine(self) -> Engine:
         """Return the engine.
@@ -250,6 +236,21 @@ class Steps:
         if stage != "network":
             told["kernels"] = kernels_in_use()
         self._observe(DURATION, seconds, told)
+
+
+def _at_hand(job: Job, rasters: Iterable[Raster]) -> list[Raster]:
+    """Compute rasters that are read several times once, unless memory is limited.
+
+    Cheap ones, such as integer frames, stay as they are.
+    """
+    if job.budget.memory_mb is not None:
+        return list(rasters)
+    return [
+        raster
+        if isinstance(raster, Computed) and raster.cheap
+        else whole_picture(raster, job.budget.workers)
+        for raster in rasters
+    ]
 
 
 def _finite(output: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ import pytest
 
 from edgeexpo.errors import OutputError, PictureError, UsageError
 from edgeexpo.imaging.raster import for_each, windows
-from edgeexpo.runtime import FakeEngine, FrameFormat, load
-from edgeexpo.runtime.budget import SMALLEST_WINDOW, Budget
+from edgeexpo.runtime import FakeEngine, FrameFormat, budget, load
+from edgeexpo.runtime.budget import LEAST_AUTOMATIC, SMALLEST_WINDOW, Budget
 from edgeexpo.runtime.frames import empty_frame, from_rgb
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.spec import SizeRange, StageSpec, TensorSpec
@@ -130,6 +130,38 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     with pytest.raises(PictureError, match=r"9000x12000 .* needs 200 MiB and memory_mb is 32"):
         Budget(32).window(spec, 9000, 12000)
     assert Budget(256).window(spec, 6000, 8000) >= 512
+
+
+@pytest.mark.parametrize(
+    ("free", "limit"), [(8 << 30, 2048), (1 << 30, LEAST_AUTOMATIC), (0, LEAST_AUTOMATIC)]
+)
+def test_a_session_of_its_own_takes_a_quarter_of_what_is_free(monkeypatch, free, limit):
+    monkeypatch.setattr(budget, "free_memory", lambda: free)
+    own = Budget.of_session(None, 2)
+    assert own == Budget(None, 2, limit)
+    assert own.for_picture(2, 1080, 1920) is own
+    assert own.for_picture(2, 12000, 16000) == Budget(limit, 2)
+    asked = Budget.of_session(64, 2)
+    assert asked.for_picture(2, 12000, 16000) is asked
+
+
+def test_a_system_that_does_not_tell_its_memory_sets_no_limit(monkeypatch):
+    monkeypatch.setattr(budget, "free_memory", lambda: None)
+    own = Budget.of_session(None, 1)
+    assert own.for_picture(2, 12000, 16000) is own
+
+
+def test_a_large_picture_is_the_same_within_the_sessions_own_limit(tmp_path, monkeypatch):
+    frames = frames_of("interpolation", 700, 900)
+    with open_system(tmp_path / "b", "interpolation", None) as session:
+        expected = session(*frames)
+    monkeypatch.setattr(budget, "free_memory", lambda: 4 * 40 * MIB)
+    monkeypatch.setattr(budget, "LEAST_AUTOMATIC", 32)
+    with open_system(tmp_path / "c", "interpolation", None) as session:
+        out = np.zeros_like(expected)
+        peak = allocated(lambda: session.run_into(out, *frames))
+    assert peak < 40 * MIB
+    assert np.abs(out.astype(int) - expected).max() <= 1
 
 
 def test_tiles_shrink_with_the_budget_until_they_are_mostly_halo(tmp_path):
