@@ -116,7 +116,7 @@ def test_nothing_pulls_in_a_package_that_replaces_torch() -> None:
 
 
 def test_dev_includes_every_extra() -> None:
-    assert "edgeexpo[export,litert,camera,train]" in PROJECT["optional-dependencies"]["dev"]
+    assert "edgeexpo[export,litert,camera,train,fast]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_the_source_folders_are_relative_symlinks_of_the_package() -> None:
