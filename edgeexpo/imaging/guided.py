@@ -148,13 +148,13 @@ def guided_by_windows(
 
     def write_bytes(window: Window, out: np.ndarray) -> None:
         rows, top, left = byte_windows(coded, window)
-        ((above, below), down), ((before, after), across) = taps(window)
+        ((above, below), down), ((before, _), across) = taps(window)
         whole, at = out, (window[0].start, window[1].start)
         if not out.flags.carray:
             whole, at = scratch_array((*sides(window), 3), np.uint8), (0, 0)
         kernels.apply_affine_to_bytes(
             *(coefficients, rows, top, left),
-            *(above, below, down, before, after, across),
+            *(above, below, down, before, across),
             *(whole.reshape(len(whole), -1), *at),
         )
         if whole is not out:
@@ -277,11 +277,11 @@ def _apply_compiled(
     clips: bool,
 ) -> None:
     """Do as :func:`_apply` does, in compiled code."""
-    ((above, below), down), ((before, after), across) = rows, columns
+    ((above, below), down), ((before, _), across) = rows, columns
     with scope():
         target = out if out.flags.c_contiguous else scratch_array(out.shape)
         kernels.apply_affine(
-            *(coefficients, np.asarray(guide), above, below, down, before, after, across),
+            *(coefficients, np.asarray(guide), above, below, down, before, across),
             *(clips, target),
         )
         if target is not out:

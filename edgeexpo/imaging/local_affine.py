@@ -106,7 +106,12 @@ def _moment(
     a: _Planes, b: _Planes, mean_a: _Planes, mean_b: _Planes, radius: int, out: _Planes
 ) -> None:
     """Compute the covariance of ``a`` and ``b`` over windows, HxW."""
+    kernels = kernel_module("local_affine")
     with scope():
+        if kernels is not None:
+            memory = scratch_array(a.shape)
+            kernels.moment(a, b, mean_a, mean_b, radius, memory, out)
+            return
         product = np.multiply(a, b, out=scratch_array(a.shape))
         np.copyto(out, _box(product[None], radius)[0])
         out -= np.multiply(mean_a, mean_b, out=product)

@@ -19,7 +19,6 @@ def apply_affine(
     below: np.ndarray,
     down: np.ndarray,
     before: np.ndarray,
-    after: np.ndarray,
     across: np.ndarray,
     clips: bool,
     out: np.ndarray,
@@ -32,19 +31,20 @@ def apply_affine(
         coefficients: 3x(C+1)xhxw float32; C is a multiple of 3.
         guide: CxHxW float32, the window.
         above, below, down: Rows of the coefficients around each of H rows, and the second's weight.
-        before, after, across: The same for each of W columns.
+        before, across: The same for each of W columns, without the second.
         out: 3xHxW float32, overwritten.
     """
     channels, height, width = guide.shape
     first = np.empty((3, channels + 1, _BLOCK), np.float32)
-    step = np.empty((3, channels + 1, _BLOCK), np.float32)
+    second, step = np.empty_like(first), np.empty_like(first)
     seen, lines = np.empty((channels, _BLOCK), np.float32), np.empty((3, _BLOCK), np.float32)
     for left in range(0, width, _BLOCK):
         stop, last = min(left + _BLOCK, width), -1
         for y in range(height):
             if above[y] != last:
-                last = above[y]
-                _enlarge(coefficients, last, below[y], before, after, across, left, first, step)
+                known, last = above[y] == last + 1 and last >= 0, above[y]
+                _turn(coefficients, last, below[y], known, before, across, left, first, second)
+                _subtract(second, first, step)
             for i in range(channels):
                 _copy(guide[i, y, left:stop], seen[i])
             _apply_row(first, step, down[y], seen, lines, stop - left)
@@ -65,7 +65,6 @@ def apply_affine_to_bytes(
     below: np.ndarray,
     down: np.ndarray,
     before: np.ndarray,
-    after: np.ndarray,
     across: np.ndarray,
     out: np.ndarray,
     out_top: int,
@@ -74,7 +73,7 @@ def apply_affine_to_bytes(
     """Do as :func:`apply_affine` does, from codes to bytes, without float copies of the window.
 
     Args:
-        coefficients, above, below, down, before, after, across: As there.
+        coefficients, above, below, down, before, across: As there.
         frames: Interleaved codes, rows of 3 numbers a pixel.
         top, left: First row and column of the window in the frames.
         out: Interleaved bytes, clipped and rounded.
@@ -83,15 +82,16 @@ def apply_affine_to_bytes(
     channels, count = 3 * len(frames), len(across)
     most = np.float32(np.iinfo(frames[0].dtype).max)
     first = np.empty((3, channels + 1, _BLOCK), np.float32)
-    step = np.empty((3, channels + 1, _BLOCK), np.float32)
+    second, step = np.empty_like(first), np.empty_like(first)
     guide = np.empty((channels, _BLOCK), np.float32)
     lines, rounded = np.empty((3, _BLOCK), np.float32), np.empty((3, _BLOCK), np.int32)
     for start in range(0, count, _BLOCK):
         size, last = min(_BLOCK, count - start), -1
         for y in range(len(down)):
             if above[y] != last:
-                last = above[y]
-                _enlarge(coefficients, last, below[y], before, after, across, start, first, step)
+                known, last = above[y] == last + 1 and last >= 0, above[y]
+                _turn(coefficients, last, below[y], known, before, across, start, first, second)
+                _subtract(second, first, step)
             at = 3 * (left + start)
             for f in range(len(frames)):
                 red, green, blue = guide[3 * f], guide[3 * f + 1], guide[3 * f + 2]
@@ -143,29 +143,55 @@ def _clip(source: np.ndarray, out: np.ndarray) -> None:
 
 
 @compiled
-def _enlarge(
+def _turn(
     coefficients: np.ndarray,
     upper: int,
     lower: int,
+    known: bool,
     before: np.ndarray,
-    after: np.ndarray,
     across: np.ndarray,
     left: int,
     first: np.ndarray,
-    step: np.ndarray,
+    second: np.ndarray,
 ) -> None:
-    """Enlarge two rows of the coefficients from column ``left`` on: the first, and their step."""
-    _, terms, block = first.shape
-    stop = min(left + block, len(across))
+    """Enlarge two rows of the coefficients from column ``left`` on, 3x(C+1)xN each.
+
+    The upper one is ``second`` already if it is ``known``.
+    """
+    slopes = np.empty(coefficients.shape[3], np.float32)
     for k in range(3):
-        for i in range(terms):
-            high, low = coefficients[k, i, upper], coefficients[k, i, lower]
-            x = left
-            while x < stop:
-                a, b = before[x], after[x]
-                start, slope = high[a], high[b] - high[a]
-                change, bend = low[a] - start, low[b] - low[a] - slope
-                while x < stop and before[x] == a:
-                    first[k, i, x - left] = start + slope * across[x]
-                    step[k, i, x - left] = change + bend * across[x]
-                    x += 1
+        for i in range(first.shape[1]):
+            if known:
+                _copy(second[k, i], first[k, i])
+            else:
+                _enlarge(coefficients[k, i, upper], slopes, before, across, left, first[k, i])
+            _enlarge(coefficients[k, i, lower], slopes, before, across, left, second[k, i])
+
+
+@compiled
+def _enlarge(
+    row: np.ndarray,
+    slopes: np.ndarray,
+    before: np.ndarray,
+    across: np.ndarray,
+    left: int,
+    out: np.ndarray,
+) -> None:
+    """Enlarge a row of coefficients from column ``left`` on; ``slopes`` is memory of its length."""
+    last = len(row) - 1
+    for n in range(last):
+        slopes[At(n)] = row[At(n + 1)] - row[At(n)]
+    slopes[last] = 0
+    for n in range(min(len(out), len(across) - left)):
+        at = At(before[At(left + n)])
+        out[At(n)] = row[at] + slopes[at] * across[At(left + n)]
+
+
+@compiled
+def _subtract(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Subtract arrays of three axes; numbers behind the window's last column do not count."""
+    for k in range(len(a)):
+        for i in range(a.shape[1]):
+            high, low, difference = a[k, i], b[k, i], out[k, i]
+            for n in range(len(high)):
+                difference[At(n)] = high[At(n)] - low[At(n)]

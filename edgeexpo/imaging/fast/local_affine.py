@@ -13,26 +13,52 @@ from edgeexpo.imaging.fast import At, compiled
 @compiled
 def box(planes: np.ndarray, radius: int, out: np.ndarray) -> None:
     """Average CxHxW planes over windows of ``2 radius + 1`` pixels a side, cut at the border."""
-    count, height, width = planes.shape
-    line = np.empty(width, np.float32)
-    for c in range(count):
-        for y in range(height):
-            _copy(planes[c, y], line)
-            for step in range(1, min(radius, height - 1) + 1):
-                if y >= step:
-                    _add(line, planes[c, y - step])
-                if y + step < height:
-                    _add(line, planes[c, y + step])
-            seen = np.float32(min(y, radius) + min(height - 1 - y, radius) + 1)
-            for n in range(width):
-                line[At(n)] /= seen
-            total = out[c, y]
-            _copy(line, total)
-            for step in range(1, min(radius, width - 1) + 1):
-                _add(total[step:], line[:-step])
-                _add(total[:-step], line[step:])
-            for x in range(width):
-                total[x] /= np.float32(min(x, radius) + min(width - 1 - x, radius) + 1)
+    for c in range(len(planes)):
+        _box(planes[c], radius, out[c])
+
+
+@compiled
+def moment(
+    a: np.ndarray,
+    b: np.ndarray,
+    mean_a: np.ndarray,
+    mean_b: np.ndarray,
+    radius: int,
+    memory: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write the covariance of ``a`` and ``b`` over windows, HxW; ``memory`` is HxW."""
+    for y in range(len(a)):
+        first, second, product = a[y], b[y], memory[y]
+        for n in range(len(product)):
+            product[At(n)] = first[At(n)] * second[At(n)]
+    _box(memory, radius, out)
+    for y in range(len(a)):
+        _subtract(out[y], mean_a[y], mean_b[y])
+
+
+@compiled
+def _box(plane: np.ndarray, radius: int, out: np.ndarray) -> None:
+    height, width = plane.shape
+    line, seen = np.empty(width, np.float32), np.empty(width, np.float32)
+    for x in range(width):
+        seen[x] = min(x, radius) + min(width - 1 - x, radius) + 1
+    for y in range(height):
+        _copy(plane[y], line)
+        for step in range(1, min(radius, height - 1) + 1):
+            if y >= step:
+                _add(line, plane[y - step])
+            if y + step < height:
+                _add(line, plane[y + step])
+        rows = np.float32(min(y, radius) + min(height - 1 - y, radius) + 1)
+        for n in range(width):
+            line[At(n)] /= rows
+        total = out[y]
+        _copy(line, total)
+        for step in range(1, min(radius, width - 1) + 1):
+            _add(total[step:], line[:-step])
+            _add(total[:-step], line[step:])
+        _divide(total, seen, total)
 
 
 @compiled
