@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeexpo.coremltools_import import light_coremltools
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.export.coreml_precision import Float32Operators
@@ -85,7 +86,8 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
 
 
 def _convert(program: Program) -> tuple[Any, SizeRange]:
-    import coremltools as ct
+    with light_coremltools():
+        import coremltools as ct
 
     sizes = enumerate_sizes(program)
     form = coreml_form(program.exported)
