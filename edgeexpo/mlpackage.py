@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo.bundle.untrusted import check_inside, check_relative, read_json
+from edgeexpo.coremltools_import import light_coremltools
 
 _DATA, _WEIGHTS = "Data", "com.apple.CoreML/weights"
 
@@ -36,7 +37,8 @@ def read_package(path: Path) -> CoreMLPackage:
         OSError: A file cannot be read.
         ImportError: coremltools is not installed.
     """
-    from coremltools.proto import Model_pb2
+    with light_coremltools():
+        from coremltools.proto import Model_pb2
     from google.protobuf.message import DecodeError
 
     manifest = read_json(path / "Manifest.json")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from edgeexpo.coremltools_import import light_coremltools
 from edgeexpo.errors import ExportError
 from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.export.coreml_precision import Float32Operators
@@ -15,6 +19,7 @@ from edgeexpo.export.coreml_types import traced_types
 from edgeexpo.export.real_numbers import in_real_numbers
 from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
 from edgeexpo.program.capture import Program
+from edgeexpo.replaced import replaced
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import writing
@@ -81,11 +86,12 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
 
 
 def _convert(program: Program) -> tuple[Any, SizeRange]:
-    import coremltools as ct
+    with light_coremltools():
+        import coremltools as ct
 
     sizes = enumerate_sizes(program)
     form = coreml_form(program.exported)
-    with traced_types():
+    with traced_types(), _without_collections():
         model = ct.convert(
             form,
             convert_to="mlprogram",
@@ -96,6 +102,16 @@ def _convert(program: Program) -> tuple[Any, SizeRange]:
             skip_model_load=True,
         )
     return model, sizes
+
+
+def _without_collections() -> contextlib.AbstractContextManager[None]:
+    """Leave the collection of garbage to Python.
+
+    coremltools 9.0 asks for one after each conversion. It looks through the million objects of all
+    imported libraries, which takes half a second.
+    """
+    entry = importlib.import_module("coremltools.converters._converters_entry")
+    return replaced(entry, "gc", SimpleNamespace(collect=lambda: 0))
 
 
 def _refusal(error: BaseException, program: Program) -> ExportError:

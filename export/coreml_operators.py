@@ -9,6 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from edgeexpo.coremltools_import import light_coremltools
 from edgeexpo.export.coreml_angles import four_quadrants
 from edgeexpo.export.coreml_decompositions import PLAIN
 from edgeexpo.export.coreml_ranks import drop_unit_axes
@@ -43,9 +44,10 @@ def coreml_form(exported: ExportedProgram) -> ExportedProgram:
     :mod:`edgeexpo.program.masks`, :mod:`.coreml_ranks` and :mod:`.coreml_unpooling`. Normalisations
     of fp16 values are put between casts to float32, which the converter's fp16 pass removes again.
     """
-    from coremltools.converters.mil.frontend.torch.torch_op_registry import (
-        is_torch_fx_node_supported,
-    )
+    with light_coremltools():
+        from coremltools.converters.mil.frontend.torch.torch_op_registry import (
+            is_torch_fx_node_supported,
+        )
 
     known = {**torch.export.default_decompositions(), **PLAIN}
     chosen: dict[Any, Callable[..., Any]] = {torch.ops.aten.atan2.default: four_quadrants}

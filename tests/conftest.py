@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 _searches = searches_kept()
 _searches.__enter__()  # for the whole run
+
+gc.set_threshold(10_000, 20, 50)  # torch's traces make many objects that live for a while
+
+_MANY = 100
+"""Number of modules after whose import their objects are left out of garbage collections."""
+
+_modules_left_out = 0
+
+
+def pytest_runtest_setup() -> None:
+    """Leave the objects of imported libraries out of garbage collections, once for each library.
+
+    A collection that looks through all of them takes half a second.
+    """
+    global _modules_left_out
+    if len(sys.modules) >= _modules_left_out + _MANY:
+        _modules_left_out = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo import targets
+from edgeexpo.coremltools_import import light_coremltools
 from edgeexpo.errors import BundleError, EngineError, MissingDependencyError
 from edgeexpo.failures import reading
 from edgeexpo.inspection.census import coreml_census, onnxruntime_census, pte_census, tflite_census
@@ -142,7 +143,8 @@ def coreml_contents(path: Path) -> Contents:
         MissingDependencyError: coremltools is not installed.
     """
     try:
-        from coremltools.proto import FeatureTypes_pb2, MIL_pb2
+        with light_coremltools():
+            from coremltools.proto import FeatureTypes_pb2, MIL_pb2
     except ImportError as error:
         raise _missing("coremltools", path) from error
     try:

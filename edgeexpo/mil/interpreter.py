@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgeexpo.coremltools_import import light_coremltools
 from edgeexpo.errors import EngineError
 from edgeexpo.failures import described
 from edgeexpo.mil.ops import IN_PLACE, OPERATORS, ROUNDING_KEPT, SHARING
 from edgeexpo.mlpackage import read_package
+from edgeexpo.runtime.engines import worker_process
 from edgeexpo.runtime.engines.base import DEFAULTS, EngineOptions
 from edgeexpo.silence import quiet
 from edgeexpo.spec import ModelSpec
@@ -59,7 +61,8 @@ class MilEngine:
                 one of its operators.
         """
         with quiet():
-            from coremltools.converters.mil.frontend.milproto.load import load as read_program
+            with light_coremltools(converts=not worker_process.serving):
+                from coremltools.converters.mil.frontend.milproto.load import load as read_program
 
             try:
                 package = read_package(path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
@@ -36,6 +37,7 @@ from edgeexpo.program.source import find_source
 from edgeexpo.program.stages import by_values
 from edgeexpo.program.volumes import flat_volumes
 from edgeexpo.progress import note
+from edgeexpo.replaced import replaced
 from edgeexpo.spec import SizeRange, TensorSpec
 
 SMALLEST_CAPTURE_SIDE = 16
@@ -345,7 +347,11 @@ def _export(
 ) -> ExportedProgram:
     try:
         # torch 2.13 prints the graph of a branch that depends on values on stderr.
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(io.StringIO()),
+            _every_operator_computed(),
+        ):
             warnings.simplefilter("ignore")
             return torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
     except CAPTURE_ERRORS as error:
@@ -358,6 +364,15 @@ def _export(
             f"the module cannot be traced ({described(error)}){find_source(error)}; expected "
             "a forward of torch operations on tensors that torch.export can follow"
         ) from error
+
+
+def _every_operator_computed() -> contextlib.AbstractContextManager[None]:
+    """Compute the shape that each operator gives, without torch's cache of operators.
+
+    In one trace of varying size torch 2.13 seldom finds an operator there. It needs longer to put
+    one there than to compute it.
+    """
+    return replaced(FakeTensorMode, "_cached_dispatch_impl", FakeTensorMode._dispatch_impl)
 
 
 def _shapes(tensors: Sequence[torch.Tensor]) -> str:

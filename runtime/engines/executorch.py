@@ -5,8 +5,13 @@ It links torch, so it is for desktops; devices use the C++ runtime.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,8 @@ from edgeexpo.runtime.engines.base import (
 from edgeexpo.silence import muted
 from edgeexpo.spec import ModelSpec
 
+_EXPORTER = "executorch.exir"
+
 
 def bindings() -> Any:
     """Import ExecuTorch's native module without the messages of its CPU probe on stderr.
@@ -32,10 +39,32 @@ def bindings() -> Any:
         MissingDependencyError: ExecuTorch is not installed.
     """
     try:
-        with muted():
+        importlib.import_module("torch")
+        with muted(), _without_exporter():
             return importlib.import_module("executorch.extension.pybindings.portable_lib")
     except ImportError as error:
         raise missing("executorch", "[export]") from error
+
+
+@contextlib.contextmanager
+def _without_exporter() -> Iterator[None]:
+    """Let the block import modules of ExecuTorch's exporter without the whole exporter.
+
+    The native module of executorch 1.5.1 takes the class of a warning from ``executorch.exir``,
+    whose import takes four times as long as that of torch.
+    """
+    found = None if _EXPORTER in sys.modules else importlib.util.find_spec(_EXPORTER)
+    if found is None:
+        yield
+        return
+    stand_in = ModuleType(_EXPORTER)
+    stand_in.__path__ = list(found.submodule_search_locations or ())
+    sys.modules[_EXPORTER] = stand_in
+    try:
+        yield
+    finally:
+        for name in [n for n in sys.modules if f"{n}.".startswith(f"{_EXPORTER}.")]:
+            del sys.modules[name]
 
 
 class ExecutorchEngine:

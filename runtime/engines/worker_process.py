@@ -17,6 +17,9 @@ from edgeexpo.runtime.engines.shared_arrays import SharedArrays
 from edgeexpo.spec import ModelSpec, from_json
 from edgeexpo.targets import resolve
 
+serving = False
+"""Whether this process only runs an engine for another process."""
+
 
 def serve_engine(descriptor: int, lifeline: int, inputs: int, outputs: int) -> None:
     """Answer requests until the other process closes its end of the socket.
@@ -27,6 +30,8 @@ def serve_engine(descriptor: int, lifeline: int, inputs: int, outputs: int) -> N
             writes to it.
         inputs, outputs: Descriptors of the shared memory of the inputs and of the outputs.
     """
+    global serving
+    serving = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process handles Ctrl-C
     _end_with(lifeline)
     server = _Server(SharedArrays(inputs), SharedArrays(outputs))

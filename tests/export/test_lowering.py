@@ -116,6 +116,7 @@ from edgeexpo.spec import ModelSpec, TensorSpec
 spec = ModelSpec("net", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=3)
 threads = int(sys.argv[2]) or None
 open_engine("executorch", Path(sys.argv[1]), spec, EngineOptions(threads))
+assert "executorch.exir" not in sys.modules, "the whole exporter was imported"
 """
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper
 
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
 from edgeexpo.runtime import FakeEngine, load
+from edgeexpo.runtime.engines import executorch
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.runtime.engines.executorch import ExecutorchEngine
 from edgeexpo.runtime.tiling import run_tiled
@@ -116,6 +118,21 @@ def test_a_missing_engine_names_its_extra(monkeypatch, target, package, advice):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=advice):
         open_engine(target, Path("m"), SPEC)
+
+
+def test_a_module_is_imported_without_its_package_which_is_whole_afterwards(tmp_path, monkeypatch):
+    package = tmp_path / "heavy_exporter"
+    package.mkdir()
+    (package / "__init__.py").write_text("whole = True")
+    (package / "light.py").write_text("answer = 42")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(executorch, "_EXPORTER", "heavy_exporter")
+    with executorch._without_exporter():
+        assert importlib.import_module("heavy_exporter.light").answer == 42
+        assert not hasattr(sys.modules["heavy_exporter"], "whole")
+    assert importlib.import_module("heavy_exporter").whole
+    with executorch._without_exporter():  # what is imported already stays
+        assert sys.modules["heavy_exporter"].whole
 
 
 def test_core_ml_off_macos_says_where_it_runs(monkeypatch):
