@@ -141,7 +141,7 @@ def guided_by_windows(
     shape = (height, width, 3)
     kernels, coded = kernel_module("affine"), [f for f in frames if isinstance(f, CodedPicture)]
     if kernels is None or color != "rgb" or len(coded) < len(frames):
-        return Computed(shape, compute)
+        return Computed(shape, compute, clipped=True)
 
     def write_bytes(window: Window, out: np.ndarray) -> None:
         rows, top, left = byte_windows(coded, window)
