@@ -25,6 +25,9 @@ _WINDOW, _COARSE, _TILE = 112, 1.9, 64
 - ``_TILE``: bytes per pixel of a tile.
 """
 
+_WIDE = 2
+"""Factor on the side of windows for the guided filter, which has no margins and works by rows."""
+
 _WHOLE = 64
 """Bytes per pixel and frame that stages take without a limit; ``lrl`` takes most, 56."""
 
@@ -135,7 +138,8 @@ class Budget:
             PictureError: The stage needs more than the budget for a picture of this size.
         """
         if self.memory_mb is None:
-            return WINDOW_SIDE
+            guided = spec.back is not None and spec.back.kind == "guided"
+            return _WIDE * WINDOW_SIDE if guided else WINDOW_SIDE
         left = self.memory_mb * _MIB
         if spec.back is not None and spec.back.kind == "exposure-fusion":
             left -= height * width * _COARSE

@@ -114,7 +114,8 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
         values = planar((*sides(window), 3))
         write_raster(picture, window, values)
         if target.dtype == np.uint8:
-            write_bytes(values, channels[window])
+            clipped = isinstance(picture, Computed) and picture.clipped
+            write_bytes(values, channels[window], clipped)
             return
         clip_planes(values)
         if target.dtype.kind != "f":

@@ -56,7 +56,7 @@ class ByteWriter(Computed):
         compute: Callable[[Window, np.ndarray], object],
         write_bytes: Callable[[Window, np.ndarray], object],
     ) -> None:
-        super().__init__(shape, compute)
+        super().__init__(shape, compute, clipped=True)
         self._write_bytes = write_bytes
 
     def write_bytes(self, window: Window, out: np.ndarray) -> None:
@@ -110,8 +110,8 @@ def read_codes(codes: np.ndarray, out: np.ndarray) -> None:
             copy_planes(target.transpose(1, 2, 0), out)
 
 
-def write_bytes(picture: np.ndarray, codes: np.ndarray) -> None:
-    """Clip HxWx3 float32 to [0, 1] and write it to HxWx3 uint8 codes, rounded.
+def write_bytes(picture: np.ndarray, codes: np.ndarray, clipped: bool = False) -> None:
+    """Clip HxWx3 float32 to [0, 1] unless it is, and write it to HxWx3 uint8 codes, rounded.
 
     The picture may be overwritten.
     """
@@ -119,7 +119,8 @@ def write_bytes(picture: np.ndarray, codes: np.ndarray) -> None:
     if kernels is None:
         values = planes(picture)
         for plane in values:
-            np.clip(plane, 0, 1, out=plane)
+            if not clipped:
+                np.clip(plane, 0, 1, out=plane)
             plane *= np.float32(255)
             np.rint(plane, out=plane)
         copy_planes(picture, codes)

@@ -168,7 +168,7 @@ def fused_by_windows(
         np.copyto(planes_of(out), blended[..., *within(window, around)])
         clip_planes(out)
 
-    return Computed(shape, compute)
+    return Computed(shape, compute, clipped=True)
 
 
 _Levels = tuple[list[_Planes], list[_Planes]]

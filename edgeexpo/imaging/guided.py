@@ -34,10 +34,7 @@ from edgeexpo.imaging.raster import (
     write_raster,
 )
 from edgeexpo.imaging.resize import bilinear_taps, resize
-from edgeexpo.imaging.scratch import planes, row_planes, scope, scratch_array
-
-_Guide = Sequence[Picture] | Picture
-"""Type of the guide's channels, HxW each, or all in one array."""
+from edgeexpo.imaging.scratch import planes, scope, scratch_array
 
 _Taps = tuple[npt.NDArray[np.intp], Picture]
 
@@ -144,7 +141,7 @@ def guided_by_windows(
     shape = (height, width, 3)
     kernels, coded = kernel_module("affine"), [f for f in frames if isinstance(f, CodedPicture)]
     if kernels is None or color != "rgb" or len(coded) < len(frames):
-        return Computed(shape, compute)
+        return Computed(shape, compute, clipped=True)
 
     def write_bytes(window: Window, out: np.ndarray) -> None:
         rows, top, left = byte_windows(coded, window)
@@ -163,13 +160,8 @@ def guided_by_windows(
     return ByteWriter(shape, compute, write_bytes)
 
 
-def _guide(frames: Sequence[Raster], window: Window, color: str) -> _Guide:
-    """Return the channels of a window of all frames, HxW each.
-
-    Compiled kernels get one contiguous array. NumPy reads the frames where they lie.
-    """
-    if kernel_module("affine") is None:
-        return [p for f in frames for p in row_planes(encode(f[window], color))]
+def _guide(frames: Sequence[Raster], window: Window, color: str) -> Picture:
+    """Return the channels of a window of all frames, CxHxW."""
     guide = scratch_array((3 * len(frames), *sides(window)))
     for frame, part in zip(frames, np.split(guide, len(frames)), strict=True):
         target = part.transpose(1, 2, 0)
@@ -215,7 +207,7 @@ def decode(picture: Picture, color: str) -> Picture:
 
 def _apply(
     coefficients: Picture,
-    guide: _Guide,
+    guide: Picture,
     rows: _Taps,
     columns: _Taps,
     out: Picture,
@@ -224,12 +216,11 @@ def _apply(
     """Enlarge a window of the coefficients bilinearly and apply it to the guide's window.
 
     Between two rows of the coefficients the result is ``p + weight q``, where ``p`` and ``q`` are
-    affine functions of the guide. So the coefficients themselves are enlarged along rows only, and
-    the guide is taken twice: as it is, and times the weight.
+    affine functions of the guide. So the coefficients themselves are enlarged along rows only.
 
     Args:
         coefficients: 3x(C+1)xhxw.
-        guide: C planes of HxW.
+        guide: CxHxW.
         rows, columns: Positions in the coefficients, and weights, for the window's pixels.
         out: 3xHxW, overwritten.
         clips: True clips the result to [0, 1].
@@ -245,32 +236,36 @@ def _apply(
     starts = [int(above.searchsorted(row)) for row in range(lowest, highest + 2)]
     tallest = max(stop - start for start, stop in itertools.pairwise(starts))
     terms, width = coefficients.shape[1], len(columns[1])
-    pair = scratch_array((3, 2, terms, width))
-    seen = scratch_array((2, terms, tallest, width))
-    seen[0, -1].fill(1)
+    step = scratch_array((3, terms, width))
+    memory = scratch_array((2, 3, tallest, width))
     for row, (start, stop) in enumerate(itertools.pairwise(starts)):
         if start == stop:
             continue
         first, second = (
-            enlarged[:, index].reshape(3, terms, width) for index in (row, below[start] - lowest)
+            enlarged[:, index].reshape(step.shape) for index in (row, below[start] - lowest)
         )
-        np.copyto(pair[:, 0], first)
-        np.subtract(second, first, out=pair[:, 1])
-        lines = seen[:, :, : stop - start]
-        for line, plane in zip(lines[0], guide, strict=False):
-            np.copyto(line, plane[start:stop])
-        np.multiply(lines[0], weight[start:stop, None], out=lines[1])
-        for change, target in zip(pair, out, strict=True):
-            # One pass a term: einsum multiplies and adds without an array in between.
-            np.einsum("pix,piyx->yx", change, lines, out=target[start:stop])
-            if clips:
-                np.clip(target[start:stop], 0, 1, out=target[start:stop])
+        np.subtract(second, first, out=step)
+        change, base = memory[:, :, : stop - start]
+        _affine(step, guide[:, start:stop], change)
+        _affine(first, guide[:, start:stop], base)
+        change *= weight[start:stop, None]
+        np.add(change, base, out=out[:, start:stop])
+    if clips:
+        np.clip(out, 0, 1, out=out)
+
+
+def _affine(coefficients: Picture, guide: Picture, out: Picture) -> None:
+    """Apply 3x(C+1)xW coefficients, equal for every row, to a CxHxW guide; writes 3xHxW."""
+    for row, target in zip(coefficients, out, strict=True):
+        # One pass a term: einsum multiplies and adds without an array in between.
+        np.einsum("ix,iyx->yx", row[:-1], guide, out=target)
+    out += coefficients[:, -1, None]
 
 
 def _apply_compiled(
     kernels: Any,
     coefficients: Picture,
-    guide: _Guide,
+    guide: Picture,
     rows: _Taps,
     columns: _Taps,
     out: Picture,
@@ -281,7 +276,7 @@ def _apply_compiled(
     with scope():
         target = out if out.flags.c_contiguous else scratch_array(out.shape)
         kernels.apply_affine(
-            *(coefficients, np.asarray(guide), above, below, down, before, across),
+            *(coefficients, guide, above, below, down, before, across),
             *(clips, target),
         )
         if target is not out:

@@ -42,6 +42,7 @@ class Computed:
         compute: Function that writes a window's pixels into a float32 array of the window's size.
         cheap: True where a window costs about as little as a copy, so that stages that read the
             picture several times need not keep it.
+        clipped: True where every number is in [0, 1].
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class Computed:
         shape: tuple[int, ...],
         compute: Callable[[Window, np.ndarray], object],
         cheap: bool = False,
+        clipped: bool = False,
     ) -> None:
         self.shape = shape
-        self.cheap = cheap
+        self.cheap, self.clipped = cheap, clipped
         self._compute = compute
 
     def __getitem__(self, window: Window, /) -> np.ndarray:
