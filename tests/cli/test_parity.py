@@ -11,6 +11,8 @@ import pytest
 from edgeexpo.cli import main
 from tests.support.tiny_bundle import write_bundle
 
+pytestmark = pytest.mark.usefixtures("small_probes")
+
 KEYS = {"file", "target", "precision", "passed", "verified_by", "failed_gates", "worst"}
 
 
