@@ -162,9 +162,7 @@ def test_an_impossible_size_is_refused(residual, tensors, size, multiple):
         capture(residual, *tensors, size, multiple)
 
 
-def test_shapes_are_the_same_with_torchs_own_cache(
-    program, residual, tensors, monkeypatch
-):
+def test_shapes_are_the_same_with_torchs_own_cache(program, residual, tensors, monkeypatch):
     monkeypatch.setattr(capturing, "_every_operator_computed", contextlib.nullcontext)
     cached = capture(residual, *tensors, (96, 96)).exported
     assert str(cached.graph) == str(program.exported.graph)
