@@ -16,6 +16,7 @@ from edgeexpo.export.searches import searches_kept
 from edgeexpo.spec import TensorSpec
 from tests.support.networks import NETWORK, Residual
 from tests.support.pictures import smooth_picture
+from tests.support.small_probes import small_probes_drawn
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # other tests run on the other cores
@@ -99,6 +100,13 @@ def picture_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def small_probes():
+    """Draw the lab's probes at half their side, for tests that are not about their size."""
+    with small_probes_drawn():
+        yield
+
+
 @pytest.fixture(scope="session")
 def exported(shared_folder, residual, tensors, picture_folder):
     """A bundle of the residual network: every target, fp32 and INT8, verified.
@@ -135,7 +143,7 @@ def _export(folder, residual, tensors, picture_folder):
         residual="y0",
     )
     network = Network(residual, spec, (96, 96), None)
-    with pytest.MonkeyPatch.context() as patch:
+    with small_probes_drawn(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_request, "open_network", lambda *_, **__: network)
         export.export_bundle(
             "net",

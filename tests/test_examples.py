@@ -11,6 +11,8 @@ import torch
 
 import edgeexpo.runtime
 
+pytestmark = pytest.mark.usefixtures("small_probes")
+
 FUNCTIONS = {name: getattr(edgeexpo, name) for name in edgeexpo.__all__ if name != "__version__"}
 FUNCTIONS["runtime.load"] = edgeexpo.runtime.load
 """Public functions, by name."""

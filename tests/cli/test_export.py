@@ -19,6 +19,8 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import MANIFEST
 from edgeexpo.cli import main
 
+pytestmark = pytest.mark.usefixtures("small_probes")
+
 
 def export(network_file, picture_folder, *arguments, factory="net", inputs=("1x3x64x64",)):
     """Run the verb on a network from outside the zoo and return the exit code."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -46,6 +48,14 @@ def test_a_convolution_called_as_a_function_is_counted() -> None:
             return torch.nn.functional.conv2d(x, self.kernel)
 
     assert count_cost(Functional(), [(1, 3, 4, 4)]).macs == 4 * 4 * 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted_once() -> Iterator[None]:
+    """Count the cost of every network once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "_row", functools.cache(models._row))
+        yield
 
 
 def test_every_network_of_the_zoo_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:

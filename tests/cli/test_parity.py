@@ -16,6 +16,8 @@ from edgeexpo.parity import check
 from edgeexpo.runtime import load
 from tests.support.tiny_bundle import write_bundle
 
+pytestmark = pytest.mark.usefixtures("small_probes")
+
 KEYS = {"file", "target", "precision", "passed", "verified_by", "failed_gates", "worst"}
 
 

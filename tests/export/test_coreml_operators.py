@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -53,3 +56,12 @@ def test_a_normalisation_in_half_precision(norm, last, tmp_path):
         expected = net(x).numpy()
     assert np.abs(found - expected).max() < 1e-2
     assert np.abs(found - expected).std() < 2e-3 * expected.std()
+
+
+def test_a_conversion_asks_for_no_collection_of_garbage(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gc, "collect", lambda *_: asked.append(1))
+    specs = (TensorSpec("x", size=(16, 16)),), (TensorSpec("y"),)
+    export_coreml(capture(nn.Conv2d(3, 3, 1), *specs, (16, 16)), tmp_path / "net.mlpackage")
+    assert not asked
+    assert importlib.import_module("coremltools.converters._converters_entry").gc is gc

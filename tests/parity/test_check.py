@@ -12,7 +12,10 @@ from edgeexpo.errors import BundleError, MissingDependencyError, UsageError
 from edgeexpo.imaging.samples import Sample
 from edgeexpo.parity import check as module
 from edgeexpo.parity import check_parity
+from edgeexpo.parity.cases import program_cases
 from edgeexpo.runtime.engines.base import open_engine
+
+pytestmark = pytest.mark.usefixtures("small_probes")
 
 
 def smooth(seed, side=64):
@@ -24,6 +27,22 @@ def smooth(seed, side=64):
 @pytest.fixture(scope="module")
 def samples():
     return [Sample(f"picture{i}", (smooth(i),), None) for i in range(2)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def references_made_once():
+    """Run the programs of a bundle once for all tests that take the same pictures."""
+    made = {}
+
+    def once(bundle, device, images, samples, integer):
+        key = (bundle.path, device, images, tuple(map(id, samples or ())), integer)
+        if key not in made:
+            made[key] = *program_cases(bundle, device, images, samples, integer), samples
+        return made[key][:2]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "program_cases", once)
+        yield
 
 
 def with_fault(fault):

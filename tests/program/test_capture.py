@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeexpo.errors import ModuleError
+from edgeexpo.program import capture as capturing
 from edgeexpo.program.capture import capture, example_inputs, placeholders
 from edgeexpo.program.source import graph_sources
 from edgeexpo.spec import TensorSpec
@@ -157,3 +160,14 @@ def test_what_cannot_be_captured_is_named_with_its_line(module, words):
 def test_an_impossible_size_is_refused(residual, tensors, size, multiple):
     with pytest.raises(ModuleError, match="expected a height and width"):
         capture(residual, *tensors, size, multiple)
+
+
+def test_shapes_are_the_same_with_torchs_own_cache(program, residual, tensors, monkeypatch):
+    monkeypatch.setattr(capturing, "_every_operator_computed", contextlib.nullcontext)
+    cached = capture(residual, *tensors, (96, 96)).exported
+    assert str(cached.graph) == str(program.exported.graph)
+    shapes = [
+        [str(getattr(node.meta.get("val"), "shape", "")) for node in exported.graph.nodes]
+        for exported in (cached, program.exported)
+    ]
+    assert shapes[0] == shapes[1]

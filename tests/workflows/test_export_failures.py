@@ -29,6 +29,8 @@ from tests.support.networks import NETWORK
 from tests.support.pictures import smooth_picture
 from tests.support.toy_target import TOY
 
+pytestmark = pytest.mark.usefixtures("small_probes")
+
 
 class UnknownError(Exception):
     """An exception of a library that no code of the product names."""

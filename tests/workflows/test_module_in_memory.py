@@ -18,6 +18,8 @@ from edgeexpo.quantization import int8_weights
 from edgeexpo.workflows import quantize as quantizing
 from edgeexpo.workflows.networks import open_network
 
+pytestmark = pytest.mark.usefixtures("small_probes")
+
 INPUTS = {"picture": (1, 3, 64, 64)}
 
 

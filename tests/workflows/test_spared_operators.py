@@ -9,7 +9,7 @@ from torch import nn
 from edgeexpo.progress import kept_notes
 from edgeexpo.workflows.export import export_bundle
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("small_probes")]
 
 
 class Enlarged(nn.Module):

@@ -25,7 +25,7 @@ from tests.support.networks import NETWORK
 from tests.support.pictures import smooth_picture
 from tests.support.toy_target import TOY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_probes")]
 
 FRAME = (smooth_picture(48, 56, 3) * 255).round().astype(np.uint8)
 
