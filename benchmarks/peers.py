@@ -8,8 +8,9 @@ embedded photographs, against the float program in torch: a fast wrong peer does
 lines compare the fastest artefact of the bundle with the fastest peer that is at most 1 dB worse.
 
 Peers are torch (eager, and compiled by inductor), OpenVINO with NNCF's own quantisation of the fp32
-file, and MNN on the converted fp32 file. What is not installed is left out and named:
-pip install openvino nncf MNN.
+file, and MNN on the converted fp32 file. What is not installed is named in its row. MNN asks for
+another version of protobuf than the exporters. Install it into an environment of its own, together
+with NumPy, safetensors and platformdirs, and name its interpreter with ``--mnn-python``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,8 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import target_named
 
 Arrays = Mapping[str, np.ndarray]
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 Step = Callable[[Arrays], np.ndarray]
 """Function from inputs 1xCxHxW float32 to the output."""
 
@@ -241,9 +245,13 @@ def serve(bundle: str, kind: str, path: str, detail: str, pictures: str, threads
 
 
 def measure(
-    bundle: Bundle, found: Sequence[Program], pictures: Path, threads: int, runs: int
+    bundle: Bundle,
+    found: Sequence[Program],
+    pictures: Path,
+    args: argparse.Namespace,
 ) -> None:
     """Fill in the times and the errors of the programs."""
+    threads, runs = args.threads, args.runs
     from edgeexpo.parity.metrics.pictures import psnr
 
     given = read_pictures(pictures)
@@ -251,12 +259,14 @@ def measure(
     expected = [step(inputs) for inputs in given.values()]
     children = []
     for program in found:
-        command = [sys.executable, __file__, "--serve", str(bundle.path), program.kind]
+        python = args.mnn_python if program.kind == "mnn" else sys.executable
+        command = [python, __file__, "--serve", str(bundle.path), program.kind]
         child = subprocess.Popen(
             [*command, str(program.path), program.detail, str(pictures), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             text=True,
         )
         assert child.stdout is not None
@@ -317,6 +327,9 @@ def main() -> None:
     parser.add_argument("--size", type=size, help="H,W of the picture (default: as exported)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument(
+        "--mnn-python", default=sys.executable, help="interpreter of an environment with MNN"
+    )
     args = parser.parse_args()
     print(f"{processor_name()} ({' '.join(cpu_features())}), {args.threads} threads")
     for path in args.bundles:
@@ -326,7 +339,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             pictures = write_pictures(spec, picture, Path(folder))
             found = programs(bundle, pictures)
-            measure(bundle, found, pictures, args.threads, args.runs)
+            measure(bundle, found, pictures, args)
         print(report(spec.name, picture, found), flush=True)
 
 
