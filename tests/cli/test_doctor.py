@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from edgeexpo.cli import doctor, main
+from edgeexpo.imaging.kernels import using_kernels
 
 
 @pytest.fixture(autouse=True)
@@ -117,3 +118,12 @@ def test_versions_compare_as_packaging_does(found: str, one: str, two: str, sign
 def test_clauses_that_edgeexpo_does_not_use_never_pass() -> None:
     assert not doctor.satisfies("1.0", "~=1.0")
     assert doctor.satisfies("1.0", "")
+
+
+@pytest.mark.parametrize("problem", [None, "not installed"])
+def test_the_form_of_the_stages_is_told(
+    monkeypatch: pytest.MonkeyPatch, problem: str | None
+) -> None:
+    monkeypatch.setattr(doctor, "numba_problem", lambda: problem)
+    with using_kernels("numpy"):
+        assert doctor.stages() == {"kernels": "numpy", "numba": problem or "usable"}

@@ -27,4 +27,9 @@ def compiled(function: _Function) -> _Function:
 
     Additions keep their order and nothing is fused, so that a kernel rounds as NumPy does.
     """
-    return cast(_Function, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        made = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # numba 0.68 finds no folder to write to, so every process compiles anew
+        made = numba.njit(**options)(function)
+    return cast(_Function, made)
