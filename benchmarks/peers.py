@@ -97,13 +97,11 @@ def openvino_by_nncf(path: Path, spec: ModelSpec, threads: int, pictures: str) -
 
 def mnn(path: Path, spec: ModelSpec, threads: int, _: str) -> Step:
     """Return the step of the fp32 file in MNN, which its own tool converts."""
-    library, expr, convert = (
-        importlib.import_module(name) for name in ("MNN", "MNN.expr", "MNN.tools.mnnconvert")
-    )
+    # MNN's own script for converting also sends statistics, for which it installs a package.
+    library, expr, tools = (importlib.import_module(n) for n in ("MNN", "MNN.expr", "_tools"))
     converted = Path(tempfile.mkdtemp()) / "net.mnn"
     asked = ["-f", "ONNX", "--modelFile", str(path), "--MNNModel", str(converted)]
-    sys.argv = ["mnnconvert", *asked, "--bizCode", "edgeexpo"]
-    convert.main()
+    tools.mnnconvert(["mnnconvert", *asked, "--bizCode", "edgeexpo"])
     manager = library.nn.create_runtime_manager(({"backend": 0, "numThread": threads},))
     names, outputs = [t.name for t in spec.inputs], [spec.outputs[0].name]
     network = library.nn.load_module_from_file(
