@@ -6,11 +6,23 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from edgeexpo import targets
+
+_COREMLTOOLS = "coremltools"
+
 _OF_OTHER_SOURCES = ("sklearn", "transformers")
 """Libraries whose models nothing here converts."""
 
-_OF_CONVERSION = ("torchao", "executorch")
-"""Libraries that some conversions need, and the reading of a package does not."""
+_OF_CONVERSION = ("torchao",)
+"""Libraries that some conversions need, and the reading of a package does not.
+
+The converters of the other targets come to these.
+"""
+
+
+def _of_conversion() -> tuple[str, ...]:
+    converters = (record.converter for record in targets.TARGETS.values())
+    return (*_OF_CONVERSION, *(c for c in converters if c and c != _COREMLTOOLS))
 
 
 @contextlib.contextmanager
@@ -24,9 +36,9 @@ def light_coremltools(converts: bool = True) -> Iterator[None]:
         converts: Whether the process may convert a network later. If not, torch's libraries of
             quantisation and export are hidden as well.
     """
-    hidden = _OF_OTHER_SOURCES if converts else _OF_OTHER_SOURCES + _OF_CONVERSION
+    hidden = _OF_OTHER_SOURCES if converts else (*_OF_OTHER_SOURCES, *_of_conversion())
     missing = [name for name in hidden if name not in sys.modules]
-    if "coremltools" not in sys.modules:
+    if _COREMLTOOLS not in sys.modules:
         sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]
     try:
         yield

@@ -56,7 +56,7 @@ def choices(
     INT8 comes first, then the next precisions. What failed its gates is taken only if the request
     names it and offers nothing else. An engine that is not the target's own is offered if a record
     of the bundle says that it was verified, or if the request names it. Within a precision the
-    times decide that ``bench --remember`` kept; without them, the order of the targets.
+    times decide that ``bench`` was asked to remember; without them, the order of the targets.
 
     Args:
         bundle: The bundle.

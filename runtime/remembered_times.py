@@ -1,4 +1,4 @@
-"""Times of engines that ``bench --remember`` measured, kept in the user's cache folder.
+"""Times that ``bench`` measured and was asked to remember, kept in the user's cache folder.
 
 A measurement counts for one bundle, on one host, with one version of each engine.
 """

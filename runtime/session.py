@@ -236,8 +236,8 @@ def load(
 
     An artefact that failed its gates is taken only if ``target``, ``precision`` or ``engine`` names
     it and nothing else. A line on stderr then says so. Within a precision, the times decide that
-    ``edgeexpo bench --remember`` kept for this bundle and host. Without them, the order of the
-    targets decides. Nothing is measured here.
+    ``edgeexpo.bench(bundle, remember=True)`` kept for this bundle and host. Without them, the order
+    of the targets decides. Nothing is measured here.
 
     Args:
         path: The bundle's folder.
