@@ -77,9 +77,10 @@ class Runner:
         needed = self.features.get(precision, ())
         if not needed or set(needed) & set(features):
             return None
+        listed = " or ".join(filter(None, (", ".join(needed[:-1]), needed[-1])))
         return (
-            f"{self.name} computes {precision} rightly on processors with {' or '.join(needed)}, "
-            "and this one has none of them"
+            f"{self.name} computes {precision} rightly only on processors with {listed}, and this "
+            "one has none of them"
         )
 
 

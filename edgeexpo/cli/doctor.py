@@ -149,12 +149,16 @@ def _engine_state(runner: targets.Runner) -> str:
     if state != "usable":
         return state
     version = installed_version(runner.versions.package)
-    said = []
+    right, said = [], []
     for precision in runner.precisions:
         computed = runner.precision_of(precision)
         fault = runner.versions.fault(computed, version, cpu_features()) if version else None
-        said += [line for line in (runner.lacks(precision, cpu_features()), fault) if line]
-    return "; ".join(dict.fromkeys(said)) or "usable"
+        lines = [line for line in (runner.lacks(precision, cpu_features()), fault) if line]
+        right += [] if lines else [precision]
+        said += lines
+    if not said:
+        return "usable"
+    return "; ".join([*([f"usable for {', '.join(right)}"] if right else []), *dict.fromkeys(said)])
 
 
 def _importable(module: str) -> str:
