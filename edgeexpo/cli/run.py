@@ -94,8 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="MIB",
         help="limit of the memory beyond the engine's and the pictures' own; the picture is then "
-        "computed window by window (default: a quarter of the free memory, where a picture would "
-        "take more)",
+        "computed window by window (default: a quarter of the free memory)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     parser.add_argument(
