@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from edgeexpo.errors import OutputError
 
@@ -35,6 +37,16 @@ def write_file(path: Path, data: bytes, make_folder: bool = True) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document as :func:`write_file` does, with its keys in order.
+
+    Raises:
+        OutputError: The file cannot be written; an existing file is unchanged.
+    """
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_file(path, text.encode())
 
 
 def check_file(path: Path, force: bool = False) -> None:

@@ -5,7 +5,6 @@ A measurement counts for one bundle, on one host, with one version of each engin
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from edgeexpo.errors import UsageError
 from edgeexpo.processor import cpu_features, processor_name
 from edgeexpo.spec import from_json, to_json
 from edgeexpo.targets import runner_named
-from edgeexpo.writing import write_file
+from edgeexpo.writing import write_json
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def remember_times(bundle: Bundle, times: Mapping[tuple[str, str], float]) -> Pa
         tuple(EngineTime(file, engine, ms) for (file, engine), ms in sorted(times.items())),
     )
     path = _path(bundle)
-    write_file(path, (json.dumps(to_json(document), indent=1, sort_keys=True) + "\n").encode())
+    write_json(path, to_json(document))
     return path
 
 

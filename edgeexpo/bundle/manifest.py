@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from edgeexpo.spec import (
     to_json,
 )
 from edgeexpo.targets import target_named
-from edgeexpo.writing import write_file
+from edgeexpo.writing import write_json
 
 SCHEMA_VERSION = 1
 """Version of the manifest's layout that this edgeexpo writes and reads."""
@@ -164,5 +163,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    text = json.dumps(to_json(manifest), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    write_file(folder / MANIFEST, text.encode())
+    write_json(folder / MANIFEST, to_json(manifest))

@@ -8,19 +8,18 @@ bundle's digest, so that a bundle can be proven again without being changed.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgeexpo.bundle.bundle import Bundle
-from edgeexpo.bundle.manifest import STATUSES, Artifact
+from edgeexpo.bundle.manifest import STATUSES, Artifact, worst_status
 from edgeexpo.bundle.untrusted import check_inside, read_json
 from edgeexpo.engine_versions import installed_version
 from edgeexpo.errors import BundleError
 from edgeexpo.processor import cpu_features, processor_name
 from edgeexpo.spec import from_json, to_json
 from edgeexpo.targets import Runner
-from edgeexpo.writing import write_file
+from edgeexpo.writing import write_json
 
 RECORDS = "records"
 """Name of the folder of records inside a bundle."""
@@ -78,9 +77,7 @@ def write_record(bundle: Bundle, record: EngineRecord) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    path = bundle.path / RECORDS / record.name
-    text = json.dumps(to_json(record), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    write_file(path, text.encode())
+    write_json(bundle.path / RECORDS / record.name, to_json(record))
 
 
 def read_records(bundle: Bundle) -> tuple[EngineRecord, ...]:
@@ -127,7 +124,7 @@ def verdict_of(
     version = installed_version(runner.versions.package)
     here = [r.status for r in fitting if r.made_here(version)]
     statuses = here or [r.status for r in fitting] + ([artifact.status] if own else [])
-    return next((status for status in STATUSES if status in statuses), "unverified")
+    return worst_status(statuses)
 
 
 def overall_status(artifact: Artifact, records: Sequence[EngineRecord]) -> str:
@@ -140,8 +137,6 @@ def overall_status(artifact: Artifact, records: Sequence[EngineRecord]) -> str:
     ]
     if "failed" in others:
         return "failed"
-    return (
-        "verified"
-        if artifact.status == "unverified" and "verified" in others
-        else (artifact.status)
-    )
+    if artifact.status == "unverified" and "verified" in others:
+        return "verified"
+    return artifact.status
