@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.bundle.records import read_records, verdict_of
+from edgeexpo.bundle.records import EngineRecord, read_records, verdict_of
 from edgeexpo.engine_versions import installed_version
 from edgeexpo.errors import BundleError
 from edgeexpo.processor import cpu_features
 from edgeexpo.runtime.remembered_times import recall_times
 from edgeexpo.spec import PRECISIONS
-from edgeexpo.targets import Runner, runner_named, target_named
+from edgeexpo.targets import Runner, target_named
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,10 @@ def choices(
         BundleError: The bundle has no such artefact, or all of its artefacts failed.
         UsageError: No engine has this name.
     """
-    chosen = None
-    if engine is not None:
-        of, chosen = runner_named(engine)
-        target = target or of.name
-    found = _pairs(bundle, target, precision, chosen)
+    if engine is None:
+        found = _offered(bundle, target, precision)
+    else:
+        found = _named(bundle, engine, target, precision)
     sound = [choice for choice in found if choice.status != "failed"]
     notes = []
     if not sound:
@@ -113,27 +113,30 @@ def fault_of(bundle: Bundle, choice: Choice) -> str | None:
     return next((fault for fault in faults if fault), None)
 
 
-def _pairs(
-    bundle: Bundle, target: str | None, precision: str | None, chosen: Runner | None
-) -> list[Choice]:
+def _offered(bundle: Bundle, target: str | None, precision: str | None) -> list[Choice]:
+    """Return the artefacts in the engines that are taken without being named."""
     records = read_records(bundle)
     found = []
     for artifact in bundle.by_preference(target, precision):
         record = target_named(artifact.target)
-        for runner in record.all_runners:
-            status = verdict_of(artifact, runner, runner not in record.more_runners, records)
-            proven = runner.computes is None and status == "verified"
-            offered = runner is record.runner or (runner in record.more_runners and proven)
-            if artifact.precision in runner.precisions and (
-                offered if chosen is None else runner is chosen
-            ):
-                found.append(Choice(artifact, runner, status))
-    if chosen is not None and not found:
-        raise BundleError(
-            f"{bundle.path} has no artefact for {chosen.name}, which runs "
-            f"{' and '.join(chosen.precisions)} files of {runner_named(chosen.name)[0].name}"
-        )
+        for runner in (*record.more_runners, record.runner):
+            choice = _choice(artifact, runner, records)
+            proven = runner.computes is None and choice.status == "verified"
+            if artifact.precision in runner.precisions and (runner is record.runner or proven):
+                found.append(choice)
     return found
+
+
+def _named(bundle: Bundle, engine: str, target: str | None, precision: str | None) -> list[Choice]:
+    """Return the artefacts in the engine that a request names."""
+    records = read_records(bundle)
+    runner, artifacts = bundle.for_engine(engine, target, precision)
+    return [_choice(artifact, runner, records) for artifact in artifacts]
+
+
+def _choice(artifact: Artifact, runner: Runner, records: Sequence[EngineRecord]) -> Choice:
+    own = runner not in target_named(artifact.target).more_runners
+    return Choice(artifact, runner, verdict_of(artifact, runner, own, records))
 
 
 def _names(found: list[Choice]) -> str:

@@ -12,7 +12,7 @@ from edgeexpo.bundle.untrusted import check_inside, check_manifest, read_json
 from edgeexpo.errors import BundleError
 from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import PRECISIONS, from_json
-from edgeexpo.targets import target_names
+from edgeexpo.targets import Runner, runner_named, target_names
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,33 @@ class Bundle:
         return sorted(
             candidates, key=lambda a: (PRECISIONS.index(a.precision), targets.index(a.target))
         )
+
+    def for_engine(
+        self, engine: str, target: str | None = None, precision: str | None = None
+    ) -> tuple[Runner, list[Artifact]]:
+        """Return an engine and the artefacts that it runs, in the order of :meth:`by_preference`.
+
+        Args:
+            engine: Name of the engine's runner.
+            target: Only artefacts of this target.
+            precision: Only artefacts of this precision.
+
+        Raises:
+            UsageError: No engine has this name.
+            BundleError: The bundle has no such artefact.
+        """
+        record, runner = runner_named(engine)
+        found = [
+            a
+            for a in self.by_preference(target or record.name, precision)
+            if a.target == record.name and a.precision in runner.precisions
+        ]
+        if not found:
+            raise BundleError(
+                f"{self.path} has no artefact for {runner.name}, which runs "
+                f"{' and '.join(runner.precisions)} files of {record.name}"
+            )
+        return runner, found
 
     def select(self, target: str | None = None, precision: str | None = None) -> Artifact:
         """Return the first artefact of :meth:`by_preference`.

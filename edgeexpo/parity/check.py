@@ -13,13 +13,7 @@ import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.errors import (
-    BundleError,
-    EdgeexpoError,
-    EngineError,
-    MissingDependencyError,
-    UsageError,
-)
+from edgeexpo.errors import EdgeexpoError, EngineError, MissingDependencyError, UsageError
 from edgeexpo.failures import described, unforeseen
 from edgeexpo.imaging.guided import encode
 from edgeexpo.imaging.samples import Sample
@@ -54,7 +48,7 @@ from edgeexpo.runtime.network_pictures import displayed
 from edgeexpo.runtime.stages import back, gives_picture
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.spec import Gate, ModelSpec
-from edgeexpo.targets import Runner, runner_named
+from edgeexpo.targets import Runner
 
 FLAT = 1 / 255
 """Range of values, over all channels, within which a network's inputs are constant frames."""
@@ -145,19 +139,11 @@ def _wanted(
 ) -> tuple[Runner | None, list[Artifact]]:
     """Return the engine, and the artefacts that it runs in the order of the manifest."""
     runner = None
-    if engine is not None:
-        of, runner = runner_named(engine)
-        target = target or of.name
-    chosen = bundle.by_preference(target, precision)
-    wanted = [a for a in bundle.manifest.artifacts if a in chosen]
-    if runner is not None:
-        wanted = [a for a in wanted if a.precision in runner.precisions]
-        if not wanted:
-            raise BundleError(
-                f"{bundle.path} has no artefact for {runner.name}, which runs "
-                f"{' and '.join(runner.precisions)} files of {target}"
-            )
-    return runner, wanted
+    if engine is None:
+        chosen = bundle.by_preference(target, precision)
+    else:
+        runner, chosen = bundle.for_engine(engine, target, precision)
+    return runner, [a for a in bundle.manifest.artifacts if a in chosen]
 
 
 def check_artifact(

@@ -133,6 +133,11 @@ def test_an_engine_that_the_processor_cannot_run_leaves_the_artefact_unverified(
     assert report.passed
 
 
+def test_an_engine_is_not_given_another_targets_files(exported, capsys):
+    assert main(["parity", str(exported), "--engine", "openvino", "--target", "executorch"]) == 2
+    assert "no artefact for openvino, which runs int8 and fp32 files" in capsys.readouterr().err
+
+
 def test_an_engine_without_artefacts_is_one_line(exported, capsys):
     verb = ["parity", str(exported), "--engine", "openvino-bf16", "--precision", "int8"]
     assert main(verb) == 2
