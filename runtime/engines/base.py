@@ -253,6 +253,26 @@ def _listed(cpus: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(cpus)))
 
 
+def refuse_placement(options: EngineOptions, engine: str, memory: str) -> None:
+    """Refuse options that choose CPUs or memory, for an engine that knows threads alone.
+
+    Args:
+        options: The options.
+        engine: Name of the engine for people.
+        memory: When the engine plans its memory, as in ``LiteRT plans its memory when it loads``.
+
+    Raises:
+        EngineError: ``affinity`` is given, or ``arena`` is false.
+    """
+    if options.affinity is not None:
+        raise EngineError(
+            f"{engine} cannot choose CPUs for its threads; isolated=True restricts its process to "
+            "them"
+        )
+    if not options.arena:
+        raise EngineError(f"{memory}; leave arena=False out")
+
+
 def in_memory(path: Path) -> bytes:
     """Return the bytes of the artefact at ``path``.
 

@@ -25,6 +25,7 @@ from edgeexpo.runtime.engines.base import (
     first_line,
     in_memory,
     missing,
+    refuse_placement,
 )
 from edgeexpo.silence import muted
 from edgeexpo.spec import ModelSpec
@@ -87,13 +88,9 @@ class ExecutorchEngine:
             EngineError: ExecuTorch refuses the file, or does not support the options.
         """
         options = self._options
-        if options.affinity is not None:
-            raise EngineError(
-                "ExecuTorch's Python runtime cannot choose CPUs for its threads; isolated=True "
-                "restricts its process to them"
-            )
-        if not options.arena:
-            raise EngineError("ExecuTorch plans its memory at export; leave arena=False out")
+        refuse_placement(
+            options, "ExecuTorch's Python runtime", "ExecuTorch plans its memory at export"
+        )
         portable_lib = bindings()
         try:
             from executorch.runtime import Runtime

@@ -16,6 +16,7 @@ from edgeexpo.runtime.engines.base import (
     first_line,
     in_memory,
     missing,
+    refuse_placement,
 )
 from edgeexpo.silence import muted
 from edgeexpo.spec import ModelSpec
@@ -41,13 +42,7 @@ class LitertEngine:
             MissingDependencyError: LiteRT is not installed.
             EngineError: LiteRT refuses the file, or does not support the options.
         """
-        if self._options.affinity is not None:
-            raise EngineError(
-                "LiteRT cannot choose CPUs for its threads; isolated=True restricts its process to "
-                "them"
-            )
-        if not self._options.arena:
-            raise EngineError("LiteRT plans its memory when it loads; leave arena=False out")
+        refuse_placement(self._options, "LiteRT", "LiteRT plans its memory when it loads")
         try:
             self._runner = runner(path, self._options.threads)
         except _FAILURES as error:

@@ -16,6 +16,7 @@ from edgeexpo.runtime.engines.base import (
     closed,
     in_memory,
     missing,
+    refuse_placement,
 )
 from edgeexpo.spec import ModelSpec
 
@@ -52,13 +53,7 @@ class OpenvinoEngine:
             MissingDependencyError: OpenVINO is not installed.
             EngineError: OpenVINO refuses the file, or does not support the options.
         """
-        if self._options.affinity is not None:
-            raise EngineError(
-                "OpenVINO cannot choose CPUs for its threads; isolated=True restricts its process "
-                "to them"
-            )
-        if not self._options.arena:
-            raise EngineError("OpenVINO plans its memory when it compiles; leave arena=False out")
+        refuse_placement(self._options, "OpenVINO", "OpenVINO plans its memory when it compiles")
         try:
             import openvino
         except ImportError as error:
