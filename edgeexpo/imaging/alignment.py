@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.keypoints import FEWEST, Matrix, find_motion, moved
+from edgeexpo.imaging.keypoints import FEWEST, Keypoints, Matrix, find_keypoints, find_motion, moved
 from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, histogram_mapping
 from edgeexpo.progress import note
 
@@ -172,12 +172,14 @@ class _Small:
         self._corners = np.array(
             [[x, y] for x in (0, width - 1) for y in (0, height - 1)], np.float64
         )
+        self._lumas = [self._luma(frame) for frame in frames]
+        self._found = dict[int, Keypoints]()
 
     def place(self, index: int, target: int, before: Matrix) -> _Placed:
         """Place a frame by its motion against ``target``, which ``before`` places itself."""
-        fixed, matched, plain = self._lumas(index, target)
+        fixed, matched = self._lumas[target], self._matched(index, target)
         unmoved = _correlation(fixed, matched, np.ones(fixed.shape, bool))
-        motion = find_motion(fixed, plain)
+        motion = find_motion(self._keypoints(target), self._keypoints(index))
         if motion.keypoints < FEWEST:
             return _Placed(
                 np.eye(3),
@@ -206,16 +208,22 @@ class _Small:
             )
         return _Placed(matrix, after, None)
 
-    def _lumas(self, index: int, target: int) -> tuple[Any, Any, Any]:
-        """Return lumas of the target, of the frame at the target's exposure, and of the frame."""
-        frame, fixed = self._frames[index], self._frames[target]
-        imf = histogram_mapping(frame, fixed)
+    def _keypoints(self, index: int) -> Keypoints:
+        if index not in self._found:
+            self._found[index] = find_keypoints(self._lumas[index])
+        return self._found[index]
+
+    def _matched(self, index: int, target: int) -> Any:
+        """Return the luma of a frame at the exposure of ``target``."""
+        frame = self._frames[index]
+        imf = histogram_mapping(frame, self._frames[target])
         codes = np.rint(np.clip(frame, 0, 1) * (CODES - 1)).astype(np.uint8)
         matched = np.stack([imf[codes[..., c], c] for c in range(3)], axis=2).astype(np.float32)
+        return self._luma(matched)
+
+    def _luma(self, picture: Picture) -> Any:
         area = self._cv2.INTER_AREA
-        lumas = (picture @ _LUMA for picture in (fixed, matched, frame))
-        first, second, third = (self._cv2.resize(x, self._size, interpolation=area) for x in lumas)
-        return first, second, third
+        return self._cv2.resize(picture @ _LUMA, self._size, interpolation=area)
 
 
 def _correlation(fixed: Any, other: Any, where: npt.NDArray[np.bool_]) -> float:

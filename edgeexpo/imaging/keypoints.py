@@ -53,14 +53,48 @@ class Motion:
     keypoints: int
 
 
-def find_motion(fixed: npt.NDArray[np.float32], moving: npt.NDArray[np.float32]) -> Motion:
-    """Return the motion of ``moving`` against ``fixed``: a similarity, or a homography.
+@dataclass(frozen=True)
+class Keypoints:
+    """The keypoints of a frame.
+
+    Attributes:
+        places: Their pixel coordinates (x, y), (N, 2) float64.
+        descriptors: What SIFT says of each, (N, 128). ``None`` without keypoints.
+        shape: Height and width of the frame in pixels.
+    """
+
+    places: npt.NDArray[np.float64]
+    descriptors: Any
+    shape: tuple[int, ...]
+
+
+def find_keypoints(luma: npt.NDArray[np.float32]) -> Keypoints:
+    """Find keypoints where a frame is neither black nor clipped.
+
+    Args:
+        luma: Luma HxW float32 in [0, 1], display-encoded, of any exposure.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed.
+    """
+    cv2 = opencv.load_opencv()
+    codes = np.rint(np.clip(luma, 0, 1) * 255).astype(np.uint8)
+    shown = ((codes > _SHOWN[0]) & (codes < _SHOWN[1])).astype(np.uint8) * 255
+    found, descriptors = cv2.SIFT_create(_KEYPOINTS).detectAndCompute(
+        cv2.equalizeHist(codes), shown
+    )
+    places = np.array([keypoint.pt for keypoint in found]).reshape(-1, 2)
+    return Keypoints(places, descriptors, luma.shape)
+
+
+def find_motion(fixed: Keypoints, moving: Keypoints) -> Motion:
+    """Return the motion of one frame against another: a similarity, or a homography.
 
     A homography is taken only where it lowers the error on keypoints that it was not made from.
 
     Args:
-        fixed: Luma HxW float32 in [0, 1], display-encoded, of any exposure.
-        moving: Luma of the same size, of any exposure.
+        fixed: Keypoints of the fixed frame.
+        moving: Keypoints of the moving frame, which is of the same size.
 
     Returns:
         The motion. ``keypoints`` is below :data:`FEWEST` where nothing was found, and the matrix is
@@ -86,22 +120,15 @@ def moved(points: npt.NDArray[np.float64], matrix: Matrix) -> npt.NDArray[np.flo
     return np.asarray(places[:, :2] / places[:, 2:])
 
 
-def _matches(cv2: Any, fixed: Any, moving: Any) -> tuple[Any, Any]:
+def _matches(cv2: Any, fixed: Keypoints, moving: Keypoints) -> tuple[Any, Any]:
     """Return the places of keypoints that go together, each (N, 2) float64."""
-    sift, found = cv2.SIFT_create(_KEYPOINTS), []
-    for luma in (fixed, moving):
-        codes = np.rint(np.clip(luma, 0, 1) * 255).astype(np.uint8)
-        shown = ((codes > _SHOWN[0]) & (codes < _SHOWN[1])).astype(np.uint8) * 255
-        found.append(sift.detectAndCompute(cv2.equalizeHist(codes), shown))
-    (first, of_first), (second, of_second) = found
-    nothing = np.empty((0, 2))
-    if of_first is None or of_second is None or min(len(first), len(second)) < FEWEST:
-        return nothing, nothing
-    pairs = cv2.BFMatcher().knnMatch(of_first, of_second, k=2)
+    if min(len(fixed.places), len(moving.places)) < FEWEST:
+        return np.empty((0, 2)), np.empty((0, 2))
+    pairs = cv2.BFMatcher().knnMatch(fixed.descriptors, moving.descriptors, k=2)
     kept = [best for best, other in pairs if best.distance < _RATIO * other.distance]
     return (
-        np.array([first[match.queryIdx].pt for match in kept]).reshape(-1, 2),
-        np.array([second[match.trainIdx].pt for match in kept]).reshape(-1, 2),
+        fixed.places[[match.queryIdx for match in kept]].reshape(-1, 2),
+        moving.places[[match.trainIdx for match in kept]].reshape(-1, 2),
     )
 
 
