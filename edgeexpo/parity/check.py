@@ -25,7 +25,7 @@ from edgeexpo.parity.cases import (
     golden_cases,
     program_cases,
 )
-from edgeexpo.parity.gates import Gates, default_gates, gates_of, overridden
+from edgeexpo.parity.gates import Gates, gates_of, gates_of_model, overridden
 from edgeexpo.parity.isolation import open_lab_engine
 from edgeexpo.parity.judgement import judged
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
@@ -269,8 +269,7 @@ def _gates(bundle: Bundle, artifact: Artifact, computed: str) -> Sequence[Gate]:
     """Return the gates of the bundle, or those of a precision that only the engine computes in."""
     if computed == artifact.precision:
         return bundle.manifest.recipe.gates.get(computed, ())
-    spec = bundle.manifest.model
-    return default_gates(computed, spec.residual is not None, spec.kind == "hdr")
+    return gates_of_model(computed, bundle.manifest.model)
 
 
 def _outputs(

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from edgeexpo.errors import UsageError
 from edgeexpo.parity.metrics.pictures import ALL, LARGER_IS_BETTER, RELATIONS
-from edgeexpo.spec import Gate
+from edgeexpo.spec import Gate, ModelSpec
 
 _GATE = re.compile(
     r"^\s*(?P<metric>\w+)(?P<probes>@probes)?\s*(?P<sign>>=|<=)\s*(?P<bound>-?[\d.]+(?:e-?\d+)?)\s*$"
@@ -152,6 +152,11 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
         for gate in _both({metric: bound}, {metric: bound})
     )
     return (*_naming(exact, probes), *difference)
+
+
+def gates_of_model(precision: str, spec: ModelSpec) -> tuple[Gate, ...]:
+    """Return the default gates of a precision for the kind of network that ``spec`` describes."""
+    return default_gates(precision, spec.residual is not None, spec.kind == "hdr")
 
 
 def _naming(photographs: Mapping[str, float], generated: Mapping[str, float]) -> tuple[Gate, ...]:

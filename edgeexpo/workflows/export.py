@@ -19,7 +19,7 @@ from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.foreign import Inputs
 from edgeexpo.parity.check import check_parity
-from edgeexpo.parity.gates import Gates, default_gates, overridden
+from edgeexpo.parity.gates import Gates, gates_of_model, overridden
 from edgeexpo.parity.golden import write_golden
 from edgeexpo.parity.recording import record
 from edgeexpo.parity.reference import choose_device
@@ -255,8 +255,7 @@ def _save_programs(
 def _gates(
     spec: ModelSpec, precisions: Sequence[str], overrides: Sequence[Gate]
 ) -> dict[str, tuple[Gate, ...]]:
-    residual, hdr = spec.residual is not None, spec.kind == "hdr"
-    return {p: overridden(default_gates(p, residual, hdr), overrides) for p in precisions}
+    return {p: overridden(gates_of_model(p, spec), overrides) for p in precisions}
 
 
 def _with_int8(
