@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from photograph_inputs import read_inputs, write_inputs
 
 VERSIONS = ("1.20.1", "1.22.1", "1.24.4", "1.26.0", "1.31.1", "1.32.0")
 MODES = ("runtime", "bare")
@@ -55,7 +56,6 @@ class Replayed:
 def prepared(name: str, side: int, folder: Path) -> Replayed:
     """Write the INT8 file of a network and its inputs, and compute what torch shows."""
     import torch
-    from safetensors.numpy import save_file
 
     from edgeexpo.export.onnx_export import export_onnx
     from edgeexpo.imaging.samples import samples
@@ -67,27 +67,25 @@ def prepared(name: str, side: int, folder: Path) -> Replayed:
 
     network = open_network(name, (side, side))
     spec, exact = network.spec, network.capture()
-    pictures = samples(len(spec.frames), None, spec.frame_size((side, side)))
     if network.int8 is None:
+        pictures = samples(len(spec.frames), None, spec.frame_size((side, side)))
         program = quantize_program(exact, list(network_inputs(spec, pictures)))
     else:
         program = int8_weights.quantized_by(exact, int8_weights.read_int8_weights(network.int8))
     file = folder / f"{name}.onnx"
     export_onnx(program, file)
-    inputs: dict[str, np.ndarray] = {}
+    inputs = folder / f"{name}.safetensors"
+    write_inputs(spec, (side, side), inputs)
+    modules = [p.exported.module(check_guards=False) for p in (exact, program)]
     whole, expected, floor = {}, {}, float("inf")
-    for sample in pictures:
-        (arrays,) = network_inputs(spec, [sample])
-        tensors = {k: v.transpose(2, 0, 1)[None] for k, v in arrays.items()}
-        inputs |= {f"{sample.name}/{k}": np.ascontiguousarray(v) for k, v in tensors.items()}
-        given = [torch.from_numpy(np.ascontiguousarray(v)) for v in tensors.values()]
+    for photograph, arrays in read_inputs(inputs).items():
+        given = [torch.from_numpy(arrays[t.name]) for t in spec.inputs]
         with torch.inference_mode():
-            outputs = [p.exported.module(check_guards=False)(*given) for p in (exact, program)]
+            outputs = [module(*given) for module in modules]
         pair = [(o[0] if isinstance(o, tuple) else o).numpy() for o in outputs]
-        whole[sample.name], expected[sample.name] = pair
+        whole[photograph], expected[photograph] = pair
         floor = min(floor, psnr(*pair))
-    save_file(inputs, folder / f"{name}.safetensors")
-    return Replayed(name, file, folder / f"{name}.safetensors", whole, expected, floor)
+    return Replayed(name, file, inputs, whole, expected, floor)
 
 
 def installed(version: str, folder: Path) -> Path:
@@ -103,17 +101,6 @@ def installed(version: str, folder: Path) -> Path:
     return place
 
 
-def pictures_of(inputs: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Return the inputs of a file that :func:`prepared` wrote, by picture and name."""
-    from safetensors.numpy import load_file
-
-    pictures: dict[str, dict[str, np.ndarray]] = {}
-    for key, value in load_file(inputs).items():
-        picture, _, name = key.rpartition("/")
-        pictures.setdefault(picture, {})[name] = value
-    return pictures
-
-
 def replay(file: Path, inputs: Path, outputs: Path, mode: str) -> None:
     """Run a file on its inputs in the ONNX Runtime of this process, and write the outputs."""
     import onnxruntime
@@ -127,7 +114,7 @@ def replay(file: Path, inputs: Path, outputs: Path, mode: str) -> None:
     session = onnxruntime.InferenceSession(
         file.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
-    found = {name: session.run(None, given)[0] for name, given in pictures_of(inputs).items()}
+    found = {name: session.run(None, given)[0] for name, given in read_inputs(inputs).items()}
     save_file(found, outputs)
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from photograph_inputs import read_inputs, write_inputs
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
@@ -84,7 +85,7 @@ def openvino_by_nncf(path: Path, spec: ModelSpec, threads: int, pictures: str) -
     import nncf
     import openvino
 
-    given = read_pictures(Path(pictures))
+    given = read_inputs(Path(pictures))
     model = openvino.Core().read_model(str(path))
     first = next(iter(given.values()))
     model.reshape({name: list(value.shape) for name, value in first.items()})
@@ -189,37 +190,9 @@ def _own(bundle: Bundle, artifact: Artifact) -> list[Program]:
     ]
 
 
-def write_pictures(spec: ModelSpec, size: tuple[int, int], folder: Path) -> Path:
-    """Write the network's inputs for the embedded photographs, and return the file."""
-    from safetensors.numpy import save_file
-
-    from edgeexpo.imaging.samples import samples
-    from edgeexpo.runtime.network_pictures import network_inputs
-
-    arrays = {}
-    for sample in samples(len(spec.frames), None, spec.frame_size(size)):
-        (inputs,) = network_inputs(spec, [sample])
-        for name, value in inputs.items():
-            arrays[f"{sample.name}/{name}"] = np.ascontiguousarray(value.transpose(2, 0, 1)[None])
-    path = folder / "pictures.safetensors"
-    save_file(arrays, path)
-    return path
-
-
-def read_pictures(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Return the inputs that :func:`write_pictures` wrote, by photograph and name."""
-    from safetensors.numpy import load_file
-
-    pictures: dict[str, dict[str, np.ndarray]] = {}
-    for key, value in load_file(path).items():
-        photograph, _, name = key.rpartition("/")
-        pictures.setdefault(photograph, {})[name] = value
-    return pictures
-
-
 def serve(bundle: str, kind: str, path: str, detail: str, pictures: str, threads: str) -> None:
     """Answer the parent on stdout: the outputs' file first, then a time for every line."""
-    spec, given = Bundle.open(bundle).manifest.model, read_pictures(Path(pictures))
+    spec, given = Bundle.open(bundle).manifest.model, read_inputs(Path(pictures))
     with protected_stdout() as answers:  # libraries print, too
 
         def answer(document: Mapping[str, Any]) -> None:
@@ -252,7 +225,7 @@ def measure(
     threads, runs = args.threads, args.runs
     from edgeexpo.parity.metrics.pictures import psnr
 
-    given = read_pictures(pictures)
+    given = read_inputs(pictures)
     step = torch_program(bundle.path / "reference.pt2", bundle.manifest.model, threads, "eager")
     expected = [step(inputs) for inputs in given.values()]
     children = []
@@ -335,7 +308,8 @@ def main() -> None:
         spec = bundle.manifest.model
         picture = args.size or spec.fixed_size or bundle.manifest.recipe.size
         with tempfile.TemporaryDirectory() as folder:
-            pictures = write_pictures(spec, picture, Path(folder))
+            pictures = Path(folder) / "pictures.safetensors"
+            write_inputs(spec, picture, pictures)
             found = programs(bundle, pictures)
             measure(bundle, found, pictures, args)
         print(report(spec.name, picture, found), flush=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from engine_versions import MODES, Replayed, pictures_of, prepared
+from engine_versions import MODES, Replayed, prepared
 from onnx import numpy_helper
+from photograph_inputs import read_inputs
 
 from edgeexpo.models.zoo import shipped
 from edgeexpo.parity.metrics.pictures import psnr
@@ -53,7 +54,7 @@ def worst(network: Replayed, model: bytes, mode: str) -> float:
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return min(
         psnr(network.whole[name], session.run(None, given)[0])
-        for name, given in pictures_of(network.inputs).items()
+        for name, given in read_inputs(network.inputs).items()
     )
 
 
