@@ -6,6 +6,7 @@ import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
 from edgeexpo.imaging.fast.codes import read_row, write_row
+from edgeexpo.imaging.fast.rows import copy_row
 
 _BLOCK = 512
 """Pixels of a row that are computed together, in the processor's nearest caches."""
@@ -46,13 +47,13 @@ def apply_affine(
                 _turn(coefficients, last, below[y], known, before, across, left, first, second)
                 _subtract(second, first, step)
             for i in range(channels):
-                _copy(guide[i, y, left:stop], seen[i])
+                copy_row(guide[i, y, left:stop], seen[i])
             _apply_row(first, step, down[y], seen, lines, stop - left)
             for k in range(3):
                 if clips:
                     _clip(lines[k], out[k, y, left:stop])
                 else:
-                    _copy(lines[k, : stop - left], out[k, y, left:stop])
+                    copy_row(lines[k, : stop - left], out[k, y, left:stop])
 
 
 @compiled
@@ -131,12 +132,6 @@ def _apply_row(
 
 
 @compiled
-def _copy(source: np.ndarray, out: np.ndarray) -> None:
-    for n in range(len(source)):
-        out[At(n)] = source[At(n)]
-
-
-@compiled
 def _clip(source: np.ndarray, out: np.ndarray) -> None:
     for n in range(len(out)):
         out[At(n)] = min(max(source[At(n)], np.float32(0)), np.float32(1))
@@ -162,7 +157,7 @@ def _turn(
     for k in range(3):
         for i in range(first.shape[1]):
             if known:
-                _copy(second[k, i], first[k, i])
+                copy_row(second[k, i], first[k, i])
             else:
                 _enlarge(coefficients[k, i, upper], slopes, before, across, left, first[k, i])
             _enlarge(coefficients[k, i, lower], slopes, before, across, left, second[k, i])

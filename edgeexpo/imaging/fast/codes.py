@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
-
-_WHOLE = np.float32(12582912)
-"""1.5 * 2**23: added to a smaller number and subtracted again it rounds as ``numpy.rint`` does."""
+from edgeexpo.imaging.fast.rows import ROUNDING
 
 _BLOCK = 512
 """Pixels of a row that are rounded before they are interleaved."""
@@ -64,7 +62,7 @@ def _round(values: np.ndarray, codes: np.ndarray) -> None:
     zero, one, most = np.float32(0), np.float32(1), np.float32(255)
     for x in range(len(values)):
         value = min(max(values[At(x)], zero), one) * most
-        codes[At(x)] = np.int32(value + _WHOLE - _WHOLE)
+        codes[At(x)] = np.int32(value + ROUNDING - ROUNDING)
 
 
 @compiled

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
+from edgeexpo.imaging.fast.rows import ROUNDING
 
 _LOG2_E = np.float32(1.4426950408889634)
-_WHOLE = np.float32(12582912)
-"""1.5 * 2**23: added to a smaller number and subtracted again it rounds to an integer."""
-
 _LN2, _LN2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)
 """The natural logarithm of 2: a part whose multiples are exact, and the rest."""
 
@@ -122,7 +120,7 @@ def _exponential(value: np.float32) -> np.float32:
     numbers at once, unlike the C library's function.
     """
     least = max(value, np.float32(-87))
-    whole = least * _LOG2_E + _WHOLE - _WHOLE
+    whole = least * _LOG2_E + ROUNDING - ROUNDING
     rest = least - whole * _LN2 - whole * _LN2_REST
     series = _TERMS[0]
     for term in _TERMS[1:]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
+from edgeexpo.imaging.fast.rows import copy_row
 
 
 @compiled
@@ -44,7 +45,7 @@ def _box(plane: np.ndarray, radius: int, out: np.ndarray) -> None:
     for x in range(width):
         seen[x] = min(x, radius) + min(width - 1 - x, radius) + 1
     for y in range(height):
-        _copy(plane[y], line)
+        copy_row(plane[y], line)
         for step in range(1, min(radius, height - 1) + 1):
             if y >= step:
                 _add(line, plane[y - step])
@@ -54,7 +55,7 @@ def _box(plane: np.ndarray, radius: int, out: np.ndarray) -> None:
         for n in range(width):
             line[At(n)] /= rows
         total = out[y]
-        _copy(line, total)
+        copy_row(line, total)
         for step in range(1, min(radius, width - 1) + 1):
             _add(total[step:], line[:-step])
             _add(total[:-step], line[step:])
@@ -80,12 +81,6 @@ def solve(matrix: np.ndarray, right: np.ndarray) -> None:
                 for j in range(p + 1, count):
                     _subtract(right[p, k, y], matrix[p, j, y], right[j, k, y])
                 _divide(right[p, k, y], matrix[p, p, y], right[p, k, y])
-
-
-@compiled
-def _copy(source: np.ndarray, out: np.ndarray) -> None:
-    for n in range(len(out)):
-        out[At(n)] = source[At(n)]
 
 
 @compiled

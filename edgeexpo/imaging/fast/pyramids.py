@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
+from edgeexpo.imaging.fast.rows import copy_row
 
 
 @compiled
@@ -18,7 +19,7 @@ def downsample(planes: np.ndarray, out: np.ndarray) -> None:
     for c in range(count):
         for y in range(out.shape[1]):
             if height == 1:
-                _copy(planes[c, 0], line)
+                copy_row(planes[c, 0], line)
             else:
                 _weigh_rows(
                     planes[c, _reflected(2 * y - 2, height)],
@@ -76,10 +77,10 @@ def _upsampled_row(coarse: np.ndarray, y: int, rows: np.ndarray) -> None:
         if y == 0:
             _double(coarse[0], rows[1])
             _double(coarse[min(1, last)], rows[2])
-            _copy(rows[2], rows[0])
+            copy_row(rows[2], rows[0])
         else:
-            _copy(rows[1], rows[0])
-            _copy(rows[2], rows[1])
+            copy_row(rows[1], rows[0])
+            copy_row(rows[2], rows[1])
             _double(coarse[min(at + 1, last)], rows[2])
         _enlarge_even(rows[0], rows[1], rows[2], rows[3])
     elif at < last:
@@ -165,9 +166,3 @@ def _reflected(position: int, length: int) -> int:
     period = 2 * (length - 1)
     position = abs(position) % period
     return position if position < length else period - position
-
-
-@compiled
-def _copy(source: np.ndarray, out: np.ndarray) -> None:
-    for n in range(len(out)):
-        out[At(n)] = source[At(n)]

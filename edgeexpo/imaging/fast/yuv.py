@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
-
-_WHOLE = np.float32(12582912)
-"""1.5 * 2**23: added to a smaller number and subtracted again it rounds as ``numpy.rint`` does."""
+from edgeexpo.imaging.fast.rows import ROUNDING
 
 
 @compiled
@@ -229,5 +227,5 @@ def _code(
 ) -> None:
     none = np.float32(0)
     for n in range(len(codes)):
-        value = (values[At(n)] * span + zero) + _WHOLE - _WHOLE
+        value = (values[At(n)] * span + zero) + ROUNDING - ROUNDING
         codes[At(n)] = np.int32(min(max(value, none), most) * scale)
