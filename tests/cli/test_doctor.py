@@ -60,7 +60,7 @@ def test_this_machine_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_base_package_is_exit_4(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend(monkeypatch, onnxruntime=None)
+    pretend(monkeypatch, pillow=None)
     code, document = run_json(capsys)
     assert code == 4
     assert document["get"] == {"base": "pip install ."}
