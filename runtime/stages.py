@@ -15,6 +15,7 @@ from edgeexpo.imaging.fusion import fused_by_windows
 from edgeexpo.imaging.guided import encode, guided_by_windows
 from edgeexpo.imaging.interpolation import intermediate_by_windows
 from edgeexpo.imaging.raster import WINDOW_SIDE, Computed, Raster, Window, whole_picture
+from edgeexpo.imaging.rendering import Rendering, rendered_by_windows
 from edgeexpo.imaging.resize import resize
 from edgeexpo.spec import ModelSpec, StageSpec
 
@@ -113,18 +114,19 @@ def finished(
       output and the last.
     - ``guided``: :func:`edgeexpo.imaging.guided.guided_upsampling` of the output to the frames'
       size.
+    - ``render``: :func:`edgeexpo.imaging.rendering.rendered` of the output and the frames.
     - ``chroma``: the output is Y, chroma is the frames', see :func:`_chroma`; smaller outputs are
       then enlarged as by ``guided``.
 
     Args:
         spec: The model; its ``back`` names the stage.
-        output: HxWxC float32, what the network gave; for ``guided`` and ``chroma`` of any size.
+        output: HxWxC float32, what the network gave; for a stage of :data:`ENLARGING` of any size.
         frames: HxWx3 float32, sRGB in [0,1], in the order of ``spec.frames``.
         fuse: False hands the network's output over as it is.
         side: Of the windows, in pixels, in which stages that look far compute the picture.
         workers: Threads that they may use.
         inputs: What :func:`front_rasters` gave for the frames, or for copies scaled by ``area``;
-            where ``guided`` would scale the frames to the very same, it takes these.
+            where ``guided`` or ``render`` would scale the frames to the very same, it takes these.
         roomy: True where memory is not limited, so that stages keep what they would compute twice.
 
     Returns:
@@ -143,11 +145,11 @@ def finished(
 
 
 def _scaled(spec: ModelSpec, output: Raster, inputs: Mapping[str, Raster]) -> list[Raster] | None:
-    """Return the network's inputs if they are the scaled frames that ``guided`` would compute."""
+    """Return the network's inputs if they are the scaled frames that the stage would compute."""
     front, back = spec.front or StageSpec("resize", {}), spec.back or StageSpec("", {})
-    if (front.kind, back.kind) != ("resize", "guided") or (
-        _scaling(front.parameters) != _scaling(back.parameters)
-    ):
+    if front.kind != "resize" or back.kind not in ("guided", "render"):
+        return None
+    if _scaling(front.parameters) != _scaling(back.parameters):
         return None
     copies = list(inputs.values())
     same = copies and all(copy.shape[:2] == output.shape[:2] for copy in copies)
@@ -211,6 +213,21 @@ def _guided(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
     )
 
 
+def _render(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
+    method, color = _scaling(parameters)
+    chosen = {name: p for name, p in parameters.items() if name not in ("method", "color")}
+    return rendered_by_windows(
+        shown.output,
+        shown.frames,
+        Rendering(**chosen),
+        color,
+        method,
+        shown.scaled,
+        shown.side,
+        shown.workers,
+    )
+
+
 def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
     """Combine Y with the frames' chroma, weighted by its distance from grey.
 
@@ -271,12 +288,13 @@ FRONT: Mapping[str, _Front] = {
 BACK: Mapping[str, _Back] = {
     "exposure-fusion": _exposure_fusion,
     "guided": _guided,
+    "render": _render,
     "chroma": _chroma,
 }
 """Back stages by kind."""
 
 
-ENLARGING = ("guided", "chroma")
+ENLARGING = ("guided", "render", "chroma")
 """Back stages that accept an output smaller than the frames."""
 
 

@@ -140,7 +140,7 @@ def fused_by_windows(
     def shrink(window: Window) -> None:
         around = grown(window, _MARGIN, shape, _CELL)
         parts = _parts(frames, around)
-        for stored, planes, mask in zip(pyramids, parts, _masks(parts, chosen), strict=True):
+        for stored, planes, mask in zip(pyramids, parts, frame_shares(parts, chosen), strict=True):
             with scope():
                 stored.store(window, around, _both(planes, mask, _FINE))
 
@@ -161,7 +161,7 @@ def fused_by_windows(
         else:
             made = [
                 functools.partial(_both, planes, mask, _FINE)
-                for planes, mask in zip(parts, _masks(parts, chosen), strict=True)
+                for planes, mask in zip(parts, frame_shares(parts, chosen), strict=True)
             ]
         coarsest = _held(base[..., *_cells(around)])
         blended = _blend(made, parts[0].shape, _FINE, coarsest)
@@ -238,7 +238,7 @@ def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
     parts, levels = _parts(frames, (slice(0, height), slice(0, width))), _depth(out.shape)
     made = [
         functools.partial(_both, planes, mask, levels)
-        for planes, mask in zip(parts, _masks(parts, measures), strict=True)
+        for planes, mask in zip(parts, frame_shares(parts, measures), strict=True)
     ]
     blended = _blend(made, parts[0].shape, levels)
     np.copyto(planes_of(out), blended)
@@ -291,7 +291,7 @@ def _blend(
     return result
 
 
-def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
+def frame_shares(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
     """Return each frame's share of the total weight, HxW."""
     kernels = kernel_module("fusion")
     if kernels is not None and measures.plain:
@@ -309,7 +309,7 @@ def _masks(frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
 
 
 def _compiled_masks(kernels: Any, frames: Sequence[_Planes], measures: Measures) -> list[_Planes]:
-    """Do as :func:`_masks` does, in compiled code."""
+    """Do as :func:`frame_shares` does, in compiled code."""
     size = frames[0].shape[1:]
     weights = scratch_array((len(frames), *size))
     with scope():
@@ -343,7 +343,7 @@ def _weight(planes: _Planes, measures: Measures) -> _Planes:
     weight = scratch_array(planes.shape[1:])
     with scope():
         if measures.contrast:
-            np.copyto(weight, _power(_laplacian(_luma(planes)), measures.contrast))
+            np.copyto(weight, _power(_laplacian(luma_plane(planes)), measures.contrast))
         else:
             weight.fill(1)
         if measures.saturation:
@@ -360,7 +360,7 @@ def _weight(planes: _Planes, measures: Measures) -> _Planes:
     return weight
 
 
-def _luma(planes: _Planes) -> _Planes:
+def luma_plane(planes: _Planes) -> _Planes:
     total, part = scratch_array(planes.shape[1:]), scratch_array(planes.shape[1:])
     np.multiply(planes[0], np.float32(_LUMA[0]), out=total)
     for plane, share in zip(planes[1:], _LUMA[1:], strict=True):

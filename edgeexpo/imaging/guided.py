@@ -23,6 +23,7 @@ from edgeexpo.errors import BundleError
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.coded import ByteWriter, CodedPicture, byte_windows
 from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
+from edgeexpo.imaging.enlarging import Taps, enlarged_rows, window_taps
 from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.local_affine import fit_affine
 from edgeexpo.imaging.raster import (
@@ -33,10 +34,8 @@ from edgeexpo.imaging.raster import (
     whole_picture,
     write_raster,
 )
-from edgeexpo.imaging.resize import bilinear_taps, resize
+from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import planes, scope, scratch_array
-
-_Taps = tuple[npt.NDArray[np.intp], Picture]
 
 RADIUS, GUIDED_EPS = 2, 1e-4
 """Window radius in pixels of the small picture, and regulariser, for a side of about 256."""
@@ -124,16 +123,9 @@ def guided_by_windows(
         np.copyto(target, planes(small))
         np.copyto(coefficients, fit_affine(guide, target, radius, eps))
 
-    def taps(window: Window) -> tuple[_Taps, _Taps]:
-        rows, columns = (
-            _window(bilinear_taps(n_in, n_out), span)
-            for span, n_in, n_out in zip(window, size, (height, width), strict=True)
-        )
-        return rows, columns
-
     def compute(window: Window, out: np.ndarray) -> None:
         guide = _guide(frames, window, color)
-        vertical, horizontal = taps(window)
+        vertical, horizontal = window_taps(window, size, (height, width))
         _apply(coefficients, guide, vertical, horizontal, planes(out), color == "rgb")
         if color != "rgb":
             np.copyto(out, decode(out, color))
@@ -145,7 +137,8 @@ def guided_by_windows(
 
     def write_bytes(window: Window, out: np.ndarray) -> None:
         rows, top, left = byte_windows(coded, window)
-        ((above, below), down), ((before, _), across) = taps(window)
+        taps = window_taps(window, size, (height, width))
+        ((above, below), down), ((before, _), across) = taps
         whole, at = out, (window[0].start, window[1].start)
         if not out.flags.carray:
             whole, at = scratch_array((*sides(window), 3), np.uint8), (0, 0)
@@ -208,8 +201,8 @@ def decode(picture: Picture, color: str) -> Picture:
 def _apply(
     coefficients: Picture,
     guide: Picture,
-    rows: _Taps,
-    columns: _Taps,
+    rows: Taps,
+    columns: Taps,
     out: Picture,
     clips: bool,
 ) -> None:
@@ -232,7 +225,7 @@ def _apply(
     (above, below), weight = rows
     lowest, highest = int(above.min()), int(above.max())
     every = coefficients.reshape(-1, *coefficients.shape[2:])
-    enlarged = _enlarged(every[:, lowest : int(below.max()) + 1], columns)
+    enlarged = enlarged_rows(every[:, lowest : int(below.max()) + 1], columns)
     starts = [int(above.searchsorted(row)) for row in range(lowest, highest + 2)]
     tallest = max(stop - start for start, stop in itertools.pairwise(starts))
     terms, width = coefficients.shape[1], len(columns[1])
@@ -266,8 +259,8 @@ def _apply_compiled(
     kernels: Any,
     coefficients: Picture,
     guide: Picture,
-    rows: _Taps,
-    columns: _Taps,
+    rows: Taps,
+    columns: Taps,
     out: Picture,
     clips: bool,
 ) -> None:
@@ -281,25 +274,6 @@ def _apply_compiled(
         )
         if target is not out:
             np.copyto(out, target)
-
-
-def _enlarged(coefficients: Picture, columns: _Taps) -> Picture:
-    """Enlarge the coefficients along rows."""
-    (before, after), weight = columns
-    left = scratch_array((*coefficients.shape[:2], len(weight)))
-    with scope():
-        held, right = scratch_array(coefficients.shape), scratch_array(left.shape)
-        np.copyto(held, coefficients)
-        held.take(before, 2, out=left, mode="clip")
-        held.take(after, 2, out=right, mode="clip")
-        right -= left
-        right *= weight
-        left += right
-    return left
-
-
-def _window(taps: _Taps, span: slice) -> _Taps:
-    return taps[0][:, span], taps[1][span]
 
 
 def _check_color(color: str) -> None:

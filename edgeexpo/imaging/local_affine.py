@@ -46,7 +46,7 @@ def fit_affine(guide: _Planes, target: _Planes, radius: int, eps: float) -> _Pla
         rest = scratch_array(target.shape)
         _affine(guide, slope, constant, rest)
         np.subtract(target, rest, out=rest)
-        means, rest_means = _box(guide, radius), _box(rest, radius)
+        means, rest_means = box_mean(guide, radius), box_mean(rest, radius)
         covariance = scratch_array((channels, channels, *size))
         slopes = scratch_array((channels, 3, *size))
         for i in range(channels):
@@ -63,9 +63,47 @@ def fit_affine(guide: _Planes, target: _Planes, radius: int, eps: float) -> _Pla
         for i in range(channels):
             local[:, channels] -= np.multiply(slopes[i], means[i], out=part)
         for k in range(3):
-            np.copyto(result[k], _box(local[k], radius))
+            np.copyto(result[k], box_mean(local[k], radius))
             for i, share in enumerate((*slope[k], constant[k])):
                 result[k, i] += np.float32(share)
+    return result
+
+
+def fit_bounded(
+    guides: _Planes, target: _Planes, radius: int, eps: float, bounds: tuple[float, float]
+) -> _Planes:
+    """Find affine functions of several guides for one plane around every pixel, of bounded slope.
+
+    A ridge regression is solved in every window. Its slopes are cut off at ``bounds``, its
+    constants follow them, and both are averaged over the windows that hold a pixel.
+
+    Args:
+        guides: CxHxW float32, contiguous.
+        target: HxW float32, contiguous.
+        radius: Window radius in pixels. Windows are cut off at the border.
+        eps: Regulariser that is added to the variance of each guide.
+        bounds: Least and largest slope.
+
+    Returns:
+        (C+1)xHxW float32: a slope for each guide, and the constant.
+    """
+    count, *size = guides.shape
+    result = scratch_array((count + 1, *size))
+    with scope():
+        means, target_mean = box_mean(guides, radius), box_mean(target[None], radius)[0]
+        covariance = scratch_array((count, count, *size))
+        local, part = scratch_array((count + 1, *size)), scratch_array(size)
+        for i in range(count):
+            for j in range(i, count):
+                _moment(guides[i], guides[j], means[i], means[j], radius, covariance[i, j])
+            covariance[i, i] += np.float32(eps)
+            _moment(guides[i], target, means[i], target_mean, radius, local[i])
+        _solve(covariance, local[:count, None])
+        np.clip(local[:count], bounds[0], bounds[1], out=local[:count])
+        np.copyto(local[count], target_mean)
+        for slope, mean in zip(local, means, strict=False):
+            local[count] -= np.multiply(slope, mean, out=part)
+        np.copyto(result, box_mean(local, radius))
     return result
 
 
@@ -113,12 +151,12 @@ def _moment(
             kernels.moment(a, b, mean_a, mean_b, radius, memory, out)
             return
         product = np.multiply(a, b, out=scratch_array(a.shape))
-        np.copyto(out, _box(product[None], radius)[0])
+        np.copyto(out, box_mean(product[None], radius)[0])
         out -= np.multiply(mean_a, mean_b, out=product)
 
 
 def _solve(matrix: _Planes, right: _Planes) -> None:
-    """Replace ``right``, Cx3xHxW, by the solutions of symmetric positive definite equations.
+    """Replace ``right``, CxKxHxW, by the solutions of symmetric positive definite equations.
 
     Gaussian elimination runs at every pixel. Only the upper triangle of ``matrix``, CxCxHxW, is
     read, and it is overwritten.
@@ -145,7 +183,7 @@ def _solve(matrix: _Planes, right: _Planes) -> None:
             right[p] /= matrix[p, p]
 
 
-def _box(planes: _Planes, radius: int) -> _Planes:
+def box_mean(planes: _Planes, radius: int) -> _Planes:
     """Average over windows of ``2 radius + 1`` pixels a side that are cut off at the border."""
     result, kernels = scratch_array(planes.shape), kernel_module("local_affine")
     if kernels is not None:

@@ -22,6 +22,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from edgeexpo.imaging.rendering import FUSION_RENDERING
 from edgeexpo.models.layers import ResidualBlock, conv3, double, initialise
 from edgeexpo.models.strip_pooling import MixedPooling
 from edgeexpo.models.zoo import preset_named
@@ -275,5 +276,5 @@ def spec(preset: str) -> ModelSpec:
         halo=None,
         multiple=4 * max(chosen.pools) if chosen.kind == "final" else 4,
         longest=KDFUSION_LONGEST,
-        back=StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}),
+        back=StageSpec("render", {"color": "rgb", **FUSION_RENDERING.parameters()}),
     )

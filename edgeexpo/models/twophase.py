@@ -19,6 +19,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from edgeexpo.imaging.rendering import FUSION_RENDERING
 from edgeexpo.models.layers import conv3, double, initialise
 from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
@@ -213,5 +214,5 @@ def spec(preset: str) -> ModelSpec:
         halo=None,
         multiple=4,
         longest=TWOPHASE_LONGEST,
-        back=StageSpec("guided", {"color": "rgb", "radius": 2, "eps": 1e-4}),
+        back=StageSpec("render", {"color": "rgb", **FUSION_RENDERING.parameters()}),
     )

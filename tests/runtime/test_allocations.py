@@ -14,11 +14,12 @@ import pytest
 from edgeexpo.imaging import scratch
 from edgeexpo.imaging.kernels import numba_problem, using_kernels
 from edgeexpo.imaging.raster import whole_picture
+from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty_frame, to_rgb
 from edgeexpo.runtime.stages import back, front
-from edgeexpo.spec import StageSpec
+from edgeexpo.spec import StageSpec, TensorSpec
 from tests.support.tiny_bundle import CORRECTION, write_bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "allocations.py"
@@ -36,6 +37,13 @@ SYSTEMS = {
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
     "guided": CORRECTION,
+    "rendered": {
+        "halo": None,
+        "front": None,
+        "inputs": (TensorSpec("under"), TensorSpec("over")),
+        "back": StageSpec("render"),
+        "longest": 64,
+    },
 }
 
 
@@ -57,7 +65,7 @@ def script():
 
 
 def identity():
-    return FakeEngine(lambda inputs: {"y_hat": inputs["y0"]})
+    return FakeEngine(lambda inputs: {"y_hat": next(iter(inputs.values()))})
 
 
 def opened(folder, name, layout="rgb", **options):
@@ -137,8 +145,9 @@ def test_nothing_is_used_after_it_went_back(tmp_path, monkeypatch, name, layout)
         if layout == "rgb":
             np.testing.assert_array_equal(session(*frames, fuse=False), bare)
             floats = [whole_picture(to_rgb(f, FrameFormat(layout))) for f in frames]
-            y0 = front(spec, floats, None)["y0"]
-            plain = np.rint(back(spec, y0, floats) * 255)
+            seen = floats if name != "rendered" else [resize(f, bare.shape[:2]) for f in floats]
+            output = next(iter(front(spec, seen, None).values()))
+            plain = np.rint(back(spec, output, floats) * 255)
             assert np.abs(plain - expected).max() <= 1
 
 

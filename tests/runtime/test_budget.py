@@ -46,6 +46,13 @@ SYSTEMS = {
         "back": StageSpec("guided"),
         "longest": 64,
     },
+    "rendered": {
+        "halo": None,
+        "front": None,
+        "inputs": (TensorSpec("under"), TensorSpec("over")),
+        "back": StageSpec("render"),
+        "longest": 64,
+    },
 }
 
 

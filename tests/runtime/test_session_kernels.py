@@ -8,7 +8,7 @@ import pytest
 from edgeexpo.imaging.kernels import numba_problem, using_kernels
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty_frame
-from edgeexpo.spec import StageSpec
+from edgeexpo.spec import StageSpec, TensorSpec
 from tests.support.tiny_bundle import CORRECTION, write_bundle
 
 needs_numba = pytest.mark.skipif(numba_problem() is not None, reason="needs the extra fast")
@@ -19,6 +19,13 @@ SYSTEMS = {
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
     "guided": CORRECTION,
+    "rendered": {
+        "halo": None,
+        "front": None,
+        "inputs": (TensorSpec("under"), TensorSpec("over")),
+        "back": StageSpec("render"),
+        "longest": 32,
+    },
 }
 
 
@@ -50,7 +57,7 @@ LAYOUTS = [
 @needs_numba
 @pytest.mark.parametrize("memory_mb", [None, 32])
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-@pytest.mark.parametrize("name", ["fusion", "guided"])
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_forms_show_the_same_picture(tmp_path, name, layout, memory_mb) -> None:
     count = 1 if name == "guided" else 2
     frames, shown = frames_in(layout, (70, 530), count), []
@@ -62,7 +69,7 @@ def test_forms_show_the_same_picture(tmp_path, name, layout, memory_mb) -> None:
 
 
 @pytest.mark.parametrize("form", ["numpy", pytest.param("numba", marks=needs_numba)])
-@pytest.mark.parametrize("name", ["fusion", "guided"])
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_a_frame_may_be_overwritten_by_its_picture(tmp_path, name, form) -> None:
     frames = frames_in(FrameFormat(), (70, 530), 1 if name == "guided" else 2)
     with using_kernels(form), opened(tmp_path / "b", name) as session:

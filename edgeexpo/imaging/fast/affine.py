@@ -44,14 +44,14 @@ def apply_affine(
         for y in range(height):
             if above[y] != last:
                 known, last = above[y] == last + 1 and last >= 0, above[y]
-                _turn(coefficients, last, below[y], known, before, across, left, first, second)
-                _subtract(second, first, step)
+                turn(coefficients, last, below[y], known, before, across, left, first, second)
+                subtract(second, first, step)
             for i in range(channels):
                 copy_row(guide[i, y, left:stop], seen[i])
             _apply_row(first, step, down[y], seen, lines, stop - left)
             for k in range(3):
                 if clips:
-                    _clip(lines[k], out[k, y, left:stop])
+                    clip_row(lines[k], out[k, y, left:stop])
                 else:
                     copy_row(lines[k, : stop - left], out[k, y, left:stop])
 
@@ -91,8 +91,8 @@ def apply_affine_to_bytes(
         for y in range(len(down)):
             if above[y] != last:
                 known, last = above[y] == last + 1 and last >= 0, above[y]
-                _turn(coefficients, last, below[y], known, before, across, start, first, second)
-                _subtract(second, first, step)
+                turn(coefficients, last, below[y], known, before, across, start, first, second)
+                subtract(second, first, step)
             at = 3 * (left + start)
             for f in range(len(frames)):
                 red, green, blue = guide[3 * f], guide[3 * f + 1], guide[3 * f + 2]
@@ -132,13 +132,14 @@ def _apply_row(
 
 
 @compiled
-def _clip(source: np.ndarray, out: np.ndarray) -> None:
+def clip_row(source: np.ndarray, out: np.ndarray) -> None:
+    """Clip a row to [0, 1] into ``out``, whose length counts."""
     for n in range(len(out)):
         out[At(n)] = min(max(source[At(n)], np.float32(0)), np.float32(1))
 
 
 @compiled
-def _turn(
+def turn(
     coefficients: np.ndarray,
     upper: int,
     lower: int,
@@ -149,12 +150,12 @@ def _turn(
     first: np.ndarray,
     second: np.ndarray,
 ) -> None:
-    """Enlarge two rows of the coefficients from column ``left`` on, 3x(C+1)xN each.
+    """Enlarge two rows of the coefficients from column ``left`` on, KxCxN each.
 
     The upper one is ``second`` already if it is ``known``.
     """
     slopes = np.empty(coefficients.shape[3], np.float32)
-    for k in range(3):
+    for k in range(len(first)):
         for i in range(first.shape[1]):
             if known:
                 copy_row(second[k, i], first[k, i])
@@ -183,7 +184,7 @@ def _enlarge(
 
 
 @compiled
-def _subtract(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def subtract(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Subtract arrays of three axes; numbers behind the window's last column do not count."""
     for k in range(len(a)):
         for i in range(a.shape[1]):

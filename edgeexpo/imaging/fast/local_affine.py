@@ -64,7 +64,7 @@ def _box(plane: np.ndarray, radius: int, out: np.ndarray) -> None:
 
 @compiled
 def solve(matrix: np.ndarray, right: np.ndarray) -> None:
-    """Replace ``right``, Cx3xHxW, by solutions of symmetric equations; overwrites ``matrix``."""
+    """Replace ``right``, CxKxHxW, by solutions of symmetric equations; overwrites ``matrix``."""
     count, height, width = len(matrix), matrix.shape[2], matrix.shape[3]
     factor = np.empty(width, np.float32)
     for y in range(height):
@@ -73,11 +73,11 @@ def solve(matrix: np.ndarray, right: np.ndarray) -> None:
                 _divide(matrix[p, i, y], matrix[p, p, y], factor)
                 for j in range(i, count):
                     _subtract(matrix[i, j, y], factor, matrix[p, j, y])
-                for k in range(3):
+                for k in range(right.shape[1]):
                     _subtract(right[i, k, y], factor, right[p, k, y])
         for back in range(count):
             p = count - 1 - back
-            for k in range(3):
+            for k in range(right.shape[1]):
                 for j in range(p + 1, count):
                     _subtract(right[p, k, y], matrix[p, j, y], right[j, k, y])
                 _divide(right[p, k, y], matrix[p, p, y], right[p, k, y])
