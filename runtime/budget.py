@@ -26,7 +26,7 @@ _WINDOW, _COARSE, _TILE = 112, 1.9, 64
 """
 
 _WIDE = 2
-"""Factor on the side of windows for stages that have no margins and work by rows."""
+"""Factor on the side of windows for the guided filter, which has no margins and works by rows."""
 
 _WHOLE = 64
 """Bytes per pixel and frame that stages take without a limit; ``lrl`` takes most, 56."""
@@ -138,8 +138,8 @@ class Budget:
             PictureError: The stage needs more than the budget for a picture of this size.
         """
         if self.memory_mb is None:
-            wide = spec.back is not None and spec.back.kind in ("guided", "render")
-            return _WIDE * WINDOW_SIDE if wide else WINDOW_SIDE
+            guided = spec.back is not None and spec.back.kind == "guided"
+            return _WIDE * WINDOW_SIDE if guided else WINDOW_SIDE
         left = self.memory_mb * _MIB
         if spec.back is not None and spec.back.kind == "exposure-fusion":
             left -= height * width * _COARSE

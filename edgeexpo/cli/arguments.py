@@ -235,7 +235,14 @@ def add_own_output(parser: argparse.ArgumentParser) -> None:
         "--apply-at-full-size",
         action="store_true",
         help="your network changes tone and looks at the whole picture: it sees a small copy, and "
-        "the change is applied at full size",
+        "the result is applied at full size",
+    )
+    parser.add_argument(
+        "--full-size-form",
+        choices=("render", "guided"),
+        help="how a small result is applied at full size: render (tone from the network, details "
+        "and hues from the frames) or guided (its change, as a local affine function). Default: "
+        "the network's own form, and guided for yours",
     )
 
 

@@ -154,6 +154,7 @@ def run(args: argparse.Namespace) -> int:
         "gates": [parse_gate(text) for text in args.gate],
         "output_range": args.output_range,
         "apply_at_full_size": args.apply_at_full_size,
+        "full_size_form": args.full_size_form,
         "output_name": args.output_name,
         "frame_format": args.frame_format,
         "output_format": args.output_format,

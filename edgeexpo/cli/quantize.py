@@ -99,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         weights_key=args.weights_key,
         output_range=args.output_range,
         apply_at_full_size=args.apply_at_full_size,
+        full_size_form=args.full_size_form,
         output_name=args.output_name,
         calibration=args.calib,
         variants=args.variants,

@@ -18,7 +18,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.imaging.rendering import CORRECTION_RENDERING
+from edgeexpo.models.full_size import full_size_stage
 from edgeexpo.models.layers import conv3, double, initialise
 from edgeexpo.models.zoo import preset_named
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
@@ -231,6 +231,6 @@ def spec(preset: str) -> ModelSpec:
         halo=None,
         multiple=64,
         front=StageSpec("resize", {"height": THUMBNAIL_SIDE, "width": THUMBNAIL_SIDE, **scaling}),
-        back=StageSpec("render", {**scaling, **CORRECTION_RENDERING.parameters()}),
+        back=full_size_stage("render", frames=1, **scaling),
         kind="correction",
     )

@@ -21,6 +21,7 @@ from edgeexpo.failures import described
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.chosen_output import choose_output
 from edgeexpo.models.footprint import measure_footprint
+from edgeexpo.models.full_size import full_size_stage
 from edgeexpo.models.output_range import output_range
 from edgeexpo.models.saved_program import is_program
 from edgeexpo.program.capture import CAPTURE_ERRORS, check_output
@@ -57,14 +58,15 @@ class Shown:
     Attributes:
         values: Values that are black and white. ``None`` if they are to be measured
             (:func:`edgeexpo.models.output_range.output_range`).
-        at_full_size: True if the network sees a copy of at most the exported size, and its change
-            is applied at full size by guided upsampling.
+        at_full_size: Form in which the network's result is applied at full size, one of
+            :data:`edgeexpo.models.full_size.FULL_SIZE_FORMS`, if it sees a copy of at most the
+            exported size. ``None`` if it sees the picture.
         output: Name of the output that is the picture, of several
             (:func:`edgeexpo.models.chosen_output.choose_output`).
     """
 
     values: tuple[float, float] | None = None
-    at_full_size: bool = False
+    at_full_size: str | None = None
     output: str | None = None
 
 
@@ -305,14 +307,15 @@ def describe_module(
         front=None if set(channels) == {3} else StageSpec("channels", {"channels": channels}),
         back=StageSpec("chroma") if output.color == "Y" and footprint.scale == 1 else None,
     )
-    if shown.at_full_size:
+    if shown.at_full_size is not None:
         if output.color != "RGB" or set(channels) != {3} or footprint.scale != 1:
             raise UsageError(
                 "`apply_at_full_size` needs a network that turns RGB into RGB of the same size; "
                 "leave it out"
             )
         longest = min(height, width)
-        spec = dataclasses.replace(spec, back=StageSpec("guided"), halo=None, longest=longest)
+        form = full_size_stage(shown.at_full_size, len(inputs))
+        spec = dataclasses.replace(spec, back=form, halo=None, longest=longest)
     values = shown.values
     if values is None:
         values = output_range(module, _pictures(spec, (height, width)))

@@ -22,7 +22,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.imaging.rendering import FUSION_RENDERING
+from edgeexpo.models.full_size import full_size_stage
 from edgeexpo.models.layers import ResidualBlock, conv3, double, initialise
 from edgeexpo.models.strip_pooling import MixedPooling
 from edgeexpo.models.zoo import preset_named
@@ -276,5 +276,5 @@ def spec(preset: str) -> ModelSpec:
         halo=None,
         multiple=4 * max(chosen.pools) if chosen.kind == "final" else 4,
         longest=KDFUSION_LONGEST,
-        back=StageSpec("render", {"color": "rgb", **FUSION_RENDERING.parameters()}),
+        back=full_size_stage("render", frames=2),
     )

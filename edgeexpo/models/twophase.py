@@ -19,10 +19,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from edgeexpo.imaging.rendering import FUSION_RENDERING
+from edgeexpo.models.full_size import full_size_stage
 from edgeexpo.models.layers import conv3, double, initialise
 from edgeexpo.models.zoo import preset_named
-from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
+from edgeexpo.spec import ModelSpec, TensorSpec
 
 TWOPHASE_SLOPE = 0.2
 """Negative slope of the leaky ReLUs."""
@@ -214,5 +214,5 @@ def spec(preset: str) -> ModelSpec:
         halo=None,
         multiple=4,
         longest=TWOPHASE_LONGEST,
-        back=StageSpec("render", {"color": "rgb", **FUSION_RENDERING.parameters()}),
+        back=full_size_stage("render", frames=2),
     )

@@ -66,6 +66,7 @@ def export_bundle(
     gates: Gates = (),
     output_range: tuple[float, float] | None = None,
     apply_at_full_size: bool = False,
+    full_size_form: str | None = None,
     output_name: str | None = None,
     frame_format: FrameFormat | None = None,
     output_format: FrameFormat | None = None,
@@ -104,8 +105,9 @@ def export_bundle(
         output_range: Values of a foreign module's output that are black and white, such as
             ``(-1, 1)``. By default, they are measured, and a note says so.
         apply_at_full_size: True if a foreign module changes tone and looks at the whole picture. It
-            then sees a copy of at most the exported size, and its change is applied to the picture
-            by guided upsampling.
+            then sees a copy of at most the exported size, and its result is applied to the picture.
+        full_size_form: Form in which a small result is applied at full size, ``"render"`` or
+            ``"guided"``. By default, the form of the network, and ``"guided"`` for a foreign one.
         output_name: Output of a foreign module that is the picture, of several: a key, a field, or
             a place counted from 0. By default, the only output that is a picture.
         frame_format: Format of the app's frames, for the manifest. By default, HxWx3 RGB.
@@ -157,6 +159,7 @@ def export_bundle(
         gates=gates,
         output_range=output_range,
         apply_at_full_size=apply_at_full_size,
+        full_size_form=full_size_form,
         output_name=output_name,
         frame_format=frame_format,
         output_format=output_format,

@@ -68,6 +68,7 @@ def open_request(
     gates: Gates,
     output_range: tuple[float, float] | None,
     apply_at_full_size: bool,
+    full_size_form: str | None,
     output_name: str | None,
     frame_format: FrameFormat | None,
     output_format: FrameFormat | None,
@@ -96,6 +97,7 @@ def open_request(
         weights_key,
         output_range,
         apply_at_full_size,
+        full_size_form,
         output_name,
     )
     formats = Formats.of(frame_format, output_format)

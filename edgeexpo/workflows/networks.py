@@ -16,6 +16,7 @@ from edgeexpo.errors import ModuleError, UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
 from edgeexpo.models.foreign import Inputs, Shown, is_foreign
+from edgeexpo.models.full_size import with_form
 from edgeexpo.models.pruned_weights import load_checkpoint
 from edgeexpo.models.saved_program import check_shapes, default_shapes, is_program, open_program
 from edgeexpo.models.torchscript import followed, is_torchscript
@@ -105,6 +106,7 @@ def open_network(
     weights_key: str | None = None,
     output_range: tuple[float, float] | None = None,
     apply_at_full_size: bool = False,
+    full_size_form: str | None = None,
     output_name: str | None = None,
 ) -> Network:
     """Open the network that a user names, with its weights, whole or pruned.
@@ -130,7 +132,10 @@ def open_network(
         output_range: Values of a foreign module's output that are black and white. By default, they
             are measured.
         apply_at_full_size: True if a foreign module sees a small copy of every picture, and its
-            change is applied at full size.
+            result is applied at full size.
+        full_size_form: Form in which a small result is applied at full size, one of
+            :data:`edgeexpo.models.full_size.FULL_SIZE_FORMS`. By default, the form of the network,
+            and ``"guided"`` for a foreign module.
         output_name: Output of a foreign module that is the picture, of several: a key, a field, or
             a place counted from 0. By default, the only output that is a picture.
 
@@ -159,8 +164,11 @@ def open_network(
         for name, value in foreign_only.items():
             if value is not None:
                 raise UsageError(f"`{name}` is for foreign modules; {model} has its own")
-    shown = Shown(output_range, apply_at_full_size, output_name)
+    form = (full_size_form or "guided") if apply_at_full_size else None
+    shown = Shown(output_range, form, output_name)
     opened = _whole(model, size, given, inputs, made, weights_key, shown)
+    if full_size_form is not None:
+        opened = dataclasses.replace(opened, spec=with_form(opened.spec, full_size_form))
     return opened if prune is None else _pruned(opened, prune)
 
 

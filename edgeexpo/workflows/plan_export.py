@@ -62,6 +62,7 @@ def plan_export(
     gates: Gates = (),
     output_range: tuple[float, float] | None = None,
     apply_at_full_size: bool = False,
+    full_size_form: str | None = None,
     output_name: str | None = None,
     frame_format: FrameFormat | None = None,
     output_format: FrameFormat | None = None,
@@ -89,6 +90,7 @@ def plan_export(
         gates: Bounds that replace default ones. They are checked for their form.
         output_range: Values of a foreign module's output that are black and white.
         apply_at_full_size: True if the network sees a small copy of the picture.
+        full_size_form: Form in which a small result is applied at full size.
         output_name: Output that is the picture, of several.
         frame_format: Format of the app's frames.
         output_format: Format of the pictures that the app gets.
@@ -130,6 +132,7 @@ def plan_export(
             gates=gates,
             output_range=output_range,
             apply_at_full_size=apply_at_full_size,
+            full_size_form=full_size_form,
             output_name=output_name,
             frame_format=frame_format,
             output_format=output_format,

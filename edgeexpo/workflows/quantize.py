@@ -63,6 +63,7 @@ def quantize(
     weights_key: str | None = None,
     output_range: tuple[float, float] | None = None,
     apply_at_full_size: bool = False,
+    full_size_form: str | None = None,
     output_name: str | None = None,
     calibration: AnyPath | None = None,
     variants: str | Sequence[str] = (),
@@ -106,6 +107,8 @@ def quantize(
         output_range: Values of a module's output that are black and white, as for
             :func:`edgeexpo.export_bundle`. By default, they are measured.
         apply_at_full_size: True if a module sees a small copy of every picture, as for
+            :func:`edgeexpo.export_bundle`.
+        full_size_form: Form in which a small result is applied at full size, as for
             :func:`edgeexpo.export_bundle`.
         output_name: Output of a module that is the picture, of several, as for
             :func:`edgeexpo.export_bundle`.
@@ -171,6 +174,7 @@ def quantize(
         weights_key=weights_key,
         output_range=output_range,
         apply_at_full_size=apply_at_full_size,
+        full_size_form=full_size_form,
         output_name=output_name,
     )
     name = network.spec.name if network.preset is None else network.preset

@@ -6,6 +6,7 @@ from torch import nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.models.foreign import Shown, describe_module, laid_out_plainly
+from edgeexpo.models.full_size import full_size_stage
 from edgeexpo.spec import StageSpec
 
 SIZE = (64, 64)
@@ -67,14 +68,14 @@ def test_the_users_range_counts():
 
 
 def test_a_tone_network_is_applied_at_full_size():
-    spec = described(Net(), Shown(at_full_size=True))
-    assert (spec.back, spec.halo, spec.longest) == (StageSpec("guided"), None, 64)
+    spec = described(Net(), Shown(at_full_size="guided"))
+    assert (spec.back, spec.halo, spec.longest) == (full_size_stage("guided", 1), None, 64)
 
 
 @pytest.mark.parametrize("module", [Net(factor=2), Net(1, 1), Net(4)])
 def test_full_size_needs_rgb_of_the_same_size(module):
     with pytest.raises(UsageError, match="`apply_at_full_size` needs a network that turns RGB"):
-        described(module, Shown(at_full_size=True))
+        described(module, Shown(at_full_size="guided"))
 
 
 def test_weights_are_laid_out_in_the_order_of_their_axes():
