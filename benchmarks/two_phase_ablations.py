@@ -24,7 +24,7 @@ from edgeexpo.evaluation.datasets import folder_scenes
 from edgeexpo.evaluation.metrics import Measure
 from edgeexpo.evaluation.predict import float_session
 from edgeexpo.evaluation.scene import Scene, Skipped
-from edgeexpo.imaging.guided import guided_upsampling
+from edgeexpo.imaging.rendering import FUSION_RENDERING, rendered
 from edgeexpo.imaging.resize import resize
 from edgeexpo.models import twophase, zoo
 from edgeexpo.models.deployable import deployable
@@ -72,7 +72,7 @@ def pictures(module: twophase.TwoPhase, scene: Scene) -> dict[str, np.ndarray]:
         small = {"phase 1 alone": first}
         small |= {name: module.phase2(under, middle, over) for name, middle in second.items()}
     return {
-        name: guided_upsampling(picture[0].permute(1, 2, 0).numpy(), scene.frames)
+        name: rendered(picture[0].permute(1, 2, 0).numpy(), scene.frames, FUSION_RENDERING)
         for name, picture in small.items()
     }
 

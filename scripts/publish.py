@@ -1,9 +1,10 @@
 """Put a finished training run into the package: weights in fp16, a JSON and a Markdown card.
 
     python scripts/publish.py RUN [--figures EVALUATE.json ...] [--note TEXT]
+    python scripts/publish.py NAME --figures EVALUATE.json ...
 
-``RUN`` is the folder of ``edgeexpo train``. Each ``--figures`` file is the output of ``edgeexpo
-evaluate NAME --data DIR --json``.
+``RUN`` is the folder of ``edgeexpo train``. ``NAME`` is a network that ships, whose cards get other
+figures. Each ``--figures`` file is the output of ``edgeexpo evaluate NAME --data DIR --json``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def publish(run: Path, figures: list[Path], note: str) -> Path:
     target = zoo.WEIGHTS / f"{name}.safetensors"
     save_file(halves, target)
     target.chmod(0o644)
-    rows = [row for path in figures for row in json.loads(path.read_text("utf-8"))["rows"]]
+    rows = read_rows(figures)
     summary = {
         "trained_on": TRAINED_ON,
         "licence": "Apache-2.0",
@@ -69,6 +70,25 @@ def publish(run: Path, figures: list[Path], note: str) -> Path:
     target.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
     target.with_suffix(".md").write_text(card(name, facts, rows, note), "utf-8")
     return target
+
+
+def renew(name: str, figures: list[Path]) -> Path:
+    """Write other figures into the cards of a network that ships."""
+    target = zoo.WEIGHTS / f"{zoo.get(name).name}.json"
+    rows = read_rows(figures)
+    summary = json.loads(target.read_text("utf-8"))
+    before = "\n".join(table(summary["figures"]))
+    text = target.with_suffix(".md").read_text("utf-8")
+    if before not in text:
+        raise SystemExit(f"{target.with_suffix('.md')} has other figures than {target}")
+    target.with_suffix(".md").write_text(text.replace(before, "\n".join(table(rows))), "utf-8")
+    target.write_text(json.dumps({**summary, "figures": rows}, indent=2) + "\n", "utf-8")
+    return target
+
+
+def read_rows(figures: list[Path]) -> list[dict[str, Any]]:
+    """Return the rows of the outputs of ``evaluate``."""
+    return [row for path in figures for row in json.loads(path.read_text("utf-8"))["rows"]]
 
 
 def card(name: str, facts: dict[str, Any], rows: list[dict[str, Any]], note: str) -> str:
@@ -112,11 +132,13 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", metavar="RUN|NAME")
     parser.add_argument("--figures", type=Path, nargs="*", default=[])
     parser.add_argument("--note", default="")
     args = parser.parse_args()
-    print(publish(args.run, args.figures, args.note))
+    run = Path(args.run)
+    made = publish(run, args.figures, args.note) if run.is_dir() else renew(args.run, args.figures)
+    print(made)
     return 0
 
 
