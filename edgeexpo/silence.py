@@ -58,6 +58,23 @@ def muted() -> Iterator[None]:
         os.close(nowhere)
 
 
+def open_closed_streams() -> None:
+    """Put the null device in place of the standard streams that the caller closed.
+
+    Else the next file that is opened would get a stream's number, and libraries would print into
+    that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
 @contextlib.contextmanager
 def protected_stdout() -> Iterator[TextIO]:
     """Give the caller's stdout to the block, and redirect all other prints to stderr.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgeexpo import __version__
 from edgeexpo.cli.arguments import Parser, unknown_name
+from edgeexpo.cli.early_checks import check_early
 from edgeexpo.cli.flags import with_flags
 from edgeexpo.errors import EdgeexpoError, InternalError, OutputError, UsageError
 from edgeexpo.failures import (
@@ -27,7 +28,7 @@ from edgeexpo.failures import (
     unforeseen,
 )
 from edgeexpo.progress import rewritten_notes
-from edgeexpo.silence import protected_stdout, quiet_libraries
+from edgeexpo.silence import open_closed_streams, protected_stdout, quiet_libraries
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "export": ("edgeexpo.cli.export", "export a network, verify every artefact, write a bundle"),
@@ -83,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments (default: those of the process).
     """
+    open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = argparse.Namespace(json="--json" in arguments, debug=DEBUG in arguments)
     hint = "" if args.debug else f"{DEBUG} prints it"
@@ -133,6 +135,7 @@ def _run(arguments: list[str], args: argparse.Namespace) -> int:
         sys.stdout.flush()
         return int(done.code or 0)
     assert module is not None  # a verb is required, and an unknown verb was refused above
+    check_early(args)
     with protected_stdout() as args.stdout, quiet_libraries():
         try:
             return int(module.run(args))

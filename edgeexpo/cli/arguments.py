@@ -251,10 +251,10 @@ def default_file(model: str, ending: str) -> Path:
 
     ``NAME`` is that of the network, or of the file of a network of the user's own.
     """
-    from edgeexpo.models.foreign import file_stem, is_foreign
-    from edgeexpo.models.zoo import get
+    from edgeexpo.models.names import file_stem, is_foreign
+    from edgeexpo.models.zoo import preset_of
 
-    name = file_stem(model) if is_foreign(model) else get(model).name
+    name = file_stem(model) if is_foreign(model) else preset_of(model)
     return Path(f"{name}.{ending}")
 
 

@@ -184,7 +184,8 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
 
 def _tuned(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments that the recipe gives. Only ``--target`` may replace one of them."""
-    from edgeexpo.models import foreign, zoo
+    from edgeexpo.models import zoo
+    from edgeexpo.models.names import is_foreign
     from edgeexpo.workflows.tune_recipe import read_recipe
 
     for option in ("weights", "weights_key", "int8", "prune", "input", "calib", "size"):
@@ -192,7 +193,7 @@ def _tuned(args: argparse.Namespace) -> dict[str, Any]:
             raise UsageError(f"the recipe says what {flag_of(option)} would; leave one of them out")
     recipe = read_recipe(args.recipe)
     name = args.model
-    if name is not None and not foreign.is_foreign(name):
+    if name is not None and not is_foreign(name):
         name = zoo.get(name).name
     if name not in (None, recipe.model):
         raise UsageError(f"{args.recipe} is a recipe of {recipe.model}, not of {args.model}")

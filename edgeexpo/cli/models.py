@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeexpo.cli.output import add_json_argument, emit, table
@@ -32,20 +33,40 @@ def run(args: argparse.Namespace) -> int:
     from edgeexpo.models.zoo import ENTRIES
 
     rows = [_row(name) for name in ENTRIES]
+    emit(args, rows, _text(rows))
+    return 0
+
+
+def _text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of the networks that ship weights, and one of the others."""
+    from edgeexpo.models.zoo import ALIASES
+
+    typed = {preset: alias for alias, preset in ALIASES.items()}
     shown = [
         {
-            "name": row["name"],
+            "name": typed.get(row["name"], row["name"]),
             "task": row["task"],
-            "frames": ", ".join(row["frames"]),
             "params": row["params"],
-            f"GMACs at {COUNTED_SIDE}": row["gmacs_512"],
-            "weights": (row["weights_sha256"] or "none")[:12],
-            "trained on": row["trained_on"] or "-",
+            "GMACs": row["gmacs_512"],
         }
         for row in rows
     ]
-    emit(args, rows, table(shown, list(shown[0])))
-    return 0
+    ships = [row["weights_sha256"] is not None for row in rows]
+    ready = [row for row, has in zip(shown, ships, strict=True) if has]
+    others = [row for row, has in zip(shown, ships, strict=True) if not has]
+    return "\n".join(
+        [
+            f"Networks with weights (GMACs at {COUNTED_SIDE}x{COUNTED_SIDE} pixels):",
+            "",
+            table(ready, list(shown[0])),
+            "",
+            "Presets without weights, for edgeexpo train:",
+            "",
+            table(others, ["name", "params", "GMACs"]),
+            "",
+            "What each was trained on: edgeexpo models --json, and the cards beside the weights.",
+        ]
+    )
 
 
 def _row(name: str) -> dict[str, Any]:

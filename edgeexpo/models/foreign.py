@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,8 +21,8 @@ from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.chosen_output import choose_output
 from edgeexpo.models.footprint import measure_footprint
 from edgeexpo.models.full_size import full_size_stage
+from edgeexpo.models.names import factory_file
 from edgeexpo.models.output_range import output_range
-from edgeexpo.models.saved_program import is_program
 from edgeexpo.program.capture import CAPTURE_ERRORS, check_output
 from edgeexpo.program.source import find_source
 from edgeexpo.runtime.network_pictures import network_inputs, planar
@@ -68,16 +67,6 @@ class Shown:
     values: tuple[float, float] | None = None
     at_full_size: str | None = None
     output: str | None = None
-
-
-def is_foreign(model: str) -> bool:
-    """Return True for ``file.py:factory`` and ``net.pt2``, and False for a name of the zoo."""
-    return ".py" in model or is_program(model)
-
-
-def file_stem(model: str) -> str:
-    """Return the name of the file of ``path/to/net.py:factory`` or ``path/to/net.pt2``: ``net``."""
-    return Path(model if is_program(model) else model.rpartition(":")[0]).stem
 
 
 def input_shapes(inputs: Inputs) -> list[tuple[str | None, Shape]]:
@@ -133,12 +122,7 @@ def load_factory(model: str) -> torch.nn.Module:
     Raises:
         ModuleError: The file or the factory is missing or fails, or the result is not a module.
     """
-    name, _, factory_name = model.rpartition(":")
-    path = Path(name)
-    if not name or not factory_name:
-        raise ModuleError(f"model is {model!r}; expected path/to/net.py:factory")
-    if not path.is_file():
-        raise ModuleError(f"no file at {path}; expected path/to/net.py:factory")
+    path, factory_name = factory_file(model)
     spec = importlib.util.spec_from_file_location(f"edgeexpo_foreign_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ModuleError(f"{path} cannot be imported as Python")

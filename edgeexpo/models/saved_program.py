@@ -21,11 +21,9 @@ from torch.fx.graph import CodeGen
 
 from edgeexpo.errors import ModuleError, UsageError
 from edgeexpo.failures import described
+from edgeexpo.models.names import program_file
 from edgeexpo.program.capture import placeholders
 from edgeexpo.silence import quiet
-
-PROGRAM_SUFFIX = ".pt2"
-"""Suffix of the files of ``torch.export.save``."""
 
 LARGEST_SIDE = 512
 """Largest default height or width in pixels of a program that takes larger pictures too."""
@@ -108,11 +106,6 @@ class SizeCheck(torch.nn.Module):
                     raise ModuleError("the saved program takes equal heights and widths only")
 
 
-def is_program(model: str) -> bool:
-    """Return true for the file of a saved program."""
-    return model.endswith(PROGRAM_SUFFIX)
-
-
 def open_program(path: Path) -> tuple[GraphModule, tuple[ProgramInput, ...]]:
     """Load a saved program as a module.
 
@@ -155,8 +148,7 @@ def check_shapes(
 
 
 def _loaded(path: Path) -> ExportedProgram:
-    if not path.is_file():
-        raise ModuleError(f"no file at {path}; expected a program of torch.export.save")
+    program_file(str(path))
     if not zipfile.is_zipfile(path):
         raise ModuleError(
             f"{path} is not a program (it is no zip archive); expected one of torch.export.save"

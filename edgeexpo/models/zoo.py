@@ -118,8 +118,8 @@ def shipped() -> list[str]:
     return [name for name in ENTRIES if get(name).weights is not None]
 
 
-def get(name: str) -> ModelEntry:
-    """Return the entry of a preset or alias.
+def preset_of(name: str) -> str:
+    """Return the preset that a preset's name or an alias stands for.
 
     Raises:
         UsageError: The name is unknown. The message suggests the nearest name.
@@ -130,6 +130,16 @@ def get(name: str) -> ModelEntry:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "expected path/to/net.py:factory or"
         raise UsageError(f"unknown model {name!r}; {hint} one of: {', '.join(known)}")
+    return preset
+
+
+def get(name: str) -> ModelEntry:
+    """Return the entry of a preset or alias.
+
+    Raises:
+        UsageError: The name is unknown. The message suggests the nearest name.
+    """
+    preset = preset_of(name)
     weights, int8 = (WEIGHTS / f"{preset}{suffix}" for suffix in (".safetensors", INT8_SUFFIX))
     card = WEIGHTS / f"{preset}.json"
     trained_on = json.loads(card.read_text("utf-8"))["trained_on"] if card.is_file() else None

@@ -15,10 +15,11 @@ from edgeexpo.bundle.files import digest
 from edgeexpo.errors import ModuleError, UsageError, WeightsError
 from edgeexpo.models import foreign, zoo
 from edgeexpo.models.deployable import deployable
-from edgeexpo.models.foreign import Inputs, Shown, is_foreign
+from edgeexpo.models.foreign import Inputs, Shown
 from edgeexpo.models.full_size import with_form
+from edgeexpo.models.names import file_stem, is_foreign, is_program
 from edgeexpo.models.pruned_weights import load_checkpoint
-from edgeexpo.models.saved_program import check_shapes, default_shapes, is_program, open_program
+from edgeexpo.models.saved_program import check_shapes, default_shapes, open_program
 from edgeexpo.models.torchscript import followed, is_torchscript
 from edgeexpo.models.zoo import ModelEntry
 from edgeexpo.program.agreement import check_agreement
@@ -244,7 +245,7 @@ def _foreign(
     check_memory(module, [shape for _, shape in shapes], "inputs")
     if is_torchscript(module):
         module = followed(module, [torch.zeros(shape) for _, shape in shapes])
-    stem = foreign.file_stem(model) if isinstance(model, str) else name
+    stem = file_stem(model) if isinstance(model, str) else name
     with (
         status("Measuring the network"),
         stage("measuring the network", "simplify its forward", kind=ModuleError),

@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from edgeexpo.errors import UsageError
-from edgeexpo.models.foreign import Inputs, is_foreign
+from edgeexpo.models.foreign import Inputs
+from edgeexpo.models.names import is_foreign
 from edgeexpo.models.pruned_weights import save_pruned
 from edgeexpo.progress import status
 from edgeexpo.pruning.importance import Importance

@@ -11,7 +11,8 @@ from torch import nn
 
 from edgeexpo.errors import UsageError
 from edgeexpo.imaging.samples import Sample, samples, unseen
-from edgeexpo.models.foreign import Inputs, is_foreign
+from edgeexpo.models.foreign import Inputs
+from edgeexpo.models.names import is_foreign
 from edgeexpo.program.capture import Program
 from edgeexpo.quantization import int8_weights
 from edgeexpo.quantization.variants import Calibration, Variant, parse_variant

@@ -12,7 +12,8 @@ from typing import Any
 from edgeexpo.bundle.files import digest
 from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import UsageError, WeightsError
-from edgeexpo.models import foreign, zoo
+from edgeexpo.models import zoo
+from edgeexpo.models.names import is_foreign
 from edgeexpo.spec import from_json, to_json
 from edgeexpo.targets import target_names
 from edgeexpo.workflows.pruned_networks import shipped_pruned
@@ -78,7 +79,7 @@ class TunedRecipe:
         return {
             "model": self.model,
             "targets": (self.target,),
-            "size": None if foreign.is_foreign(self.model) else self.size,
+            "size": None if is_foreign(self.model) else self.size,
             "weights": weights,
             "weights_key": self.weights_key,
             "prune": self.prune,
@@ -89,7 +90,7 @@ class TunedRecipe:
 
     def _check(self, weights: Path | None) -> None:
         path = weights
-        if path is None and not foreign.is_foreign(self.model):
+        if path is None and not is_foreign(self.model):
             entry = zoo.get(self.model)
             shipped = None if self.prune is None else shipped_pruned(entry.name, self.prune)
             path = shipped or entry.weights

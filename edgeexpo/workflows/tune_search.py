@@ -14,7 +14,7 @@ from edgeexpo.errors import EngineError, ExportError, MissingDependencyError, Us
 from edgeexpo.export.lowering import check_converters
 from edgeexpo.imaging.samples import samples
 from edgeexpo.models import zoo
-from edgeexpo.models.foreign import is_foreign
+from edgeexpo.models.names import is_foreign
 from edgeexpo.models.pruned_weights import PRUNED, read_metadata
 from edgeexpo.parity.gates import gate_holds as within
 from edgeexpo.progress import note

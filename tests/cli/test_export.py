@@ -189,7 +189,7 @@ def test_a_killed_export_leaves_nothing_that_looks_like_a_bundle(
     output = tmp_path / "out"
     model, given = f"{network_file}:net", "--input=1x3x256x256"
     folders = ["--calib", str(picture_folder), "--images", str(picture_folder)]
-    command = [sys.executable, "-m", "edgeexpo.cli", "export", model, given, *folders]
+    command = [sys.executable, "-m", "edgeexpo", "export", model, given, *folders]
     command += ["--target", "onnx", "--precision", "fp32", "-o", str(output)]
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

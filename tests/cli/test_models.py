@@ -78,7 +78,14 @@ def test_every_network_of_the_zoo_is_a_row(capsys: pytest.CaptureFixture[str]) -
 def test_the_table_names_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in zoo.ENTRIES)
+    typed = {preset: alias for alias, preset in zoo.ALIASES.items()}
+    names = [line.split()[0] for line in out.splitlines() if line]
+    assert {typed.get(name, name) for name in zoo.ENTRIES} <= set(names)
+    ready, others = out.split("Presets without weights")
+    shipped = [typed.get(name, name) for name in zoo.shipped()]
+    assert [line.split()[0] for line in ready.splitlines()[4:] if line] == shipped
+    assert not any(f"\n{name} " in others for name in shipped)
+    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_without_torch_it_names_the_extra(

@@ -26,7 +26,7 @@ def test_a_process_that_exported_nothing_reads_the_quantised_program(exported, p
     """Read ``quantized.pt2`` in a process in which no quantisation has registered its operators."""
     verb = ["parity", str(exported), "--images", str(picture_folder), "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "edgeexpo.cli", *verb, "--target", "onnx", "--precision", "int8"],
+        [sys.executable, "-m", "edgeexpo", *verb, "--target", "onnx", "--precision", "int8"],
         capture_output=True,
         text=True,
         check=False,

@@ -33,7 +33,7 @@ def run_page(page: Path, folder: Path, *titles: str) -> None:
     """
     commands = folder / "bin"
     commands.mkdir()
-    for name, call in (("edgeexpo", '-m edgeexpo.cli "$@"'), ("python3", '"$@"')):
+    for name, call in (("edgeexpo", '-m edgeexpo "$@"'), ("python3", '"$@"')):
         (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {call}\n')
         (commands / name).chmod(0o755)
     environment = {

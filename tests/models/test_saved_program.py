@@ -11,7 +11,7 @@ from torch import nn
 from torch.export import Dim
 
 from edgeexpo.errors import ModuleError, UsageError
-from edgeexpo.models.foreign import file_stem, is_foreign
+from edgeexpo.models.names import file_stem, is_foreign
 from edgeexpo.models.saved_program import Side, default_shapes, open_program
 from edgeexpo.workflows.networks import open_network
 

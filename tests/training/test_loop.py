@@ -151,7 +151,7 @@ def test_an_unknown_device_is_refused(tmp_path, data_folder):
 @pytest.mark.slow
 def test_killed_process_resumes_to_the_same_curve(tmp_path, data_folder):
     command = [
-        *(sys.executable, "-m", "edgeexpo.cli", "train", "exponet", "--data", str(data_folder)),
+        *(sys.executable, "-m", "edgeexpo", "train", "exponet", "--data", str(data_folder)),
         *("--steps", "60", "--batch", "2", "--crop", "64", "--scenes", "20", "--scene-size", "64"),
         *("--save-every", "0", "--threads", "1", "--scenes-dir", str(tmp_path / "scenes")),
     ]
