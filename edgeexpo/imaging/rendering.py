@@ -68,8 +68,8 @@ class Rendering:
         largest_hue: Largest colour difference, on the [0, 1] scale, that the network adds.
     """
 
-    radius: int = 5
-    eps: float = 2.5e-3
+    radius: int = 8
+    eps: float = 3.5e-4
     least_slope: float = -0.25
     largest_slope: float = 0.8
     least_gain: float = 0.6
@@ -86,7 +86,14 @@ class Rendering:
 FUSION_RENDERING = Rendering()
 """The rendering of two frames or more."""
 
-CORRECTION_RENDERING = Rendering(radius=4, eps=2e-3, least_slope=-0.6, largest_slope=1.5)
+CORRECTION_RENDERING = Rendering(
+    radius=12,
+    eps=2e-3,
+    least_slope=-0.6,
+    largest_slope=1.5,
+    least_gain=0.8,
+    largest_gain=1.25,
+)
 """The rendering of a single frame, whose slopes are those of a tone curve less the identity."""
 
 
