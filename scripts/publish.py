@@ -4,7 +4,8 @@
     python scripts/publish.py NAME --figures EVALUATE.json ...
 
 ``RUN`` is the folder of ``edgeexpo train``. ``NAME`` is a network that ships, whose cards get other
-figures. Each ``--figures`` file is the output of ``edgeexpo evaluate NAME --data DIR --json``.
+figures in the rows that were measured again. Each ``--figures`` file is the output of ``edgeexpo
+evaluate NAME --data DIR --json``.
 """
 
 from __future__ import annotations
@@ -73,10 +74,17 @@ def publish(run: Path, figures: list[Path], note: str) -> Path:
 
 
 def renew(name: str, figures: list[Path]) -> Path:
-    """Write other figures into the cards of a network that ships."""
+    """Write other figures into the cards of a network that ships.
+
+    Rows of other methods, and of data that was not measured again, stay.
+    """
     target = zoo.WEIGHTS / f"{zoo.get(name).name}.json"
-    rows = read_rows(figures)
     summary = json.loads(target.read_text("utf-8"))
+    made = {(row["model"], row["dataset"]): row for row in read_rows(figures)}
+    known = [(row["model"], row["dataset"]) for row in summary["figures"]]
+    if not made.keys() <= set(known):
+        raise SystemExit(f"{target} has no rows {sorted(made.keys() - set(known))}")
+    rows = [made.get(key, row) for key, row in zip(known, summary["figures"], strict=True)]
     before = "\n".join(table(summary["figures"]))
     text = target.with_suffix(".md").read_text("utf-8")
     if before not in text:
