@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -33,7 +34,8 @@ class Session:
     """One artefact with its front and back stage: it turns frames into a picture.
 
     Use it as a context manager, or call :meth:`close`. Several threads may call it; the engine runs
-    for one thread at a time.
+    for one thread at a time. A session that :func:`load` opened with an engine of the runtime's own
+    can be pickled: where it is unpickled, the bundle is opened again with the same arguments.
 
     Args:
         spec: The model.
@@ -45,6 +47,8 @@ class Session:
         budget: Memory and threads for frames and stages.
         artifact: The bundle's artefact that the engine has loaded; ``None`` where the network
             comes from no bundle.
+        reopen: Function that opens the same session again, in another process; ``None`` where
+            there is none.
 
     Raises:
         UsageError: A format's transfer does not go with the model.
@@ -60,8 +64,10 @@ class Session:
         observe: Observer = ignore,
         budget: Budget | None = None,
         artifact: Artifact | None = None,
+        reopen: Callable[[], Session] | None = None,
     ) -> None:
         self.spec = spec
+        self._reopen = reopen
         self._artifact = artifact
         self._observe = observe
         formats = Formats.of(frames, output)
@@ -77,6 +83,14 @@ class Session:
         if self._artifact is None:
             raise UsageError("the session has no artefact: its network comes from no bundle")
         return self._artifact
+
+    def __reduce__(self) -> tuple[Callable[[], Session], tuple[()]]:
+        if self._reopen is None:
+            raise UsageError(
+                "a session with an engine of your own cannot be pickled; "
+                "open one in each process with edgeexpo.runtime.load"
+            )
+        return self._reopen, ()
 
     @property
     def engine_name(self) -> str:
@@ -289,6 +303,21 @@ def load(
             "options go with an engine of the runtime's own and set the threads as well: "
             "options=EngineOptions(threads=2)"
         )
+    reopen = partial(
+        load,
+        Path(path).resolve(),
+        target=target,
+        precision=precision,
+        threads=threads,
+        options=options,
+        memory_mb=memory_mb,
+        isolated=isolated,
+        timeout_s=timeout_s,
+        engine=engine,
+        frames=frames,
+        output=output,
+        observe=observe,
+    )
     options = options or EngineOptions(threads)
     workers = min(options.threads or os.cpu_count() or 1, _WORKERS)
     budget = Budget.of_session(memory_mb, workers)
@@ -321,7 +350,9 @@ def load(
             continue
         if isinstance(refusal, EngineError):
             note(f"edgeexpo: {refusal}; {artifact.file} runs in {choice.runner.name} instead")
-        return Session(spec, artifact.sizes, opened, frames, output, observe, budget, artifact)
+        return Session(
+            spec, artifact.sizes, opened, frames, output, observe, budget, artifact, reopen
+        )
     assert refusal is not None  # there is at least one choice
     raise refusal
 
