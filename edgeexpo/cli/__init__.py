@@ -17,6 +17,7 @@ from edgeexpo import __version__
 from edgeexpo.cli.arguments import Parser, unknown_name
 from edgeexpo.cli.early_checks import check_early
 from edgeexpo.cli.flags import with_flags
+from edgeexpo.cli.termination import EXIT_CODE, Terminated, terminable
 from edgeexpo.errors import EdgeexpoError, InternalError, OutputError, UsageError
 from edgeexpo.failures import (
     Reporting,
@@ -95,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ended(arguments: list[str], args: argparse.Namespace) -> int:
     """Run one verb and return the exit code, whatever the verb raises."""
     try:
-        with rewritten_notes(with_flags):
+        with terminable(), rewritten_notes(with_flags):
             return _run(arguments, args)
     except EdgeexpoError as error:
         return _fail(args, error)
@@ -109,6 +110,9 @@ def _ended(arguments: list[str], args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("edgeexpo: interrupted\n")
         return 130
+    except Terminated:
+        sys.stderr.write("edgeexpo: terminated\n")
+        return EXIT_CODE
     except BaseException as error:  # noqa: BLE001 - third parties may raise anything
         if out_of_memory(error):
             return _fail(args, OutputError(_NO_MEMORY))
