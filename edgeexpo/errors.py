@@ -75,6 +75,12 @@ class OutputError(EdgeexpoError):
     exit_code = 1
 
 
+class ExistingOutputError(OutputError):
+    """The output exists, and nothing says that it may be replaced."""
+
+    exit_code = 2
+
+
 class GateError(EdgeexpoError):
     """A parity gate failed."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgeexpo.errors import OutputError
+from edgeexpo.errors import ExistingOutputError, OutputError
 
 
 def write_file(path: Path, data: bytes, make_folder: bool = True) -> None:
@@ -60,7 +60,9 @@ def check_file(path: Path, force: bool = False) -> None:
         if path.is_dir():
             raise OutputError(f"{path} is a folder; expected a file: choose it with `output`")
         if path.exists() and not force:
-            raise OutputError(f"{path} exists; use `force` to replace it, or `output` elsewhere")
+            raise ExistingOutputError(
+                f"{path} exists; use `force` to replace it, or `output` elsewhere"
+            )
         with made_folder(path.parent):
             handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             os.close(handle)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeexpo.bundle.manifest import MANIFEST
-from edgeexpo.errors import OutputError
+from edgeexpo.errors import ExistingOutputError
 from edgeexpo.writing import made_folder, writing
 
 
@@ -61,15 +61,15 @@ def check_free(destination: Path, force: bool) -> None:
     """Refuse a destination that exists and would not be replaced. Nothing is written.
 
     Raises:
-        OutputError: The destination exists and ``force`` is not set, or it is not a bundle.
+        ExistingOutputError: The destination exists and ``force`` is not set, or it is not a bundle.
     """
     if destination.exists():
         if not force:
-            raise OutputError(
+            raise ExistingOutputError(
                 f"{destination} exists; use `force` to replace it, or `output` elsewhere"
             )
         if not (destination / MANIFEST).is_file():
-            raise OutputError(
+            raise ExistingOutputError(
                 f"{destination} exists and is not a bundle; choose another with `output`"
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.cli.output import emit, human_bytes, table
-from edgeexpo.errors import ExportError, OutputError
+from edgeexpo.errors import ExistingOutputError, ExportError
 from edgeexpo.spec import SizeRange, TensorSpec, to_json
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def show_plan(args: argparse.Namespace, plan: ExportPlan) -> int:
 
     Raises:
         ExportError: Something would be refused.
-        OutputError: The bundle's folder is taken.
+        ExistingOutputError: The bundle's folder is taken.
     """
     emit(args, _document(plan), _text(plan))
     if plan.refused:
@@ -30,7 +30,7 @@ def show_plan(args: argparse.Namespace, plan: ExportPlan) -> int:
         every = len(plan.refused) + len(plan.artifacts)
         raise ExportError(f"{len(plan.refused)} of {every} artefacts would be refused: {names}")
     if plan.blocked is not None:
-        raise OutputError(plan.blocked)
+        raise ExistingOutputError(plan.blocked)
     return 0
 
 

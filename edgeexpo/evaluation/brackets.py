@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeexpo.bundle.untrusted import read_json
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.evaluation.scene import Scene, Skipped
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.brackets import spread_indices
 from edgeexpo.imaging.files import is_picture, read_exposure, read_picture
+from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.samples import to_float
 from edgeexpo.spec import ModelSpec
 
@@ -24,6 +27,14 @@ The file contains ``{"folder": [{"file": "1.jpg", "ev": -2.0}, ...]}``."""
 
 _LARGEST_EV = 99
 """Largest EV, of either sign, that an exposure list may give."""
+
+_MOST_EXPOSURES = 16
+"""Largest number of pictures of one scene."""
+
+_SAME_SCENE, _BRIGHTER, _THUMBNAIL = 0.8, 1.3, 32
+"""Least rank correlation of exposures of one scene, and least factor between their mean levels.
+
+The side in pixels of the copies that are compared comes last."""
 
 OFF_CENTRE = 0.25
 """Distance in EV from half way at which a frame is no longer held out as the middle frame."""
@@ -53,11 +64,47 @@ def is_bracket(folder: Path) -> bool:
     return folder.is_dir() and any(is_picture(f) for f in folder.iterdir())
 
 
+def is_one_bracket(folder: Path) -> bool:
+    """Return True for a folder whose pictures are exposures of one scene.
+
+    They have one size, and whatever the exposure, lighter places are lighter in all of them: the
+    rank correlation of neighbours in brightness is at least :data:`_SAME_SCENE`. A picture that
+    cannot be read, such as one of many formats of a radiance map, makes it False.
+    """
+    files = sorted(f for f in folder.iterdir() if is_picture(f) and f.stem.lower() != "reference")
+    if not 2 <= len(files) <= _MOST_EXPOSURES:
+        return False
+    try:
+        pictures = [to_float(read_picture(file)) for file in files]
+    except PictureError:
+        return False
+    if len({picture.shape for picture in pictures}) > 1:
+        return False
+    lumas = sorted((_thumbnail(picture) for picture in pictures), key=np.mean)
+    if np.mean(lumas[-1]) < _BRIGHTER * np.mean(lumas[0]):
+        return False
+    return all(_rank_correlation(a, b) >= _SAME_SCENE for a, b in itertools.pairwise(lumas))
+
+
+def _thumbnail(picture: Picture) -> Picture:
+    """Return the luminance of a small copy as a vector."""
+    return np.asarray(resize(picture, (_THUMBNAIL, _THUMBNAIL)).mean(2).ravel(), np.float32)
+
+
+def _rank_correlation(a: Picture, b: Picture) -> float:
+    """Return Spearman's rank correlation, which no monotone change of exposure lowers."""
+    ranks = [np.unique(v, return_inverse=True)[1] for v in (np.round(a, 3), np.round(b, 3))]
+    if any(np.ptp(rank) == 0 for rank in ranks):
+        return 0.0
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
 def bracket_scenes(source: Path, spec: ModelSpec, skipped: Skipped) -> Iterator[Scene]:
     """Yield the scenes that the sub-folders of ``source`` give for a network.
 
     Args:
-        source: Folder of brackets, with an optional :data:`EXPOSURES_FILE`.
+        source: Folder of brackets, with an optional :data:`EXPOSURES_FILE`. Or one bracket, whose
+            exposures are listed in the folder above it.
         spec: Spec of the network, which decides how many frames it takes and what the truth is.
         skipped: Collector that is told of every file that cannot be read.
 
@@ -66,8 +113,9 @@ def bracket_scenes(source: Path, spec: ModelSpec, skipped: Skipped) -> Iterator[
             :data:`EXPOSURES_FILE` is invalid.
         PictureError: Frames of one bracket differ in size.
     """
-    listed = _exposures(source)
-    for folder in sorted(f for f in source.iterdir() if is_bracket(f)):
+    folders = sorted(f for f in source.iterdir() if is_bracket(f))
+    listed = _exposures(source if folders else source.resolve().parent)
+    for folder in folders or [source.resolve()]:
         bracket = read_bracket(folder, listed.get(folder.name), skipped)
         if bracket is not None:
             yield from _scenes(bracket, spec)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeexpo.errors import UsageError
-from edgeexpo.evaluation.brackets import bracket_scenes, is_bracket
+from edgeexpo.evaluation.brackets import bracket_scenes, is_bracket, is_one_bracket
 from edgeexpo.evaluation.scene import Scene, Skipped
 from edgeexpo.evaluation.simulated import photograph_scenes, radiance_scenes
 from edgeexpo.imaging.files import PICTURE_SUFFIXES
@@ -17,8 +17,9 @@ from edgeexpo.spec import ModelSpec
 def content(source: Path) -> str:
     """Return what a folder contains: ``brackets``, ``radiance maps`` or ``photographs``.
 
-    Sub-folders of pictures are brackets. They take precedence over radiance maps, and radiance
-    maps take precedence over photographs.
+    Sub-folders of pictures are brackets, and so is a folder with the exposures of one scene
+    (:func:`edgeexpo.evaluation.brackets.is_one_bracket`). They take precedence
+    over radiance maps, and radiance maps take precedence over photographs.
 
     Raises:
         UsageError: The folder is missing or contains nothing that can be measured.
@@ -28,7 +29,7 @@ def content(source: Path) -> str:
             f"no folder at {source}; expected a folder of brackets, radiance maps or photographs"
         )
     entries = list(source.iterdir())
-    if any(is_bracket(e) for e in entries):
+    if any(is_bracket(e) for e in entries) or is_one_bracket(source):
         return "brackets"
     if any(e.suffix.lower() in MAPS for e in entries):
         return "radiance maps"

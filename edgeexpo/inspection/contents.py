@@ -221,6 +221,9 @@ def program_contents(path: Path) -> Contents:
         raise _missing("torch", path) from error
     if not zipfile.is_zipfile(path):
         raise _damaged(path, "a program of torch.export", "it is not a zip archive")
+    # A process that has not quantised anything lacks the operators of quantized.pt2 (torch 2.13).
+    import torch.ao.quantization.fx._decomposed
+
     with reading(path, BundleError, "is not a program of torch.export", "export it again"):
         program = torch.export.load(path)
     nodes = {node.name: node for node in program.graph.nodes}

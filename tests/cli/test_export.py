@@ -147,9 +147,9 @@ def test_an_existing_bundle_is_kept(network_file, picture_folder, tmp_path, caps
     output = tmp_path / "out"
     output.mkdir()
     (output / "mine.txt").write_text("keep")
-    assert export(network_file, picture_folder, "-o", str(output)) == 1
+    assert export(network_file, picture_folder, "-o", str(output)) == 2
     assert "use --force" in last_line(capsys)
-    assert export(network_file, picture_folder, "-o", str(output), "--force") == 1
+    assert export(network_file, picture_folder, "-o", str(output), "--force") == 2
     assert "is not a bundle" in last_line(capsys)
     assert (output / "mine.txt").read_text() == "keep"
 

@@ -80,7 +80,7 @@ def test_a_written_file_stays_without_force(narrow, capsys):
     path, _ = narrow
     before = path.read_bytes()
     arguments = ["prune", "lrl-mobile", "-o", str(path)]
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert "use --force" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert main([*arguments, "--ratio", "0.2", "--force"]) == 0

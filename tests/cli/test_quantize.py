@@ -90,7 +90,7 @@ def test_calibration_alone(picture_folder, tmp_path, capsys):
     assert document["gain_over_plain"] == max(totals.values()) - totals["plain"]
     assert document["judged_on"][0] == "astronaut"
     assert int8_weights.read_int8_weights(path).facts["variant"] == document["variant"]
-    assert main(["quantize", "lrl-mobile", *arguments]) == 1
+    assert main(["quantize", "lrl-mobile", *arguments]) == 2
     assert "exists; use --force to replace it" in capsys.readouterr().err
 
 

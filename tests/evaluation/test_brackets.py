@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.data
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.evaluation.brackets import bracket_scenes, read_bracket
+from edgeexpo.evaluation.brackets import bracket_scenes, is_one_bracket, read_bracket
 from edgeexpo.evaluation.datasets import content, folder_scenes
 from edgeexpo.evaluation.scene import Skipped
+from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear
+from edgeexpo.imaging.files import write_picture
 from edgeexpo.spec import ModelSpec, TensorSpec
 from tests.support.bracket_folders import scene, shot, write_bracket, write_exposures
 
@@ -163,3 +166,35 @@ def test_what_a_folder_holds(tmp_path):
     assert content(tmp_path) == "brackets"
     with pytest.raises(UsageError, match="whose truth is a radiance map"):
         folder_scenes(tmp_path, spec("hdr", ("picture",)), Skipped())
+
+
+def exposed(folder, gains, size=(48, 64), name="coffee"):
+    """Write exposures of a photograph, re-exposed by these gains in linear light."""
+    folder.mkdir(parents=True)
+    scene = getattr(skimage.data, name)()[: 4 * size[0], : 4 * size[1]].astype(np.float32) / 255
+    for index, gain in enumerate(gains):
+        codes = linear_to_srgb(np.clip(srgb_to_linear(scene) * np.float32(gain), 0, 1)) * 255
+        write_picture(folder / f"{index}.png", np.rint(codes).astype(np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("gains", [(0.25, 4), (0.05, 1, 8), (1, 0.5, 2)])
+def test_exposures_of_one_scene_are_one_bracket(tmp_path, gains):
+    folder = exposed(tmp_path / "one", gains)
+    assert is_one_bracket(folder)
+    (one,) = folder_scenes(folder, spec(), Skipped())
+    assert one.name == "one"
+    assert np.mean(one.frames[0]) < np.mean(one.frames[-1])
+
+
+def test_other_folders_are_none(tmp_path):
+    photographs = exposed(tmp_path / "photographs", [1])
+    exposed(tmp_path / "other", [2], name="astronaut")
+    (tmp_path / "other" / "0.png").rename(photographs / "1.png")
+    assert not is_one_bracket(photographs)
+    burst = exposed(tmp_path / "burst", [1, 1.02])
+    assert not is_one_bracket(burst)
+    assert not is_one_bracket(exposed(tmp_path / "alone", [1]))
+    damaged = exposed(tmp_path / "damaged", [0.25, 4])
+    (damaged / "1.png").write_bytes(b"no picture")
+    assert not is_one_bracket(damaged)

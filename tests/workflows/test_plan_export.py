@@ -183,7 +183,7 @@ def test_the_verb_prints_a_table_and_the_way_out(toy, here, file, capsys):
 def test_a_taken_folder_is_said_after_the_plan(toy, here, file, capsys):
     (here / "work" / "dist" / "net").mkdir(parents=True)
     words = ["export", file, "--input", "photo=1x3x64x64", "--target", "toy", "--dry-run"]
-    assert main([*words, "--precision", "fp32"]) == 1
+    assert main([*words, "--precision", "fp32"]) == 2
     told = capsys.readouterr()
     assert re.search(r"^toy +fp32 +ok", told.out, re.MULTILINE)
     assert "dist/net exists; use --force" in told.err
