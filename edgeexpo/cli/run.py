@@ -65,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a picture where the network gives radiance",
     )
     parser.add_argument(
+        "--gain-map",
+        action="store_true",
+        help="write a .jpg that ordinary displays show as the tone-mapped picture and HDR displays "
+        "as radiance (Ultra HDR, ISO 21496-1), where the network gives radiance",
+    )
+    parser.add_argument(
         "--keep-p3",
         action="store_true",
         help="keep pictures that are in Display P3 as they are, and write the result with their "
@@ -128,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
-    bits = 8 if args.tonemap else 8 * frames[0][1].dtype.itemsize
+    bits = 8 if args.tonemap or args.gain_map else 8 * frames[0][1].dtype.itemsize
     note_losses(args.output, args.input[-1], bits)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name

@@ -24,8 +24,9 @@ TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
 def write_output(picture: np.ndarray, args: argparse.Namespace) -> str | None:
     """Write ``picture`` to ``args.output``, as a picture or as radiance.
 
-    Under ``--tonemap``, radiance is first mapped to a picture of 8 bits. A picture gets the EXIF
-    data of the last input.
+    Under ``--tonemap``, radiance is first mapped to a picture of 8 bits. Under ``--gain-map``, that
+    picture is the base of a file that holds the radiance as well. A picture gets the EXIF data of
+    the last input.
 
     Returns:
         The colour space of a picture, or ``None`` for radiance.
@@ -33,8 +34,16 @@ def write_output(picture: np.ndarray, args: argparse.Namespace) -> str | None:
     from edgeexpo.imaging import tonemap as operators
     from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES, write_radiance
 
-    if args.tonemap is not None:
-        picture = (getattr(operators, args.tonemap)(picture) * 255).round().astype("uint8")
+    radiance = picture
+    if args.tonemap or args.gain_map:
+        mapped = getattr(operators, args.tonemap or TONEMAPS[0])(radiance)
+        picture = (mapped * 255).round().astype("uint8")
+    if args.gain_map:
+        from edgeexpo.imaging.files import read_exif
+        from edgeexpo.imaging.gain_maps import anchored, write_gain_map
+
+        write_gain_map(args.output, picture, anchored(radiance, picture), read_exif(args.input[-1]))
+        return "sRGB"
     if args.output.suffix.lower() in RADIANCE_SUFFIXES:
         write_radiance(args.output, picture)
         return None
@@ -110,12 +119,15 @@ def check_suffix(
     from edgeexpo.runtime.stages import gives_picture
 
     output, suffix = args.output, args.output.suffix.lower()
+    if args.gain_map:
+        _check_gain_map(spec, output)
+        return
     if spec.kind == "hdr" and not args.tonemap:
         if suffix in WRITTEN_FORMATS:
             raise UsageError(
                 f"{spec.name} gives radiance, which {suffix} cannot hold; name a "
                 f"{' or '.join(RADIANCE_SUFFIXES)} file, or add --tonemap {TONEMAPS[0]} for "
-                "a preview"
+                f"a preview{_gain_map_advice(suffix)}"
             )
         if suffix not in RADIANCE_SUFFIXES:
             check_output(output)
@@ -133,6 +145,27 @@ def check_suffix(
     check_output(output, None if args.tonemap else kind)
 
 
+def _check_gain_map(spec: ModelSpec, output: Path) -> None:
+    from edgeexpo.imaging.gain_maps import GAIN_MAP_SUFFIXES
+
+    if spec.kind != "hdr":
+        raise UsageError(
+            f"--gain-map is for radiance; {spec.name} gives none: leave it out, or take a network "
+            "such as expandnet"
+        )
+    if output.suffix.lower() not in GAIN_MAP_SUFFIXES:
+        raise UsageError(
+            f"--gain-map writes a JPEG; found {output}, expected "
+            f"{' or '.join(GAIN_MAP_SUFFIXES)}: name such a file, or leave it out"
+        )
+
+
+def _gain_map_advice(suffix: str) -> str:
+    from edgeexpo.imaging.gain_maps import GAIN_MAP_SUFFIXES
+
+    return ", or --gain-map for both in one file" if suffix in GAIN_MAP_SUFFIXES else ""
+
+
 def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
     """Refuse, before any work, a request for pictures that cannot be met.
 
@@ -140,7 +173,10 @@ def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
         UsageError: The number of pictures or the output's name is wrong. The output is one of the
             inputs, or exists without ``--force``.
         OutputError: The output's folder is missing or cannot be written.
+        MissingDependencyError: Tones are to be mapped and OpenCV is not installed.
     """
+    from edgeexpo.imaging.opencv import load_opencv
+
     inputs, output = args.input, args.output
     if len(inputs) != len(spec.frames):
         advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""
@@ -149,6 +185,8 @@ def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
             f"({', '.join(spec.frames)}){advice}"
         )
     check_suffix(spec, args)
+    if args.tonemap or args.gain_map:
+        load_opencv()  # A missing package is known before the work.
     if args.keep_p3 and spec.kind == "hdr":
         raise UsageError(
             f"--keep-p3 is for pictures; the radiance of {spec.name} has sRGB's primaries: "

@@ -244,19 +244,27 @@ def write_picture(
         shape = "x".join(map(str, picture.shape))
         raise PictureError(f"{path}: found {shape} {picture.dtype}; expected HxWx3 uint8 or uint16")
     check_output(path, picture.dtype, picture.shape[:2])
+    data = encode_picture(picture, WRITTEN_FORMATS[path.suffix.lower()], exif, profile)
+    write_file(path, data, make_folder=False)
+
+
+def encode_picture(
+    picture: np.ndarray, kind: str, exif: bytes | None = None, profile: bytes | None = None
+) -> bytes:
+    """Encode a picture as :func:`write_picture` writes it.
+
+    Args:
+        picture: HxWx3 uint8 or uint16 RGB. A JPEG takes uint8 only.
+        kind: A format of :data:`WRITTEN_FORMATS`.
+        exif: As for :func:`write_picture`.
+        profile: As for :func:`write_picture`.
+    """
     if exif is not None and profile is not None:
         exif = of_another_space(exif)
-    kind = WRITTEN_FORMATS[path.suffix.lower()]
     if picture.dtype == np.uint16:
-        png = kind == "PNG"
-        write_file(
-            path,
-            sixteen_bit.write_png(picture, exif, profile)
-            if png
-            else sixteen_bit.write_tiff(picture, profile),
-            make_folder=False,
-        )
-        return
+        if kind == "PNG":
+            return sixteen_bit.write_png(picture, exif, profile)
+        return sixteen_bit.write_tiff(picture, profile)
     from PIL import Image, ImageCms
 
     stream = io.BytesIO()
@@ -267,7 +275,7 @@ def write_picture(
     if exif is not None:
         options["exif"] = trimmed(exif)[0] if kind == "JPEG" else exif
     Image.fromarray(picture).save(stream, kind, **options)
-    write_file(path, stream.getvalue(), make_folder=False)
+    return stream.getvalue()
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgeexpo.cli import main
 from edgeexpo.cli.run import TONEMAPS
 from edgeexpo.imaging.files import read_picture, write_picture
 from edgeexpo.imaging.radiance import read_radiance
 from edgeexpo.spec import TensorSpec
+from tests.support import gain_map_decoder
 from tests.support.tiny_bundle import write_bundle
 
 
@@ -46,6 +50,34 @@ def test_radiance_can_be_seen(place, operator):
     assert read_picture("out.png").std() > 5
 
 
+def test_radiance_and_its_picture_go_into_one_file(place):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    write_picture("a.jpg", read_picture("a.png"), exif.tobytes())
+    for output in ("out.jpg --gain-map", "plain.jpg --tonemap durand", "out.hdr"):
+        assert main(["run", "r", "a.jpg", "-o", *output.split()]) == 0
+    np.testing.assert_array_equal(read_picture("out.jpg"), read_picture("plain.jpg"))
+    with Image.open("out.jpg") as image:
+        assert image.getexif()[0x010F] == "maker"
+    light = read_radiance(place / "out.hdr")
+    found = gain_map_decoder.radiance((place / "out.jpg").read_bytes())
+    ratio = np.log2(found / np.maximum(light, 0.02))[light.min(axis=2) > 0.1]
+    assert np.abs(ratio - np.median(ratio)).max() < 0.1
+
+
+def test_the_base_of_a_gain_map_is_chosen(place):
+    assert main(["run", "r", "a.png", "-o", "out.jpg", "--gain-map", "--tonemap", "drago"]) == 0
+    assert main(["run", "r", "a.png", "-o", "plain.jpg", "--tonemap", "drago"]) == 0
+    np.testing.assert_array_equal(read_picture("out.jpg"), read_picture("plain.jpg"))
+
+
+def test_tone_mapping_without_opencv_fails_before_the_work(place, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr("edgeexpo.cli.run.open_session", lambda *_: pytest.fail("it worked"))
+    assert main(["run", "r", "a.png", "-o", "out.jpg", "--gain-map"]) == 4
+    assert "edgeexpo[camera]" in capsys.readouterr().err
+
+
 def test_strength_goes_from_the_picture_to_the_correction(place):
     pictures = {}
     for strength in ("0", "0.5", "1"):
@@ -75,6 +107,10 @@ def test_strength_scales_what_a_residual_network_adds(place):
             ["r", "a.png", "-o", "out.png"],
             "name a .hdr or .exr file, or add --tonemap",
         ),
+        (["r", "a.png", "-o", "out.jpg"], "or --gain-map for both in one file"),
+        (["r", "a.png", "-o", "out.png", "--gain-map"], "expected .jpg or .jpeg: name such a file"),
+        (["r", "a.png", "-o", "out.exr", "--gain-map"], "--gain-map writes a JPEG"),
+        (["c", "a.png", "-o", "out.jpg", "--gain-map"], "mean gives none: leave it out, or take"),
         (["r", "a.png", "-o", "out.heic"], "suffix '.heic'"),
         (["r", "a.png", "-o", "out.hdr", "--tonemap", "drago"], "not for a tone-mapped picture"),
         (["c", "a.png", "-o", "out.hdr"], "is for radiance, not for the picture of mean"),
