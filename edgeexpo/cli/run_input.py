@@ -56,6 +56,8 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
             f"edgeexpo: {path} says by EXIF data that it is not sRGB, but not what it is; it is "
             "taken as sRGB"
         )
+    for path in paths:
+        _note_gain_map(path)
     if keep_p3:
         wide = {read_p3_profile(path) is not None: path for path in paths}
         if len(wide) == 2:
@@ -75,6 +77,19 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
                 "expected pictures of one size and bit depth"
             )
     return frames
+
+
+def _note_gain_map(path: Path) -> None:
+    """Say on stderr that a file's gain map is not used."""
+    from edgeexpo.imaging.files import read_gain_map
+
+    gain_map = read_gain_map(path)
+    if gain_map is not None:
+        unknown = "" if gain_map.known else ", which is unknown here"
+        note(
+            f"edgeexpo: {path} has a gain map ({gain_map}{unknown}); its picture for ordinary "
+            "displays (SDR) is used and the gain map is left out"
+        )
 
 
 def _common_orientation(paths: Sequence[Path]) -> int | None:

@@ -14,6 +14,7 @@ import numpy as np
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging import profiles, sixteen_bit
 from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
+from edgeexpo.imaging.gain_map_files import FoundGainMap, find_gain_map
 from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
@@ -150,17 +151,31 @@ def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, li
 def read_extras(path: str | os.PathLike[str]) -> list[str]:
     """Return in words what a picture file holds besides a picture, its colours and EXIF data.
 
+    A gain map is not named: see :func:`read_gain_map`.
+
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with opened(Path(path)) as (image, _):
+    with opened(Path(path)) as (image, data):
         more = getattr(image, "n_frames", 1) - 1
+        if image.format == "MPO" and find_gain_map(data):
+            more -= 1
         found = {
-            f"{more} more picture{'s' if more > 1 else ''} (a gain map or a preview)": more,
+            f"{more} more picture{'s' if more > 1 else ''} (a preview)": more,
             "XMP data": image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
             "IPTC data": image.info.get("photoshop") or tags(image).get(_IPTC),
         }
         return [name for name, held in found.items() if held]
+
+
+def read_gain_map(path: str | os.PathLike[str]) -> FoundGainMap | None:
+    """Return what a picture file says of its gain map, which :func:`read_picture` leaves out.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with opened(Path(path)) as (_, data):
+        return find_gain_map(data)
 
 
 def has_unknown_colours(path: str | os.PathLike[str]) -> bool:

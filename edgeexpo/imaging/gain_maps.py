@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
@@ -27,7 +28,9 @@ BRIGHTEST = 10_000 / WHITE_NITS
 """Brightest radiance that is kept: 10000 cd/m^2, the end of PQ. White is 1."""
 
 OFFSET = 2.0**-12
-"""Offset of base and radiance. Ultra HDR advises 1/64, which costs 0.2 stop at 1 cd/m^2 in colours."""
+"""Offset of base and radiance.
+
+Ultra HDR 1.0 advises 1/64. Dark channels of coloured light then come back 0.2 stops off."""
 
 GAIN_MAP_SUFFIXES = (".jpg", ".jpeg")
 """Suffixes of files that hold a gain map."""
@@ -138,8 +141,8 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def _codes(gain: Picture, metadata: GainMapMetadata) -> np.ndarray:
-    low, high = np.float32(metadata.low), np.float32(metadata.high)
+def _codes(gain: Picture, metadata: GainMapMetadata) -> npt.NDArray[np.uint8]:
+    low, high = (np.array(ends, np.float32) for ends in (metadata.low, metadata.high))
     span = np.where(high > low, high - low, 1)
     return np.rint(np.clip((gain - low) / span, 0, 1) * 255).astype(np.uint8)
 
