@@ -57,7 +57,7 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
             "taken as sRGB"
         )
     for path in paths:
-        _note_gain_map(path)
+        _note_unused(path)
     if keep_p3:
         wide = {read_p3_profile(path) is not None: path for path in paths}
         if len(wide) == 2:
@@ -79,10 +79,13 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
     return frames
 
 
-def _note_gain_map(path: Path) -> None:
-    """Say on stderr that a file's gain map is not used."""
-    from edgeexpo.imaging.files import read_gain_map
+def _note_unused(path: Path) -> None:
+    """Say on stderr what of a file's light is not used: a gain map, or bits beyond the eighth."""
+    from edgeexpo.imaging.files import read_bits, read_gain_map
 
+    stated, used = read_bits(path)
+    if stated > used:
+        note(f"edgeexpo: {path} has {stated} bits a channel, of which {used} are used")
     gain_map = read_gain_map(path)
     if gain_map is not None:
         unknown = "" if gain_map.known else ", which is unknown here"

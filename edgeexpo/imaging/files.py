@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import profiles, sixteen_bit
+from edgeexpo.imaging import heif, profiles, raw_files, sixteen_bit
 from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
 from edgeexpo.imaging.gain_map_files import FoundGainMap, find_gain_map
 from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
@@ -23,8 +23,13 @@ from edgeexpo.writing import write_file
 if TYPE_CHECKING:
     from PIL import Image
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-"""Suffixes by which picture files are recognised in a folder."""
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"),
+    *(".avif", ".heic", ".heif"),
+)
+"""Suffixes by which picture files are recognised in a folder.
+
+RAW files are read by name only, since cameras write them beside a JPEG of the same shot."""
 
 WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 """Formats that :func:`write_picture` writes, by suffix."""
@@ -48,23 +53,26 @@ def read_picture(
     The file states its colour space by an ICC profile, by EXIF data or by chunks of a PNG.
 
     Args:
-        path: A picture file in one of :data:`~edgeexpo.imaging.opening.FORMATS`.
+        path: A picture file in one of :data:`~edgeexpo.imaging.opening.FORMATS`, or a RAW file.
         keep_p3: Keep the codes of a picture in Display P3 (:func:`read_p3_profile`) unconverted.
         orientation: EXIF orientation, 1 to 8, to use in place of the file's own.
 
     Returns:
-        HxWx3 RGB, sRGB-encoded. The type is uint16, 0 to 65535, for PNG and TIFF with 16 bits a
-        channel, and uint8, 0 to 255, otherwise.
+        HxWx3 RGB, sRGB-encoded. The type is uint16, 0 to 65535, for RAW files and for PNG and
+        TIFF with 16 bits a channel, and uint8, 0 to 255, otherwise.
 
     Raises:
         PictureError: The file is missing, damaged, larger than Pillow's safety limit or not RGB.
             A picture with 16 bits a channel and a profile that needs conversion is also refused.
+        MissingDependencyError: The package that reads the format is not installed.
     """
     path = Path(path)
     with opened(path) as (image, data):
         check_kind(path, image)
         orientation = _orientation(image, data) if orientation is None else orientation
-        if _is_deep(image, data):
+        if image.format == raw_files.RAW_FORMAT:
+            array = raw_files.developed(path, data)
+        elif _is_deep(image, data):
             array = _read_deep(path, image, data, keep_p3)
         else:
             image.load()
@@ -145,7 +153,7 @@ def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, li
         PictureError: The file is missing or is not a picture.
     """
     with opened(Path(path)) as (image, data):
-        return copied(exif_of(image, data), image.format == "TIFF")
+        return copied(exif_of(image, data), image.format in ("TIFF", raw_files.RAW_FORMAT))
 
 
 def read_extras(path: str | os.PathLike[str]) -> list[str]:
@@ -166,6 +174,18 @@ def read_extras(path: str | os.PathLike[str]) -> list[str]:
             "IPTC data": image.info.get("photoshop") or tags(image).get(_IPTC),
         }
         return [name for name, held in found.items() if held]
+
+
+def read_bits(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the bits a channel that a file states, and those of what :func:`read_picture` gives.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with opened(Path(path)) as (image, data):
+        if image.format == raw_files.RAW_FORMAT or _is_deep(image, data):
+            return 16, 16
+        return (heif.stated(data).bits if image.format in ("AVIF", "HEIF") else 8), 8
 
 
 def read_gain_map(path: str | os.PathLike[str]) -> FoundGainMap | None:

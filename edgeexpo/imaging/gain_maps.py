@@ -144,7 +144,8 @@ def check_suffix(path: Path) -> None:
 def _codes(gain: Picture, metadata: GainMapMetadata) -> npt.NDArray[np.uint8]:
     low, high = (np.array(ends, np.float32) for ends in (metadata.low, metadata.high))
     span = np.where(high > low, high - low, 1)
-    return np.rint(np.clip((gain - low) / span, 0, 1) * 255).astype(np.uint8)
+    codes = np.clip((gain - low) / span, 0, 1) * 255
+    return np.asarray(np.rint(codes), np.uint8)
 
 
 def _check(base: np.ndarray, radiance: np.ndarray) -> None:

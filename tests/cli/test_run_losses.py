@@ -131,3 +131,11 @@ def test_exif_data_say_the_colours_of_the_profile(place, space, keep):
         assert main(["run", "b", "a.jpg", "-o", output, *flags]) == 0
         with Image.open(output) as image:
             assert image.getexif().get_ifd(0x8769)[40961] == (65535 if keep else 1)
+
+
+def test_bits_that_are_not_used_are_said(place, capsys, monkeypatch):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    picture = np.full((32, 32, 3), 500, np.uint16)
+    (place / "a.avif").write_bytes(imagecodecs.avif_encode(picture, bitspersample=10))
+    (line,) = said(capsys, monkeypatch, "a.avif", "o.png")
+    assert line == "edgeexpo: a.avif has 10 bits a channel, of which 8 are used"

@@ -213,15 +213,6 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         read_picture(tmp_path)
 
 
-def test_raw_files_are_refused_with_advice(tmp_path):
-    with pytest.raises(PictureError, match="develop it"):
-        read_picture(tmp_path / "p.NEF")
-    image = Image.new("RGB", (20, 20))
-    image.save(tmp_path / "p.tif", tiffinfo={50706: b"\1\4\0\0"})
-    with pytest.raises(PictureError, match="develop it"):
-        read_picture(tmp_path / "p.tif")
-
-
 def test_decompression_bombs_are_refused(tmp_path):
     data = bytearray(sixteen_bit.write_png(noise(kind=np.uint16)))
     data[16:24] = struct.pack(">II", 60000, 60000)
