@@ -23,6 +23,7 @@ from edgeexpo.cli.run_output import (
     check_suffix,
     note_losses,
     write_output,
+    written_bits,
 )
 from edgeexpo.progress import status
 
@@ -56,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         required=True,
-        help="file to write: .png, .jpg or .tif; .hdr or .exr where the network gives radiance; "
-        "a folder with --brackets",
+        help="file to write: .png, .jpg, .tif or .avif; .hdr, .exr or (for HDR displays) .avif "
+        "where the network gives radiance; a folder with --brackets",
     )
     parser.add_argument(
         "--tonemap",
@@ -134,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
-    bits = 8 if args.tonemap or args.gain_map else 8 * frames[0][1].dtype.itemsize
+    bits = written_bits(spec, args, frames[0][1].dtype)
     note_losses(args.output, args.input[-1], bits)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
@@ -145,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
-    profile = write_output(picture, args)
+    profile = write_output(picture, args, frames[-1][1])
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import heif, profiles, raw_files, sixteen_bit
+from edgeexpo.imaging import avif, heif, profiles, raw_files, sixteen_bit
 from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
 from edgeexpo.imaging.gain_map_files import FoundGainMap, find_gain_map
 from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
@@ -31,10 +31,23 @@ PICTURE_SUFFIXES = (
 
 RAW files are read by name only, since cameras write them beside a JPEG of the same shot."""
 
-WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+WRITTEN_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
 """Formats that :func:`write_picture` writes, by suffix."""
 
 _ORIENTATION, _EXIF, _IPTC = 0x0112, 0x8769, 33723
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+}
+"""Options of Pillow for the formats that lose something."""
 
 _JPEG_SIDE = 65500
 """Largest height and width of a JPEG file that libjpeg writes."""
@@ -237,6 +250,7 @@ def check_output(
 
     Raises:
         PictureError: The suffix is unknown, or cannot hold 16 bits a channel or that size.
+        MissingDependencyError: The package that writes the format is not installed.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITTEN_FORMATS:
@@ -244,6 +258,11 @@ def check_output(
             f"{path} has the suffix {suffix or 'of no format'!r}; "
             f"expected {', '.join(WRITTEN_FORMATS)}"
         )
+    if WRITTEN_FORMATS[suffix] == "AVIF":
+        if kind == np.uint16:
+            avif.load_imagecodecs()
+        else:
+            heif.check_avif(Path(path))
     if WRITTEN_FORMATS[suffix] != "JPEG":
         return
     if kind == np.uint16:
@@ -260,19 +279,22 @@ def write_picture(
     exif: bytes | None = None,
     profile: bytes | None = None,
 ) -> None:
-    """Write a picture atomically, in the format of its suffix (JPEG with quality 95).
+    """Write a picture atomically, in the format of its suffix.
+
+    JPEG has quality 95, AVIF too. Of 16 bits a channel, AVIF keeps 10.
 
     Args:
         path: Path that ends in one of :data:`WRITTEN_FORMATS`.
         picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded unless ``profile`` is given.
-        exif: EXIF data (:func:`read_exif`). A TIFF with 16 bits a channel is written without it. A
-            JPEG gets what fits into it, without the longest values.
+        exif: EXIF data (:func:`read_exif`). A TIFF or AVIF made of 16 bits a channel is written
+            without it. A JPEG gets what fits into it, without the longest values.
         profile: ICC profile of the picture's codes (:func:`read_p3_profile`). By default the file
             declares sRGB.
 
     Raises:
         PictureError: The array has another shape or type, or the suffix does not fit it.
         OutputError: The file cannot be written. An existing file stays unchanged.
+        MissingDependencyError: As :func:`check_output`.
     """
     path = Path(path)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
@@ -292,18 +314,20 @@ def encode_picture(
         picture: HxWx3 uint8 or uint16 RGB. A JPEG takes uint8 only.
         kind: A format of :data:`WRITTEN_FORMATS`.
         exif: As for :func:`write_picture`.
-        profile: As for :func:`write_picture`.
+        profile: As for :func:`write_picture`. An AVIF of 10 bits states Display P3 by its code.
     """
     if exif is not None and profile is not None:
         exif = of_another_space(exif)
     if picture.dtype == np.uint16:
         if kind == "PNG":
             return sixteen_bit.write_png(picture, exif, profile)
+        if kind == "AVIF":
+            return avif.encode_picture(picture, p3=profile is not None)
         return sixteen_bit.write_tiff(picture, profile)
     from PIL import Image, ImageCms
 
     stream = io.BytesIO()
-    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}}.get(kind, {})
+    options: dict[str, Any] = dict(_OPTIONS.get(kind, {}))
     if profile is None:
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     options["icc_profile"] = profile
