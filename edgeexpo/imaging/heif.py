@@ -5,6 +5,7 @@ Both are boxes of ISO/IEC 14496-12. Items and their properties are those of ISO/
 
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 from collections.abc import Iterator
@@ -16,6 +17,13 @@ from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+PACKAGES = ("pi_heif", "pillow_heif")
+"""Packages that read HEIF, of one maker and with the same classes.
+
+Wheels of pillow-heif also write, with an encoder under the GPL. The extra brings pi-heif, whose
+wheels only read and are under the LGPL.
+"""
 
 _AVIF = {b"avif", b"avis"}
 _HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"mif2"}
@@ -54,18 +62,20 @@ def open_heif(path: Path, data: bytes) -> Image.Image:
         data: Bytes of the file.
 
     Raises:
-        MissingDependencyError: The package pillow-heif is not installed.
+        MissingDependencyError: No package of :data:`PACKAGES` is installed.
         SyntaxError: The file is damaged.
     """
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path} is HEIF (HEIC) and pillow-heif is not installed; "
-            "expected it for such files: pip install 'edgeexpo[photo]'"
-        ) from error
-    image: Image.Image = HeifImageFile(io.BytesIO(data))
-    return image
+    for name in PACKAGES:
+        try:
+            package = importlib.import_module(name)
+        except ImportError:
+            continue
+        image: Image.Image = package.HeifImageFile(io.BytesIO(data))
+        return image
+    raise MissingDependencyError(
+        f"{path} is HEIF (HEIC) and pi-heif is not installed; "
+        "expected it for such files: pip install 'edgeexpo[photo]'"
+    )
 
 
 def check_avif(path: Path) -> None:
@@ -79,7 +89,7 @@ def check_avif(path: Path) -> None:
     if not features.check("avif"):
         raise MissingDependencyError(
             f"{path} is AVIF and this Pillow was built without it; "
-            "expected a Pillow from the package index: pip install --upgrade pillow"
+            "expected one of the package index: pip install -U pillow"
         )
 
 

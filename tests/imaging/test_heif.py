@@ -125,9 +125,20 @@ def test_a_deep_heif_is_read_with_8_bits(tmp_path):
     assert np.abs(read_picture(path).astype(int) - PICTURE).max() <= 3
 
 
+def test_either_package_reads_heif(tmp_path, monkeypatch):
+    path = as_heif(tmp_path / "a.heic", PICTURE)
+    for name in heif.PACKAGES:
+        with monkeypatch.context() as patch:
+            for other in set(heif.PACKAGES) - {name}:
+                patch.setitem(sys.modules, other, None)
+            pytest.importorskip(name)
+            assert np.abs(read_picture(path).astype(int) - PICTURE).max() <= 3
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     path = as_heif(tmp_path / "a.heic", PICTURE)
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for name in heif.PACKAGES:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match=r"edgeexpo\[photo\]"):
         read_picture(path)
 
