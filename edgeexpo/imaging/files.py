@@ -16,8 +16,10 @@ from edgeexpo.imaging import avif, heif, profiles, raw_files, sixteen_bit
 from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
 from edgeexpo.imaging.gain_map_files import FoundGainMap, find_gain_map
 from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
+from edgeexpo.imaging.other_channels import conversion, for_profile, of_three
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
+from edgeexpo.progress import note
 from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ WRITTEN_FORMATS = {
 }
 """Formats that :func:`write_picture` writes, by suffix."""
 
+_PHOTOMETRIC = 262
+"""Tag of a TIFF; 0 says that white is code 0, which Pillow does not undo with 16 bits."""
+
 _ORIENTATION, _EXIF, _IPTC = 0x0112, 0x8769, 33723
 
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -63,7 +68,8 @@ def read_picture(
 ) -> np.ndarray:
     """Read a picture, upright by its EXIF orientation and converted to sRGB.
 
-    The file states its colour space by an ICC profile, by EXIF data or by chunks of a PNG.
+    The file states its colour space by an ICC profile, by EXIF data or by codes of its format.
+    Greyscale, CMYK and transparent pictures are converted with a note on stderr.
 
     Args:
         path: A picture file in one of :data:`~edgeexpo.imaging.opening.FORMATS`, or a RAW file.
@@ -75,7 +81,8 @@ def read_picture(
         TIFF with 16 bits a channel, and uint8, 0 to 255, otherwise.
 
     Raises:
-        PictureError: The file is missing, damaged, larger than Pillow's safety limit or not RGB.
+        PictureError: The file is missing, damaged, larger than Pillow's safety limit, or of
+            a kind that cannot be converted to RGB.
             A picture with 16 bits a channel and a profile that needs conversion is also refused.
         MissingDependencyError: The package that reads the format is not installed.
     """
@@ -83,6 +90,8 @@ def read_picture(
     with opened(path) as (image, data):
         check_kind(path, image)
         orientation = _orientation(image, data) if orientation is None else orientation
+        if words := conversion(image):
+            note(f"edgeexpo: {path} is {words}")
         if image.format == raw_files.RAW_FORMAT:
             array = raw_files.developed(path, data)
         elif _is_deep(image, data):
@@ -193,11 +202,15 @@ def read_bits(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return the bits a channel that a file states, and those of what :func:`read_picture` gives.
 
     Raises:
-        PictureError: The file is missing or is not a picture.
+        PictureError: The file is missing, is not a picture or is of a kind that is not read.
     """
-    with opened(Path(path)) as (image, data):
+    path = Path(path)
+    with opened(path) as (image, data):
+        check_kind(path, image)
         if image.format == raw_files.RAW_FORMAT or _is_deep(image, data):
             return 16, 16
+        if image.format == "TIFF":
+            return max(tags(image).get(258, (8,))), 8
         return (heif.stated(data).bits if image.format in ("AVIF", "HEIF") else 8), 8
 
 
@@ -344,14 +357,16 @@ def _orientation(image: Image.Image, data: bytes) -> int:
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
     if image.format == "PNG":
-        return image.mode == "RGB" and data[24] == 16
-    return image.format == "TIFF" and tags(image).get(258) == (16, 16, 16)
+        return data[24] == 16
+    if image.format != "TIFF":
+        return False
+    return tags(image).get(258) == (16, 16, 16) or image.mode.startswith("I;16")
 
 
 def _read_shallow(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
     profile = stated_profile(path, image, data)
     if profile is not None and not (keep_p3 and profiles.is_display_p3(path, profile)):
-        image = profiles.to_srgb(path, image, profile)
+        image = profiles.to_srgb(path, for_profile(path, image, profile), profile)
     return np.array(image.convert("RGB"))
 
 
@@ -365,7 +380,10 @@ def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np
             f"expected sRGB: convert it to sRGB{', or keep Display P3' if is_p3 else ''}"
         )
     if image.format == "PNG":
-        return sixteen_bit.read_png(data)
+        return of_three(sixteen_bit.read_png(data))
+    if image.mode != "RGB":
+        codes = np.array(image).astype(np.uint16)
+        return of_three(65535 - codes if tags(image).get(_PHOTOMETRIC) == 0 else codes)
     return sixteen_bit.read_tiff(data, tags(image))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import heif, raw_files
+from edgeexpo.imaging import heif, other_channels, raw_files
 from edgeexpo.imaging.sixteen_bit import png_chunks
 
 if TYPE_CHECKING:
@@ -25,19 +25,6 @@ FORMATS = (*_PLAIN, "AVIF", "HEIF")
 
 _PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 """Chunks of a PNG in which Pillow finds EXIF data or an orientation."""
-
-_MODES = {
-    "1": "greyscale; convert it to RGB",
-    "L": "greyscale; convert it to RGB",
-    "I": "greyscale; convert it to RGB",
-    "I;16": "greyscale; convert it to RGB",
-    "I;16B": "greyscale; convert it to RGB",
-    "F": "greyscale; convert it to RGB",
-    "LA": "greyscale with alpha; convert it to RGB",
-    "RGBA": "RGBA; drop the alpha channel",
-    "PA": "a palette with alpha; drop the alpha channel",
-    "CMYK": "CMYK; convert it to RGB",
-}
 
 _DAMAGED = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError),
@@ -108,7 +95,7 @@ def exif_of(image: Image.Image, data: bytes) -> Image.Exif:
 
 
 def check_kind(path: Path, image: Image.Image) -> None:
-    """Refuse a picture that is animated, or not RGB.
+    """Refuse a picture that is animated, or that cannot be converted to RGB.
 
     Raises:
         PictureError: The picture is of such a kind.
@@ -116,15 +103,12 @@ def check_kind(path: Path, image: Image.Image) -> None:
     # A phone's MPO file is a JPEG followed by previews, and HEIF marks one picture as primary.
     if image.format not in ("MPO", "HEIF") and getattr(image, "n_frames", 1) > 1:
         raise PictureError(f"{path} holds several pictures; expected a single picture")
-    found = _MODES.get(image.mode)
-    if found is None and "transparency" in image.info:
-        found = "transparent in places; drop the alpha channel"
-    if found is None and image.mode not in ("RGB", "P"):
-        found = f"{image.mode}; convert it to RGB"
-    if found is not None:
+    if image.mode not in ("RGB", "P", *other_channels.CONVERTED):
         size = f"{image.height}x{image.width}"
-        what, _, advice = found.partition("; ")
-        raise PictureError(f"{path} is {size} and {what}; expected HxWx3 RGB: {advice}")
+        raise PictureError(
+            f"{path} is {size} and {image.mode}; expected 8 or 16 bits a channel of RGB, grey or "
+            "CMYK: convert it to RGB"
+        )
 
 
 def tags(image: Image.Image) -> dict[int, Any]:
