@@ -11,6 +11,7 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import (
     add_engine,
     add_selection,
+    local_path,
     number_argument,
     positive,
     thread_count,
@@ -25,7 +26,9 @@ from edgeexpo.cli.run_output import (
     write_output,
     written_bits,
 )
+from edgeexpo.cli.run_streams import standard_streams
 from edgeexpo.progress import status
+from edgeexpo.spec import ModelSpec
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 """Suffixes of inputs that are treated as videos."""
@@ -37,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         nargs="+",
-        type=Path,
-        help="pictures, darkest first or with EXIF exposures; or one video",
+        type=local_path,
+        help="pictures, darkest first or with EXIF exposures, - for standard input; or one video",
     )
     parser.add_argument(
         "--brackets",
@@ -55,10 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=local_path,
         required=True,
         help="file to write: .png, .jpg, .tif or .avif; .hdr, .exr or (for HDR displays) .avif "
-        "where the network gives radiance; a folder with --brackets",
+        "where the network gives radiance; - sends a PNG, a .hdr or, with --gain-map, a JPEG to "
+        "standard output; a folder with --brackets",
     )
     parser.add_argument(
         "--tonemap",
@@ -131,6 +135,12 @@ def run(args: argparse.Namespace) -> int:
         from edgeexpo.cli import video
 
         return video.run(args, spec)
+    with standard_streams(args, spec):
+        _run_pictures(args, spec)
+    return 0
+
+
+def _run_pictures(args: argparse.Namespace, spec: ModelSpec) -> None:
     check_request(spec, args)
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
@@ -163,4 +173,3 @@ def run(args: argparse.Namespace) -> int:
         f"{human_ms(seconds * 1000)}"
     )
     emit(args, document, text)
-    return 0
