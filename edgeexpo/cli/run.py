@@ -60,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=local_path,
         required=True,
-        help="file to write: .png, .jpg, .tif or .avif; .hdr, .exr or (for HDR displays) .avif "
-        "where the network gives radiance; - sends a PNG, a .hdr or, with --gain-map, a JPEG to "
-        "standard output; a folder with --brackets",
+        help="file to write: .png, .jpg, .tif or .avif. Where the network gives radiance: .hdr, "
+        ".exr, or .avif for HDR displays. With --brackets: a folder. - is standard output, which "
+        "gets a PNG, a .hdr or, with --gain-map, a JPEG",
     )
     parser.add_argument(
         "--tonemap",
