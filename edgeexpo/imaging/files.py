@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 import os
 from collections.abc import Sequence
@@ -91,7 +92,7 @@ def read_picture(
         check_kind(path, image)
         orientation = _orientation(image, data) if orientation is None else orientation
         if words := conversion(image):
-            note(f"edgeexpo: {path} is {words}")
+            _note_once(path.resolve(), f"edgeexpo: {path} is {words}")
         if image.format == raw_files.RAW_FORMAT:
             array = raw_files.developed(path, data)
         elif _is_deep(image, data):
@@ -348,6 +349,12 @@ def encode_picture(
         options["exif"] = trimmed(exif)[0] if kind == "JPEG" else exif
     Image.fromarray(picture).save(stream, kind, **options)
     return stream.getvalue()
+
+
+@functools.cache
+def _note_once(path: Path, text: str) -> None:
+    """Print a note on a file once, since a training reads its pictures many times."""
+    note(text)
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:

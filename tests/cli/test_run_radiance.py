@@ -70,6 +70,21 @@ def test_radiance_and_its_picture_go_into_one_file(place):
     assert np.abs(ratio - np.median(ratio)).max() < 0.1
 
 
+def test_both_pictures_of_one_file_are_upright(place):
+    """Write a shot that lies on its side, and compare with the shot that was turned before."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write_picture("side.png", scene(0), exif.tobytes())
+    write_picture("upright.png", np.ascontiguousarray(np.rot90(scene(0), -1)))
+    for name in ("side", "upright"):
+        assert main(["run", "r", f"{name}.png", "-o", f"{name}.jpg", "--gain-map"]) == 0
+    np.testing.assert_array_equal(read_picture("side.jpg"), read_picture("upright.jpg"))
+    files = [(place / f"{name}.jpg").read_bytes() for name in ("side", "upright")]
+    light = [gain_map_decoder.radiance(file) for file in files]
+    np.testing.assert_allclose(*light)
+    assert light[0].shape == (64, 48, 3)
+
+
 def test_an_avif_holds_radiance_for_hdr_displays(place):
     """Decode PQ by the formula of SMPTE ST 2084, and the primaries by the inverse matrix."""
     imagecodecs = pytest.importorskip("imagecodecs")

@@ -41,6 +41,13 @@ def test_other_channels_are_converted_with_a_note(tmp_path, capsys, image, name,
     assert f"{name} is {words}" in line
 
 
+def test_a_note_on_a_file_comes_once(tmp_path, capsys):
+    GREY.save(tmp_path / "p.png")
+    for _ in range(2):
+        read_picture(tmp_path / "p.png")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize("mode", ["P", "RGB"])
 def test_transparent_colours_are_dropped_with_a_note(tmp_path, capsys, mode):
     image = RGB.convert(mode)
