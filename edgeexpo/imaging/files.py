@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import avif, heif, profiles, raw_files, sixteen_bit
-from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
+from edgeexpo.imaging import avif, heif, profiles, raw_files
+from edgeexpo.imaging.exif_copy import copied
 from edgeexpo.imaging.gain_map_files import FoundGainMap, find_gain_map
 from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
-from edgeexpo.imaging.other_channels import conversion, for_profile, of_three
+from edgeexpo.imaging.other_channels import conversion
+from edgeexpo.imaging.picture_decoding import decoded, is_deep
+from edgeexpo.imaging.picture_encoding import encode_picture
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
 from edgeexpo.progress import note
@@ -44,16 +45,7 @@ WRITTEN_FORMATS = {
 }
 """Formats that :func:`write_picture` writes, by suffix."""
 
-_PHOTOMETRIC = 262
-"""Tag of a TIFF; 0 says that white is code 0, which Pillow does not undo with 16 bits."""
-
 _ORIENTATION, _EXIF, _IPTC = 0x0112, 0x8769, 33723
-
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
-}
-"""Options of Pillow for the formats that lose something."""
 
 _JPEG_SIDE = 65500
 """Largest height and width of a JPEG file that libjpeg writes."""
@@ -93,13 +85,7 @@ def read_picture(
         orientation = _orientation(image, data) if orientation is None else orientation
         if words := conversion(image):
             _note_once(path.resolve(), f"edgeexpo: {path} is {words}")
-        if image.format == raw_files.RAW_FORMAT:
-            array = raw_files.developed(path, data)
-        elif _is_deep(image, data):
-            array = _read_deep(path, image, data, keep_p3)
-        else:
-            image.load()
-            array = _read_shallow(path, image, data, keep_p3)
+        array = decoded(path, image, data, keep_p3)
     return upright(array, orientation)
 
 
@@ -208,7 +194,7 @@ def read_bits(path: str | os.PathLike[str]) -> tuple[int, int]:
     path = Path(path)
     with opened(path) as (image, data):
         check_kind(path, image)
-        if image.format == raw_files.RAW_FORMAT or _is_deep(image, data):
+        if is_deep(image, data):
             return 16, 16
         if image.format == "TIFF":
             return max(tags(image).get(258, (8,))), 8
@@ -319,38 +305,6 @@ def write_picture(
     write_file(path, data, make_folder=False)
 
 
-def encode_picture(
-    picture: np.ndarray, kind: str, exif: bytes | None = None, profile: bytes | None = None
-) -> bytes:
-    """Encode a picture as :func:`write_picture` writes it.
-
-    Args:
-        picture: HxWx3 uint8 or uint16 RGB. A JPEG takes uint8 only.
-        kind: A format of :data:`WRITTEN_FORMATS`.
-        exif: As for :func:`write_picture`.
-        profile: As for :func:`write_picture`. An AVIF of 10 bits states Display P3 by its code.
-    """
-    if exif is not None and profile is not None:
-        exif = of_another_space(exif)
-    if picture.dtype == np.uint16:
-        if kind == "PNG":
-            return sixteen_bit.write_png(picture, exif, profile)
-        if kind == "AVIF":
-            return avif.encode_picture(picture, p3=profile is not None)
-        return sixteen_bit.write_tiff(picture, profile)
-    from PIL import Image, ImageCms
-
-    stream = io.BytesIO()
-    options: dict[str, Any] = dict(_OPTIONS.get(kind, {}))
-    if profile is None:
-        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    options["icc_profile"] = profile
-    if exif is not None:
-        options["exif"] = trimmed(exif)[0] if kind == "JPEG" else exif
-    Image.fromarray(picture).save(stream, kind, **options)
-    return stream.getvalue()
-
-
 @functools.cache
 def _note_once(path: Path, text: str) -> None:
     """Print a note on a file once, since a training reads its pictures many times."""
@@ -360,38 +314,6 @@ def _note_once(path: Path, text: str) -> None:
 def _orientation(image: Image.Image, data: bytes) -> int:
     found = exif_of(image, data).get(_ORIENTATION)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
-
-
-def _is_deep(image: Image.Image, data: bytes) -> bool:
-    if image.format == "PNG":
-        return data[24] == 16
-    if image.format != "TIFF":
-        return False
-    return tags(image).get(258) == (16, 16, 16) or image.mode.startswith("I;16")
-
-
-def _read_shallow(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
-    profile = stated_profile(path, image, data)
-    if profile is not None and not (keep_p3 and profiles.is_display_p3(path, profile)):
-        image = profiles.to_srgb(path, for_profile(path, image, profile), profile)
-    return np.array(image.convert("RGB"))
-
-
-def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
-    profile = stated_profile(path, image, data)
-    is_p3 = profile is not None and profiles.is_display_p3(path, profile)
-    # Pillow offers Little CMS no 16-bit RGB mode, and a conversion in 8 bits would lose precision.
-    if profile is not None and not (keep_p3 and is_p3):
-        raise PictureError(
-            f"{path} has 16 bits a channel and the profile {profiles.name(path, profile)!r}; "
-            f"expected sRGB: convert it to sRGB{', or keep Display P3' if is_p3 else ''}"
-        )
-    if image.format == "PNG":
-        return of_three(sixteen_bit.read_png(data))
-    if image.mode != "RGB":
-        codes = np.array(image).astype(np.uint16)
-        return of_three(65535 - codes if tags(image).get(_PHOTOMETRIC) == 0 else codes)
-    return sixteen_bit.read_tiff(data, tags(image))
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:

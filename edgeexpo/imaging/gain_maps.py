@@ -16,9 +16,10 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import srgb_to_linear
-from edgeexpo.imaging.files import check_output, encode_picture
+from edgeexpo.imaging.files import check_output
 from edgeexpo.imaging.gain_map_metadata import GainMapMetadata, directory_xmp, iso_versions
 from edgeexpo.imaging.jpeg_segments import APP1, APP2, ISO_GAIN_MAP, XMP, joined, with_segments
+from edgeexpo.imaging.picture_encoding import encode_picture
 from edgeexpo.writing import write_file
 
 WHITE_NITS = 203.0
