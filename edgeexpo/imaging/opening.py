@@ -28,7 +28,7 @@ _PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 _DAMAGED = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError),
-    *(ArithmeticError, struct.error, zlib.error),
+    *(ArithmeticError, RuntimeError, struct.error, zlib.error),
 )
 """Errors that Pillow's decoders raise for damaged files, depending on the format."""
 

@@ -159,6 +159,21 @@ def test_a_truncated_file_is_one_line(tmp_path, suffix):
     assert "\n" not in str(caught.value)
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), suffix=st.sampled_from(list(WRITERS)))
+def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, seed, suffix):
+    rng = np.random.default_rng(seed)
+    path = WRITERS[suffix](tmp_path_factory.mktemp("damaged") / f"a.{suffix}", PICTURE)
+    data = bytearray(path.read_bytes())
+    for at in rng.integers(0, min(len(data), 600), 4):
+        data[at] = rng.integers(0, 256)
+    path.write_bytes(data)
+    try:
+        read_picture(path)
+    except PictureError as error:
+        assert "\n" not in str(error)
+
+
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
     path = as_heif(tmp_path / "a.heic", PICTURE)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
