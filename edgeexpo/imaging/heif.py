@@ -5,7 +5,6 @@ Both are boxes of ISO/IEC 14496-12. Items and their properties are those of ISO/
 
 from __future__ import annotations
 
-import importlib
 import io
 import struct
 from collections.abc import Iterator
@@ -17,13 +16,6 @@ from edgeexpo.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-PACKAGES = ("pi_heif", "pillow_heif")
-"""Packages that read HEIF, of one maker and with the same classes.
-
-Wheels of pillow-heif also write, with an encoder under the GPL. The extra brings pi-heif, whose
-wheels only read and are under the LGPL.
-"""
 
 _AVIF = {b"avif", b"avis"}
 _HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"mif2"}
@@ -62,20 +54,19 @@ def open_heif(path: Path, data: bytes) -> Image.Image:
         data: Bytes of the file.
 
     Raises:
-        MissingDependencyError: No package of :data:`PACKAGES` is installed.
+        MissingDependencyError: The package pillow-heif is not installed.
         SyntaxError: The file is damaged.
     """
-    for name in PACKAGES:
-        try:
-            package = importlib.import_module(name)
-        except ImportError:
-            continue
-        image: Image.Image = package.HeifImageFile(io.BytesIO(data))
-        return image
-    raise MissingDependencyError(
-        f"{path} is HEIF (HEIC) and pi-heif is not installed; "
-        "expected it for such files: pip install 'edgeexpo[photo]'"
-    )
+    # The read-only package of the same maker, pi-heif 1.4.0, crashes on some damaged files.
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} is HEIF (HEIC) and pillow-heif is not installed; "
+            "expected it for such files: pip install 'edgeexpo[heif]'"
+        ) from error
+    image: Image.Image = HeifImageFile(io.BytesIO(data))
+    return image
 
 
 def check_avif(path: Path) -> None:

