@@ -87,7 +87,7 @@ def test_the_base_install_is_numpy_one_engine_and_pillow() -> None:
     assert PROJECT["dependencies"] == [
         "numpy>=2.3,<2.4",
         "onnxruntime>=1.20.1,<1.33",
-        "pillow>=11",
+        "pillow>=11.3",
         "platformdirs>=4",
         "psutil>=7; sys_platform == 'win32'",
     ]
@@ -119,7 +119,7 @@ def test_nothing_pulls_in_a_package_that_replaces_torch() -> None:
 
 def test_dev_includes_every_extra() -> None:
     assert (
-        "edgeexpo[export,litert,openvino,camera,train,fast]"
+        "edgeexpo[export,litert,openvino,camera,photo,heif,raw,train,fast]"
         in PROJECT["optional-dependencies"]["dev"]
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -134,6 +135,15 @@ def _at_most(most: int, found: int, noun: str) -> int:
     if found > most:
         raise argparse.ArgumentTypeError(f"expected at most {most} {noun}, found {found}")
     return found
+
+
+def local_path(text: str) -> Path:
+    """Return the path of a file, and refuse an address as of the web."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address; expected a file on this machine: download it first"
+        )
+    return Path(text)
 
 
 def number_argument(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:

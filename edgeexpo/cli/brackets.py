@@ -40,8 +40,10 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
 
     if len(args.input) != 1:
         raise UsageError(f"--brackets takes one folder; found {len(args.input)} inputs")
-    if args.tonemap or args.no_fuse or not gives_picture(spec):
-        raise UsageError("--brackets writes fused pictures; leave out --tonemap and --no-fuse")
+    if args.tonemap or args.gain_map or args.no_fuse or not gives_picture(spec):
+        raise UsageError(
+            "--brackets writes fused pictures; leave out --tonemap, --gain-map and --no-fuse"
+        )
     start = time.perf_counter()
     with open_session(args) as session, made_folder(args.output):
         rows = fused(args, spec, session)

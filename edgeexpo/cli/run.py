@@ -11,6 +11,7 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import (
     add_engine,
     add_selection,
+    local_path,
     number_argument,
     positive,
     thread_count,
@@ -23,8 +24,11 @@ from edgeexpo.cli.run_output import (
     check_suffix,
     note_losses,
     write_output,
+    written_bits,
 )
+from edgeexpo.cli.run_streams import standard_streams
 from edgeexpo.progress import status
+from edgeexpo.spec import ModelSpec
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 """Suffixes of inputs that are treated as videos."""
@@ -36,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         nargs="+",
-        type=Path,
-        help="pictures, darkest first or with EXIF exposures; or one video",
+        type=local_path,
+        help="pictures, darkest first or with EXIF exposures, - for standard input; or one video",
     )
     parser.add_argument(
         "--brackets",
@@ -54,15 +58,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=local_path,
         required=True,
-        help="file to write: .png, .jpg or .tif; .hdr or .exr where the network gives radiance; "
-        "a folder with --brackets",
+        help="file to write: .png, .jpg, .tif or .avif. Where the network gives radiance: .hdr, "
+        ".exr, or .avif for HDR displays. With --brackets: a folder. - is standard output, which "
+        "gets a PNG, a .hdr or, with --gain-map, a JPEG",
     )
     parser.add_argument(
         "--tonemap",
         choices=TONEMAPS,
         help="write a picture where the network gives radiance",
+    )
+    parser.add_argument(
+        "--gain-map",
+        action="store_true",
+        help="write a .jpg that ordinary displays show as the tone-mapped picture and HDR displays "
+        "as radiance (Ultra HDR, ISO 21496-1), where the network gives radiance",
     )
     parser.add_argument(
         "--keep-p3",
@@ -124,11 +135,17 @@ def run(args: argparse.Namespace) -> int:
         from edgeexpo.cli import video
 
         return video.run(args, spec)
+    with standard_streams(args, spec):
+        _run_pictures(args, spec)
+    return 0
+
+
+def _run_pictures(args: argparse.Namespace, spec: ModelSpec) -> None:
     check_request(spec, args)
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
     check_suffix(spec, args, frames[0][1].dtype)
-    bits = 8 if args.tonemap else 8 * frames[0][1].dtype.itemsize
+    bits = written_bits(spec, args, frames[0][1].dtype)
     note_losses(args.output, args.input[-1], bits)
     with open_session(args) as session:
         artifact, engine = session.artifact, session.engine_name
@@ -139,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
-    profile = write_output(picture, args)
+    profile = write_output(picture, args, frames[-1][1])
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),
@@ -156,4 +173,3 @@ def run(args: argparse.Namespace) -> int:
         f"{human_ms(seconds * 1000)}"
     )
     emit(args, document, text)
-    return 0

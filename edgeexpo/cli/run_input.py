@@ -56,6 +56,8 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
             f"edgeexpo: {path} says by EXIF data that it is not sRGB, but not what it is; it is "
             "taken as sRGB"
         )
+    for path in paths:
+        _note_unused(path)
     if keep_p3:
         wide = {read_p3_profile(path) is not None: path for path in paths}
         if len(wide) == 2:
@@ -75,6 +77,22 @@ def read_pictures(paths: Sequence[Path], keep_p3: bool = False) -> list[NamedPic
                 "expected pictures of one size and bit depth"
             )
     return frames
+
+
+def _note_unused(path: Path) -> None:
+    """Say on stderr what of a file's light is not used: a gain map, or bits beyond the eighth."""
+    from edgeexpo.imaging.files import read_bits, read_gain_map
+
+    stated, used = read_bits(path)
+    if stated > used:
+        note(f"edgeexpo: {path} has {stated} bits a channel, of which {used} are used")
+    gain_map = read_gain_map(path)
+    if gain_map is not None:
+        unknown = "" if gain_map.known else ", which is unknown here"
+        note(
+            f"edgeexpo: {path} has a gain map ({gain_map}{unknown}); its picture for ordinary "
+            "displays (SDR) is used and the gain map is left out"
+        )
 
 
 def _common_orientation(paths: Sequence[Path]) -> int | None:

@@ -21,11 +21,21 @@ TONEMAPS = ("durand", "reinhard", "drago", "mantiuk")
 """Names of the operators of :mod:`edgeexpo.imaging.tonemap` that need no tuning."""
 
 
-def write_output(picture: np.ndarray, args: argparse.Namespace) -> str | None:
+HDR_SUFFIX = ".avif"
+"""Suffix of pictures that can hold radiance as HDR displays show it."""
+
+
+def write_output(picture: np.ndarray, args: argparse.Namespace, frame: np.ndarray) -> str | None:
     """Write ``picture`` to ``args.output``, as a picture or as radiance.
 
-    Under ``--tonemap``, radiance is first mapped to a picture of 8 bits. A picture gets the EXIF
-    data of the last input.
+    Under ``--tonemap``, radiance is first mapped to a picture of 8 bits. Under ``--gain-map``, that
+    picture is the base of a file that holds the radiance as well. A picture gets the EXIF data of
+    the last input.
+
+    Args:
+        picture: What the network gave.
+        args: The verb's arguments.
+        frame: The last input. Radiance for HDR displays gets its brightness.
 
     Returns:
         The colour space of a picture, or ``None`` for radiance.
@@ -33,12 +43,32 @@ def write_output(picture: np.ndarray, args: argparse.Namespace) -> str | None:
     from edgeexpo.imaging import tonemap as operators
     from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES, write_radiance
 
-    if args.tonemap is not None:
-        picture = (getattr(operators, args.tonemap)(picture) * 255).round().astype("uint8")
+    radiance = picture
+    if args.tonemap or args.gain_map:
+        mapped = getattr(operators, args.tonemap or TONEMAPS[0])(radiance)
+        picture = (mapped * 255).round().astype("uint8")
+    if args.gain_map:
+        from edgeexpo.imaging.files import read_exif
+        from edgeexpo.imaging.gain_maps import anchored, write_gain_map
+
+        write_gain_map(args.output, picture, anchored(radiance, picture), read_exif(args.input[-1]))
+        return "sRGB"
+    if args.output.suffix.lower() == HDR_SUFFIX and picture.dtype.kind == "f":
+        _write_hdr(args.output, picture, frame)
+        return "BT.2100 PQ"
     if args.output.suffix.lower() in RADIANCE_SUFFIXES:
         write_radiance(args.output, picture)
         return None
     return write_as(args.output, picture, args.input[-1], args.keep_p3)
+
+
+def _write_hdr(path: Path, radiance: np.ndarray, frame: np.ndarray) -> None:
+    from edgeexpo.imaging.avif import encode_radiance
+    from edgeexpo.imaging.gain_maps import WHITE_NITS, anchored
+    from edgeexpo.writing import write_file
+
+    data = encode_radiance(anchored(radiance, frame), WHITE_NITS)
+    write_file(path, data, make_folder=False)
 
 
 def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> str:
@@ -54,6 +84,13 @@ def write_as(path: Path, picture: np.ndarray, source: Path, keep_p3: bool) -> st
     profile = read_p3_profile(source) if keep_p3 else None
     write_picture(path, picture, read_exif(source), profile)
     return "sRGB" if profile is None else "Display P3"
+
+
+def written_bits(spec: ModelSpec, args: argparse.Namespace, kind: np.dtype[Any]) -> int:
+    """Return the bits a channel of what will be written, 8 or 16, of frames of a data type."""
+    if args.tonemap or args.gain_map:
+        return 8
+    return 16 if spec.kind == "hdr" else 8 * kind.itemsize
 
 
 def note_losses(path: Path, source: Path, bits: int) -> None:
@@ -78,8 +115,9 @@ def _lost_exif(path: Path, source: Path, bits: int) -> Iterator[str]:
     exif, invalid = read_exif_and_losses(source)
     if exif is None:
         return
-    if written is None or (written == "TIFF" and bits == 16):
-        yield f"EXIF data ({'a TIFF with 16 bits a channel' if written else 'radiance'} holds none)"
+    deep = {"TIFF": "a TIFF with 16 bits a channel", "AVIF": "an AVIF with 10 bits a channel"}
+    if written is None or (written in deep and bits > 8):
+        yield f"EXIF data ({deep[written] if written else 'radiance'} holds none)"
         return
     if invalid:
         yield f"invalid EXIF tags {_tags(invalid)}"
@@ -105,17 +143,24 @@ def check_suffix(
     Raises:
         UsageError: The suffix does not fit the network's output.
     """
+    from edgeexpo.imaging.avif import load_imagecodecs
     from edgeexpo.imaging.files import WRITTEN_FORMATS, check_output
     from edgeexpo.imaging.radiance import RADIANCE_SUFFIXES
     from edgeexpo.runtime.stages import gives_picture
 
     output, suffix = args.output, args.output.suffix.lower()
+    if args.gain_map:
+        _check_gain_map(spec, output)
+        return
     if spec.kind == "hdr" and not args.tonemap:
+        if suffix == HDR_SUFFIX:
+            load_imagecodecs()
+            return
         if suffix in WRITTEN_FORMATS:
             raise UsageError(
                 f"{spec.name} gives radiance, which {suffix} cannot hold; name a "
-                f"{' or '.join(RADIANCE_SUFFIXES)} file, or add --tonemap {TONEMAPS[0]} for "
-                "a preview"
+                f"{', '.join(RADIANCE_SUFFIXES)} or {HDR_SUFFIX} file, or add --tonemap "
+                f"{TONEMAPS[0]} for a preview{_gain_map_advice(suffix)}"
             )
         if suffix not in RADIANCE_SUFFIXES:
             check_output(output)
@@ -133,6 +178,27 @@ def check_suffix(
     check_output(output, None if args.tonemap else kind)
 
 
+def _check_gain_map(spec: ModelSpec, output: Path) -> None:
+    from edgeexpo.imaging.gain_maps import GAIN_MAP_SUFFIXES
+
+    if spec.kind != "hdr":
+        raise UsageError(
+            f"--gain-map is for radiance; {spec.name} gives none: leave it out, or take a network "
+            "such as expandnet"
+        )
+    if output.suffix.lower() not in GAIN_MAP_SUFFIXES:
+        raise UsageError(
+            f"--gain-map writes a JPEG; found {output}, expected "
+            f"{' or '.join(GAIN_MAP_SUFFIXES)}: name such a file, or leave it out"
+        )
+
+
+def _gain_map_advice(suffix: str) -> str:
+    from edgeexpo.imaging.gain_maps import GAIN_MAP_SUFFIXES
+
+    return ", or --gain-map for both in one file" if suffix in GAIN_MAP_SUFFIXES else ""
+
+
 def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
     """Refuse, before any work, a request for pictures that cannot be met.
 
@@ -140,7 +206,10 @@ def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
         UsageError: The number of pictures or the output's name is wrong. The output is one of the
             inputs, or exists without ``--force``.
         OutputError: The output's folder is missing or cannot be written.
+        MissingDependencyError: Tones are to be mapped and OpenCV is not installed.
     """
+    from edgeexpo.imaging.opencv import load_opencv
+
     inputs, output = args.input, args.output
     if len(inputs) != len(spec.frames):
         advice = ": take the darkest and the brightest" if len(spec.frames) == 2 else ""
@@ -149,6 +218,8 @@ def check_request(spec: ModelSpec, args: argparse.Namespace) -> None:
             f"({', '.join(spec.frames)}){advice}"
         )
     check_suffix(spec, args)
+    if args.tonemap or args.gain_map:
+        load_opencv()  # A missing package is known before the work.
     if args.keep_p3 and spec.kind == "hdr":
         raise UsageError(
             f"--keep-p3 is for pictures; the radiance of {spec.name} has sRGB's primaries: "

@@ -43,9 +43,10 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
             f"{', '.join(spec.frames)} and gives {spec.outputs[0].name}: name one video, and a "
             "network such as exponet"
         )
-    if args.tonemap or args.no_fuse or args.keep_p3 or args.strength != 1:
+    if args.tonemap or args.gain_map or args.no_fuse or args.keep_p3 or args.strength != 1:
         raise UsageError(
-            "--tonemap, --no-fuse, --keep-p3 and --strength are for pictures; leave them out"
+            "--tonemap, --gain-map, --no-fuse, --keep-p3 and --strength are for pictures; leave "
+            "them out"
         )
     check_video(args.input[0], args.output, args.force)
     clip = Clip(args.input[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import io
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +12,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import profiles, sixteen_bit
-from edgeexpo.imaging.exif_copy import copied, of_another_space, trimmed
+from edgeexpo.imaging import avif, heif, profiles, raw_files
+from edgeexpo.imaging.exif_copy import copied
+from edgeexpo.imaging.gain_map_files import FoundGainMap, find_gain_map
 from edgeexpo.imaging.opening import check_kind, exif_of, opened, tags
+from edgeexpo.imaging.other_channels import conversion
+from edgeexpo.imaging.picture_decoding import decoded, is_deep
+from edgeexpo.imaging.picture_encoding import encode_picture
 from edgeexpo.imaging.shot_settings import Settings, settings_of, taken
 from edgeexpo.imaging.stated_colours import colours_are_unknown, stated_profile
+from edgeexpo.progress import note
 from edgeexpo.writing import write_file
 
 if TYPE_CHECKING:
     from PIL import Image
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-"""Suffixes by which picture files are recognised in a folder."""
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"),
+    *(".avif", ".heic", ".heif"),
+)
+"""Suffixes by which picture files are recognised in a folder.
 
-WRITTEN_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+RAW files are read by name only, since cameras write them beside a JPEG of the same shot."""
+
+WRITTEN_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
 """Formats that :func:`write_picture` writes, by suffix."""
 
 _ORIENTATION, _EXIF, _IPTC = 0x0112, 0x8769, 33723
@@ -44,30 +61,31 @@ def read_picture(
 ) -> np.ndarray:
     """Read a picture, upright by its EXIF orientation and converted to sRGB.
 
-    The file states its colour space by an ICC profile, by EXIF data or by chunks of a PNG.
+    The file states its colour space by an ICC profile, by EXIF data or by codes of its format.
+    Greyscale, CMYK and transparent pictures are converted with a note on stderr.
 
     Args:
-        path: A picture file in one of :data:`~edgeexpo.imaging.opening.FORMATS`.
+        path: A picture file in one of :data:`~edgeexpo.imaging.opening.FORMATS`, or a RAW file.
         keep_p3: Keep the codes of a picture in Display P3 (:func:`read_p3_profile`) unconverted.
         orientation: EXIF orientation, 1 to 8, to use in place of the file's own.
 
     Returns:
-        HxWx3 RGB, sRGB-encoded. The type is uint16, 0 to 65535, for PNG and TIFF with 16 bits a
-        channel, and uint8, 0 to 255, otherwise.
+        HxWx3 RGB, sRGB-encoded. The type is uint16, 0 to 65535, for RAW files and for PNG and
+        TIFF with 16 bits a channel, and uint8, 0 to 255, otherwise.
 
     Raises:
-        PictureError: The file is missing, damaged, larger than Pillow's safety limit or not RGB.
+        PictureError: The file is missing, damaged, larger than Pillow's safety limit, or of
+            a kind that cannot be converted to RGB.
             A picture with 16 bits a channel and a profile that needs conversion is also refused.
+        MissingDependencyError: The package that reads the format is not installed.
     """
     path = Path(path)
     with opened(path) as (image, data):
         check_kind(path, image)
         orientation = _orientation(image, data) if orientation is None else orientation
-        if _is_deep(image, data):
-            array = _read_deep(path, image, data, keep_p3)
-        else:
-            image.load()
-            array = _read_shallow(path, image, data, keep_p3)
+        if words := conversion(image):
+            _note_once(path.resolve(), f"edgeexpo: {path} is {words}")
+        array = decoded(path, image, data, keep_p3)
     return upright(array, orientation)
 
 
@@ -144,23 +162,53 @@ def read_exif_and_losses(path: str | os.PathLike[str]) -> tuple[bytes | None, li
         PictureError: The file is missing or is not a picture.
     """
     with opened(Path(path)) as (image, data):
-        return copied(exif_of(image, data), image.format == "TIFF")
+        return copied(exif_of(image, data), image.format in ("TIFF", raw_files.RAW_FORMAT))
 
 
 def read_extras(path: str | os.PathLike[str]) -> list[str]:
     """Return in words what a picture file holds besides a picture, its colours and EXIF data.
 
+    A gain map is not named: see :func:`read_gain_map`.
+
     Raises:
         PictureError: The file is missing or is not a picture.
     """
-    with opened(Path(path)) as (image, _):
+    with opened(Path(path)) as (image, data):
         more = getattr(image, "n_frames", 1) - 1
+        if image.format == "MPO" and find_gain_map(data):
+            more -= 1
         found = {
-            f"{more} more picture{'s' if more > 1 else ''} (a gain map or a preview)": more,
+            f"{more} more picture{'s' if more > 1 else ''} (a preview)": more,
             "XMP data": image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
             "IPTC data": image.info.get("photoshop") or tags(image).get(_IPTC),
         }
         return [name for name, held in found.items() if held]
+
+
+def read_bits(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the bits a channel that a file states, and those of what :func:`read_picture` gives.
+
+    Raises:
+        PictureError: The file is missing, is not a picture or is of a kind that is not read.
+    """
+    path = Path(path)
+    with opened(path) as (image, data):
+        check_kind(path, image)
+        if is_deep(image, data):
+            return 16, 16
+        if image.format == "TIFF":
+            return max(tags(image).get(258, (8,))), 8
+        return (heif.stated(data).bits if image.format in ("AVIF", "HEIF") else 8), 8
+
+
+def read_gain_map(path: str | os.PathLike[str]) -> FoundGainMap | None:
+    """Return what a picture file says of its gain map, which :func:`read_picture` leaves out.
+
+    Raises:
+        PictureError: The file is missing or is not a picture.
+    """
+    with opened(Path(path)) as (_, data):
+        return find_gain_map(data)
 
 
 def has_unknown_colours(path: str | os.PathLike[str]) -> bool:
@@ -202,6 +250,7 @@ def check_output(
 
     Raises:
         PictureError: The suffix is unknown, or cannot hold 16 bits a channel or that size.
+        MissingDependencyError: The package that writes the format is not installed.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITTEN_FORMATS:
@@ -209,6 +258,11 @@ def check_output(
             f"{path} has the suffix {suffix or 'of no format'!r}; "
             f"expected {', '.join(WRITTEN_FORMATS)}"
         )
+    if WRITTEN_FORMATS[suffix] == "AVIF":
+        if kind == np.uint16:
+            avif.load_imagecodecs()
+        else:
+            heif.check_avif(Path(path))
     if WRITTEN_FORMATS[suffix] != "JPEG":
         return
     if kind == np.uint16:
@@ -225,81 +279,41 @@ def write_picture(
     exif: bytes | None = None,
     profile: bytes | None = None,
 ) -> None:
-    """Write a picture atomically, in the format of its suffix (JPEG with quality 95).
+    """Write a picture atomically, in the format of its suffix.
+
+    JPEG has quality 95, AVIF too. Of 16 bits a channel, AVIF keeps 10.
 
     Args:
         path: Path that ends in one of :data:`WRITTEN_FORMATS`.
         picture: HxWx3 uint8 or uint16 RGB, sRGB-encoded unless ``profile`` is given.
-        exif: EXIF data (:func:`read_exif`). A TIFF with 16 bits a channel is written without it. A
-            JPEG gets what fits into it, without the longest values.
+        exif: EXIF data (:func:`read_exif`). A TIFF or AVIF made of 16 bits a channel is written
+            without it. A JPEG gets what fits into it, without the longest values.
         profile: ICC profile of the picture's codes (:func:`read_p3_profile`). By default the file
             declares sRGB.
 
     Raises:
         PictureError: The array has another shape or type, or the suffix does not fit it.
         OutputError: The file cannot be written. An existing file stays unchanged.
+        MissingDependencyError: As :func:`check_output`.
     """
     path = Path(path)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
         shape = "x".join(map(str, picture.shape))
         raise PictureError(f"{path}: found {shape} {picture.dtype}; expected HxWx3 uint8 or uint16")
     check_output(path, picture.dtype, picture.shape[:2])
-    if exif is not None and profile is not None:
-        exif = of_another_space(exif)
-    kind = WRITTEN_FORMATS[path.suffix.lower()]
-    if picture.dtype == np.uint16:
-        png = kind == "PNG"
-        write_file(
-            path,
-            sixteen_bit.write_png(picture, exif, profile)
-            if png
-            else sixteen_bit.write_tiff(picture, profile),
-            make_folder=False,
-        )
-        return
-    from PIL import Image, ImageCms
+    data = encode_picture(picture, WRITTEN_FORMATS[path.suffix.lower()], exif, profile)
+    write_file(path, data, make_folder=False)
 
-    stream = io.BytesIO()
-    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}}.get(kind, {})
-    if profile is None:
-        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    options["icc_profile"] = profile
-    if exif is not None:
-        options["exif"] = trimmed(exif)[0] if kind == "JPEG" else exif
-    Image.fromarray(picture).save(stream, kind, **options)
-    write_file(path, stream.getvalue(), make_folder=False)
+
+@functools.cache
+def _note_once(path: Path, text: str) -> None:
+    """Print a note on a file once, since a training reads its pictures many times."""
+    note(text)
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
     found = exif_of(image, data).get(_ORIENTATION)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
-
-
-def _is_deep(image: Image.Image, data: bytes) -> bool:
-    if image.format == "PNG":
-        return image.mode == "RGB" and data[24] == 16
-    return image.format == "TIFF" and tags(image).get(258) == (16, 16, 16)
-
-
-def _read_shallow(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
-    profile = stated_profile(path, image, data)
-    if profile is not None and not (keep_p3 and profiles.is_display_p3(path, profile)):
-        image = profiles.to_srgb(path, image, profile)
-    return np.array(image.convert("RGB"))
-
-
-def _read_deep(path: Path, image: Image.Image, data: bytes, keep_p3: bool) -> np.ndarray:
-    profile = stated_profile(path, image, data)
-    is_p3 = profile is not None and profiles.is_display_p3(path, profile)
-    # Pillow offers Little CMS no 16-bit RGB mode, and a conversion in 8 bits would lose precision.
-    if profile is not None and not (keep_p3 and is_p3):
-        raise PictureError(
-            f"{path} has 16 bits a channel and the profile {profiles.name(path, profile)!r}; "
-            f"expected sRGB: convert it to sRGB{', or keep Display P3' if is_p3 else ''}"
-        )
-    if image.format == "PNG":
-        return sixteen_bit.read_png(data)
-    return sixteen_bit.read_tiff(data, tags(image))
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import struct
 import warnings
 import zlib
@@ -12,37 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.errors import PictureError
+from edgeexpo.imaging import heif, other_channels, raw_files
 from edgeexpo.imaging.sixteen_bit import png_chunks
 
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-"""Formats that are read. They are recognised by content, not by suffix."""
-
-RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"}
-"""Suffixes of RAW files, which are refused."""
+_PLAIN = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
+FORMATS = (*_PLAIN, "AVIF", "HEIF")
+"""Formats that are read, besides RAW. They are recognised by content, not by suffix."""
 
 _PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 """Chunks of a PNG in which Pillow finds EXIF data or an orientation."""
 
-_DNG_VERSION = 50706
-_MODES = {
-    "1": "greyscale; convert it to RGB",
-    "L": "greyscale; convert it to RGB",
-    "I": "greyscale; convert it to RGB",
-    "I;16": "greyscale; convert it to RGB",
-    "I;16B": "greyscale; convert it to RGB",
-    "F": "greyscale; convert it to RGB",
-    "LA": "greyscale with alpha; convert it to RGB",
-    "RGBA": "RGBA; drop the alpha channel",
-    "PA": "a palette with alpha; drop the alpha channel",
-    "CMYK": "CMYK; convert it to RGB",
-}
-
 _DAMAGED = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError),
-    *(ArithmeticError, struct.error, zlib.error),
+    *(ArithmeticError, RuntimeError, struct.error, zlib.error),
 )
 """Errors that Pillow's decoders raise for damaged files, depending on the format."""
 
@@ -51,12 +37,15 @@ _DAMAGED = (
 def opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
     """Open the picture at ``path`` and yield it with the file's bytes.
 
-    A decoder's failure becomes a :class:`PictureError`.
+    Of a RAW file, the picture is a placeholder with its EXIF data
+    (:func:`~edgeexpo.imaging.raw_files.placeholder`).
+
+    Raises:
+        PictureError: The file cannot be read, or the decoder fails.
+        MissingDependencyError: The package that reads the format is not installed.
     """
     from PIL import Image, UnidentifiedImageError
 
-    if path.suffix.lower() in RAW:
-        raise PictureError(_raw(path))
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -65,7 +54,7 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with _open(path, data) as image:
                 yield image, data
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"{path} is larger than {Image.MAX_IMAGE_PIXELS} pixels") from error
@@ -74,6 +63,22 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
     except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PictureError(f"{path} is damaged or cannot be decoded: {reason}") from error
+
+
+def _open(path: Path, data: bytes) -> Image.Image:
+    from PIL import Image
+
+    if path.suffix.lower() in raw_files.RAW_SUFFIXES or raw_files.is_dng(data):
+        return raw_files.placeholder(path, data)
+    if heif.is_heif(data):
+        image = heif.open_heif(path, data)
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Image.DecompressionBombError
+        return image
+    if heif.is_avif(data):
+        heif.check_avif(path)
+        return Image.open(io.BytesIO(data), formats=["AVIF"])
+    return Image.open(io.BytesIO(data), formats=_PLAIN)
 
 
 def exif_of(image: Image.Image, data: bytes) -> Image.Exif:
@@ -90,32 +95,20 @@ def exif_of(image: Image.Image, data: bytes) -> Image.Exif:
 
 
 def check_kind(path: Path, image: Image.Image) -> None:
-    """Refuse a picture that is RAW, animated, or not RGB.
+    """Refuse a picture that is animated, or that cannot be converted to RGB.
 
     Raises:
         PictureError: The picture is of such a kind.
     """
-    if image.format == "TIFF" and _DNG_VERSION in tags(image):
-        raise PictureError(_raw(path))
-    # A phone's MPO file is a JPEG followed by previews.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+    # A phone's MPO file is a JPEG followed by previews, and HEIF marks one picture as primary.
+    if image.format not in ("MPO", "HEIF") and getattr(image, "n_frames", 1) > 1:
         raise PictureError(f"{path} holds several pictures; expected a single picture")
-    found = _MODES.get(image.mode)
-    if found is None and "transparency" in image.info:
-        found = "transparent in places; drop the alpha channel"
-    if found is None and image.mode not in ("RGB", "P"):
-        found = f"{image.mode}; convert it to RGB"
-    if found is not None:
+    if image.mode not in ("RGB", "P", *other_channels.CONVERTED):
         size = f"{image.height}x{image.width}"
-        what, _, advice = found.partition("; ")
-        raise PictureError(f"{path} is {size} and {what}; expected HxWx3 RGB: {advice}")
-
-
-def _raw(path: Path) -> str:
-    return (
-        f"{path} is a RAW file; expected a rendered RGB picture: "
-        "develop it to 16-bit TIFF or PNG in sRGB first"
-    )
+        raise PictureError(
+            f"{path} is {size} and {image.mode}; expected 8 or 16 bits a channel of RGB, grey or "
+            "CMYK: convert it to RGB"
+        )
 
 
 def tags(image: Image.Image) -> dict[int, Any]:

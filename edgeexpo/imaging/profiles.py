@@ -72,6 +72,15 @@ def name(path: Path, profile: bytes) -> str:
     return (_opened(path, profile).profile.profile_description or "").strip()
 
 
+def space(path: Path, profile: bytes) -> str:
+    """Return the colour space of a profile's device, as in ``RGB``, ``GRAY`` or ``CMYK``.
+
+    Raises:
+        PictureError: The profile cannot be read.
+    """
+    return str(_opened(path, profile).profile.xcolor_space).strip()
+
+
 def to_srgb(path: Path, image: Image.Image, profile: bytes) -> Image.Image:
     """Convert an 8-bit picture to sRGB with Little CMS (relative colorimetric intent).
 

@@ -1,10 +1,12 @@
 """PNG and TIFF files with 16 bits a channel, which Pillow reads as 8 bits and cannot write.
 
-Arrays are HxWx3 uint16 RGB. The readers expect a file that Pillow has already opened as RGB.
+Arrays are HxWx3 uint16 RGB, except of a PNG that has other channels. The readers expect a file
+that Pillow has already opened.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -15,31 +17,36 @@ import numpy as np
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """Signature at the start of every PNG file."""
 
+_LZW = 5
 _PIXEL = 6  # bytes in a pixel
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Number of channels by a PNG's colour type. Palettes have 8 bits at most."""
+
 _NAME = b"ICC profile\0\0"  # the last byte is the compression method
 
 
 def read_png(data: bytes) -> np.ndarray:
-    """Decode a 16-bit RGB PNG (PNG specification, third edition, section 9).
+    """Decode a 16-bit PNG (PNG specification, third edition, section 9).
 
     Args:
         data: Bytes of the file.
 
     Returns:
-        HxWx3 uint16 RGB, codes as stored.
+        HxWxC uint16, codes as stored: grey, grey with alpha, RGB, or RGB with alpha.
 
     Raises:
         ValueError: The file is damaged or interlaced.
     """
-    width, height, _, _, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    width, height, _, kind, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     if interlaced:
         raise ValueError("it is an interlaced 16-bit PNG; save it without interlacing")
-    size = height * (width * _PIXEL + 1)
+    pixel = 2 * _CHANNELS[kind]
+    size = height * (width * pixel + 1)
     rows = np.frombuffer(_inflated(b"".join(png_chunks(data, b"IDAT")), size), np.uint8)
     if rows.size != size:
         raise ValueError(f"it has {rows.size} bytes of pixels, too few or too many for its size")
-    rows = rows.reshape(height, width * _PIXEL + 1)
-    codes = _unfilter(rows[:, 0], rows[:, 1:].reshape(height, width, _PIXEL))
+    rows = rows.reshape(height, width * pixel + 1)
+    codes = _unfilter(rows[:, 0], rows[:, 1:].reshape(height, width, pixel))
     return np.ascontiguousarray(codes).view(">u2").astype(np.uint16)
 
 
@@ -71,7 +78,9 @@ def write_png(
 
 
 def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
-    """Decode a 16-bit RGB TIFF in strips, uncompressed or deflated (TIFF 6.0, Adobe note 3).
+    """Decode a 16-bit RGB TIFF in strips (TIFF 6.0, Adobe note 3).
+
+    It is uncompressed, deflated or compressed by LZW.
 
     Args:
         data: Bytes of the file.
@@ -85,10 +94,12 @@ def read_tiff(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
     """
     decoders: dict[int, Callable[[bytes, int], bytes]] = {1: _kept, 8: _inflated, 32946: _inflated}
     compression, predictor = tags.get(259, 1), tags.get(317, 1)
+    if compression == _LZW:
+        decoders[_LZW] = _without_lzw(tags)
     if compression not in decoders or predictor not in (1, 2) or tags.get(284, 1) != 1:
         raise ValueError(
-            f"it is a 16-bit TIFF with compression {compression}; expected an uncompressed or "
-            "deflate (ZIP) one with interleaved channels: save it so, or as 16-bit PNG"
+            f"it is a 16-bit TIFF with compression {compression}; expected an uncompressed, "
+            "deflate (ZIP) or LZW one with interleaved channels: save it so, or as 16-bit PNG"
         )
     if 273 not in tags or 279 not in tags:
         raise ValueError("it is a 16-bit TIFF in tiles; save it in strips, or as 16-bit PNG")
@@ -137,6 +148,38 @@ def write_tiff(picture: np.ndarray, profile: bytes | None = None) -> bytes:
     padding = bytes(len(pixels) % 2)
     depths = struct.pack("<HHH", 16, 16, 16)
     return header + pixels + padding + depths + (profile or b"") + directory
+
+
+def _without_lzw(tags: Mapping[int, Any]) -> Callable[[bytes, int], bytes]:
+    """Return a decoder of LZW that lets libtiff, through Pillow, decode one strip of bytes.
+
+    Pillow would reduce 16 bits to 8. A strip is therefore given to it as one row of grey pixels,
+    each of which is a byte.
+    """
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    row = tags[256] * _PIXEL
+    rows = min(tags.get(278, tags[257]), tags[257])
+
+    def decoded(data: bytes, most: int) -> bytes:
+        width = min(rows * row, most)
+        header = struct.pack("<2sHIH", b"II", 42, 8, 9)
+        entries = {
+            256: width,
+            257: 1,
+            258: 8,
+            259: _LZW,
+            262: 1,
+            273: len(header) + 9 * 12 + 4,
+            277: 1,
+            278: 1,
+            279: len(data),
+        }
+        header += b"".join(struct.pack("<HHII", tag, 4, 1, v) for tag, v in entries.items())
+        with TiffImageFile(io.BytesIO(header + bytes(4) + data)) as image:
+            return image.tobytes()
+
+    return decoded
 
 
 def _kept(data: bytes, most: int) -> bytes:

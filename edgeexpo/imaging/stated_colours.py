@@ -1,4 +1,4 @@
-"""Colour spaces that a file states without an ICC profile: by EXIF, or by chunks of a PNG."""
+"""Colour spaces that a file states without an ICC profile: by EXIF, or by codes of its format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
-from edgeexpo.imaging import profiles, sixteen_bit
+from edgeexpo.imaging import heif, profiles, sixteen_bit
 from edgeexpo.imaging.opening import exif_of
 from edgeexpo.imaging.primaries import BT709, D50_XYZ, D65, Chromaticities, to_xyz
 
@@ -43,6 +43,7 @@ _CURVES: dict[int, tuple[float, ...]] = {
 }
 """Parameters of the ICC curve by the code of a transfer function of ITU-T H.273, table 3."""
 
+_UNSPECIFIED = 2
 _HDR = {16: "PQ", 18: "HLG"}
 _SRGB_GAMMA = 0.45455
 _COLOUR_SPACE, _INTEROPERABILITY, _INDEX = 0xA001, 0xA005, 1
@@ -56,8 +57,9 @@ _ADOBE: Chromaticities = (*D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 def stated_profile(path: Path, image: Image.Image, data: bytes) -> bytes | None:
     """Return a profile of the colour space that a file states, in whatever way it does.
 
-    A PNG's ``cICP`` comes first, then the ICC profile, then a PNG's ``sRGB``, ``gAMA`` and
-    ``cHRM`` (PNG specification, third edition, section 4.3), then the EXIF colour space.
+    A PNG's ``cICP`` comes first, then the ICC profile, then the codes of HEIF and AVIF (``nclx``).
+    A PNG's ``sRGB``, ``gAMA`` and ``cHRM`` follow (PNG specification, third edition, section 4.3),
+    and the EXIF colour space is last.
 
     Args:
         path: The file, for messages.
@@ -71,10 +73,15 @@ def stated_profile(path: Path, image: Image.Image, data: bytes) -> bytes | None:
         PictureError: The profile cannot be read, or the colour space is none that can be
             converted to sRGB.
     """
-    if image.format == "PNG" and (coded := sixteen_bit.png_chunks(data, b"cICP")):
-        return _unless_srgb(path, _by_code(path, coded[0]))
+    if image.format == "PNG" and (chunks := sixteen_bit.png_chunks(data, b"cICP")):
+        return _unless_srgb(path, _by_code(path, chunks[0]))
+    coded = heif.stated(data).colours if image.format in ("AVIF", "HEIF") else None
+    if coded is not None:
+        _check_transfer(path, coded[1])
     if image.info.get("icc_profile"):
         return profiles.embedded_profile(path, image)
+    if coded is not None and _UNSPECIFIED not in coded:
+        return _unless_srgb(path, _of_codes(path, *coded, "nclx"))
     if "srgb" in image.info:
         return None
     return _unless_srgb(path, _by_gamma(image) or _by_exif(image, data))
@@ -88,7 +95,11 @@ def colours_are_unknown(image: Image.Image, data: bytes) -> bool:
         data: Bytes of the file.
     """
     png = image.format == "PNG"
-    if image.info.get("icc_profile") or (png and sixteen_bit.png_chunks(data, b"cICP")):
+    if (
+        image.info.get("icc_profile")
+        or heif.stated(data).colours
+        or (png and sixteen_bit.png_chunks(data, b"cICP"))
+    ):
         return False
     if png and any(name in image.info for name in ("srgb", "gamma", "chromaticity")):
         return False
@@ -102,17 +113,32 @@ def _unless_srgb(path: Path, profile: bytes | None) -> bytes | None:
 
 def _by_code(path: Path, chunk: bytes) -> bytes:
     primaries, transfer, matrix, full = chunk.ljust(4, b"\0")[:4]
+    _check_transfer(path, transfer)
+    if matrix or full != 1:
+        raise PictureError(
+            f"{path} has the colour code {primaries}/{transfer}/{matrix}/{full} (cICP), which is "
+            "unknown here; convert it to sRGB"
+        )
+    return _of_codes(path, primaries, transfer, "cICP")
+
+
+def _check_transfer(path: Path, transfer: int) -> None:
     if transfer in _HDR:
         raise PictureError(
             f"{path} is encoded for HDR displays ({_HDR[transfer]}); expected sRGB: convert it "
             "to sRGB"
         )
-    if primaries not in _PRIMARIES or transfer not in _CURVES or matrix or full != 1:
+
+
+def _of_codes(path: Path, primaries: int, transfer: int, name: str) -> bytes:
+    if primaries not in _PRIMARIES or transfer not in _CURVES:
         raise PictureError(
-            f"{path} has the colour code {primaries}/{transfer}/{matrix}/{full} (cICP), which is "
-            "unknown here; convert it to sRGB"
+            f"{path} has the colour code {primaries}/{transfer} ({name}), which is unknown here; "
+            "convert it to sRGB"
         )
-    return matrix_profile(_PRIMARIES[primaries], _CURVES[transfer], f"cICP {primaries}/{transfer}")
+    return matrix_profile(
+        _PRIMARIES[primaries], _CURVES[transfer], f"{name} {primaries}/{transfer}"
+    )
 
 
 def _by_gamma(image: Image.Image) -> bytes | None:

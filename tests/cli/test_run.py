@@ -219,9 +219,8 @@ def test_bad_requests_are_one_line(place, capsys, arguments, code, words):
     ("picture", "words"),
     [
         (Image.new("RGB", (71, 45)), "expected pictures of one size"),
-        (Image.new("RGBA", (70, 45)), "drop the alpha channel"),
-        (Image.new("L", (70, 45)), "greyscale"),
-        (Image.new("CMYK", (70, 45)), "CMYK"),
+        (Image.new("F", (70, 45)), "expected 8 or 16 bits a channel of RGB, grey or CMYK"),
+        (Image.new("LAB", (70, 45)), "is 45x70 and LAB"),
     ],
 )
 def test_bad_pictures_are_one_line(place, capsys, picture, words):

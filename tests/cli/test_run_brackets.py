@@ -121,7 +121,7 @@ def test_a_bracket_keeps_display_p3_and_a_mixed_one_is_left_out(place, capsys):
     [
         (["--brackets", "none", "-o", "out"], "no folder none"),
         (["--brackets", "shots", "shots", "-o", "out"], "takes one folder; found 2"),
-        (["--brackets", "shots", "-o", "out", "--no-fuse"], "leave out --tonemap and --no-fuse"),
+        (["--brackets", "shots", "-o", "out", "--no-fuse"], "leave out --tonemap, --gain-map and"),
         (["--brackets", "shots", "-o", "done"], "done/one.jpg exists; use --force"),
     ],
 )

@@ -9,7 +9,9 @@ from PIL import Image
 from edgeexpo.cli import main
 from edgeexpo.errors import EngineError
 from edgeexpo.imaging.files import write_picture
+from edgeexpo.imaging.gain_maps import encode_gain_map
 from tests.support.films import scene
+from tests.support.gain_map_decoder import ISO as GAIN_MAP_ISO
 from tests.support.icc_profiles import profile
 from tests.support.tiny_bundle import write_bundle
 
@@ -69,7 +71,42 @@ def test_what_a_file_cannot_hold_is_said(place, capsys, monkeypatch, options, ou
 def test_further_pictures_are_said(place, capsys, monkeypatch):
     RGB.save("a.jpg", "MPO", save_all=True, append_images=[RGB.resize((32, 24))])
     (line,) = said(capsys, monkeypatch, "a.jpg", "o.png")
-    assert "1 more picture (a gain map or a preview)" in line
+    assert "1 more picture (a preview)" in line
+
+
+def of_version(data, form):
+    """Replace the versions that one form of a gain map's metadata states by unknown ones."""
+    if form == "iso":
+        parts = data.split(GAIN_MAP_ISO)
+        return GAIN_MAP_ISO.join([parts[0], *(b"\0\7" + part[2:] for part in parts[1:])])
+    return data.replace(b'hdrgm:Version="1.0"', b'hdrgm:Version="9.0"')
+
+
+@pytest.mark.parametrize(
+    ("unknown", "words"),
+    [
+        ((), "a gain map (ISO 21496-1 version 0)"),
+        (("xmp",), "a gain map (ISO 21496-1 version 0)"),
+        (("iso",), "a gain map (XMP hdrgm version 1.0)"),
+        (("iso", "xmp"), "a gain map (ISO 21496-1 version 7, which is unknown here)"),
+    ],
+)
+def test_a_gain_map_is_left_out_with_a_note(place, capsys, monkeypatch, unknown, words):
+    picture = scene(0)
+    data = encode_gain_map(picture, picture / np.float32(64))
+    for form in unknown:
+        data = of_version(data, form)
+    (place / "a.jpg").write_bytes(data)
+    first, second = said(capsys, monkeypatch, "a.jpg", "o.png")
+    assert first.startswith(f"edgeexpo: a.jpg has {words}; its picture for ordinary displays (SDR)")
+    assert second.endswith("will not keep of a.jpg: XMP data")
+
+
+def test_a_file_of_another_program_is_one_line(place, capsys, monkeypatch):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    (place / "a.jpg").write_bytes(imagecodecs.ultrahdr_encode(np.ones((32, 32, 4), np.float16)))
+    (line,) = said(capsys, monkeypatch, "a.jpg", "o.png")
+    assert "a.jpg has a gain map (ISO 21496-1 version 0); " in line
 
 
 def test_a_deep_tiff_without_exif_is_said(place, capsys, monkeypatch):
@@ -94,3 +131,11 @@ def test_exif_data_say_the_colours_of_the_profile(place, space, keep):
         assert main(["run", "b", "a.jpg", "-o", output, *flags]) == 0
         with Image.open(output) as image:
             assert image.getexif().get_ifd(0x8769)[40961] == (65535 if keep else 1)
+
+
+def test_bits_that_are_not_used_are_said(place, capsys, monkeypatch):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    picture = np.full((32, 32, 3), 500, np.uint16)
+    (place / "a.avif").write_bytes(imagecodecs.avif_encode(picture, bitspersample=10))
+    (line,) = said(capsys, monkeypatch, "a.avif", "o.png")
+    assert line == "edgeexpo: a.avif has 10 bits a channel, of which 8 are used"

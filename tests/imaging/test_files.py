@@ -72,7 +72,7 @@ def test_every_row_filter_of_16_bit_png_is_undone(height, width, seed):
     np.testing.assert_array_equal(found, picture)
 
 
-@pytest.mark.parametrize("compression", [1, 8, 32946])
+@pytest.mark.parametrize("compression", [1, 5, 8, 32946])
 def test_16_bit_tiff_of_others(tmp_path, compression):
     picture = smooth()
     options = [cv2.IMWRITE_TIFF_COMPRESSION, compression]
@@ -83,13 +83,6 @@ def test_16_bit_tiff_of_others(tmp_path, compression):
 def test_16_bit_png_of_others(tmp_path):
     assert cv2.imwrite(str(tmp_path / "p.png"), smooth()[:, :, ::-1])
     np.testing.assert_array_equal(read_picture(tmp_path / "p.png"), smooth())
-
-
-def test_16_bit_tiff_in_lzw_is_refused_with_advice(tmp_path):
-    options = [cv2.IMWRITE_TIFF_COMPRESSION, 5]
-    assert cv2.imwrite(str(tmp_path / "p.tif"), smooth(), options)
-    with pytest.raises(PictureError, match=r"compression 5.*save it so, or as 16-bit PNG"):
-        read_picture(tmp_path / "p.tif")
 
 
 def test_jpeg_is_written_with_little_loss(tmp_path):
@@ -151,30 +144,11 @@ def test_a_palette_without_alpha_is_rgb(tmp_path):
     assert read_picture(path).shape == (19, 23, 3)
 
 
-@pytest.mark.parametrize(
-    ("mode", "name", "words"),
-    [
-        ("L", "p.png", "greyscale"),
-        ("1", "p.png", "greyscale"),
-        ("I;16", "p.png", "greyscale"),
-        ("LA", "p.png", "greyscale with alpha"),
-        ("RGBA", "p.png", "drop the alpha channel"),
-        ("CMYK", "p.jpg", "CMYK"),
-        ("LAB", "p.tif", "LAB"),
-    ],
-)
-def test_other_channels_are_refused(tmp_path, mode, name, words):
-    with pytest.raises(PictureError, match=rf"is 19x23 and .*{words}") as caught:
+@pytest.mark.parametrize(("mode", "name"), [("LAB", "p.tif"), ("F", "p.tif"), ("I", "p.tif")])
+def test_other_channels_are_refused(tmp_path, mode, name):
+    with pytest.raises(PictureError, match=rf"is 19x23 and {mode}; expected 8 or 16") as caught:
         read_picture(save(tmp_path / name, mode))
-    assert "expected HxWx3 RGB" in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("mode", ["P", "RGB"])
-def test_transparent_colours_are_refused(tmp_path, mode):
-    key = 0 if mode == "P" else (0, 0, 0)
-    with pytest.raises(PictureError, match="drop the alpha channel"):
-        read_picture(save(tmp_path / "p.png", mode, transparency=key))
 
 
 def test_several_pictures_in_one_file_are_refused(tmp_path):
@@ -211,15 +185,6 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         read_picture(tmp_path / "p.jpg")
     with pytest.raises(PictureError, match="cannot be read"):
         read_picture(tmp_path)
-
-
-def test_raw_files_are_refused_with_advice(tmp_path):
-    with pytest.raises(PictureError, match="develop it"):
-        read_picture(tmp_path / "p.NEF")
-    image = Image.new("RGB", (20, 20))
-    image.save(tmp_path / "p.tif", tiffinfo={50706: b"\1\4\0\0"})
-    with pytest.raises(PictureError, match="develop it"):
-        read_picture(tmp_path / "p.tif")
 
 
 def test_decompression_bombs_are_refused(tmp_path):
