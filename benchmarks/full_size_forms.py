@@ -29,12 +29,15 @@ from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import rgb_to_lab
 from edgeexpo.imaging.mef_ssim import mef_ssim
 from edgeexpo.imaging.resize import resize
-from edgeexpo.models.full_size import FULL_SIZE_FORMS, with_form
+from edgeexpo.models.full_size import with_form
 from edgeexpo.models.zoo import get
 from edgeexpo.progress import track
 from edgeexpo.runtime.session import Session
 from edgeexpo.runtime.stages import back
 from edgeexpo.spec import ModelSpec
+
+FORMS = ("render", "guided")
+"""Forms that are compared."""
 
 NETWORKS = ("exponet", "exponet-double", "kdfusion", "kdfusion-dense", "twophase", "twophase-unet")
 """Networks that ship and see a small copy of the picture."""
@@ -66,7 +69,7 @@ def shown(session: Session, frames: Sequence[Picture]) -> dict[str, Picture]:
     """Return the picture of each form for the same small result."""
     small = session(*frames, fuse=False)
     spec = session.spec
-    return {form: back(with_form(spec, form), small, frames) for form in FULL_SIZE_FORMS}
+    return {form: back(with_form(spec, form), small, frames) for form in FORMS}
 
 
 def measured(session: Session, scene: Scene, longest: int) -> dict[str, dict[str, float]]:
@@ -74,7 +77,7 @@ def measured(session: Session, scene: Scene, longest: int) -> dict[str, dict[str
     frames = [shrunk(frame, longest) for frame in scene.frames]
     truth = None if scene.truth is None else to_codes(shrunk(scene.truth, longest))
     compares = truth is not None and scene.truth_kind in ("reference", "photograph")
-    result: dict[str, dict[str, float]] = {form: {} for form in FULL_SIZE_FORMS}
+    result: dict[str, dict[str, float]] = {form: {} for form in FORMS}
     for form, picture in shown(session, frames).items():
         if compares and truth is not None:
             right = scene.truth_kind == "photograph" and np.array_equal(to_codes(frames[0]), truth)
@@ -103,7 +106,7 @@ def main() -> int:
         with float_session(name, None) as session:
             for scene in track(list(scenes(args, spec)), name):
                 rows.append(measured(session, scene, args.longest))
-        for form in FULL_SIZE_FORMS:
+        for form in FORMS:
             print(line(name, form, [row[form] for row in rows]), flush=True)
     return 0
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from edgeexpo.runtime.stages import ENLARGING
+from edgeexpo.runtime.stages import ENLARGING, small_size
 from edgeexpo.runtime.tiling import check_whole, fits_whole
 from edgeexpo.spec import ModelSpec, SizeRange
 
 
-def network_size(spec: ModelSpec, sizes: SizeRange, height: int, width: int) -> tuple[int, int]:
+def network_size(
+    spec: ModelSpec, sizes: SizeRange, height: int, width: int, fuse: bool = True
+) -> tuple[int, int]:
     """Return the height and width of the frames for the front stage and the network.
+
+    A network whose fusion is rendered at full size sees copies of the stage's ``longest``, unless
+    its own output is asked for.
 
     The size is the frames' own in three cases: the network runs in tiles, its inputs have a fixed
     size (the front stage scales), or the artefact takes the picture whole.
@@ -25,10 +30,13 @@ def network_size(spec: ModelSpec, sizes: SizeRange, height: int, width: int) -> 
         spec: The model.
         sizes: The sizes that the artefact accepts, in pixels.
         height, width: Size of the frames, in pixels.
+        fuse: False if the network's output is handed over as it is.
 
     Raises:
         PictureError: The artefact does not take the picture and no back stage enlarges.
     """
+    if fuse and spec.back is not None and spec.back.kind == "rendered-fusion":
+        return small_size(height, width, spec.back.parameters["longest"])
     any_size = spec.halo is not None or spec.fixed_size is not None
     seen_whole = spec.longest is None or max(height, width) <= spec.longest
     if any_size or (seen_whole and fits_whole(height, width, spec.footprint, sizes)):

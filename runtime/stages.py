@@ -112,6 +112,8 @@ def finished(
 
     - ``exposure-fusion``: :func:`edgeexpo.imaging.fusion.exposure_fusion` of the first frame, the
       output and the last.
+    - ``rendered-fusion``: the same fusion of copies that are at most ``longest`` pixels long, which
+      is then rendered at full size as by ``render``.
     - ``guided``: :func:`edgeexpo.imaging.guided.guided_upsampling` of the output to the frames'
       size.
     - ``render``: :func:`edgeexpo.imaging.rendering.rendered` of the output and the frames.
@@ -228,6 +230,33 @@ def _render(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
     )
 
 
+def small_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Return the height and width of a copy that is at most ``longest`` pixels long."""
+    scale = min(1.0, longest / max(height, width))
+    small = (max(min(side, _SMALLEST), round(side * scale)) for side in (height, width))
+    return next(small), next(small)
+
+
+def _rendered_fusion(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
+    """Fuse small copies, and render the result; a larger output of the network is scaled first."""
+    chosen = {name: p for name, p in parameters.items() if name not in ("longest", "floor")}
+    height, width = shown.frames[0].shape[:2]
+    size = small_size(height, width, parameters["longest"])
+    output = whole_picture(shown.output)
+    if max(output.shape[:2]) > max(size):
+        output = resize(output, size, workers=shown.workers)
+    under, over = (resize(frame, output.shape[:2], workers=shown.workers) for frame in shown.frames)
+    small = fused_by_windows([under, output, over], shown.side, floor=parameters["floor"])
+    return rendered_by_windows(
+        small,
+        shown.frames,
+        Rendering(**chosen),
+        scaled=[under, over],
+        side=shown.side,
+        workers=shown.workers,
+    )
+
+
 def _chroma(shown: _Shown, _: Mapping[str, Any]) -> Raster:
     """Combine Y with the frames' chroma, weighted by its distance from grey.
 
@@ -287,12 +316,16 @@ FRONT: Mapping[str, _Front] = {
 
 BACK: Mapping[str, _Back] = {
     "exposure-fusion": _exposure_fusion,
+    "rendered-fusion": _rendered_fusion,
     "guided": _guided,
     "render": _render,
     "chroma": _chroma,
 }
 """Back stages by kind."""
 
+
+_SMALLEST = 16
+"""Shortest side of a small copy in pixels, if the frame is as large."""
 
 ENLARGING = ("guided", "render", "chroma")
 """Back stages that accept an output smaller than the frames."""

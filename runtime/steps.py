@@ -104,7 +104,9 @@ class Steps:
             job.budget.window(self._spec, height, width)
             workers = job.budget.workers
             job.pictures = _at_hand(job, pictures)
-            seen, fitting = job.pictures, network_size(self._spec, self._tiles(job), height, width)
+            tiles = self._tiles(job)
+            seen = job.pictures
+            fitting = network_size(self._spec, tiles, height, width, job.fuse)
             if fitting != (height, width):
                 seen = [resize(picture, fitting, workers=workers) for picture in seen]
             inputs = front_rasters(self._spec, seen, job.ev, workers)

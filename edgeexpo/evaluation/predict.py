@@ -61,7 +61,14 @@ class Contestant:
         """
         spec = self.session.spec
         output = self.session(*scene.frames, ev=scene.ev, fuse=False)
-        shown = np.asarray(back(spec, output, scene.frames), np.float32)
+        # A network that sees copies for its picture runs again; others finish what they gave.
+        sees_copies = spec.back is not None and spec.back.kind == "rendered-fusion"
+        made = (
+            self.session(*scene.frames, ev=scene.ev)
+            if sees_copies
+            else back(spec, output, scene.frames)
+        )
+        shown = np.asarray(made, np.float32)
         own = spec.kind == "interpolation" and scene.wants_exposure
         return (np.asarray(output, np.float32) if own else shown), shown
 

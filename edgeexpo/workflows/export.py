@@ -107,7 +107,8 @@ def export_bundle(
         apply_at_full_size: True if a foreign module changes tone and looks at the whole picture. It
             then sees a copy of at most the exported size, and its result is applied to the picture.
         full_size_form: Form in which a small result is applied at full size, ``"render"`` or
-            ``"guided"``. By default, the form of the network, and ``"guided"`` for a foreign one.
+            ``"guided"``. ``lrl`` takes ``"render"`` or ``"fusion"``, of the whole frames. By
+            default, the form of the network, and ``"guided"`` for a foreign one.
         output_name: Output of a foreign module that is the picture, of several: a key, a field, or
             a place counted from 0. By default, the only output that is a picture.
         frame_format: Format of the app's frames, for the manifest. By default, HxWx3 RGB.

@@ -3,6 +3,7 @@ import torch
 
 from edgeexpo.errors import UsageError
 from edgeexpo.models import lrl, zoo
+from edgeexpo.models.full_size import with_form
 from edgeexpo.spec import from_json, to_json
 
 PARAMETERS = {"lrl-3": 40_451, "lrl-8": 225_091, "lrl-8-w32": 57_251, "lrl-mobile": 22_155}
@@ -71,7 +72,7 @@ def test_spec_says_what_the_artefact_is():
     assert (spec.name, spec.frames, spec.residual) == ("lrl", ("under", "over"), "y0")
     assert [t.name for t in (*spec.inputs, *spec.outputs)] == ["y0", "y_hat"]
     assert (spec.halo, spec.multiple) == (8, 1)
-    assert (spec.front.kind, spec.back.kind) == ("intermediate", "exposure-fusion")
+    assert (spec.front.kind, spec.back.kind) == ("intermediate", "rendered-fusion")
     assert lrl.spec("lrl-mobile").name == "lrl-mobile"
     assert from_json(type(spec), to_json(spec)) == spec
 
@@ -83,7 +84,7 @@ def test_stage_parameters_are_arguments_of_the_stages():
     from edgeexpo.imaging.interpolation import intermediate
 
     spec = lrl.spec("lrl-8")
-    for stage, function in ((spec.front, intermediate), (spec.back, Measures)):
+    for stage, function in ((spec.front, intermediate), (with_form(spec, "fusion").back, Measures)):
         defaults = {
             name: parameter.default
             for name, parameter in inspect.signature(function).parameters.items()

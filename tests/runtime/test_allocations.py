@@ -18,7 +18,7 @@ from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty_frame, to_rgb
-from edgeexpo.runtime.stages import back, front
+from edgeexpo.runtime.stages import back, front, small_size
 from edgeexpo.spec import StageSpec, TensorSpec
 from tests.support.tiny_bundle import CORRECTION, write_bundle
 
@@ -37,6 +37,10 @@ SYSTEMS = {
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
     "guided": CORRECTION,
+    "fused-small": {
+        "front": StageSpec("intermediate", {"levels": 255}),
+        "back": StageSpec("rendered-fusion", {"longest": 64, "floor": 1e-5}),
+    },
     "rendered": {
         "halo": None,
         "front": None,
@@ -145,7 +149,8 @@ def test_nothing_is_used_after_it_went_back(tmp_path, monkeypatch, name, layout)
         if layout == "rgb":
             np.testing.assert_array_equal(session(*frames, fuse=False), bare)
             floats = [whole_picture(to_rgb(f, FrameFormat(layout))) for f in frames]
-            seen = floats if name != "rendered" else [resize(f, bare.shape[:2]) for f in floats]
+            copies = {"rendered": bare.shape[:2], "fused-small": small_size(*SIZE, 64)}
+            seen = [resize(f, copies[name]) for f in floats] if name in copies else floats
             output = next(iter(front(spec, seen, None).values()))
             plain = np.rint(back(spec, output, floats) * 255)
             assert np.abs(plain - expected).max() <= 1

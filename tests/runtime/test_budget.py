@@ -46,6 +46,11 @@ SYSTEMS = {
         "back": StageSpec("guided"),
         "longest": 64,
     },
+    "fused-small": {
+        "residual": "y0",
+        "front": StageSpec("intermediate", {"levels": 255}),
+        "back": StageSpec("rendered-fusion", {"longest": 64, "floor": 1e-5}),
+    },
     "rendered": {
         "halo": None,
         "front": None,

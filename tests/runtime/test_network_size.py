@@ -28,6 +28,18 @@ def test_tiles_and_fixed_inputs_see_the_frames_as_they_are(height, width, sizes)
     assert network_size(spec(size=(8, 8)), sizes, height, width) == (height, width)
 
 
+@given(sides, sides)
+def test_a_fusion_that_is_rendered_sees_copies_unless_its_output_is_asked_for(height, width):
+    tiled = spec(halo=3, back=StageSpec("rendered-fusion", {"longest": 64}))
+    assert network_size(tiled, RANGE, height, width, fuse=False) == (height, width)
+    h, w = network_size(tiled, RANGE, height, width)
+    if max(height, width) <= 64:
+        assert (h, w) == (height, width)
+    else:
+        assert max(h, w) == 64
+        assert min(h, w) >= 16
+
+
 @given(st.integers(16, 96), st.integers(16, 128))
 def test_what_fits_is_not_scaled(height, width):
     assert network_size(spec(), RANGE, height, width) == (height, width)

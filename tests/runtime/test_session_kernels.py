@@ -19,6 +19,10 @@ SYSTEMS = {
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
     "guided": CORRECTION,
+    "fused-small": {
+        "front": StageSpec("intermediate", {"levels": 255}),
+        "back": StageSpec("rendered-fusion", {"longest": 64, "floor": 1e-5}),
+    },
     "rendered": {
         "halo": None,
         "front": None,

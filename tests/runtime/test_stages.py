@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.color import rgb_to_lab, rgb_to_ycbcr, srgb_to_linear
+from edgeexpo.imaging.fusion import exposure_fusion
 from edgeexpo.imaging.raster import whole_picture
+from edgeexpo.imaging.rendering import Rendering, rendered
 from edgeexpo.imaging.resize import resize
-from edgeexpo.runtime.stages import back, finished, front, gives_picture
+from edgeexpo.runtime.stages import back, finished, front, gives_picture, small_size
 from edgeexpo.spec import ModelSpec, StageSpec, TensorSpec
 
 
@@ -226,3 +229,20 @@ def test_inputs_of_other_channels_are_luma_and_a_mosaic():
     expected = np.stack([*sites, linear[1:6:2, 1::2, 2]], -1)
     np.testing.assert_array_equal(made["x4"], expected)
     assert spec.frame_size((3, 5)) == (6, 10)
+
+
+def test_a_rendered_fusion_is_the_fusion_of_copies_at_full_size():
+    scene = skimage.data.coffee()[:160, :200].astype(np.float32) / 255
+    pictures = [np.clip(scene * np.float32(gain), 0, 1) for gain in (0.4, 2)]
+    height, width = pictures[0].shape[:2]
+    longest = max(height, width) // 2
+    stage = StageSpec("rendered-fusion", {"longest": longest, "floor": 1e-5})
+    model = spec(back_stage=stage)
+    size = small_size(height, width, longest)
+    small = [resize(picture, size) for picture in pictures]
+    output = (small[0] + small[1]) / 2
+    fused = exposure_fusion([small[0], output, small[1]], floor=1e-5)
+    expected = rendered(fused, pictures, Rendering())
+    np.testing.assert_allclose(back(model, output, pictures), expected, atol=1e-5)
+    whole = (pictures[0] + pictures[1]) / 2
+    np.testing.assert_allclose(back(model, whole, pictures), expected, atol=2e-3)
