@@ -1,0 +1,280 @@
+"""Deghosting of brackets: what moved between the exposures comes from one of them.
+
+Every frame is compared with a reference frame (:mod:`edgeexpo.imaging.disagreement`). Where it shows
+something else, its content is replaced by that of the reference, mapped to the frame's exposure. The
+frames then show one scene, so that any network can take them. Reference selection and replacement by
+the intensity mapping follow O. Gallo, N. Gelfand, W. Chen, M. Tico, K. Pulli, "Artifact-free high
+dynamic range imaging", ICCP 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeexpo.errors import PictureError, UsageError
+from edgeexpo.imaging import opencv
+from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.disagreement import REACH, Mapped, Mask, excess, looked_up, map_frames
+from edgeexpo.imaging.mapping import CODES, HIGHEST
+from edgeexpo.imaging.raster import STRIP
+from edgeexpo.progress import note
+
+LARGEST = 1024
+"""Longer side in pixels to which frames are scaled down to be compared."""
+
+MOST_REPLACED = 0.5
+"""Share of a frame beyond which a disagreement is no motion, and nothing is replaced."""
+
+STRONG = 12.0
+"""Codes beyond the tolerance that a region has to show somewhere."""
+
+SMALLEST_REGION = 2e-4
+"""Area of the smallest region, as a share of the frame: 14 pixels square in one million."""
+
+_OPENING = 2
+"""Radius in pixels of the smallest disc that fits into the strong part of a region."""
+
+_CLOSING = 6
+"""Radius in pixels of the gaps that are closed: things that move have parts that agree by chance."""
+
+_FEATHER = 2.0
+"""Standard deviation in pixels of the Gaussian that softens the edge of a region."""
+
+_UNCLIPPED = HIGHEST - 10
+"""Code of the reference from which a level around is trusted beside the IMF, up to ``HIGHEST``."""
+
+
+@dataclass(frozen=True)
+class Deghosting:
+    """What was replaced in the frames of a bracket.
+
+    Attributes:
+        reference: Index of the frame from which everything that moved comes.
+        replaced: For each frame, the share of its pixels that were replaced, 0 to 1.
+        reasons: For each frame, why nothing was replaced although it disagrees with the reference.
+            ``None`` otherwise.
+    """
+
+    reference: int
+    replaced: tuple[float, ...]
+    reasons: tuple[str | None, ...]
+
+
+def best_exposed(frames: Sequence[Picture]) -> int:
+    """Return the index of the frame with most values between 5 and 95 % of the range.
+
+    Args:
+        frames: HxWx3 float32 in [0, 1], display-encoded.
+    """
+    return int(np.argmax([_well_exposed(frame) for frame in frames]))
+
+
+def deghost(
+    frames: Sequence[Picture],
+    *,
+    reference: int | None = None,
+    names: Sequence[str] | None = None,
+) -> tuple[list[Picture], Deghosting]:
+    """Replace what moved between the exposures of a registered bracket.
+
+    Regions are found at no more than :data:`LARGEST` pixels, and replaced at full size with a soft
+    edge. Where the reference is clipped, it does not tell a darker frame's level. That level then
+    comes from the frame itself, around the region. A frame that disagrees nearly everywhere stays as
+    it is, and a note on stderr says why.
+
+    Args:
+        frames: HxWx3 float32 in [0, 1], sRGB-encoded, of different exposures, registered to within
+            a pixel (:func:`edgeexpo.imaging.alignment.align`).
+        reference: Index of the frame that stays as it is. ``None`` takes the best exposed one
+            (:func:`best_exposed`).
+        names: Names of the frames in notes, such as their files.
+
+    Returns:
+        The frames, HxWx3 float32 in [0, 1], and what was replaced. A frame in which nothing was
+        replaced is the same array.
+
+    Raises:
+        PictureError: There are fewer than two frames, or they are not HxWx3 or differ in size.
+        UsageError: ``reference`` is not the index of a frame.
+        MissingDependencyError: OpenCV is not installed.
+    """
+    _check(frames)
+    if reference is None:
+        reference = best_exposed(frames)
+    if not 0 <= reference < len(frames):
+        raise UsageError(f"reference is {reference}; expected the index of one of {len(frames)}")
+    cv2 = opencv.load_opencv()
+    fixed = _small(cv2, frames[reference])
+    result: list[Picture] = []
+    shares: list[float] = []
+    reasons: list[str | None] = []
+    for index, frame in enumerate(frames):
+        replaced, share, reason = frame, 0.0, None
+        if index != reference:
+            other = _small(cv2, frame)
+            mapped = map_frames(fixed, other)
+            region = regions(excess(fixed, other, mapped))
+            share = float(region.mean())
+            if share > MOST_REPLACED:
+                name = f"frame {index}" if names is None else names[index]
+                reason = f"{share:.0%} of it differs from the reference, as no motion does"
+                note(f"edgeexpo: nothing is replaced in {name}: {reason}")
+                share = 0.0
+            elif share:
+                level = _levels(cv2, fixed, other, region, mapped)
+                replaced = _replaced(cv2, frames[reference], frame, region, mapped, level)
+        result.append(replaced)
+        shares.append(share)
+        reasons.append(reason)
+    return result, Deghosting(reference, tuple(shares), tuple(reasons))
+
+
+def regions(beyond: Picture) -> Mask:
+    """Return the regions of a sensible size in which two frames disagree.
+
+    A region is a connected part that disagrees, with a disc inside that does so strongly. Gaps and
+    holes are closed. The edge is moved outwards by what the comparison does not see there.
+
+    Args:
+        beyond: HxW float32, as :func:`edgeexpo.imaging.disagreement.excess` gives it.
+
+    Returns:
+        HxW bool.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed.
+    """
+    cv2 = opencv.load_opencv()
+    strong = cv2.morphologyEx(_bytes(beyond > STRONG), cv2.MORPH_OPEN, _disc(cv2, _OPENING))
+    if not strong.any():
+        return np.zeros(beyond.shape, bool)
+    weak = cv2.morphologyEx(_bytes(beyond > 0), cv2.MORPH_CLOSE, _disc(cv2, _OPENING))
+    parts = _components(cv2, weak | strong, strong > 0)
+    closed = cv2.morphologyEx(_bytes(parts), cv2.MORPH_CLOSE, _disc(cv2, _CLOSING))
+    filled = _without_holes(cv2, closed)
+    return cv2.dilate(filled, _disc(cv2, REACH + 2 * round(_FEATHER))) > 0
+
+
+def _components(cv2: Any, mask: npt.NDArray[np.uint8], strong: Mask) -> Mask:
+    """Return the connected parts of a mask that are large enough and strong somewhere."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    kept = stats[:, cv2.CC_STAT_AREA] >= SMALLEST_REGION * mask.size
+    seeds = np.zeros(count, bool)
+    seeds[np.unique(labels[strong])] = True
+    kept &= seeds
+    kept[0] = False
+    return np.asarray(kept[labels])
+
+
+def _without_holes(cv2: Any, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a mask with its holes filled that are smaller than the mask itself."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    inside = (
+        (stats[:, cv2.CC_STAT_LEFT] > 0)
+        & (stats[:, cv2.CC_STAT_TOP] > 0)
+        & (stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH] < mask.shape[1])
+        & (stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT] < mask.shape[0])
+        & (stats[:, cv2.CC_STAT_AREA] < mask.sum())
+    )
+    inside[0] = False
+    return _bytes((mask > 0) | inside[labels])
+
+
+def _levels(cv2: Any, fixed: Picture, other: Picture, region: Mask, mapped: Mapped) -> Picture:
+    """Return what the frame shows where the reference is clipped, HxWx3, from around the regions.
+
+    It is the mean of the frame's values there, weighted by a Gaussian that widens until it finds some
+    (pull-push: S. J. Gortler et al., "The lumigraph", SIGGRAPH 1996). The IMF's highest value stands
+    where there are none.
+    """
+    clipped = (fixed >= HIGHEST / (CODES - 1)) & ~region[..., None]
+    weights = clipped.astype(np.float32)
+    sums = other * weights
+    pyramid = [(sums, weights)]
+    while min(pyramid[-1][0].shape[:2]) > 1:
+        sums, weights = (cv2.pyrDown(x) for x in pyramid[-1])
+        pyramid.append((sums, weights))
+    sums, weights = pyramid.pop()
+    top = mapped.imf[HIGHEST].astype(np.float32)
+    level = np.where(weights > 0, sums / np.maximum(weights, 1e-9), top).astype(np.float32)
+    while pyramid:
+        sums, weights = pyramid.pop()
+        level = cv2.resize(level, sums.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        known = np.minimum(weights, 1)
+        level = level * (1 - known) + sums / np.maximum(weights, 1e-9) * known
+    return np.maximum(level, top)
+
+
+def _replaced(
+    cv2: Any, reference: Picture, frame: Picture, region: Mask, mapped: Mapped, level: Picture
+) -> Picture:
+    """Return a frame with the reference's content in the regions, in strips of rows."""
+    height, width = frame.shape[:2]
+    soft = cv2.GaussianBlur(region.astype(np.float32), (0, 0), _FEATHER)
+    result = frame.copy()
+    rows = max(1, STRIP // width)
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        share = _enlarged(cv2, soft, (height, width), start, stop)
+        touched = share > 1 / CODES
+        if not touched.any():
+            continue
+        levels = _enlarged(cv2, level, (height, width), start, stop)
+        source, part = reference[start:stop], result[start:stop]
+        for channel in range(3):
+            values = source[..., channel][touched]
+            shown = looked_up(values, mapped.imf[:, channel])
+            unknown = np.clip(
+                (values * (CODES - 1) - _UNCLIPPED) / (HIGHEST - _UNCLIPPED), 0, 1
+            )
+            shown += unknown * (levels[..., channel][touched] - shown)
+            before = part[..., channel][touched]
+            part[..., channel][touched] = before + share[touched] * (shown - before)
+    return result
+
+
+def _enlarged(cv2: Any, small: Picture, size: tuple[int, int], start: int, stop: int) -> Picture:
+    """Return some rows of a small picture that is enlarged to (height, width), bilinear."""
+    height, width = size
+    scale = np.array([small.shape[1] / width, small.shape[0] / height])
+    offset = (scale - 1) / 2
+    matrix = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1] + start * scale[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    rows = cv2.warpAffine(
+        small, matrix, (width, stop - start), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(rows, np.float32)
+
+
+def _small(cv2: Any, frame: Picture) -> Picture:
+    """Return a frame at no more than :data:`LARGEST` pixels, softened by a pixel against noise."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, LARGEST / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(np.clip(cv2.GaussianBlur(small, (0, 0), 1.0), 0, 1), np.float32)
+
+
+def _well_exposed(frame: Picture) -> float:
+    return float(np.mean((frame > 0.05) & (frame < 0.95)))
+
+
+def _bytes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    return mask.astype(np.uint8)
+
+
+def _disc(cv2: Any, radius: int) -> Any:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+
+
+def _check(frames: Sequence[Picture]) -> None:
+    if len(frames) < 2:
+        raise PictureError(f"found {len(frames)} frames; expected two or more to deghost")
+    shapes = {frame.shape for frame in frames}
+    if len(shapes) != 1 or frames[0].ndim != 3 or frames[0].shape[2] != 3:
+        raise PictureError(f"frames have shapes {sorted(shapes)}; expected one size, HxWx3")
