@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, Lut, codes, histogram_mapping
+from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, Lut, codes
+from edgeexpo.imaging.robust_mapping import RobustMapping, robust_mapping, slopes
 
 Mask = npt.NDArray[np.bool_]
 """HxW bool."""
@@ -64,9 +65,7 @@ class Mapped:
 def map_frames(reference: Picture, frame: Picture) -> Mapped:
     """Find the IMF between two registered frames although something may have moved.
 
-    The first estimate is the median of the frame at each code of the reference, which up to half of
-    the pixels at a code may contradict. Later ones match the histograms of the pixels that agree,
-    because noise in the reference flattens a median.
+    The first estimate is that of all pixels, later ones are those of the pixels that agree.
 
     Args:
         reference: HxWx3 float32 in [0, 1], display-encoded.
@@ -75,15 +74,15 @@ def map_frames(reference: Picture, frame: Picture) -> Mapped:
     Returns:
         The IMF and its tolerance.
     """
-    medians, spread = _conditional(reference, frame)
-    imf = medians
+    spread = _spreads(reference, frame)
+    agreeing = np.ones(frame.shape[:2], bool)
+    mapped = _tolerated(robust_mapping(reference[agreeing], frame[agreeing]), spread)
     for _ in range(_ROUNDS):
-        agreeing = excess(reference, frame, _tolerated(imf, spread)) <= 0
+        agreeing = excess(reference, frame, mapped) <= 0
         if agreeing.sum() < _FEWEST:
             break
-        imf = histogram_mapping(reference[agreeing][None], frame[agreeing][None])
-        imf = _told(imf, reference[agreeing])
-    return _tolerated(imf, spread)
+        mapped = _tolerated(robust_mapping(reference[agreeing], frame[agreeing]), spread)
+    return mapped
 
 
 def excess(reference: Picture, frame: Picture, mapped: Mapped) -> Picture:
@@ -117,69 +116,36 @@ def looked_up(values: Picture, table: Lut) -> Picture:
     return np.interp(values, codes(), table).astype(np.float32)
 
 
-def _tolerated(imf: Lut, spread: Lut) -> Mapped:
+def _tolerated(mapping: RobustMapping, spread: Lut) -> Mapped:
     """Return the codes that agree with each code of the reference."""
-    slope = np.gradient(imf, 1 / (CODES - 1), axis=0)
-    slope = np.stack([_smooth(slope[:, c]) for c in range(3)], axis=1)
-    believed = np.minimum(spread, NOISE / (CODES - 1) * np.hypot(1, slope))
-    tolerance = SPREADS * believed + MARGIN / (CODES - 1)
+    imf = mapping.imf
+    believed = np.minimum(spread, NOISE / (CODES - 1) * np.hypot(1, slopes(imf)))
+    tolerance = SPREADS * believed + MARGIN / (CODES - 1) + mapping.uncertainty
     lower, upper = imf - tolerance, imf + tolerance
-    lower[: LOWEST + 1], upper[HIGHEST:] = 0, 1
     # Beyond the codes that tell something, the last of those bounds what the frame may show.
     lower[HIGHEST:], upper[: LOWEST + 1] = lower[HIGHEST - 1], upper[LOWEST + 1]
+    lower[: LOWEST + 1], upper[HIGHEST:] = 0, 1
     return Mapped(imf, lower, upper)
 
 
-def _conditional(reference: Picture, frame: Picture) -> tuple[Lut, Lut]:
-    """Return the median of a frame at each code of the reference, and its spread, (256, 3) each."""
+def _spreads(reference: Picture, frame: Picture) -> Lut:
+    """Return the standard deviation of a frame at each code of the reference, (256, 3).
+
+    It is that of a normal distribution with the same quartiles, smoothed over the codes.
+    """
     first, second = (np.rint(x * (CODES - 1)).astype(np.intp) for x in (reference, frame))
-    medians, spreads = np.empty((2, CODES, 3))
+    result = np.empty((CODES, 3))
     for channel in range(3):
         pairs = first[..., channel] * CODES + second[..., channel]
         joint = np.bincount(pairs.reshape(-1), minlength=CODES * CODES).reshape(CODES, CODES)
         summed = np.cumsum(joint, axis=1)
-        count = summed[:, -1]
-        seen = np.flatnonzero(count)
-        low, middle, high = (
-            (summed[seen] >= np.maximum(1, share * count[seen, None])).argmax(axis=1)
-            for share in (0.25, 0.5, 0.75)
+        seen = np.flatnonzero(summed[:, -1])
+        low, high = (
+            (summed[seen] >= np.maximum(1, share * summed[seen, -1:])).argmax(axis=1)
+            for share in (0.25, 0.75)
         )
-        rising = _isotonic(middle.astype(np.float64), count[seen].astype(np.float64))
-        medians[:, channel] = np.interp(np.arange(CODES), seen, rising)
-        half = np.interp(np.arange(CODES), seen, (high - low) / 1.35)
-        spreads[:, channel] = _smooth(half)
-    return medians / (CODES - 1), spreads / (CODES - 1)
-
-
-def _told(imf: Lut, pixels: npt.NDArray[np.float32]) -> Lut:
-    """Return an IMF whose values outside of the codes that pixels have are those of the nearest."""
-    result = imf.copy()
-    for channel in range(3):
-        seen = np.rint(pixels[:, channel] * (CODES - 1)).astype(np.intp)
-        inside = seen[(seen >= LOWEST) & (seen <= HIGHEST)]
-        if inside.size:
-            result[: inside.min(), channel] = np.minimum(
-                result[: inside.min(), channel], result[inside.min(), channel]
-            )
-    return result
-
-
-def _isotonic(values: Lut, weights: Lut) -> Lut:
-    """Return the values (N,) that never decrease and are nearest to ``values`` by weighted squares.
-
-    Neighbours that decrease are pooled (R. E. Barlow et al., "Statistical inference under order
-    restrictions", 1972).
-    """
-    pools: list[tuple[float, float, int]] = []
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        pool = (value, weight, 1)
-        while pools and pools[-1][0] >= pool[0]:
-            before, total = pools.pop(), pool[1]
-            weight_of_both = before[1] + total
-            mean = (before[0] * before[1] + pool[0] * total) / weight_of_both
-            pool = (mean, weight_of_both, before[2] + pool[2])
-        pools.append(pool)
-    return np.repeat([pool[0] for pool in pools], [pool[2] for pool in pools])
+        result[:, channel] = _smooth(np.interp(np.arange(CODES), seen, (high - low) / 1.35))
+    return result / (CODES - 1)
 
 
 def _smooth(values: Lut) -> Lut:
