@@ -19,7 +19,14 @@ import numpy.typing as npt
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.disagreement import REACH, Mapped, Mask, excess, looked_up, map_frames
+from edgeexpo.imaging.disagreement import (
+    REACH,
+    Mapped,
+    Mask,
+    excess,
+    looked_up,
+    map_frames,
+)
 from edgeexpo.imaging.mapping import CODES, HIGHEST
 from edgeexpo.imaging.raster import STRIP
 from edgeexpo.progress import note
@@ -35,6 +42,9 @@ STRONG = 12.0
 
 SMALLEST_REGION = 2e-4
 """Area of the smallest region, as a share of the frame: 14 pixels square in one million."""
+
+SAME_FORM = 0.7
+"""Correlation of the codes of two frames from which a region shows the same, not something else."""
 
 _OPENING = 2
 """Radius in pixels of the smallest disc that fits into the strong part of a region."""
@@ -118,7 +128,7 @@ def deghost(
         if index != reference:
             other = _small(cv2, frame)
             mapped = map_frames(fixed, other)
-            region = regions(excess(fixed, other, mapped))
+            region = regions(fixed, other, mapped)
             share = float(region.mean())
             if share > MOST_REPLACED:
                 name = f"frame {index}" if names is None else names[index]
@@ -134,14 +144,17 @@ def deghost(
     return result, Deghosting(reference, tuple(shares), tuple(reasons))
 
 
-def regions(beyond: Picture) -> Mask:
-    """Return the regions of a sensible size in which two frames disagree.
+def regions(reference: Picture, frame: Picture, mapped: Mapped) -> Mask:
+    """Return the regions of a sensible size in which a frame shows something else.
 
-    A region is a connected part that disagrees, with a disc inside that does so strongly. Gaps and
-    holes are closed. The edge is moved outwards by what the comparison does not see there.
+    A region is a connected part that disagrees, with a disc inside that does so strongly. It does
+    not show the same forms in other codes, as colours do that the IMF gets wrong. Gaps and holes are
+    closed. The edge is moved outwards by what the comparison does not see there.
 
     Args:
-        beyond: HxW float32, as :func:`edgeexpo.imaging.disagreement.excess` gives it.
+        reference: HxWx3 float32 in [0, 1], display-encoded.
+        frame: HxWx3 float32 in [0, 1], of the same size.
+        mapped: The IMF from codes of ``reference`` to codes of ``frame``.
 
     Returns:
         HxW bool.
@@ -150,25 +163,34 @@ def regions(beyond: Picture) -> Mask:
         MissingDependencyError: OpenCV is not installed.
     """
     cv2 = opencv.load_opencv()
+    by_channel = excess(reference, frame, mapped)
+    beyond = by_channel.max(axis=2)
     strong = cv2.morphologyEx(_bytes(beyond > STRONG), cv2.MORPH_OPEN, _disc(cv2, _OPENING))
     if not strong.any():
         return np.zeros(beyond.shape, bool)
-    weak = cv2.morphologyEx(_bytes(beyond > 0), cv2.MORPH_CLOSE, _disc(cv2, _OPENING))
-    parts = _components(cv2, weak | strong, strong > 0)
-    closed = cv2.morphologyEx(_bytes(parts), cv2.MORPH_CLOSE, _disc(cv2, _CLOSING))
+    weak = cv2.morphologyEx(_bytes(beyond > 0), cv2.MORPH_CLOSE, _disc(cv2, _OPENING)) | strong
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
+    found = np.zeros(beyond.shape, bool)
+    for label in range(1, count):
+        left, top, width, height, area = stats[label]
+        box = (slice(top, top + height), slice(left, left + width))
+        part = labels[box] == label
+        if area < SMALLEST_REGION * beyond.size or not strong[box][part].any():
+            continue
+        channel = int(by_channel[box][part].sum(axis=0).argmax())
+        codes = reference[box][part][:, channel], frame[box][part][:, channel]
+        if _correlation(*codes) < SAME_FORM:
+            found[box] |= part
+    closed = cv2.morphologyEx(_bytes(found), cv2.MORPH_CLOSE, _disc(cv2, _CLOSING))
     filled = _without_holes(cv2, closed)
     return cv2.dilate(filled, _disc(cv2, REACH + 2 * round(_FEATHER))) > 0
 
 
-def _components(cv2: Any, mask: npt.NDArray[np.uint8], strong: Mask) -> Mask:
-    """Return the connected parts of a mask that are large enough and strong somewhere."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    kept = stats[:, cv2.CC_STAT_AREA] >= SMALLEST_REGION * mask.size
-    seeds = np.zeros(count, bool)
-    seeds[np.unique(labels[strong])] = True
-    kept &= seeds
-    kept[0] = False
-    return np.asarray(kept[labels])
+def _correlation(first: Picture, second: Picture) -> float:
+    """Return the correlation of two arrays (N,), 0 where one is constant."""
+    first, second = first - first.mean(), second - second.mean()
+    power = float(np.sqrt(np.sum(first**2) * np.sum(second**2)))
+    return float(np.sum(first * second)) / power if power > 1e-9 else 0.0
 
 
 def _without_holes(cv2: Any, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -252,12 +274,11 @@ def _enlarged(cv2: Any, small: Picture, size: tuple[int, int], start: int, stop:
 
 
 def _small(cv2: Any, frame: Picture) -> Picture:
-    """Return a frame at no more than :data:`LARGEST` pixels, softened by a pixel against noise."""
+    """Return a frame at no more than :data:`LARGEST` pixels."""
     height, width = frame.shape[:2]
     scale = min(1.0, LARGEST / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(np.clip(cv2.GaussianBlur(small, (0, 0), 1.0), 0, 1), np.float32)
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _well_exposed(frame: Picture) -> float:

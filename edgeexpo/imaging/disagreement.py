@@ -73,15 +73,19 @@ def map_frames(reference: Picture, frame: Picture) -> Mapped:
 
     Returns:
         The IMF and its tolerance.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed.
     """
-    spread = _spreads(reference, frame)
+    first, second = softened(reference), softened(frame)
+    spread = _spreads(first, second)
     agreeing = np.ones(frame.shape[:2], bool)
-    mapped = _tolerated(robust_mapping(reference[agreeing], frame[agreeing]), spread)
+    mapped = _tolerated(robust_mapping(first[agreeing], second[agreeing]), spread)
     for _ in range(_ROUNDS):
-        agreeing = excess(reference, frame, mapped) <= 0
+        agreeing = excess(reference, frame, mapped).max(axis=2) <= 0
         if agreeing.sum() < _FEWEST:
             break
-        mapped = _tolerated(robust_mapping(reference[agreeing], frame[agreeing]), spread)
+        mapped = _tolerated(robust_mapping(first[agreeing], second[agreeing]), spread)
     return mapped
 
 
@@ -89,7 +93,8 @@ def excess(reference: Picture, frame: Picture, mapped: Mapped) -> Picture:
     """Return by how much each pixel of a frame is beyond what the reference explains.
 
     A clipped code of the reference explains everything from the IMF's highest value upwards, a black
-    one everything from its lowest value downwards.
+    one everything from its lowest value downwards. The frame is softened against noise. The
+    reference is not: a thin line is fainter after softening, and differently so at each exposure.
 
     Args:
         reference: HxWx3 float32 in [0, 1].
@@ -97,18 +102,27 @@ def excess(reference: Picture, frame: Picture, mapped: Mapped) -> Picture:
         mapped: The IMF from codes of ``reference`` to codes of ``frame``.
 
     Returns:
-        HxW float32, the largest over the channels, in codes. It is 0 where the frames agree.
+        HxWx3 float32, in codes. It is 0 where the frames agree.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed.
     """
     cv2 = opencv.load_opencv()
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * REACH + 1,) * 2)
     least, most = cv2.erode(reference, around), cv2.dilate(reference, around)
-    result = np.zeros(frame.shape[:2], np.float32)
+    soft = softened(frame)
+    result = np.zeros(frame.shape, np.float32)
     for channel in range(3):
         lower = looked_up(least[..., channel], mapped.lower[:, channel])
         upper = looked_up(most[..., channel], mapped.upper[:, channel])
-        np.maximum(result, lower - frame[..., channel], out=result)
-        np.maximum(result, frame[..., channel] - upper, out=result)
-    return result * np.float32(CODES - 1)
+        beyond = np.maximum(lower - soft[..., channel], soft[..., channel] - upper)
+        result[..., channel] = np.maximum(beyond, 0) * (CODES - 1)
+    return result
+
+
+def softened(frame: Picture) -> Picture:
+    """Return a picture blurred by a Gaussian with a standard deviation of one pixel."""
+    return np.asarray(opencv.load_opencv().GaussianBlur(frame, (0, 0), 1.0), np.float32)
 
 
 def looked_up(values: Picture, table: Lut) -> Picture:
