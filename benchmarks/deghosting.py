@@ -106,9 +106,7 @@ def shoot(
     scene: Scene, places: Sequence[int], evs: Sequence[float], seed: int, jpeg: bool
 ) -> list[Picture]:
     """Photograph a scene; the noise depends on the seed and the frame alone."""
-    camera = replace(
-        Camera.random(np.random.default_rng(seed)), jpeg_quality=90 if jpeg else None
-    )
+    camera = replace(Camera.random(np.random.default_rng(seed)), jpeg_quality=90 if jpeg else None)
     return [
         camera.shoot(scene.light(place), ev, np.random.default_rng((seed, index)))
         for index, (place, ev) in enumerate(zip(places, evs, strict=True))

@@ -16,7 +16,13 @@ from edgeexpo.cli.arguments import (
     thread_count,
 )
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
-from edgeexpo.cli.run_input import made_by, open_session, order, read_pictures
+from edgeexpo.cli.run_input import (
+    made_by,
+    note_same_exposure,
+    open_session,
+    order,
+    read_pictures,
+)
 from edgeexpo.cli.run_output import (
     TONEMAPS,
     check_request,
@@ -50,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="align",
         action="store_false",
         help="with --brackets: do not align the shots, as for shots from a tripod",
+    )
+    parser.add_argument(
+        "--no-deghost",
+        dest="deghost",
+        action="store_false",
+        help="with --brackets: leave what moves as every shot shows it, instead of taking it from "
+        "the best exposed shot",
     )
     parser.add_argument(
         "-o",
@@ -127,6 +140,7 @@ def run(args: argparse.Namespace) -> int:
     check_request(spec, args)
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
+    note_same_exposure(frames)
     check_suffix(spec, args, frames[0][1].dtype)
     bits = 8 if args.tonemap else 8 * frames[0][1].dtype.itemsize
     note_losses(args.output, args.input[-1], bits)

@@ -251,9 +251,7 @@ def _replaced(
         for channel in range(3):
             values = source[..., channel][touched]
             shown = looked_up(values, mapped.imf[:, channel])
-            unknown = np.clip(
-                (values * (CODES - 1) - _UNCLIPPED) / (HIGHEST - _UNCLIPPED), 0, 1
-            )
+            unknown = np.clip((values * (CODES - 1) - _UNCLIPPED) / (HIGHEST - _UNCLIPPED), 0, 1)
             shown += unknown * (levels[..., channel][touched] - shown)
             before = part[..., channel][touched]
             part[..., channel][touched] = before + share[touched] * (shown - before)

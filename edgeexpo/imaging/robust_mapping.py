@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, Lut, exposure_mapping, histogram_mapping
+from edgeexpo.imaging.mapping import (
+    CODES,
+    HIGHEST,
+    LOWEST,
+    Lut,
+    exposure_mapping,
+    histogram_mapping,
+)
 from edgeexpo.imaging.response import fit_response
 
 WIDTH = 4.0
