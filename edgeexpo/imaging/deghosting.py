@@ -29,6 +29,7 @@ from edgeexpo.imaging.disagreement import (
 )
 from edgeexpo.imaging.mapping import CODES, HIGHEST
 from edgeexpo.imaging.raster import STRIP
+from edgeexpo.imaging.robust_mapping import slopes
 from edgeexpo.progress import note
 
 LARGEST = 1024
@@ -54,6 +55,9 @@ _CLOSING = 6
 
 _FEATHER = 2.0
 """Standard deviation in pixels of the Gaussian that softens the edge of a region."""
+
+_CALMING = 4
+"""Radius in pixels of the filter that takes away noise where the mapping would amplify it."""
 
 _UNCLIPPED = HIGHEST - 10
 """Code of the reference from which a level around is trusted beside the IMF, up to ``HIGHEST``."""
@@ -247,7 +251,8 @@ def _replaced(
         if not touched.any():
             continue
         levels = _enlarged(cv2, level, (height, width), start, stop)
-        source, part = reference[start:stop], result[start:stop]
+        source = _calmed(cv2, reference, mapped, start, stop)
+        part = result[start:stop]
         for channel in range(3):
             values = source[..., channel][touched]
             shown = looked_up(values, mapped.imf[:, channel])
@@ -256,6 +261,26 @@ def _replaced(
             before = part[..., channel][touched]
             part[..., channel][touched] = before + share[touched] * (shown - before)
     return result
+
+
+def _calmed(cv2: Any, reference: Picture, mapped: Mapped, start: int, stop: int) -> Picture:
+    """Return some rows of the reference without the noise that the mapping would amplify.
+
+    A bilateral filter (C. Tomasi, R. Manduchi, ICCV 1998) keeps edges well above the noise, whose
+    level is estimated as by J. Immerkaer, "Fast noise variance estimation", CVIU 64(2), 1996.
+    """
+    rows = reference[max(0, start - _CALMING) : stop + _CALMING]
+    inner = slice(min(start, _CALMING), min(start, _CALMING) + stop - start)
+    gain = np.clip(slopes(mapped.imf).max(axis=1) - 1, 0, 1)
+    if not gain.any():
+        return rows[inner]
+    lines = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+    dark = cv2.filter2D(rows, -1, lines)[looked_up(rows, gain) > 0.5]
+    noise = float(np.median(np.abs(dark))) / 0.6745 if dark.size else 0.0
+    if noise < 0.5 / CODES:
+        return rows[inner]
+    calm = cv2.bilateralFilter(rows, 2 * _CALMING - 1, 3 * noise, _CALMING / 2)
+    return (rows + looked_up(rows, gain) * (calm - rows))[inner]
 
 
 def _enlarged(cv2: Any, small: Picture, size: tuple[int, int], start: int, stop: int) -> Picture:

@@ -65,7 +65,8 @@ class Mapped:
 def map_frames(reference: Picture, frame: Picture) -> Mapped:
     """Find the IMF between two registered frames although something may have moved.
 
-    The first estimate is that of all pixels, later ones are those of the pixels that agree.
+    The first estimate is that of all pixels. Later ones are those of the pixels that agree. Codes
+    that none of these have keep the earlier estimate: what moved is in both histograms.
 
     Args:
         reference: HxWx3 float32 in [0, 1], display-encoded.
@@ -79,14 +80,24 @@ def map_frames(reference: Picture, frame: Picture) -> Mapped:
     """
     first, second = softened(reference), softened(frame)
     spread = _spreads(first, second)
-    agreeing = np.ones(frame.shape[:2], bool)
-    mapped = _tolerated(robust_mapping(first[agreeing], second[agreeing]), spread)
+    mapped = _tolerated(robust_mapping(first.reshape(-1, 3), second.reshape(-1, 3)), spread)
     for _ in range(_ROUNDS):
-        agreeing = excess(reference, frame, mapped).max(axis=2) <= 0
+        agreeing = _agreeing(first, second, mapped)
         if agreeing.sum() < _FEWEST:
             break
-        mapped = _tolerated(robust_mapping(first[agreeing], second[agreeing]), spread)
+        found = robust_mapping(first[agreeing], second[agreeing], mapped.imf)
+        mapped = _tolerated(found, spread)
     return mapped
+
+
+def _agreeing(reference: Picture, frame: Picture, mapped: Mapped) -> Mask:
+    """Return the pixels that agree by themselves: evidence must not come from their neighbours."""
+    result = np.ones(frame.shape[:2], bool)
+    for channel in range(3):
+        values = frame[..., channel]
+        result &= values >= looked_up(reference[..., channel], mapped.lower[:, channel])
+        result &= values <= looked_up(reference[..., channel], mapped.upper[:, channel])
+    return result
 
 
 def excess(reference: Picture, frame: Picture, mapped: Mapped) -> Picture:

@@ -47,19 +47,23 @@ class RobustMapping:
 
 
 def robust_mapping(
-    source: npt.NDArray[np.float32], target: npt.NDArray[np.float32]
+    source: npt.NDArray[np.float32],
+    target: npt.NDArray[np.float32],
+    assumed: Lut | None = None,
 ) -> RobustMapping:
     """Estimate an IMF from pixels of which most show the same in both frames.
 
     Args:
         source: (N, 3) float32 in [0, 1], display-encoded, read as 8-bit codes.
         target: (N, 3) float32 in [0, 1], the same pixels at another exposure.
+        assumed: (256, 3) float64, the IMF at codes that few pixels have. ``None`` fits a camera
+            response to all of them.
 
     Returns:
         The IMF from codes of ``source`` to codes of ``target``.
     """
     first, second = source[None], target[None]
-    assumed = _of_response(first, second)
+    assumed = _of_response(first, second) if assumed is None else assumed
     counts = _counts(source)
     measured = histogram_mapping(first, second) - assumed
     least = FEW * len(source) + 1
