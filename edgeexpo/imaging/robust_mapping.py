@@ -77,8 +77,9 @@ def robust_mapping(
     all_around, all_sums = around.sum(axis=1, keepdims=True), sums.sum(axis=1, keepdims=True)
     common = all_sums / (all_around + least)
     own = (sums - around * common) / (around + least)
-    own = np.clip(own, -MOST_OF_CHANNEL / (CODES - 1), MOST_OF_CHANNEL / (CODES - 1))
-    imf = np.maximum.accumulate(np.clip(assumed + common + own, 0, 1))
+    imf = assumed + common + own
+    middle, most = np.median(imf, axis=1, keepdims=True), MOST_OF_CHANNEL / (CODES - 1)
+    imf = np.maximum.accumulate(np.clip(np.clip(imf, middle - most, middle + most), 0, 1))
     unknown, alike = least / (all_around + least), least / (around + least)
     steep = np.clip(slopes(imf), 0.25, 2)
     uncertainty = steep * (OF_RESPONSE * unknown + OF_CHANNEL * alike) / (CODES - 1)
