@@ -44,7 +44,7 @@ STRONG = 12.0
 SMALLEST_REGION = 2e-4
 """Area of the smallest region, as a share of the frame: 14 pixels square in one million."""
 
-SAME_FORM = 0.7
+SAME_FORM = 0.68
 """Correlation of the codes of two frames from which a region shows the same, not something else."""
 
 _OPENING = 2
@@ -182,12 +182,18 @@ def regions(reference: Picture, frame: Picture, mapped: Mapped) -> Mask:
         if area < SMALLEST_REGION * beyond.size or not strong[box][part].any():
             continue
         channel = int(by_channel[box][part].sum(axis=0).argmax())
-        codes = reference[box][part][:, channel], frame[box][part][:, channel]
-        if _correlation(*codes) < SAME_FORM:
-            found[box] |= part
+        if _same_forms(cv2, reference[..., channel], frame[..., channel], labels == label):
+            continue
+        found[box] |= part
     closed = cv2.morphologyEx(_bytes(found), cv2.MORPH_CLOSE, _disc(cv2, _CLOSING))
     filled = _without_holes(cv2, closed)
     return cv2.dilate(filled, _disc(cv2, REACH + 2 * round(_FEATHER))) > 0
+
+
+def _same_forms(cv2: Any, reference: Picture, frame: Picture, part: Mask) -> bool:
+    """Return whether one channel shows the same forms in a part, or in it and what is around."""
+    around = cv2.dilate(_bytes(part), _disc(cv2, _CLOSING)) > 0
+    return any(_correlation(reference[x], frame[x]) > SAME_FORM for x in (part, around))
 
 
 def _correlation(first: Picture, second: Picture) -> float:
