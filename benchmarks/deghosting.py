@@ -9,8 +9,8 @@ every second pair of scenes. ``left`` is the energy of the difference between th
 deghosted frames and the fusion of a scene whose disc stands where the reference frame shows it. It
 is a share of the same energy without deghosting. Counted are pixels within 8 pixels of an edge of a
 disc, and scenes in which the disc is seen. In the scenes that are ``shown``, the reference frame
-neither clips nor is black there, in 95 % of the values. ``static`` is the largest change in codes of
-the same scenes with a disc that stands still.
+neither clips nor is black there, in 95 % of the values. ``static`` is the largest change in codes
+of the same scenes with a disc that stands still.
 
 Every sub-folder of ``--brackets`` holds a real bracket. The share that is replaced in each frame is
 printed, of all frames and of the darkest and the lightest alone.
@@ -163,7 +163,10 @@ def main() -> None:
     rng.shuffle(lights)  # type: ignore[arg-type]
     found = [moving(scene, index) for index, scene in enumerate(scenes(lights, args.scenes, rng))]
     left, before, static, shown = np.array(found).T
-    for name, counted in (("all", before >= VISIBLE), ("shown", (before >= VISIBLE) & (shown > 0.95))):
+    for name, counted in (
+        ("all", before >= VISIBLE),
+        ("shown", (before >= VISIBLE) & (shown > 0.95)),
+    ):
         shares = left[counted] / before[counted]
         print(
             f"{name}: {len(shares)} scenes, left {left[counted].sum() / before[counted].sum():.1%} "

@@ -287,7 +287,7 @@ def _agreements(
 def _of_sums(
     count: float, first: float, second: float, square: float, other: float, product: float
 ) -> float:
-    """Return the correlation coefficient of two samples from their sums, 0 where one is constant."""
+    """Return the correlation of two samples from their sums, 0 where one is constant."""
     power = (count * square - first**2) * (count * other - second**2)
     return float((count * product - first * second) / np.sqrt(power)) if power > 0 else 0.0
 

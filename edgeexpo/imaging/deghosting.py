@@ -1,10 +1,10 @@
 """Deghosting of brackets: what moved between the exposures comes from one of them.
 
-Every frame is compared with a reference frame (:mod:`edgeexpo.imaging.disagreement`). Where it shows
-something else, its content is replaced by that of the reference, mapped to the frame's exposure. The
-frames then show one scene, so that any network can take them. Reference selection and replacement by
-the intensity mapping follow O. Gallo, N. Gelfand, W. Chen, M. Tico, K. Pulli, "Artifact-free high
-dynamic range imaging", ICCP 2009.
+Every frame is compared with a reference frame (:mod:`edgeexpo.imaging.disagreement`). Where it
+shows something else, its content is replaced by that of the reference, mapped to the frame's
+exposure. The frames then show one scene, so that any network can take them. Reference selection and
+replacement by the intensity mapping follow O. Gallo, N. Gelfand, W. Chen, M. Tico, K. Pulli,
+"Artifact-free high dynamic range imaging", ICCP 2009.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ SMALLEST_REGION = 2e-4
 SAME_FORM = 0.68
 """Correlation of the codes of two frames from which a region shows the same, not something else."""
 
+_AROUND = 10
+"""Radius in pixels of what is around a region when forms are compared."""
+
 _OPENING = 2
 """Radius in pixels of the smallest disc that fits into the strong part of a region."""
 
 _CLOSING = 6
-"""Radius in pixels of the gaps that are closed: things that move have parts that agree by chance."""
+"""Radius in pixels of the gaps that are closed, as parts of what moves agree by chance."""
 
 _FEATHER = 2.0
 """Standard deviation in pixels of the Gaussian that softens the edge of a region."""
@@ -98,8 +101,8 @@ def deghost(
 
     Regions are found at no more than :data:`LARGEST` pixels, and replaced at full size with a soft
     edge. Where the reference is clipped, it does not tell a darker frame's level. That level then
-    comes from the frame itself, around the region. A frame that disagrees nearly everywhere stays as
-    it is, and a note on stderr says why.
+    comes from the frame itself, around the region. A frame that disagrees nearly everywhere stays
+    as it is, and a note on stderr says why.
 
     Args:
         frames: HxWx3 float32 in [0, 1], sRGB-encoded, of different exposures, registered to within
@@ -128,21 +131,21 @@ def deghost(
     shares: list[float] = []
     reasons: list[str | None] = []
     for index, frame in enumerate(frames):
-        replaced, share, reason = frame, 0.0, None
+        share, reason = 0.0, None
         if index != reference:
             other = _small(cv2, frame)
             mapped = map_frames(fixed, other)
             region = regions(fixed, other, mapped)
             share = float(region.mean())
-            if share > MOST_REPLACED:
-                name = f"frame {index}" if names is None else names[index]
-                reason = f"{share:.0%} of it differs from the reference, as no motion does"
-                note(f"edgeexpo: nothing is replaced in {name}: {reason}")
-                share = 0.0
-            elif share:
-                level = _levels(cv2, fixed, other, region, mapped)
-                replaced = _replaced(cv2, frames[reference], frame, region, mapped, level)
-        result.append(replaced)
+        if share > MOST_REPLACED:
+            name = f"frame {index}" if names is None else names[index]
+            reason = f"{share:.0%} of it differs from the reference, as no motion does"
+            note(f"edgeexpo: nothing is replaced in {name}: {reason}")
+            share = 0.0
+        elif share:
+            level = _levels(cv2, fixed, other, region, mapped)
+            frame = _replaced(cv2, frames[reference], frame, region, mapped, level)
+        result.append(frame)
         shares.append(share)
         reasons.append(reason)
     return result, Deghosting(reference, tuple(shares), tuple(reasons))
@@ -152,8 +155,8 @@ def regions(reference: Picture, frame: Picture, mapped: Mapped) -> Mask:
     """Return the regions of a sensible size in which a frame shows something else.
 
     A region is a connected part that disagrees, with a disc inside that does so strongly. It does
-    not show the same forms in other codes, as colours do that the IMF gets wrong. Gaps and holes are
-    closed. The edge is moved outwards by what the comparison does not see there.
+    not show the same forms in other codes, as colours do that the IMF gets wrong. Gaps and holes
+    are closed. The edge is moved outwards by what the comparison does not see there.
 
     Args:
         reference: HxWx3 float32 in [0, 1], display-encoded.
@@ -187,12 +190,12 @@ def regions(reference: Picture, frame: Picture, mapped: Mapped) -> Mask:
         found[box] |= part
     closed = cv2.morphologyEx(_bytes(found), cv2.MORPH_CLOSE, _disc(cv2, _CLOSING))
     filled = _without_holes(cv2, closed)
-    return cv2.dilate(filled, _disc(cv2, REACH + 2 * round(_FEATHER))) > 0
+    return np.asarray(cv2.dilate(filled, _disc(cv2, REACH + 2 * round(_FEATHER))) > 0)
 
 
 def _same_forms(cv2: Any, reference: Picture, frame: Picture, part: Mask) -> bool:
     """Return whether one channel shows the same forms in a part, or in it and what is around."""
-    around = cv2.dilate(_bytes(part), _disc(cv2, _CLOSING)) > 0
+    around = cv2.dilate(_bytes(part), _disc(cv2, _AROUND)) > 0
     return any(_correlation(reference[x], frame[x]) > SAME_FORM for x in (part, around))
 
 
@@ -220,9 +223,9 @@ def _without_holes(cv2: Any, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint
 def _levels(cv2: Any, fixed: Picture, other: Picture, region: Mask, mapped: Mapped) -> Picture:
     """Return what the frame shows where the reference is clipped, HxWx3, from around the regions.
 
-    It is the mean of the frame's values there, weighted by a Gaussian that widens until it finds some
-    (pull-push: S. J. Gortler et al., "The lumigraph", SIGGRAPH 1996). The IMF's highest value stands
-    where there are none.
+    It is the mean of the frame's values there, weighted by a Gaussian that widens until it finds
+    some (pull-push: S. J. Gortler et al., "The lumigraph", SIGGRAPH 1996). The IMF's highest value
+    stands where there are none.
     """
     clipped = (fixed >= HIGHEST / (CODES - 1)) & ~region[..., None]
     weights = clipped.astype(np.float32)
@@ -239,7 +242,7 @@ def _levels(cv2: Any, fixed: Picture, other: Picture, region: Mask, mapped: Mapp
         level = cv2.resize(level, sums.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         known = np.minimum(weights, 1)
         level = level * (1 - known) + sums / np.maximum(weights, 1e-9) * known
-    return np.maximum(level, top)
+    return np.asarray(np.maximum(level, top), np.float32)
 
 
 def _replaced(
@@ -286,7 +289,7 @@ def _calmed(cv2: Any, reference: Picture, mapped: Mapped, start: int, stop: int)
     if noise < 0.5 / CODES:
         return rows[inner]
     calm = cv2.bilateralFilter(rows, 2 * _CALMING - 1, 3 * noise, _CALMING / 2)
-    return (rows + looked_up(rows, gain) * (calm - rows))[inner]
+    return np.asarray((rows + looked_up(rows, gain) * (calm - rows))[inner], np.float32)
 
 
 def _enlarged(cv2: Any, small: Picture, size: tuple[int, int], start: int, stop: int) -> Picture:

@@ -2,8 +2,9 @@
 
 The intensity mapping function (IMF) says what a frame shows wherever another frame shows the same
 thing at its own exposure. It is found from pixels at which the frames agree, as in M. D. Grossberg
-and S. K. Nayar, "Determining the camera response from images: what is knowable?", IEEE TPAMI 25(11),
-2003. A pixel disagrees where no code near it, within the noise, explains what the other frame shows.
+and S. K. Nayar, "Determining the camera response from images: what is knowable?", IEEE TPAMI
+25(11), 2003. A pixel disagrees where no code near it, within the noise, explains what the other
+frame shows.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ def _agreeing(reference: Picture, frame: Picture, mapped: Mapped) -> Mask:
 def excess(reference: Picture, frame: Picture, mapped: Mapped) -> Picture:
     """Return by how much each pixel of a frame is beyond what the reference explains.
 
-    A clipped code of the reference explains everything from the IMF's highest value upwards, a black
-    one everything from its lowest value downwards. The frame is softened against noise. The
+    A clipped code of the reference explains everything from the IMF's highest value upwards, a
+    black one everything from its lowest value downwards. The frame is softened against noise. The
     reference is not: a thin line is fainter after softening, and differently so at each exposure.
 
     Args:

@@ -1,9 +1,9 @@
 """The intensity mapping function (IMF) between two registered frames, although something moved.
 
-Where pixels agree, histograms tell the IMF (M. D. Grossberg and S. K. Nayar, "Determining the camera
-response from images: what is knowable?", IEEE TPAMI 25(11), 2003). Few pixels or none have some
-codes: those of something that moved, above all. There the IMF is that of a camera response, which
-all codes of all channels determine together.
+Where pixels agree, histograms tell the IMF (M. D. Grossberg and S. K. Nayar, "Determining the
+camera response from images: what is knowable?", IEEE TPAMI 25(11), 2003). Few pixels or none have
+some codes: those of something that moved, above all. There the IMF is that of a camera response,
+which all codes of all channels determine together.
 """
 
 from __future__ import annotations

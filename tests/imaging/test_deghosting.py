@@ -87,7 +87,10 @@ def test_static_frames_are_the_same_arrays(name, evs, jpeg, seed):
 
 def test_frames_that_are_registered_to_a_pixel_stay():
     shifted = cv2.warpAffine(
-        light(), np.array([[1, 0, 0.7], [0, 1, -0.6]]), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT
+        light(),
+        np.array([[1, 0, 0.7], [0, 1, -0.6]]),
+        (WIDTH, HEIGHT),
+        borderMode=cv2.BORDER_REFLECT,
     )
     frames = shoot([light(), shifted], (0.0, 2.0))
     assert deghost(frames)[0][1] is frames[1]
