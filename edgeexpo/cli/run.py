@@ -140,7 +140,6 @@ def run(args: argparse.Namespace) -> int:
     check_request(spec, args)
     with status("Reading the pictures"):
         frames, ev = order(read_pictures(args.input, args.keep_p3))
-    note_same_exposure(frames)
     check_suffix(spec, args, frames[0][1].dtype)
     bits = 8 if args.tonemap else 8 * frames[0][1].dtype.itemsize
     note_losses(args.output, args.input[-1], bits)
@@ -153,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
+    note_same_exposure(frames)
     profile = write_output(picture, args)
     height, width = picture.shape[:2]
     document = {
