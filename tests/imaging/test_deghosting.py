@@ -187,3 +187,13 @@ def test_a_response_of_the_camera_serves_codes_that_only_the_disc_has():
     inside = distance(places[0]) < RADIUS - 2
     assert np.abs(frames[1] - truth)[inside][:, 0].mean() > 0.15
     assert np.abs(result[1] - truth)[inside][:, 0].mean() < 0.06
+
+
+def test_the_same_forms_in_other_codes_are_no_motion(monkeypatch):
+    """A part keeps its texture and becomes lighter, as colours do that the mapping gets wrong."""
+    frames = shoot([light("astronaut")] * 2, (0.0, 1.0))
+    inside = distance((110, 70)) < 2 * RADIUS
+    frames[1][inside] = 0.4 + 0.5 * frames[1][inside]
+    assert deghost(frames, reference=0)[0][1] is frames[1]
+    monkeypatch.setattr(deghosting, "SAME_FORM", 1.1)
+    assert deghost(frames, reference=0)[0][1] is not frames[1]
