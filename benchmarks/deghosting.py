@@ -1,6 +1,6 @@
 """Deghost brackets with moving discs and static ones, and print what is left and what changes.
 
-    python benchmarks/deghosting.py PICTURES [PICTURES ...] [--brackets FOLDER] [--scenes 78]
+    python benchmarks/deghosting.py PICTURES [PICTURES ...] [--brackets FOLDER] [--seed 0]
 
 PICTURES are folders of photographs or radiance maps (.hdr, .exr). A disc moves over each of them
 from frame to frame by one to three times its radius: flat, or cut out of another picture. A
@@ -157,11 +157,15 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--brackets", type=Path, help="folder of real brackets")
     parser.add_argument("--scenes", type=int, default=78, help="scenes with a disc (default 78)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of discs and cameras (default 0)")
     args = parser.parse_args()
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(args.seed)
     lights = pictures(args.folders)
     rng.shuffle(lights)  # type: ignore[arg-type]
-    found = [moving(scene, index) for index, scene in enumerate(scenes(lights, args.scenes, rng))]
+    found = [
+        moving(scene, 4000 * args.seed + i)
+        for i, scene in enumerate(scenes(lights, args.scenes, rng))
+    ]
     left, before, static, shown = np.array(found).T
     for name, counted in (
         ("all", before >= VISIBLE),
