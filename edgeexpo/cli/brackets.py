@@ -1,12 +1,13 @@
-"""``edgeexpo run BUNDLE --brackets DIR``: group, align and fuse every bracket of a folder."""
+"""``edgeexpo run BUNDLE --brackets DIR``: group, align, deghost and fuse brackets."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from edgeexpo.cli.bracket_shots import ShotReport, prepared
 from edgeexpo.cli.output import emit, human_ms, table
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.progress import note, track
@@ -14,10 +15,6 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.writing import made_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-
     from edgeexpo.imaging.brackets import Shots
     from edgeexpo.runtime import Session
 
@@ -54,8 +51,10 @@ def run(args: argparse.Namespace, spec: ModelSpec) -> int:
         **made_by(session, engine),
         "seconds": round(seconds, 4),
     }
-    columns = ["bracket", "shots", "ev", "alignment", "output"]
+    columns = ["bracket", "shots", "ev", "alignment", "replaced", "output"]
     text = table([{c: row.get(c) for c in columns} for row in rows], columns)
+    reports = [ShotReport(**frame) for row in rows for frame in row.get("frames", ())]
+    text += "".join(f"\n{report}" for report in reports if str(report))
     text += f"\n{artifact.file} ({artifact.status}) in {engine}, {human_ms(seconds * 1000)}"
     emit(args, document, text)
     return 0
@@ -68,7 +67,7 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
 
     Args:
         args: The verb's arguments. Used are ``input`` (the folder), ``output`` (a folder that
-            exists), ``force``, ``ev``, ``align``, ``keep_p3`` and ``strength``.
+            exists), ``force``, ``ev``, ``align``, ``deghost``, ``keep_p3`` and ``strength``.
         spec: The bundle's model, which takes two frames or more.
         session: The opened bundle.
 
@@ -108,7 +107,7 @@ def fused(args: argparse.Namespace, spec: ModelSpec, session: Session) -> list[d
 
 
 def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) -> dict[str, Any]:
-    from edgeexpo.cli.run_input import order, read_pictures
+    from edgeexpo.cli.run_input import note_same_exposure, order, read_pictures
     from edgeexpo.cli.run_output import note_losses, write_as
     from edgeexpo.imaging.brackets import spread_indices
 
@@ -117,9 +116,10 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
         raise PictureError(f"it has {len(ordered)} shots; expected {count} or more")
     indices = spread_indices(len(ordered), count)
     chosen = [ordered[i] for i in indices]
-    frames, confidence = [picture for _, picture in chosen], None
-    if args.align:
-        frames, confidence = _aligned(ordered, indices)
+    note_same_exposure(chosen)
+    frames, reports = prepared(ordered, indices, align=args.align, deghost=args.deghost)
+    found = [r.correlation for r in reports if r.correlation is not None]
+    shares = [r.replaced for r in reports if r.replaced is not None]
     bits = 8 * frames[0].dtype.itemsize
     path = args.output / f"{shots.name}{DEEP_SUFFIX if bits == 16 else SUFFIX}"
     note_losses(path, chosen[-1][0], bits)
@@ -130,41 +130,17 @@ def _fuse(shots: Shots, args: argparse.Namespace, count: int, session: Session) 
         "shots": len(shots.files),
         "inputs": [str(file) for file, _ in chosen],
         "ev": args.ev or ev,
-        "alignment": confidence,
+        "alignment": round(min(found), 4) if found else None,
+        "replaced": round(max(shares), 4) if shares else None,
+        "frames": [_rounded(report) for report in reports],
         "output": str(path),
         "profile": profile,
     }
 
 
-def _aligned(
-    ordered: Sequence[tuple[Path, np.ndarray]], indices: Sequence[int]
-) -> tuple[list[np.ndarray], float]:
-    """Align the frames of a bracket with the best exposed of them, and crop what not all show.
-
-    Args:
-        ordered: The files and frames HxWx3 of the bracket, darkest first, 8 or 16 bits.
-        indices: Indices of the frames to return.
-
-    Returns:
-        The aligned frames of ``indices``, with the data type of the first frame, and the smallest
-        correlation of their alignments.
-    """
-    import numpy as np
-
-    from edgeexpo.imaging.alignment import align, common_window
-    from edgeexpo.imaging.samples import to_float
-
-    frames = [frame for _, frame in ordered]
-    pictures = [to_float(frame) for frame in frames]
-    exposed = [float(np.mean((p > 0.05) & (p < 0.95))) for p in pictures]
-    moved, found = align(
-        pictures,
-        reference=int(np.argmax(exposed)),
-        in_order=True,
-        names=[str(file) for file, _ in ordered],
-    )
-    top, window = np.iinfo(frames[0].dtype).max, common_window(found.valid)
-    codes = [
-        np.rint(np.clip(moved[i][window], 0, 1) * top).astype(frames[0].dtype) for i in indices
-    ]
-    return codes, round(min(found.confidences[i] for i in indices), 4)
+def _rounded(report: ShotReport) -> dict[str, Any]:
+    """Return a shot's report for ``--json``."""
+    return {
+        key: round(value, 4) if isinstance(value, float) else value
+        for key, value in asdict(report).items()
+    }

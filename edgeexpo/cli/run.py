@@ -17,7 +17,13 @@ from edgeexpo.cli.arguments import (
     thread_count,
 )
 from edgeexpo.cli.output import add_json_argument, emit, human_ms
-from edgeexpo.cli.run_input import made_by, open_session, order, read_pictures
+from edgeexpo.cli.run_input import (
+    made_by,
+    note_same_exposure,
+    open_session,
+    order,
+    read_pictures,
+)
 from edgeexpo.cli.run_output import (
     TONEMAPS,
     check_request,
@@ -54,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="align",
         action="store_false",
         help="with --brackets: do not align the shots, as for shots from a tripod",
+    )
+    parser.add_argument(
+        "--no-deghost",
+        dest="deghost",
+        action="store_false",
+        help="with --brackets: leave what moves as every shot shows it, instead of taking it from "
+        "the best exposed shot",
     )
     parser.add_argument(
         "-o",
@@ -156,7 +169,12 @@ def _run_pictures(args: argparse.Namespace, spec: ModelSpec) -> None:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
+<<<<<<< HEAD
     profile = write_output(picture, args, frames[-1][1])
+=======
+    note_same_exposure(frames)
+    profile = write_output(picture, args)
+>>>>>>> help-2
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 FILES = FrameFormat()
 """Format of pictures that were read from files, whatever frames the bundle's app gives."""
 
+
+SAME_LUMINANCE = 0.01
+"""Relative difference of mean luminances up to which two frames count as of one exposure."""
 
 NamedPicture = tuple[Path, "np.ndarray"]
 """Picture HxWx3 of 8 or 16 bits, with its file."""
@@ -142,6 +146,31 @@ def order(
         reason = "mean luminance" if ev is None else "EXIF exposure"
         note(f"edgeexpo: the pictures were put in order of their {reason}: {names}")
     return [frames[i] for i in by_rank], ev
+
+
+def note_same_exposure(frames: Sequence[NamedPicture]) -> None:
+    """Say on stderr which neighbours of a bracket have one exposure, as nothing is won by them.
+
+    EXIF exposures decide where they can be compared, else the mean luminances.
+
+    Args:
+        frames: The frames that the network takes, darkest first.
+    """
+    from edgeexpo.imaging.brackets import SAME
+    from edgeexpo.imaging.files import read_settings
+    from edgeexpo.imaging.shot_settings import exposures
+
+    found = exposures([read_settings(path) for path, _ in frames])
+    for index, ((path, picture), (other, brighter)) in enumerate(pairwise(frames)):
+        if found is not None:
+            same = abs(found[index + 1] - found[index]) < SAME
+        else:
+            same = _luminance(brighter) <= _luminance(picture) * (1 + SAME_LUMINANCE)
+        if same:
+            note(
+                f"edgeexpo: {path} and {other} have the same exposure; expected different ones, "
+                "as the result shows hardly more than one of them does"
+            )
 
 
 def open_session(

@@ -1,8 +1,8 @@
 """Alignment of hand-held brackets: one scene, photographed by a camera that moved a little.
 
 Keypoints give the motion of each frame (:mod:`edgeexpo.imaging.keypoints`). A frame is moved only
-if that helps: by a pixel or more, and so that the frames agree better than before. A frame that
-cannot be aligned stays as it is, and a note says why.
+if that helps: by a pixel or more, and so that it agrees with the reference better than before, at
+full size as well. A frame that cannot be aligned stays as it is, and a note says why.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.keypoints import FEWEST, Keypoints, Matrix, find_keypoints, find_motion, moved
 from edgeexpo.imaging.mapping import CODES, HIGHEST, LOWEST, histogram_mapping
+from edgeexpo.imaging.raster import strips
 from edgeexpo.progress import note
 
 SMALLEST_MOTION = 1.0
@@ -29,6 +30,8 @@ LEAST_SEEN = 0.5
 
 LARGEST_ZOOM = 0.05
 """Largest change of scale between two shots of a hand-held bracket."""
+
+_WORSE = "moved, it would agree with the reference less than before"
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -59,6 +62,12 @@ class Alignment:
     def accepted(self) -> bool:
         """True when every frame was aligned or needed no alignment."""
         return all(reason is None for reason in self.reasons)
+
+    def reach(self, index: int) -> float:
+        """Return the distance in pixels by which the corner of a frame moved that moved most."""
+        height, width = self.valid.shape
+        corners = np.array([[x, y] for x in (0, width - 1) for y in (0, height - 1)], np.float64)
+        return float(np.abs(moved(corners, self.matrices[index]) - corners).max())
 
 
 def align(
@@ -109,13 +118,16 @@ def align(
         found[index] = placed
     aligned, valid = [], np.ones(frames[0].shape[:2], bool)
     for index, frame in enumerate(frames):
-        placed = found[index]
-        if placed.reason:
+        if not np.array_equal(found[index].matrix, np.eye(3)):
+            warped, inside = _warp(cv2, frame, found[index].matrix)
+            before, after = _agreements(frames[reference], (frame, warped), inside)
+            if after < before:
+                found[index] = _Placed(np.eye(3), before, _WORSE)
+            else:
+                frame, valid = warped, valid & inside
+        if reason := found[index].reason:
             name = f"frame {index}" if names is None else names[index]
-            note(f"edgeexpo: {name} is not aligned and stays as it is: {placed.reason}")
-        elif not np.array_equal(placed.matrix, np.eye(3)):
-            frame, inside = _warp(cv2, frame, placed.matrix)
-            valid &= inside
+            note(f"edgeexpo: {name} is not aligned and stays as it is: {reason}")
         aligned.append(frame)
     ordered = [found[index] for index in range(len(frames))]
     return aligned, Alignment(
@@ -237,6 +249,47 @@ def _correlation(fixed: Any, other: Any, where: npt.NDArray[np.bool_]) -> float:
     first, second = (x[where] - x[where].mean() for x in (fixed, other))
     power = float(np.sqrt(np.sum(first**2) * np.sum(second**2)))
     return float(np.sum(first * second)) / power if power > 0 else 0.0
+
+
+def _agreements(
+    reference: Picture, frames: Sequence[Picture], where: npt.NDArray[np.bool_]
+) -> list[float]:
+    """Return the correlation of frames with the reference at full size, read in strips of rows.
+
+    Args:
+        reference: The reference frame, HxWx3.
+        frames: A frame as it was and as it is moved. The first one gives the mapping for both.
+        where: HxW bool, the pixels that count, unless the reference is black or clipped there.
+    """
+    imf = histogram_mapping(frames[0], reference)
+    # Of two lumas over the pixels: count, sums, sums of squares, and sum of products.
+    sums = np.zeros((len(frames), 6))
+    for window in strips(reference.shape):
+        fixed = reference[window] @ _LUMA * (CODES - 1)
+        shown = where[window] & (fixed >= LOWEST) & (fixed <= HIGHEST)
+        first = fixed[shown].astype(np.float64)
+        for frame, total in zip(frames, sums, strict=True):
+            codes = np.rint(np.clip(frame[window][shown], 0, 1) * (CODES - 1)).astype(np.uint8)
+            second = np.zeros(len(first))
+            for channel, weight in enumerate(_LUMA):
+                second += weight * (CODES - 1) * imf[codes[:, channel], channel]
+            total += [
+                len(first),
+                first.sum(),
+                second.sum(),
+                first @ first,
+                second @ second,
+                first @ second,
+            ]
+    return [_of_sums(*total) for total in sums]
+
+
+def _of_sums(
+    count: float, first: float, second: float, square: float, other: float, product: float
+) -> float:
+    """Return the correlation of two samples from their sums, 0 where one is constant."""
+    power = (count * square - first**2) * (count * other - second**2)
+    return float((count * product - first * second) / np.sqrt(power)) if power > 0 else 0.0
 
 
 def _warp(cv2: Any, frame: Any, matrix: Matrix) -> tuple[Any, npt.NDArray[np.bool_]]:

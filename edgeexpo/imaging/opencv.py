@@ -17,8 +17,8 @@ def load_opencv() -> ModuleType:
         import cv2
     except ImportError as error:
         raise MissingDependencyError(
-            "OpenCV is not installed; expected it for tone mapping, calibration and alignment: "
-            "pip install 'edgeexpo[camera]'"
+            "OpenCV is not installed; expected it for tone mapping, calibration, alignment and "
+            "deghosting: pip install 'edgeexpo[camera]'"
         ) from error
     module: ModuleType = cv2
     return module

@@ -159,3 +159,73 @@ def test_single_and_turned_shots_are_named(place, capsys):
     assert [row["shots"] for row in json.loads(out)["brackets"]] == [3]
     assert "left out, as no other shot goes with it: shots/alone.jpg" in err
     assert "the EXIF orientation of shots/1.jpg (3) differs" in err
+
+
+def with_square(path, place, colour):
+    """Paint a square of 30 pixels into a shot, and keep its EXIF data."""
+    with Image.open(path) as image:
+        exif, codes = image.getexif(), np.asarray(image).copy()
+    row, column = place
+    codes[row : row + 30, column : column + 30] = colour
+    Image.fromarray(codes).save(path, exif=exif, quality=98)
+
+
+def test_what_moves_comes_from_one_shot_unless_told_otherwise(place, capsys):
+    for index, ev in enumerate((-1.0, 1.0)):
+        shoot(place / "shots" / "still" / f"{index}.jpg", ev)
+        shoot(place / "shots" / "moving" / f"{index}.jpg", ev)
+    with_square(place / "shots" / "moving" / "0.jpg", (60, 40), (10, 10, 90))
+    with_square(place / "shots" / "moving" / "1.jpg", (60, 130), (20, 20, 170))
+    documents = {}
+    for options in ((), ("--no-deghost",)):
+        arguments = ["--brackets", "shots", "-o", "out", "--force", "--no-align", "--json"]
+        assert main(["run", "b", *arguments, *options]) == 0
+        documents[options] = json.loads(capsys.readouterr().out)["brackets"]
+        pictures = [read_picture(f"out/{name}.jpg").astype(float) for name in ("moving", "still")]
+        seen = np.abs(pictures[0] - pictures[1])
+        seen = [seen[64:86, column : column + 22].mean() > 10 for column in (44, 134)]
+        assert seen == ([True, True] if options else [False, True])
+    moving, still = documents[()]
+    assert still["replaced"] == 0
+    assert 0.06 < moving["replaced"] < 0.3
+    assert sorted(frame["replaced"] for frame in moving["frames"]) == [0, moving["replaced"]]
+    assert [frame["file"] for frame in moving["frames"]] == moving["inputs"]
+    assert all(row["replaced"] is None for row in documents["--no-deghost",])
+
+
+def test_a_line_says_what_was_done_to_a_shot(place, capsys):
+    shoot(place / "shots" / "x" / "1.jpg", -1.0)
+    shoot(place / "shots" / "x" / "2.jpg", 1.0, 4.0)
+    with_square(place / "shots" / "x" / "1.jpg", (60, 40), (10, 10, 90))
+    assert main(["run", "b", "--brackets", "shots", "-o", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = [line for line in lines if line.startswith("shots/x/")]
+    assert len(said) >= 1
+    assert "moved by 4." in "".join(said) or "moved by 3." in "".join(said)
+    assert "% replaced, as it moved between the shots" in "".join(said)
+
+
+def test_a_shot_that_cannot_be_aligned_is_named_with_the_reason(place, capsys):
+    for index, ev in enumerate((-1.0, 1.0)):
+        shoot(place / "shots" / "x" / f"{index}.jpg", ev)
+    odd = place / "shots" / "x" / "0.jpg"
+    with Image.open(odd) as image:
+        exif = image.getexif()
+    blocks = np.random.default_rng(0).integers(0, 20, (5, 6, 3), dtype=np.uint8)
+    Image.fromarray(blocks).resize((200, 160), 0).save(odd, exif=exif, quality=98)
+    assert main(["run", "b", "--brackets", "shots", "-o", "out", "--json"]) == 0
+    out, err = capsys.readouterr()
+    (row,) = json.loads(out)["brackets"]
+    assert "shots/x/0.jpg is not aligned and stays as it is" in err
+    assert "keypoints agree" in row["frames"][0]["left_alone"]
+    assert row["frames"][1]["left_alone"] is None
+
+
+def test_shots_of_one_exposure_are_named(place, capsys):
+    for index in range(2):
+        shoot(place / "shots" / "x" / f"{index}.jpg", 0.0)
+    assert main(["run", "b", "--brackets", "shots", "-o", "out"]) == 0
+    said = "shots/x/0.jpg and shots/x/1.jpg have the same exposure; expected different ones"
+    assert said in capsys.readouterr().err
+    assert main(["run", "b", "shots/x/0.jpg", "shots/x/1.jpg", "-o", "out.jpg"]) == 0
+    assert said in capsys.readouterr().err

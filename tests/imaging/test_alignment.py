@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage import data
+from skimage import data, exposure
 
 from edgeexpo.errors import PictureError, UsageError
-from edgeexpo.imaging import response
+from edgeexpo.imaging import alignment, response
 from edgeexpo.imaging.alignment import SMALLEST_MOTION, align, common_window
 from edgeexpo.imaging.camera import Camera
 from edgeexpo.imaging.color import srgb_to_linear
+from edgeexpo.imaging.keypoints import Motion
 
 HEIGHT, WIDTH = 160, 200
 
@@ -62,20 +63,20 @@ def largest_error(found: np.ndarray, true: np.ndarray) -> float:
 )
 def test_known_warps_are_recovered(matrix, name):
     frames = bracket(matrix, name=name)
-    aligned, alignment = align(frames)
-    assert alignment.accepted
-    assert alignment.confidences[1] > 0.95
-    assert largest_error(alignment.matrices[1], matrix) < 0.5
+    aligned, found = align(frames)
+    assert found.accepted
+    assert found.confidences[1] > 0.95
+    assert largest_error(found.matrices[1], matrix) < 0.5
     still = bracket(np.eye(3), name=name)[1]
     ideal = cv2.warpPerspective(
         frames[1], matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
     before, after, best = (
-        np.abs(x - still)[alignment.valid].mean() for x in (frames[1], aligned[1], ideal)
+        np.abs(x - still)[found.valid].mean() for x in (frames[1], aligned[1], ideal)
     )
     assert after < before
     assert after < 1.1 * best
-    assert 0.8 < alignment.valid.mean() < 1
+    assert 0.8 < found.valid.mean() < 1
 
 
 @settings(max_examples=4, deadline=None)
@@ -83,12 +84,12 @@ def test_known_warps_are_recovered(matrix, name):
 def test_small_shifts_are_recovered_and_those_below_a_pixel_left(x, y, seed):
     matrix = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
     frames = bracket(matrix, seed)
-    aligned, alignment = align(frames)
-    assert alignment.accepted
+    aligned, found = align(frames)
+    assert found.accepted
     if aligned[1] is frames[1]:
         assert max(abs(x), abs(y)) < SMALLEST_MOTION + 0.5
     else:
-        assert largest_error(alignment.matrices[1], matrix) < 0.5
+        assert largest_error(found.matrices[1], matrix) < 0.5
 
 
 def test_unrelated_and_empty_frames_stay_as_they_are_and_are_said(capsys):
@@ -96,16 +97,61 @@ def test_unrelated_and_empty_frames_stay_as_they_are_and_are_said(capsys):
     other = bracket(np.eye(3), name="astronaut")[1]
     empty = np.zeros_like(reference)
     names = ["a.jpg", "b.jpg", "c.jpg"]
-    aligned, alignment = align([reference, other, empty], names=names)
-    assert not alignment.accepted
-    assert max(alignment.confidences[1:]) < 0.8
-    assert [reason is None for reason in alignment.reasons] == [True, False, False]
+    aligned, found = align([reference, other, empty], names=names)
+    assert not found.accepted
+    assert max(found.confidences[1:]) < 0.8
+    assert [reason is None for reason in found.reasons] == [True, False, False]
     assert aligned[1] is other
     assert aligned[2] is empty
-    assert alignment.valid.all()
+    assert found.valid.all()
     said = capsys.readouterr().err.splitlines()
     assert [line.split(" ")[1] for line in said] == ["b.jpg", "c.jpg"]
     assert "keypoints agree on a motion, and 12 are needed" in said[1]
+
+
+def residual(reference: np.ndarray, frame: np.ndarray, where: np.ndarray) -> float:
+    """Return 1 minus the correlation of a frame with the reference at the reference's exposure.
+
+    The mapping from codes to codes is scikit-image's.
+    """
+    matched = exposure.match_histograms(frame, reference, channel_axis=-1)
+    luma = [x @ np.array([0.299, 0.587, 0.114]) for x in (reference, matched)]
+    shown = where & (luma[0] > 6 / 255) & (luma[0] < 250 / 255)
+    return 1 - float(np.corrcoef(luma[0][shown], luma[1][shown])[0, 1])
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    x=st.floats(-9, 9),
+    y=st.floats(-9, 9),
+    degrees=st.sampled_from([0.0, 0.1, -1.2]),
+    largest=st.sampled_from([100, 1024]),
+    seed=st.integers(0, 99),
+    name=st.sampled_from(["coffee", "astronaut", "chelsea"]),
+)
+def test_the_residual_is_never_above_the_unaligned_one(x, y, degrees, largest, seed, name):
+    """A search at a quarter of the size is as coarse as that of a large picture."""
+    matrix = rotation(degrees)
+    matrix[:2, 2] += (x, y)
+    frames = bracket(matrix, seed, name)
+    aligned, found = align(frames, largest=largest)
+    before, after = (residual(frames[0], x, found.valid) for x in (frames[1], aligned[1]))
+    assert after <= before + 1e-4
+
+
+def test_a_motion_that_does_not_help_at_full_size_is_not_taken(monkeypatch, capsys):
+    """The search is told that a registered frame has moved by two pixels."""
+    frames = bracket(np.eye(3))
+    wrong = Motion(np.array([[1, 0, 2.0], [0, 1, 0], [0, 0, 1]]), 100)
+    monkeypatch.setattr(alignment, "find_motion", lambda *_: wrong)
+    falling = iter(range(9, 0, -1))
+    monkeypatch.setattr(alignment, "_correlation", lambda *_: next(falling))
+    aligned, found = align(frames)
+    assert aligned[1] is frames[1]
+    assert not found.accepted
+    assert found.valid.all()
+    assert found.reach(1) == 0
+    assert "agree with the reference less than before" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["coffee", "astronaut"])
@@ -114,26 +160,26 @@ def test_registered_frames_are_the_same_arrays(name, ev):
     rng = np.random.default_rng(1)
     camera = Camera(response.random_response(rng))
     frames = [camera.shoot(light(name), shot, rng) for shot in (0, ev)]
-    aligned, alignment = align(frames)
+    aligned, found = align(frames)
     assert aligned[1] is frames[1]
-    assert alignment.valid.all()
+    assert found.valid.all()
 
 
 def test_a_motion_that_shows_another_scene_is_not_taken(capsys):
     """Half of the frame shows the scene at twice its distance from the other half."""
     still, moving = bracket(np.array([[1, 0, 130.0], [0, 1, 0], [0, 0, 1]]))
-    aligned, alignment = align([still, moving])
+    aligned, found = align([still, moving])
     assert aligned[1] is moving
-    assert not alignment.accepted
+    assert not found.accepted
     assert "frame 1 is not aligned" in capsys.readouterr().err
 
 
 def test_a_change_of_scale_is_not_taken():
     zoom = np.array([[1.15, 0, -12.0], [0, 1.15, -9], [0, 0, 1]])
     frames = bracket(zoom)
-    aligned, alignment = align(frames)
+    aligned, found = align(frames)
     assert aligned[1] is frames[1]
-    assert "scale would change by 15%" in str(alignment.reasons[1])
+    assert "scale would change by 15%" in str(found.reasons[1])
 
 
 @settings(max_examples=50, deadline=None)
