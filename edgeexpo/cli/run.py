@@ -169,12 +169,8 @@ def _run_pictures(args: argparse.Namespace, spec: ModelSpec) -> None:
                 *pictures, ev=args.ev or ev, fuse=not args.no_fuse, strength=args.strength
             )
         seconds = time.perf_counter() - start
-<<<<<<< HEAD
-    profile = write_output(picture, args, frames[-1][1])
-=======
     note_same_exposure(frames)
-    profile = write_output(picture, args)
->>>>>>> help-2
+    profile = write_output(picture, args, frames[-1][1])
     height, width = picture.shape[:2]
     document = {
         "output": str(args.output),
