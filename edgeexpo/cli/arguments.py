@@ -250,9 +250,8 @@ def add_own_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full-size-form",
         choices=("render", "guided", "fusion"),
-        help="how a small result is applied at full size (default: the network's own form, guided "
-        "for yours). render: tone from the network, details and hues from the frames. guided: its "
-        "change, as a local affine function. fusion: of whole frames, for lrl",
+        help="how a small result is applied at full size; lrl takes render or fusion, others "
+        "render or guided (default: the network's own form, guided for yours)",
     )
 
 
