@@ -9,8 +9,14 @@ from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import MANIFEST
 from edgeexpo.errors import UsageError
 
-PATHS = ("calib", "data", "image", "images", "int8", "recipe", "start", "teacher", "weights")
-"""Arguments that name an existing file or folder, in every verb that has them."""
+PATHS = {
+    "calib": "folder",
+    "data": "folder",
+    "images": "folder",
+    "image": "picture",
+    "weights": "weights",
+}
+"""Arguments of several verbs that name what exists, each with what that is."""
 
 
 def check_early(args: argparse.Namespace) -> None:
@@ -33,8 +39,8 @@ def check_early(args: argparse.Namespace) -> None:
     for bundle in bundles if isinstance(bundles, list) else [bundles]:
         if bundle is not None:
             Bundle.open(bundle)
-    for name in PATHS:
+    for name, kind in PATHS.items():
         path = getattr(args, name, None)
         if isinstance(path, (str, Path)) and not Path(path).exists():
             parameter = "calibration" if name == "calib" else name
-            raise UsageError(f"nothing at {path}, which `{parameter}` names; give an existing path")
+            raise UsageError(f"no {kind} at {path}, which `{parameter}` names")

@@ -142,7 +142,7 @@ def test_zeros_are_reported_as_a_smaller_download(tmp_path, capsys):
         (["lrl-mobile", "--importance", "taylor"], "give --data DIR"),
         (["lrl-mobile", "--importance", "size"], "expected one of magnitude, taylor"),
         (["lrl-mobile", "-o", "pruned.pth"], "must be a .safetensors file"),
-        (["lrl-mobile", "--data", "nowhere"], "no folder nowhere"),
+        (["lrl-mobile", "--data", "nowhere"], "no folder at nowhere"),
         (["lrl-3"], "ships without weights"),
         (["lrl-mobile", "--unstructured", "--data", "."], "without training"),
         (["lrl-mobile", "--data", ".", "--crop", "512"], "do not fit scenes of"),

@@ -25,7 +25,7 @@ def test_a_foreign_module_gets_a_table_and_a_plot(network_file, picture_folder, 
     # Layers of 8 channels are one pruning step wide, so that none can be pruned.
     assert all(row["pruned"] is None and row["whole"] for row in layers)
     assert plot.read_bytes().startswith(b"\x89PNG")
-    assert main([*arguments, "-o", str(plot)]) == 1
+    assert main([*arguments, "-o", str(plot)]) == 2
     assert "use --force" in capsys.readouterr().err
 
 

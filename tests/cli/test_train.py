@@ -44,7 +44,7 @@ def test_a_run_writes_weights_and_curves(photographs, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["exponnet", "--data", "."], "unknown model 'exponnet'; did you mean"),
-        (["exponet", "--data", "nowhere"], "no folder nowhere"),
+        (["exponet", "--data", "nowhere"], "no folder at nowhere"),
         (["exponet-full", "--data", "."], "exponet-full has no recipe"),
         (["exponet"], "required: --data"),
         (["exponet", "--data", ".", "--batch", "1"], "two crops where a network has batch norm"),

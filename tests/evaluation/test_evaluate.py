@@ -234,7 +234,7 @@ def test_the_verb_names_what_it_skipped(brackets, tmp_path, capsys):
     [
         (["lrl-9"], "did you mean 'lrl"),
         (["lrl", "--precision", "int8"], "choose among the artefacts of a bundle"),
-        (["lrl", "--weights", "nothing.pth"], "nothing at nothing.pth, which --weights names"),
+        (["lrl", "--weights", "nothing.pth"], "no weights at nothing.pth"),
     ],
 )
 def test_requests_that_cannot_be_met_end_in_one_line(brackets, capsys, arguments, message):
