@@ -377,7 +377,7 @@ def errors() -> str:
         ("0", "success"),
         ("1", "an export or an engine failed, or the result could not be written"),
         ("2", "usage or bad input; nothing was written"),
-        ("3", "a parity gate failed, or no candidate of `tune` respects the bounds"),
+        ("3", "a parity gate or a look failed, or no candidate of `tune` respects the bounds"),
         ("4", "an optional package or engine is missing; the message names the extra"),
         ("5", "exported but not verified, under `--strict`"),
         ("130", "interrupted"),
