@@ -10,7 +10,7 @@ from edgeexpo.evaluation.looks.planes import luma_codes
 from edgeexpo.imaging.arrays import Picture
 
 EDGE = 64.0
-"""Step of a frame's luma over 4 pixels, in codes, from which an edge is strong."""
+"""Step of a frame's luma, in codes, from which an edge is strong."""
 
 EVEN = 16.0
 """Range of a frame's luma on one side of an edge, in codes, up to which the side is even."""
@@ -35,8 +35,8 @@ def overshoot(frames: Sequence[Picture], picture: Picture) -> float | None:
     """Return the 99th percentile of overshoot along strong edges, in codes of luma.
 
     Profiles across edges are taken along rows and columns, each a mean over four of them. An edge
-    is strong if a frame's luma steps by 64 codes over 4 pixels. It counts if both sides are even
-    in every frame: a range of 16 codes from 4 to 24 pixels away from the edge. The overshoot of a
+    is strong if a frame's luma steps by 64 codes over 4 pixels, and from one side to the other. It
+    counts if both sides are even in every frame: a range of 16 codes from 4 to 24 pixels away from the edge. The overshoot of a
     side is how far the picture at 4 to 13 pixels leaves its own level at 14 to 24 pixels, away
     from the other side. A frame's own overshoot, in proportion to the step, is subtracted.
 
@@ -80,6 +80,8 @@ def _profiles(lumas: Sequence[Picture]) -> list[np.ndarray] | None:
     at = np.nonzero(np.max(steps, axis=0) >= EDGE)
     found = [view[at].astype(np.float64) for view in views]
     even = np.all([_evenness(profile) <= EVEN for profile in found[1:]], axis=0)
+    # A thin line or a point has a step on either side, and no side that is lighter.
+    even &= np.max([np.abs(_step(profile)) for profile in found[1:]], axis=0) >= EDGE
     return [profile[even] for profile in found]
 
 

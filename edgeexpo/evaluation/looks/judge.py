@@ -34,8 +34,8 @@ STEP = 1.25
 STEPS = 3
 """Largest number of lighter inputs of a scene."""
 
-CLIPPED = 0.05
-"""Share of clipped pixels of the darkest frame from which no lighter input is tried."""
+CLIPPED = 0.02
+"""Share of a frame's pixels that may clip from one lighter input to the next."""
 
 _QUIET_SECONDS = 20.0
 
@@ -99,13 +99,19 @@ def see(contestant: Contestant, scene: Scene) -> Seen:
 
 
 def lighter_scenes(scene: Scene) -> Iterator[Scene]:
-    """Yield the scene with frames that are each lighter by :data:`STEP`, until they clip."""
+    """Yield the scene with frames that are each lighter by :data:`STEP`, until one of them clips."""
     frames = scene.frames
     for _ in range(STEPS):
-        frames = tuple(_lighter(frame) for frame in frames)
-        if float((frames[0] >= 1).any(axis=2).mean()) > CLIPPED:
+        lighter = tuple(_lighter(frame) for frame in frames)
+        clips = (_clipped(b) - _clipped(a) for a, b in zip(frames, lighter, strict=True))
+        if max(clips) > CLIPPED:
             return
+        frames = lighter
         yield _with(scene, frames)
+
+
+def _clipped(frame: Picture) -> float:
+    return float((frame >= 1).any(axis=2).mean())
 
 
 _ON_SCENES = (

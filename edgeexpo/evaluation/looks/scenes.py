@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from edgeexpo.evaluation.scene import Scene
+from edgeexpo.evaluation.simulated import expose
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.resize import resize
-from edgeexpo.imaging.samples import samples
+from edgeexpo.imaging.samples import (
+    EV_SPREAD,
+    EXPOSURE_ERRORS,
+    embedded_photographs,
+    to_float,
+)
 
 LEAST_EV = 2.0
 """Distance in EV of two re-exposed frames from which a fusion has something to do."""
 
 
 def embedded_scenes(frame_count: int) -> Iterator[Scene]:
-    """Yield one scene for each embedded photograph, re-exposed by the simulated camera.
+    """Yield one scene for each embedded photograph, re-exposed by :func:`~.simulated.expose`.
 
-    Several frames lie from -2 to +2 EV. A single frame has one of the errors of
-    :data:`edgeexpo.imaging.samples.EXPOSURE_ERRORS`.
+    Several frames lie from -2 to +2 EV. Single frames have the exposure errors of
+    :data:`edgeexpo.imaging.samples.EXPOSURE_ERRORS` in turn.
 
     Raises:
         MissingDependencyError: The embedded photographs are not installed.
     """
-    for sample in samples(frame_count):
-        yield Scene(sample.name, ("embedded",), sample.frames, None, "none", sample.ev)
+    errors = itertools.cycle(EXPOSURE_ERRORS)
+    for name, codes in embedded_photographs():
+        photograph = to_float(codes)
+        if frame_count == 1:
+            error = next(errors)
+            frames: tuple[Picture, ...] = (expose(photograph, error),)
+            yield Scene(f"{name} {error:+g} EV", ("embedded",), frames, None, "none")
+            continue
+        evs = [float(ev) for ev in np.linspace(-EV_SPREAD, EV_SPREAD, frame_count)]
+        frames = tuple(expose(photograph, ev) for ev in evs)
+        yield Scene(name, ("embedded",), frames, None, "none", evs[-1] - evs[0])
 
 
 def wide_enough(scenes: Iterable[Scene]) -> Iterator[Scene]:

@@ -71,11 +71,11 @@ LOOKS = (
         "hue",
         "hues are those of the frames",
         "dE2000",
-        8.0,
+        10.0,
         False,
         "hue's part of CIEDE2000 against the well-exposed frame of the nearest hue, over patches "
         "of 5x5 pixels, 95th percentile",
-        "Mertens' fusion has 2 to 8 where the frames' own hues differ. At 8, yellow turns green.",
+        "Mertens' fusion has 1 to 9, gamma curves 5. At 10, yellow leans to green.",
         lambda seen: colour.hue_shift(seen.frames, seen.picture),
     ),
     Look(
@@ -141,7 +141,7 @@ LOOKS = (
         1.0,
         False,
         "largest drop of the median luma when the frames' linear light grows by 1.25, in up to "
-        "three steps until the darkest frame clips",
+        "three steps until a frame clips",
         "Rounding the lighter frame to 8 bits moves a median by up to a code.",
         lambda seen: tones.darkening(seen.lighter),
     ),
