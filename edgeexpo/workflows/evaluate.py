@@ -98,8 +98,10 @@ def evaluate(
         opened = _named(model, inputs, kind, weights, target, precision)
     with opened as (spec, contestants):
         if looks:
-            scenes = None if folder is None else folder_scenes(
-                folder, spec, skipped, held_out=held_out, views=views
+            scenes = (
+                None
+                if folder is None
+                else folder_scenes(folder, spec, skipped, held_out=held_out, views=views)
             )
             reports = judge_looks(
                 spec, contestants, scenes, noise, longest or LONGEST, write, optional_path(sheet)

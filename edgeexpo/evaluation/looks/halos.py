@@ -36,9 +36,12 @@ def overshoot(frames: Sequence[Picture], picture: Picture) -> float | None:
 
     Profiles across edges are taken along rows and columns, each a mean over four of them. An edge
     is strong if a frame's luma steps by 64 codes over 4 pixels, and from one side to the other. It
-    counts if both sides are even in every frame: a range of 16 codes from 4 to 24 pixels away from the edge. The overshoot of a
-    side is how far the picture at 4 to 13 pixels leaves its own level at 14 to 24 pixels, away
-    from the other side. A frame's own overshoot, in proportion to the step, is subtracted.
+    counts if both sides are even in every frame: a range of 16 codes from 4 to 24 pixels away from
+    the edge.
+
+    The overshoot of a side is how far the picture at 4 to 13 pixels leaves its own level at 14 to
+    24 pixels, away from the other side. A frame's own overshoot, in proportion to the step, is
+    subtracted.
 
     Args:
         frames: HxWx3 float32 each, sRGB-encoded, [0, 1].

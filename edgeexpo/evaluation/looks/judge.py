@@ -99,7 +99,7 @@ def see(contestant: Contestant, scene: Scene) -> Seen:
 
 
 def lighter_scenes(scene: Scene) -> Iterator[Scene]:
-    """Yield the scene with frames that are each lighter by :data:`STEP`, until one of them clips."""
+    """Yield the scene with frames that are lighter by :data:`STEP` each time, until one clips."""
     frames = scene.frames
     for _ in range(STEPS):
         lighter = tuple(_lighter(frame) for frame in frames)

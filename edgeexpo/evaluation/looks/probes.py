@@ -18,7 +18,7 @@ SIZE = (256, 384)
 GREYS = (0.2, 0.5, 0.8)
 """Encoded values of the flat greys."""
 
-_FIELDS = ((0.25, 0.6, 0.35), (0.55, 0.2, 0.65))
+_STEPS = ((0.25, 0.6, 0.35), (0.55, 0.2, 0.65))
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,15 @@ def look_probes(frame_count: int) -> list[Probe]:
     Args:
         frame_count: Frames of each probe, from -2 to +2 EV around the grey. One means the grey.
     """
-    flat = {f"flat grey {grey:g}": np.full(SIZE, grey, np.float32) for grey in GREYS}
-    probes = {name: (plane, ("flat", "neutral")) for name, plane in flat.items()}
-    probes["grey ramp"] = (_ramp(), ("neutral", "weave"))
-    probes["grey steps"] = (_steps(), ("halos", "borders", "neutral"))
-    return [
-        Probe(_scene(name, plane, frame_count), looks) for name, (plane, looks) in probes.items()
+    planes: list[tuple[str, Picture, tuple[str, ...]]] = [
+        (f"flat grey {grey:g}", np.full(SIZE, grey, np.float32), ("flat", "neutral"))
+        for grey in GREYS
     ]
+    planes += [
+        ("grey ramp", _ramp(), ("neutral", "weave")),
+        ("grey steps", _steps(), ("halos", "borders", "neutral")),
+    ]
+    return [Probe(_scene(name, plane, frame_count), looks) for name, plane, looks in planes]
 
 
 def _ramp() -> Picture:
@@ -57,7 +59,7 @@ def _steps() -> Picture:
     """Return six even fields whose tones step by 77 to 115 codes."""
     height, width = SIZE
     plane = np.empty(SIZE, np.float32)
-    for row, values in enumerate(_FIELDS):
+    for row, values in enumerate(_STEPS):
         for column, value in enumerate(values):
             rows = slice(row * height // 2, (row + 1) * height // 2)
             plane[rows, column * width // 3 : (column + 1) * width // 3] = value

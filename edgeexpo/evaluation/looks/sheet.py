@@ -36,9 +36,7 @@ class Sheet:
         """
         thumbnails = [_thumbnail(p) for p in (*seen.frames, seen.picture)]
         words = [
-            said(look, measured.values[look.name])
-            for look in looks
-            if look.name in measured.failed
+            said(look, measured.values[look.name]) for look in looks if look.name in measured.failed
         ] or ["passes"]
         colour = _FAULT if measured.failed else _INK
         height = max(t.height for t in thumbnails) + _LINE * (1 + len(words)) + 2 * _GAP

@@ -29,7 +29,7 @@ def periods_of(
     stride = 2
     while stride <= spec.multiple:
         period = stride * scales[0], stride * scales[1]
-        if 2 <= min(period) and max(period) <= LONGEST_PERIOD:
+        if min(period) >= 2 and max(period) <= LONGEST_PERIOD:
             found.append(period)
         stride *= 2
     return tuple(found)
