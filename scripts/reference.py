@@ -1,4 +1,4 @@
-"""Write the references that come from the code: command line, bundle, Python, errors, networks.
+"""Write the references that come from the code: verbs, bundle, Python, errors, networks, looks.
 
     python scripts/reference.py [--check]
 
@@ -377,7 +377,7 @@ def errors() -> str:
         ("0", "success"),
         ("1", "an export or an engine failed, or the result could not be written"),
         ("2", "usage or bad input; nothing was written"),
-        ("3", "a parity gate failed, or no candidate of `tune` respects the bounds"),
+        ("3", "a parity gate or a look failed, or no candidate of `tune` respects the bounds"),
         ("4", "an optional package or engine is missing; the message names the extra"),
         ("5", "exported but not verified, under `--strict`"),
         ("130", "interrupted"),
@@ -434,12 +434,41 @@ def networks() -> str:
     )
 
 
+def looks() -> str:
+    """Every look with its definition, bound and reason."""
+    from edgeexpo.evaluation.looks.table import LOOKS
+
+    kinds = {"all": "all", "fusion": "several frames", "correction": "one frame"}
+    rows = [
+        (
+            f"`{look.name}`",
+            cell(look.title),
+            kinds[look.scope],
+            cell(look.definition),
+            f"{'>=' if look.at_least else '<='} {look.bound:g} {look.unit}",
+            cell(look.reason),
+        )
+        for look in LOOKS
+    ]
+    head = ("look", "what is right", "networks", "value", "bound", "why there")
+    return _page(
+        "Looks",
+        "`edgeexpo evaluate --looks` judges pictures by this table. The worst picture decides. "
+        "How to use it is in the [evaluation guide](../guides/evaluation.md).",
+        table(head, rows),
+        "`flat` is judged on probes alone: flat greys. The other probes are a grey ramp "
+        "(`neutral`, `weave`) and grey steps (`neutral`, `halos`, `borders`). All bounds are our "
+        "judgement: no viewers were asked.",
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command_line,
     "bundle.md": bundle,
     "python.md": python,
     "errors.md": errors,
     "networks.md": networks,
+    "looks.md": looks,
 }
 """File name of each generated page, and what writes its text."""
 

@@ -36,7 +36,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "parity": ("edgeexpo.cli.parity", "compare every artefact of a bundle with the reference"),
     "debug": ("edgeexpo.cli.debug", "name the first layer where an artefact leaves the reference"),
     "run": ("edgeexpo.cli.run", "run a bundle on a bracket: pictures in, picture out"),
-    "evaluate": ("edgeexpo.cli.evaluate", "measure quality against ground truth and baselines"),
+    "evaluate": ("edgeexpo.cli.evaluate", "measure quality against ground truth, or judge looks"),
     "bench": ("edgeexpo.cli.bench", "time every artefact next to torch: latency, memory, size"),
     "quantize": ("edgeexpo.cli.quantize", "INT8 weights by calibration, or by training (QAT)"),
     "train": ("edgeexpo.cli.train", "train a network of the zoo by its recipe; resumable"),
@@ -54,7 +54,7 @@ Each module has ``add_arguments(parser)`` and ``run(args)``, which returns the e
 
 EPILOG = """\
 exit codes: 0 success; 1 an export or an engine failed; 2 usage or bad input; 3 a parity gate
-failed; 4 an optional package is missing; 5 exported but not verified, under --strict
+or a look failed; 4 an optional package is missing; 5 exported but not verified, under --strict
 """
 
 DEBUG = "--debug"

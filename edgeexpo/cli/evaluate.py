@@ -1,6 +1,6 @@
-"""``edgeexpo evaluate``: measure quality against ground truth.
+"""``edgeexpo evaluate``: measure quality against ground truth, or judge what pictures look like.
 
-The table also holds baselines, which are pictures that are made without a network.
+The table of quality also holds baselines, which are pictures that are made without a network.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexpo.cli.arguments import add_selection, positive
+from edgeexpo.cli.looks import looks_text, skipped_lines
 from edgeexpo.cli.output import add_json_argument, emit, table
-from edgeexpo.errors import MissingDependencyError
+from edgeexpo.errors import GateError, MissingDependencyError
 
 if TYPE_CHECKING:
     from edgeexpo.evaluation.evaluate import Evaluation
@@ -38,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DIR",
         type=Path,
-        required=True,
-        help="folder of brackets (sub-folders), radiance maps or photographs",
+        help="folder of brackets (sub-folders), radiance maps or photographs (with --looks, the "
+        "embedded photographs by default)",
     )
     parser.add_argument("--weights", metavar="FILE", type=Path, help="checkpoint for a zoo name")
     parser.add_argument("--per-scene", action="store_true", help="also print a row for each scene")
@@ -60,12 +61,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-baselines", action="store_true", help="measure the network only")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="write every picture here")
+    parser.add_argument(
+        "--looks",
+        action="store_true",
+        help="judge what the pictures look like, without a truth; exit 3 if a look fails",
+    )
+    parser.add_argument(
+        "--longest",
+        metavar="PIXELS",
+        type=positive,
+        help="with --looks: longest side to which frames are scaled down (default: 1024)",
+    )
+    parser.add_argument(
+        "--sheet",
+        metavar="FILE.png",
+        type=Path,
+        help="with --looks: contact sheet of frames and pictures, with what fails in words",
+    )
     add_selection(parser)
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure the quality and print the table.
+    """Measure the quality, or judge the looks, and print the table.
+
+    Returns:
+        0, or 3 if a look fails.
 
     Raises:
         UsageError: The folder, the model or an option cannot be used.
@@ -89,7 +110,14 @@ def run(args: argparse.Namespace) -> int:
         noise=args.noise,
         with_baselines=not args.no_baselines,
         output=args.output,
+        looks=args.looks,
+        longest=args.longest,
+        sheet=args.sheet,
     )
+    if args.looks:
+        document = {"looks": result.looks, "skipped": result.skipped}
+        emit(args, document, looks_text(result, args.per_scene))
+        return 0 if all(report.passed for report in result.looks) else GateError.exit_code
     document = {
         "rows": result.rows,
         "gains": result.gains,
@@ -129,9 +157,7 @@ def _text(result: Evaluation, per_scene: bool) -> str:
             f"{row['model']}: over the exposures of one subject ({row['n']}), PSNR spreads by "
             f"{row['psnr']:.2f} dB and the mean level by {row['mean_level']:.4f}"
         )
-    if result.skipped:
-        lines.append(f"{len(result.skipped)} file(s) skipped: {', '.join(result.skipped)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *skipped_lines(result)])
 
 
 def _table(rows: list[dict[str, Any]], heading: str) -> str:

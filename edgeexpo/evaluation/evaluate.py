@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.evaluation.baselines import Y0, baselines
+from edgeexpo.evaluation.looks_report import LooksReport
 from edgeexpo.evaluation.metrics import NAMES, Measure
 from edgeexpo.evaluation.predict import Contestant
 from edgeexpo.evaluation.scene import EXPOSURE_TRUTHS, Scene
@@ -35,6 +36,7 @@ class Evaluation:
         spread: For correction, the spread of the pictures of one subject, by
             :func:`spread_of_rows`.
         skipped: Files that could not be read.
+        looks: One report for each network that was judged by looks. There are no rows then.
     """
 
     rows: list[EvaluationRow]
@@ -42,8 +44,13 @@ class Evaluation:
     gains: list[EvaluationRow] = field(default_factory=list)
     spread: list[EvaluationRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    looks: list[LooksReport] = field(default_factory=list)
 
     def __repr__(self) -> str:
+        if self.looks:
+            return short_repr(
+                f"Evaluation: looks of {len(self.looks)} networks", [repr(r) for r in self.looks]
+            )
         return short_repr(
             f"Evaluation: {len(self.scenes)} rows of scenes, {len(self.skipped)} files skipped",
             [_in_short(row) for row in self.rows],

@@ -44,12 +44,14 @@ class Contestant:
         precision: ``float`` for a network in torch, else the precision of the artefact.
         target: ``torch`` or one of :data:`edgeexpo.targets.TARGETS`.
         session: Session that runs the network.
+        sizes: Sizes that the artefact accepts, or ``None`` for a network in torch.
     """
 
     model: str
     precision: str
     target: str
     session: Session
+    sizes: SizeRange | None = None
 
     def __call__(self, scene: Scene) -> tuple[Picture, Picture]:
         """Run the network on a scene's frames.
@@ -145,6 +147,7 @@ def candidates(
                     artifact.precision,
                     artifact.target,
                     stack.enter_context(_open(model, artifact, spec)),
+                    artifact.sizes,
                 )
                 for artifact in bundle.by_preference(target, precision)
             ]
@@ -183,11 +186,15 @@ def float_session(name: str, weights: Path | None) -> Session:
 
 def torch_session(module: torch.nn.Module, spec: ModelSpec) -> Session:
     """Open a session on a float network in torch, with its stages."""
+    return Session(spec, float_sizes(spec), TorchEngine(module, spec))
+
+
+def float_sizes(spec: ModelSpec) -> SizeRange:
+    """Return the sizes that a float network in torch accepts."""
     multiple = spec.multiple
     side = (WHOLE if spec.halo is None else TILE) // multiple * multiple
     smallest = -(-SMALLEST_PICTURE // multiple) * multiple
-    sizes = SizeRange((side, side), (smallest, smallest), multiple)
-    return Session(spec, sizes, TorchEngine(module, spec))
+    return SizeRange((side, side), (smallest, smallest), multiple)
 
 
 def _open(path: str, artifact: Artifact, spec: ModelSpec) -> Session:

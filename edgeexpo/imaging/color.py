@@ -143,6 +143,31 @@ def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> ColorArray:
     Returns:
         (...,) differences, >= 0. A difference of about 1 is just noticeable.
     """
+    delta_l, delta_c, delta_h, rotation = _terms_2000(lab1, lab2)
+    square = delta_l**2 + delta_c**2 + delta_h**2 + rotation * delta_c * delta_h
+    return cast(ColorArray, np.sqrt(np.maximum(square, 0)))
+
+
+def hue_difference_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> ColorArray:
+    """Return the part of :func:`delta_e_2000` that differs in hue alone.
+
+    It is the term of Delta H' in the formula, weighted by its S_H. It is 0 if a colour is grey.
+
+    Args:
+        lab1: (..., 3) L*, a*, b*.
+        lab2: (..., 3) L*, a*, b*, broadcast against ``lab1``.
+
+    Returns:
+        (...,) signed differences, in the units of :func:`delta_e_2000`. Positive is towards a
+        larger hue angle.
+    """
+    return _terms_2000(lab1, lab2)[2]
+
+
+def _terms_2000(
+    lab1: npt.ArrayLike, lab2: npt.ArrayLike
+) -> tuple[ColorArray, ColorArray, ColorArray, ColorArray]:
+    """Return CIEDE2000's weighted differences of lightness, chroma and hue, and its rotation."""
     l1, a1, b1 = np.moveaxis(_floats(lab1), -1, 0)
     l2, a2, b2 = np.moveaxis(_floats(lab2), -1, 0)
     c_mean = (np.hypot(a1, b1) + np.hypot(a2, b2)) / 2
@@ -173,8 +198,7 @@ def delta_e_2000(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> ColorArray:
     delta_h = 2 * np.sqrt(product) * np.sin(dh / 2) / (1 + 0.015 * c_mean * t)
     angle = np.exp(-np.square((h_mean * (180 / np.pi) - 275) / 25)) * (np.pi / 3)
     rotation = -2 * _chroma_weight(c_mean) * np.sin(angle)
-    square = delta_l**2 + delta_c**2 + delta_h**2 + rotation * delta_c * delta_h
-    return cast(ColorArray, np.sqrt(np.maximum(square, 0)))
+    return delta_l, delta_c, delta_h, cast(ColorArray, rotation)
 
 
 def _chroma_weight(chroma: ColorArray) -> ColorArray:

@@ -23,6 +23,7 @@ from edgeexpo.imaging.files import write_picture
 from edgeexpo.models.foreign import Inputs
 from edgeexpo.spec import ModelSpec
 from edgeexpo.workflows.arguments import AnyPath, optional_path
+from edgeexpo.workflows.looks import LONGEST, judge_looks
 from edgeexpo.workflows.networks import open_network
 from edgeexpo.writing import writing
 
@@ -32,7 +33,7 @@ MODULE_KINDS = ("interpolation", "fusion", "correction", "reconstruction")
 
 def evaluate(
     model: str | Bundle | AnyPath | nn.Module,
-    data: AnyPath,
+    data: AnyPath | None = None,
     *,
     inputs: Inputs = (),
     kind: str | None = None,
@@ -44,15 +45,20 @@ def evaluate(
     noise: float = 0.0,
     with_baselines: bool = True,
     output: AnyPath | None = None,
+    looks: bool = False,
+    longest: int | None = None,
+    sheet: AnyPath | None = None,
 ) -> Evaluation:
     """Measure a network against the ground truth of a folder, next to baselines.
 
-    The baselines need no network.
+    The baselines need no network. With ``looks``, judge what its pictures look like instead. No
+    truth is needed for that (:data:`edgeexpo.evaluation.looks.table.LOOKS`).
 
     Args:
         model: A name of the zoo, a bundle or its folder, or a module in memory. The module stays
             unchanged.
-        data: Folder of brackets (sub-folders), radiance maps or photographs.
+        data: Folder of brackets (sub-folders), radiance maps or photographs. With ``looks``, the
+            embedded photographs if left out.
         inputs: The shape of every input of a module in memory, as for
             :func:`edgeexpo.export_bundle`.
         kind: The task of a module in memory, one of :data:`MODULE_KINDS`. By default,
@@ -65,6 +71,10 @@ def evaluate(
         noise: Standard deviation of Gaussian noise on the frames, in 8-bit codes.
         with_baselines: Measure the baselines too.
         output: Folder for every picture, as 8-bit PNG. By default, no picture is written.
+        looks: Judge looks, and measure neither quality nor baselines. The result has the reports in
+            ``looks`` and no rows.
+        longest: Longest side in pixels to which frames are scaled down for looks, by default 1024.
+        sheet: File for a contact sheet of looks: frames, picture, and what fails in words.
 
     Raises:
         UsageError: The folder holds nothing for this network or nothing readable, or an argument
@@ -79,13 +89,25 @@ def evaluate(
         >>> sorted({row["model"] for row in found.rows})
         ['Sequential', 'the input']
     """
-    skipped, folder = Skipped(), Path(data)
+    _check_looks(looks, data, longest, sheet)
+    skipped, folder = Skipped(), optional_path(data)
     write = None if output is None else picture_writer(Path(output))
     if isinstance(model, nn.Module):
         opened = _module(model, inputs, kind, weights, target, precision)
     else:
         opened = _named(model, inputs, kind, weights, target, precision)
     with opened as (spec, contestants):
+        if looks:
+            scenes = (
+                None
+                if folder is None
+                else folder_scenes(folder, spec, skipped, held_out=held_out, views=views)
+            )
+            reports = judge_looks(
+                spec, contestants, scenes, noise, longest or LONGEST, write, optional_path(sheet)
+            )
+            return Evaluation([], [], skipped=skipped.names, looks=reports)
+        assert folder is not None  # only looks go without one
         scenes = folder_scenes(folder, spec, skipped, held_out=held_out, views=views)
         rows = measure_scenes(
             contestants, scenes, noise=noise, with_baselines=with_baselines, write=write
@@ -93,6 +115,21 @@ def evaluate(
     if not rows:
         raise UsageError(f"{folder} gave nothing to measure ({len(skipped.names)} files skipped)")
     return evaluated(rows, skipped.names)
+
+
+def _check_looks(
+    looks: bool, data: AnyPath | None, longest: int | None, sheet: AnyPath | None
+) -> None:
+    if looks:
+        return
+    if data is None:
+        raise UsageError(
+            "evaluate needs a folder of pictures; name it with `data`, or use `looks`, which has "
+            "embedded photographs"
+        )
+    for name, value in (("longest", longest), ("sheet", sheet)):
+        if value is not None:
+            raise UsageError(f"`{name}` is for looks; add `looks`, or leave out `{name}`")
 
 
 @contextmanager

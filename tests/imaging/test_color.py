@@ -10,6 +10,7 @@ from skimage import color as skcolor
 
 from edgeexpo.imaging.color import (
     delta_e_2000,
+    hue_difference_2000,
     lab_to_rgb,
     linear_to_srgb,
     rgb_to_lab,
@@ -104,3 +105,12 @@ def test_difference_of_a_picture_is_fast():
     start = time.process_time()
     delta_e_2000(lab[0], lab[1])
     assert time.process_time() - start < 0.6
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0, 100), st.floats(-80, 80), st.floats(-80, 80))
+def test_colours_that_differ_in_hue_alone_differ_by_their_difference_in_hue(light, a, b):
+    """Mirrored at the axis of a*, a colour keeps its lightness and its chroma."""
+    first, second = np.array([light, a, b]), np.array([light, a, -b])
+    expected = skcolor.deltaE_ciede2000(first, second)
+    assert abs(hue_difference_2000(first, second)) == pytest.approx(expected, abs=1e-6)
