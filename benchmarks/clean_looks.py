@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from edgeexpo.cli.output import table
 from edgeexpo.evaluation.datasets import folder_scenes
-from edgeexpo.evaluation.looks.judge import judge
-from edgeexpo.evaluation.looks.scenes import embedded_scenes
+from edgeexpo.evaluation.looks_judge import judge
+from edgeexpo.evaluation.looks_scenes import embedded_scenes
 from edgeexpo.evaluation.predict import Contestant
 from edgeexpo.evaluation.scene import Scene, Skipped
 from edgeexpo.imaging.arrays import Picture

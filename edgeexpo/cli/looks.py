@@ -8,7 +8,7 @@ from edgeexpo.cli.output import table
 
 if TYPE_CHECKING:
     from edgeexpo.evaluation.evaluate import Evaluation
-    from edgeexpo.evaluation.looks_report import LooksReport, LookVerdict
+    from edgeexpo.evaluation.looks.report import LooksReport, LookVerdict
 
 COLUMNS = ("look", "value", "bound", "unit", "worst picture", "n", "failed", "verdict")
 """Headings of the table."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.evaluation.baselines import Y0, baselines
-from edgeexpo.evaluation.looks_report import LooksReport
+from edgeexpo.evaluation.looks.report import LooksReport
 from edgeexpo.evaluation.metrics import NAMES, Measure
 from edgeexpo.evaluation.predict import Contestant
 from edgeexpo.evaluation.scene import EXPOSURE_TRUTHS, Scene

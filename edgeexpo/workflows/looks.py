@@ -7,12 +7,12 @@ from pathlib import Path
 
 from edgeexpo.errors import UsageError
 from edgeexpo.evaluation.evaluate import Writer
-from edgeexpo.evaluation.looks.judge import judge
 from edgeexpo.evaluation.looks.look import Seen
-from edgeexpo.evaluation.looks.scenes import embedded_scenes, wide_enough
+from edgeexpo.evaluation.looks.report import LooksReport, PictureLooks
 from edgeexpo.evaluation.looks.sheet import Sheet
 from edgeexpo.evaluation.looks.table import looks_for
-from edgeexpo.evaluation.looks_report import LooksReport, PictureLooks
+from edgeexpo.evaluation.looks_judge import judge
+from edgeexpo.evaluation.looks_scenes import embedded_scenes, wide_enough
 from edgeexpo.evaluation.predict import Contestant
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.files import write_picture

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from edgeexpo.evaluation.looks.look import Look, Seen
-from edgeexpo.evaluation.looks_report import PictureLooks
+from edgeexpo.evaluation.looks.report import PictureLooks
 from edgeexpo.imaging.arrays import Picture
 
 THUMBNAIL = 320

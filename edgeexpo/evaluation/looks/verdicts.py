@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgeexpo.evaluation.looks.look import Look
-from edgeexpo.evaluation.looks_report import LookVerdict, PictureLooks
+from edgeexpo.evaluation.looks.report import LookVerdict, PictureLooks
 
 
 def values_of(picture: str, looks: Iterable[Look], values: Mapping[str, float]) -> PictureLooks:

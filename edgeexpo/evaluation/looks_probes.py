@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeexpo.evaluation.looks.scenes import to_codes_of
+from edgeexpo.evaluation.looks_scenes import to_codes_of
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.color import linear_to_srgb, srgb_to_linear

@@ -13,12 +13,12 @@ from PIL import Image
 import edgeexpo
 from edgeexpo.cli import main
 from edgeexpo.errors import UsageError
-from edgeexpo.evaluation.looks.judge import lighter_scenes
-from edgeexpo.evaluation.looks.scenes import fitted, wide_enough
+from edgeexpo.evaluation.looks.report import PictureLooks
 from edgeexpo.evaluation.looks.strides import periods_of
 from edgeexpo.evaluation.looks.table import look_named, looks_for
 from edgeexpo.evaluation.looks.verdicts import verdicts
-from edgeexpo.evaluation.looks_report import PictureLooks
+from edgeexpo.evaluation.looks_judge import lighter_scenes
+from edgeexpo.evaluation.looks_scenes import fitted, wide_enough
 from edgeexpo.evaluation.predict import float_sizes
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.models.zoo import get

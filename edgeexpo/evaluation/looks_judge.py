@@ -12,12 +12,12 @@ from edgeexpo.errors import EngineError
 from edgeexpo.evaluation.looks.colour import has_colour
 from edgeexpo.evaluation.looks.look import Look, Seen
 from edgeexpo.evaluation.looks.planes import greyscale
-from edgeexpo.evaluation.looks.probes import look_probes
-from edgeexpo.evaluation.looks.scenes import fitted, to_codes_of
+from edgeexpo.evaluation.looks.report import LooksReport, PictureLooks
 from edgeexpo.evaluation.looks.strides import periods_of
 from edgeexpo.evaluation.looks.table import looks_for
 from edgeexpo.evaluation.looks.verdicts import values_of, verdicts
-from edgeexpo.evaluation.looks_report import LooksReport, PictureLooks
+from edgeexpo.evaluation.looks_probes import look_probes
+from edgeexpo.evaluation.looks_scenes import fitted, to_codes_of
 from edgeexpo.evaluation.predict import Contestant, float_sizes
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.arrays import Picture
