@@ -3,12 +3,15 @@
     python benchmarks/full_size_forms.py --brackets BRACKETS --photographs PHOTOGRAPHS
                                          [--networks exponet,kdfusion] [--longest 1024]
 
-Every network runs once on a scene, in float in torch. Its small result is applied in each form.
+Every network runs in float in torch. A small result is applied in each form; `lrl` runs on small
+copies for one form and on the whole frames for the other.
 
 - Networks of two frames: the darkest and the brightest frame of each bracket. PSNR compares with
   the bracket's reference, MEF-SSIM with the two frames (mean and the worst bracket).
 - Networks of one frame: photographs that no network was trained on, at -1.5, -1, 0, 1 and 1.5 EV.
   PSNR compares with the photograph, for the four wrong exposures and for 0 EV.
+- False colour: the deviation of a* and b* over 3x3 pixels beyond that of the frames, 99.9th
+  percentile, of the worst scene.
 - Greys: the frames without colour. The figure is the 99.9th percentile of CIELAB chroma of what
   comes back, of the worst scene.
 """
@@ -22,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeexpo.evaluation.datasets import folder_scenes
+from edgeexpo.evaluation.looks.colour import false_colour
 from edgeexpo.evaluation.metrics import psnr_codes, to_codes
 from edgeexpo.evaluation.predict import float_session
 from edgeexpo.evaluation.scene import Scene, Skipped
@@ -36,11 +40,23 @@ from edgeexpo.runtime.session import Session
 from edgeexpo.runtime.stages import back
 from edgeexpo.spec import ModelSpec
 
-FORMS = ("render", "guided")
-"""Forms that are compared."""
+FORMS = {"interpolation": ("render", "fusion")}
+"""Forms that are compared, by kind of network."""
 
-NETWORKS = ("exponet", "exponet-double", "kdfusion", "kdfusion-dense", "twophase", "twophase-unet")
-"""Networks that ship and see a small copy of the picture."""
+OTHERS = ("render", "guided")
+"""Forms of the other kinds."""
+
+NETWORKS = (
+    "exponet",
+    "exponet-double",
+    "kdfusion",
+    "kdfusion-dense",
+    "twophase",
+    "twophase-unet",
+    "lrl",
+    "lrl-mobile",
+)
+"""Networks that ship and have forms."""
 
 PERCENTILE = 99.9
 """Percentile of the chroma of greys."""
@@ -67,9 +83,14 @@ def grey(frame: Picture) -> Picture:
 
 def shown(session: Session, frames: Sequence[Picture]) -> dict[str, Picture]:
     """Return the picture of each form for the same small result."""
-    small = session(*frames, fuse=False)
     spec = session.spec
-    return {form: back(with_form(spec, form), small, frames) for form in FORMS}
+    made = {}
+    for form in FORMS.get(spec.kind, OTHERS):
+        chosen = with_form(spec, form)
+        longest = 0 if chosen.back is None else chosen.back.parameters.get("longest", 0)
+        seen = [shrunk(frame, longest) for frame in frames] if longest else frames
+        made[form] = back(chosen, session(*seen, fuse=False), frames)
+    return made
 
 
 def measured(session: Session, scene: Scene, longest: int) -> dict[str, dict[str, float]]:
@@ -77,8 +98,9 @@ def measured(session: Session, scene: Scene, longest: int) -> dict[str, dict[str
     frames = [shrunk(frame, longest) for frame in scene.frames]
     truth = None if scene.truth is None else to_codes(shrunk(scene.truth, longest))
     compares = truth is not None and scene.truth_kind in ("reference", "photograph")
-    result: dict[str, dict[str, float]] = {form: {} for form in FORMS}
+    result: dict[str, dict[str, float]] = {}
     for form, picture in shown(session, frames).items():
+        result[form] = {"false colour": false_colour(frames, picture)}
         if compares and truth is not None:
             right = scene.truth_kind == "photograph" and np.array_equal(to_codes(frames[0]), truth)
             name = "PSNR at 0 EV" if right else "PSNR"
@@ -99,14 +121,14 @@ def main() -> int:
     parser.add_argument("--networks", default=",".join(NETWORKS), help="names, with commas")
     parser.add_argument("--longest", type=int, default=1024, help="longest side in pixels")
     args = parser.parse_args()
-    print("| network | form | PSNR | at 0 EV | MEF-SSIM, mean | worst | chroma of greys |")
-    print("|---|---|---|---|---|---|---|")
+    print("| network | form | PSNR | at 0 EV | MEF-SSIM | worst | false colour | chroma of greys |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in args.networks.split(","):
         spec, rows = get(name).spec, []
         with float_session(name, None) as session:
             for scene in track(list(scenes(args, spec)), name):
                 rows.append(measured(session, scene, args.longest))
-        for form in FORMS:
+        for form in FORMS.get(spec.kind, OTHERS):
             print(line(name, form, [row[form] for row in rows]), flush=True)
     return 0
 
@@ -118,12 +140,12 @@ def line(name: str, form: str, rows: Sequence[dict[str, float]]) -> str:
         for key in {key for row in rows for key in row}
     }
     worst = min((row["MEF-SSIM"] for row in rows if "MEF-SSIM" in row), default=None)
-    grey_chroma = max(row["greys"] for row in rows)
+    largest = [max(row[key] for row in rows) for key in ("false colour", "greys")]
     cells = [
         *(f"{mean[key]:.2f}" if key in mean else "-" for key in ("PSNR", "PSNR at 0 EV")),
         f"{mean['MEF-SSIM']:.3f}" if "MEF-SSIM" in mean else "-",
         "-" if worst is None else f"{worst:.3f}",
-        f"{grey_chroma:.1f}",
+        *(f"{value:.1f}" for value in largest),
     ]
     return f"| `{name}` | {form} | {' | '.join(cells)} |"
 
