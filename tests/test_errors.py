@@ -20,6 +20,7 @@ EXIT_CODES = {
     "EngineError": 1,
     "TrainingError": 1,
     "OutputError": 1,
+    "ExistingOutputError": 2,
     "GateError": 3,
     "MissingDependencyError": 4,
     "UnverifiedError": 5,

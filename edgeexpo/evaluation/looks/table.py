@@ -120,8 +120,7 @@ LOOKS = (
         False,
         "outer 16 pixels less the strip beside them, where no frame differs by 2 codes; median of "
         "the worst band of 4 pixels",
-        "As the gate border_excess of parity: a frame around the picture. Curves and fusion have "
-        "0 to 3.",
+        "As parity's gate on borders: a frame around the picture. Clean pictures have 0 to 3.",
         lambda seen: borders.border_excess(seen.frames, seen.picture),
     ),
     Look(
