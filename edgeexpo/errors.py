@@ -12,6 +12,7 @@
     ├── TrainingError             exit 1   a loss that is not finite; the last checkpoint stays
     ├── EngineError               exit 1   an engine failed to load or to run an artefact
     ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
+    │   └── ExistingOutputError   exit 2   the output exists, and nothing says to replace it
     ├── GateError                 exit 3   a parity gate or a look failed
     ├── MissingDependencyError    exit 4   an optional package or engine is missing; names the extra
     ├── UnverifiedError           exit 5   exported but not verified, where that was demanded
