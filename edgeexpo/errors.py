@@ -7,12 +7,12 @@
     │   ├── PictureError                   a picture cannot be used: truncated, alpha, wrong size...
     │   ├── WeightsError                   a checkpoint does not fit: keys, NaN, unsafe pickle
     │   ├── ModuleError                    a user's module cannot be used: import, tuple output
-    │   └── BundleError                    a bundle is damaged: wrong digest, missing file
+    │   ├── BundleError                    a bundle is damaged: wrong digest, missing file
+    │   └── ExistingOutputError            the output exists; it is an OutputError, too
     ├── ExportError               exit 1   a conversion failed; names the operator and the line
     ├── TrainingError             exit 1   a loss that is not finite; the last checkpoint stays
     ├── EngineError               exit 1   an engine failed to load or to run an artefact
     ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
-    │   └── ExistingOutputError   exit 2   the output exists, and nothing says to replace it
     ├── GateError                 exit 3   a parity gate or a look failed
     ├── MissingDependencyError    exit 4   an optional package or engine is missing; names the extra
     ├── UnverifiedError           exit 5   exported but not verified, where that was demanded
@@ -76,10 +76,8 @@ class OutputError(EdgeexpoError):
     exit_code = 1
 
 
-class ExistingOutputError(OutputError):
+class ExistingOutputError(UsageError, OutputError):
     """The output exists, and nothing says that it may be replaced."""
-
-    exit_code = 2
 
 
 class GateError(EdgeexpoError):
