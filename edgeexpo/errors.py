@@ -8,7 +8,7 @@
     │   ├── WeightsError                   a checkpoint does not fit: keys, NaN, unsafe pickle
     │   ├── ModuleError                    a user's module cannot be used: import, tuple output
     │   ├── BundleError                    a bundle is damaged: wrong digest, missing file
-    │   └── ExistingOutputError            the output exists; it is an OutputError, too
+    │   └── ExistingOutputError            the output exists, and nothing says to replace it
     ├── ExportError               exit 1   a conversion failed; names the operator and the line
     ├── TrainingError             exit 1   a loss that is not finite; the last checkpoint stays
     ├── EngineError               exit 1   an engine failed to load or to run an artefact
