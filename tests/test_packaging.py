@@ -119,7 +119,7 @@ def test_nothing_pulls_in_a_package_that_replaces_torch() -> None:
 
 def test_dev_includes_every_extra() -> None:
     assert (
-        "edgeexpo[export,litert,openvino,camera,photo,heif,raw,train,fast]"
+        "edgeexpo[export,litert,openvino,camera,photo,raw,train,fast]"
         in PROJECT["optional-dependencies"]["dev"]
     )
 

@@ -63,7 +63,7 @@ def open_heif(path: Path, data: bytes) -> Image.Image:
     except ImportError as error:
         raise MissingDependencyError(
             f"{path} is HEIF (HEIC) and pillow-heif is not installed; "
-            "expected it for such files: pip install 'edgeexpo[heif]'"
+            "expected it for such files: pip install 'edgeexpo[photo]'"
         ) from error
     image: Image.Image = HeifImageFile(io.BytesIO(data))
     return image
