@@ -105,7 +105,7 @@ def scenes(lights: Sequence[Picture], count: int, rng: np.random.Generator) -> I
         middle = np.array([rng.uniform(0.35, 0.65) * width, rng.uniform(0.35, 0.65) * height])
         way = step * np.array([np.cos(angle), np.sin(angle)])
         x, y, z = (tuple((middle + i * way).tolist()) for i in (-1, 0, 1))
-        yield Scene(background, inside, (x, y, z), radius)  # type: ignore[arg-type]
+        yield Scene(background, inside, (x, y, z), radius)
 
 
 def shoot(
@@ -161,7 +161,7 @@ def main() -> None:
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
     lights = pictures(args.folders)
-    rng.shuffle(lights)  # type: ignore[arg-type]
+    rng.shuffle(lights)
     found = [
         moving(scene, 4000 * args.seed + i)
         for i, scene in enumerate(scenes(lights, args.scenes, rng))
