@@ -129,7 +129,7 @@ def test_a_deep_heif_is_read_with_8_bits(tmp_path):
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     path = as_heif(tmp_path / "a.heic", PICTURE)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(MissingDependencyError, match=r"edgeexpo\[heif\]"):
+    with pytest.raises(MissingDependencyError, match=r"edgeexpo\[photo\]"):
         read_picture(path)
 
 
