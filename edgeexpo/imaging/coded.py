@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgeexpo.imaging.kernels import kernel_module
-from edgeexpo.imaging.raster import Computed, Window
+from edgeexpo.imaging.raster import Computed, Window, sides
 from edgeexpo.imaging.scratch import copy_planes, planes, row_planes, scope, scratch_array
 
 Rows = tuple[np.ndarray, ...]
@@ -76,6 +76,43 @@ def byte_windows(frames: Sequence[CodedPicture], window: Window) -> tuple[Rows, 
         return rows, window[0].start, window[1].start
     rows = tuple(frame.packed(window) for frame in frames)
     return tuple(codes.reshape(len(codes), -1) for codes in rows), 0, 0
+
+
+def into_planes(out: np.ndarray, write: Callable[[np.ndarray], object]) -> None:
+    """Let a kernel write contiguous planes, which are ``out`` if its planes are so.
+
+    Args:
+        out: CxHxW float32, with any strides.
+        write: Function that overwrites CxHxW float32 planes.
+    """
+    if out.flags.c_contiguous:
+        write(out)
+        return
+    with scope():
+        target = scratch_array(out.shape)
+        write(target)
+        for made, plane in zip(target, out, strict=True):
+            np.copyto(plane, made)
+
+
+def into_bytes(
+    window: Window, out: np.ndarray, write: Callable[[np.ndarray, int, int], object]
+) -> None:
+    """Let a kernel write a window of interleaved bytes, which are those of ``out`` if it can.
+
+    Args:
+        window: The window of ``out``.
+        out: HxWx3 uint8, with any strides.
+        write: Function that takes rows of bytes, Hx3W, and the window's first row and column in
+            them.
+    """
+    if out.flags.carray:
+        write(out.reshape(len(out), -1), window[0].start, window[1].start)
+        return
+    with scope():
+        made = scratch_array((*sides(window), 3), np.uint8)
+        write(made.reshape(len(made), -1), 0, 0)
+        np.copyto(out[window], made)
 
 
 def packed(codes: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from edgeexpo.errors import BundleError
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.coded import ByteWriter, CodedPicture, byte_windows
+from edgeexpo.imaging.coded import ByteWriter, CodedPicture, byte_windows, into_bytes, into_planes
 from edgeexpo.imaging.color import lab_to_rgb, rgb_to_lab
 from edgeexpo.imaging.enlarging import Taps, enlarged_rows, window_taps
 from edgeexpo.imaging.kernels import kernel_module
@@ -139,16 +139,8 @@ def guided_by_windows(
         rows, top, left = byte_windows(coded, window)
         taps = window_taps(window, size, (height, width))
         ((above, below), down), ((before, _), across) = taps
-        whole, at = out, (window[0].start, window[1].start)
-        if not out.flags.carray:
-            whole, at = scratch_array((*sides(window), 3), np.uint8), (0, 0)
-        kernels.apply_affine_to_bytes(
-            *(coefficients, rows, top, left),
-            *(above, below, down, before, across),
-            *(whole.reshape(len(whole), -1), *at),
-        )
-        if whole is not out:
-            np.copyto(out[window], whole)
+        taken = coefficients, rows, top, left, above, below, down, before, across
+        into_bytes(window, out, lambda *target: kernels.apply_affine_to_bytes(*taken, *target))
 
     return ByteWriter(shape, compute, write_bytes)
 
@@ -266,14 +258,8 @@ def _apply_compiled(
 ) -> None:
     """Do as :func:`_apply` does, in compiled code."""
     ((above, below), down), ((before, _), across) = rows, columns
-    with scope():
-        target = out if out.flags.c_contiguous else scratch_array(out.shape)
-        kernels.apply_affine(
-            *(coefficients, guide, above, below, down, before, across),
-            *(clips, target),
-        )
-        if target is not out:
-            np.copyto(out, target)
+    taken = coefficients, guide, above, below, down, before, across, clips
+    into_planes(out, lambda target: kernels.apply_affine(*taken, target))
 
 
 def _check_color(color: str) -> None:

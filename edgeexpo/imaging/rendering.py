@@ -23,7 +23,13 @@ from typing import Any
 import numpy as np
 
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.coded import ByteWriter, CodedPicture, byte_windows
+from edgeexpo.imaging.coded import (
+    ByteWriter,
+    CodedPicture,
+    byte_windows,
+    into_bytes,
+    into_planes,
+)
 from edgeexpo.imaging.enlarging import WindowTaps, enlarged, window_taps
 from edgeexpo.imaging.fusion import frame_shares, luma_plane
 from edgeexpo.imaging.guided import decode
@@ -140,7 +146,7 @@ def rendered_by_windows(
     height, width = frames[0].shape[:2]
     size = (small.shape[0], small.shape[1])
     structure = structure_maps(frames, side, workers)
-    tone = scratch_array((len(frames) + (5 if len(frames) > 1 else 2), *size))
+    tone = scratch_array((_map_count(len(frames)), *size))
     with scope():
         if scaled:
             copies = [decode(whole_picture(copy), color) for copy in scaled]
@@ -165,28 +171,16 @@ def rendered_by_windows(
         if kernels is None:
             _apply(enlarged(structure, places[0]), enlarged(tone, places[1]), parts, planes(out))
             return
-        target = planes(out)
-        if not target.flags.c_contiguous:
-            target = scratch_array(target.shape)
-        kernels.render(structure[None], tone[None], seen, *_spans(places), target)
-        if not np.may_share_memory(target, out):
-            copy_planes(target.transpose(1, 2, 0), out)
+        maps = structure[None], tone[None], seen, *_spans(places)
+        into_planes(planes(out), lambda target: kernels.render(*maps, target))
 
     if kernels is None or len(coded) < len(frames):
         return Computed(shape, compute, clipped=True)
 
     def write_bytes(window: Window, out: np.ndarray) -> None:
         rows, top, left = byte_windows(coded, window)
-        whole, at = out, (window[0].start, window[1].start)
-        if not out.flags.carray:
-            whole, at = scratch_array((*sides(window), 3), np.uint8), (0, 0)
-        kernels.render_to_bytes(
-            *(structure[None], tone[None], rows, top, left),
-            *_spans(taps(window)),
-            *(whole.reshape(len(whole), -1), *at),
-        )
-        if whole is not out:
-            np.copyto(out[window], whole)
+        maps = structure[None], tone[None], rows, top, left, *_spans(taps(window))
+        into_bytes(window, out, lambda *target: kernels.render_to_bytes(*maps, *target))
 
     return ByteWriter(shape, compute, write_bytes)
 
@@ -216,6 +210,11 @@ def _resized(maps: Picture, size: tuple[int, int]) -> Picture:
     return planes(resize(maps.transpose(1, 2, 0), size))
 
 
+def _map_count(frames: int) -> int:
+    """Return the number of maps of :func:`_tone`."""
+    return frames + (5 if frames > 1 else 2)
+
+
 def _tone(
     wanted: Picture, frames: Sequence[Picture], structure: Picture, chosen: Rendering
 ) -> Picture:
@@ -232,7 +231,7 @@ def _tone(
         the added colour differences of red, green and blue follow.
     """
     count, size = len(frames), wanted.shape[1:]
-    maps = scratch_array((count + (5 if count > 1 else 2), *size))
+    maps = scratch_array((_map_count(count), *size))
     with scope():
         part, base = scratch_array(size), scratch_array(wanted.shape)
         apply_structure(structure, frames, base)
@@ -250,7 +249,7 @@ def _tone(
             own[c] *= ratio
             np.subtract(wanted[c], aim, out=asked[c])
         gain, spread = maps[count + 1], chosen.spread
-        strong = [_strength(own, own, spread), _strength(asked, asked, spread)]
+        strong = [_strength(own, spread), _strength(asked, spread)]
         np.divide(strong[1], strong[0], out=gain)
         np.sqrt(gain, out=gain)
         np.clip(gain, np.float32(chosen.least_gain), np.float32(chosen.largest_gain), out=gain)
@@ -267,9 +266,9 @@ def _tone(
     return maps
 
 
-def _strength(a: Picture, b: Picture, radius: int) -> Picture:
+def _strength(colour: Picture, radius: int) -> Picture:
     """Return the local mean square of colour differences, above :data:`_WEAK`, hxw."""
-    total = _mean_product(a, b, radius)
+    total = _mean_product(colour, colour, radius)
     total += _WEAK
     return total
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
-from edgeexpo.imaging.fast.codes import read_row, write_row
+from edgeexpo.imaging.fast.codes import read_pixels, write_row
 from edgeexpo.imaging.fast.rows import copy_row
 
 _BLOCK = 512
@@ -93,11 +93,7 @@ def apply_affine_to_bytes(
                 known, last = above[y] == last + 1 and last >= 0, above[y]
                 turn(coefficients, last, below[y], known, before, across, start, first, second)
                 subtract(second, first, step)
-            at = 3 * (left + start)
-            for f in range(len(frames)):
-                red, green, blue = guide[3 * f], guide[3 * f + 1], guide[3 * f + 2]
-                row = frames[f][top + y, at : at + 3 * size]
-                read_row(row, most, red[:size], green[:size], blue[:size])
+            read_pixels(frames, top + y, left + start, size, most, guide)
             _apply_row(first, step, down[y], guide, lines, size)
             at = 3 * (out_left + start)
             row = out[out_top + y, at : at + 3 * size]

@@ -41,6 +41,25 @@ def read_row(
 
 
 @compiled
+def read_pixels(
+    frames: tuple[np.ndarray, ...], y: int, left: int, size: int, most: np.float32, out: np.ndarray
+) -> None:
+    """Divide ``size`` pixels of a row of every frame, from ``left`` on, into rows of ``out``.
+
+    Args:
+        frames: Interleaved codes, rows of 3 numbers a pixel.
+        y, left, size: Row, first pixel and number of pixels.
+        most: The largest code.
+        out: 3NxN float32 for N frames.
+    """
+    at = 3 * left
+    for f in range(len(frames)):
+        red, green, blue = out[3 * f], out[3 * f + 1], out[3 * f + 2]
+        row = frames[f][y, at : at + 3 * size]
+        read_row(row, most, red[:size], green[:size], blue[:size])
+
+
+@compiled
 def write_row(
     red: np.ndarray, green: np.ndarray, blue: np.ndarray, rounded: np.ndarray, row: np.ndarray
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeexpo.imaging.fast import At, compiled
 from edgeexpo.imaging.fast.affine import clip_row, subtract, turn
-from edgeexpo.imaging.fast.codes import read_row, write_row
+from edgeexpo.imaging.fast.codes import read_pixels, write_row
 from edgeexpo.imaging.fast.rows import copy_row
 
 _BLOCK = 512
@@ -95,11 +95,7 @@ def render_to_bytes(
         for y in range(len(tone_rows[2])):
             last = _advance(structure, structure_rows, structure_columns, y, start, last, near)
             tone_last = _advance(tone, tone_rows, tone_columns, y, start, tone_last, tone_near)
-            at = 3 * (left + start)
-            for f in range(len(frames)):
-                red, green, blue = seen[3 * f], seen[3 * f + 1], seen[3 * f + 2]
-                row = frames[f][top + y, at : at + 3 * size]
-                read_row(row, most, red[:size], green[:size], blue[:size])
+            read_pixels(frames, top + y, left + start, size, most, seen)
             down, tone_down = structure_rows[2][y], tone_rows[2][y]
             _render_row(near, down, tone_near, tone_down, seen, memory, lines, size)
             at = 3 * (out_left + start)
