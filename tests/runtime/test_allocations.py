@@ -19,8 +19,8 @@ from edgeexpo.imaging.scratch import Scratch
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty_frame, to_rgb
 from edgeexpo.runtime.stages import back, front, small_size
-from edgeexpo.spec import StageSpec, TensorSpec
-from tests.support.tiny_bundle import CORRECTION, write_bundle
+from edgeexpo.spec import StageSpec
+from tests.support.tiny_bundle import CORRECTION, FUSED_SMALL, RENDERED, write_bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "allocations.py"
 LEAST = 128 * 1024
@@ -37,17 +37,8 @@ SYSTEMS = {
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
     "guided": CORRECTION,
-    "fused-small": {
-        "front": StageSpec("intermediate", {"levels": 255}),
-        "back": StageSpec("rendered-fusion", {"longest": 64, "floor": 1e-5}),
-    },
-    "rendered": {
-        "halo": None,
-        "front": None,
-        "inputs": (TensorSpec("under"), TensorSpec("over")),
-        "back": StageSpec("render"),
-        "longest": 64,
-    },
+    "fused-small": FUSED_SMALL,
+    "rendered": RENDERED,
 }
 
 

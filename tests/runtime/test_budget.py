@@ -14,7 +14,7 @@ from edgeexpo.runtime.budget import LEAST_AUTOMATIC, SMALLEST_WINDOW, Budget
 from edgeexpo.runtime.frames import empty_frame, from_rgb
 from edgeexpo.runtime.spool import Spool
 from edgeexpo.spec import SizeRange, StageSpec, TensorSpec
-from tests.support.tiny_bundle import CORRECTION, write_bundle
+from tests.support.tiny_bundle import CORRECTION, FUSED_SMALL, RENDERED, write_bundle
 
 MIB = 1 << 20
 PAIR = ("under", "over")
@@ -46,18 +46,8 @@ SYSTEMS = {
         "back": StageSpec("guided"),
         "longest": 64,
     },
-    "fused-small": {
-        "residual": "y0",
-        "front": StageSpec("intermediate", {"levels": 255}),
-        "back": StageSpec("rendered-fusion", {"longest": 64, "floor": 1e-5}),
-    },
-    "rendered": {
-        "halo": None,
-        "front": None,
-        "inputs": (TensorSpec("under"), TensorSpec("over")),
-        "back": StageSpec("render"),
-        "longest": 64,
-    },
+    "fused-small": {"residual": "y0", **FUSED_SMALL},
+    "rendered": RENDERED,
 }
 
 

@@ -8,8 +8,8 @@ import pytest
 from edgeexpo.imaging.kernels import numba_problem, using_kernels
 from edgeexpo.runtime import FakeEngine, FrameFormat, load
 from edgeexpo.runtime.frames import empty_frame
-from edgeexpo.spec import StageSpec, TensorSpec
-from tests.support.tiny_bundle import CORRECTION, write_bundle
+from edgeexpo.spec import StageSpec
+from tests.support.tiny_bundle import CORRECTION, FUSED_SMALL, RENDERED, write_bundle
 
 needs_numba = pytest.mark.skipif(numba_problem() is not None, reason="needs the extra fast")
 
@@ -19,17 +19,8 @@ SYSTEMS = {
         "back": StageSpec("exposure-fusion", {"floor": 1e-5}),
     },
     "guided": CORRECTION,
-    "fused-small": {
-        "front": StageSpec("intermediate", {"levels": 255}),
-        "back": StageSpec("rendered-fusion", {"longest": 64, "floor": 1e-5}),
-    },
-    "rendered": {
-        "halo": None,
-        "front": None,
-        "inputs": (TensorSpec("under"), TensorSpec("over")),
-        "back": StageSpec("render"),
-        "longest": 32,
-    },
+    "fused-small": FUSED_SMALL,
+    "rendered": RENDERED,
 }
 
 

@@ -22,6 +22,21 @@ CORRECTION: dict[str, object] = {
 }
 """Changes that make the bundle one that looks at a thumbnail of one frame."""
 
+RENDERED: dict[str, object] = {
+    "halo": None,
+    "front": None,
+    "inputs": (TensorSpec("under"), TensorSpec("over")),
+    "back": StageSpec("render"),
+    "longest": 64,
+}
+"""Changes that make the bundle one that sees small copies of two frames and is rendered."""
+
+FUSED_SMALL: dict[str, object] = {
+    "front": StageSpec("intermediate", {"levels": 255}),
+    "back": StageSpec("rendered-fusion", {"longest": 64, "floor": 1e-5}),
+}
+"""Changes that make the bundle one that fuses small copies, which are then rendered."""
+
 
 def write_network(path: Path) -> None:
     """Write an ONNX file: 3x3 mean of every channel, zero-padded; ``y0`` to ``y_hat``, any size."""
