@@ -27,6 +27,7 @@ class Job:
         frames: The caller's frames, in the order of the model's.
         ev, fuse, strength: As for calling a session.
         pictures: The frames as pictures, HxWx3 float32 sRGB-encoded RGB in [0,1].
+        copies: The pictures at the size that the network sees, if that is another.
         inputs: The network's inputs, HxWxC float32 by name.
         output: The network's output, HxWxC float32.
         budget: Memory and threads for this set of frames.
@@ -38,6 +39,7 @@ class Job:
     fuse: bool = True
     strength: float = 1.0
     pictures: Sequence[Raster] = ()
+    copies: Sequence[Raster] | None = None
     inputs: Mapping[str, Raster] = field(default_factory=dict)
     output: Raster = field(default_factory=lambda: np.empty((0, 0, 0)))
     budget: Budget = field(default_factory=Budget)

@@ -29,7 +29,7 @@ class _Shown(NamedTuple):
     output: Raster
     frames: Frames
     scaled: Frames | None = None
-    """The frames at the output's size, if the network's inputs were these copies."""
+    """The frames at the output's size, if there are such copies."""
     side: int = WINDOW_SIDE
     workers: int = 1
     roomy: bool = False
@@ -105,6 +105,7 @@ def finished(
     workers: int = 1,
     inputs: Mapping[str, Raster] | None = None,
     roomy: bool = False,
+    copies: Frames | None = None,
 ) -> Raster:
     """Turn the network's output into the picture, which is computed as it is read.
 
@@ -130,6 +131,8 @@ def finished(
         inputs: What :func:`front_rasters` gave for the frames, or for copies scaled by ``area``;
             where ``guided`` or ``render`` would scale the frames to the very same, it takes these.
         roomy: True where memory is not limited, so that stages keep what they would compute twice.
+        copies: The frames as :func:`front_rasters` got them, scaled by ``area``, for
+            ``rendered-fusion``; it scales the frames itself where they are missing.
 
     Returns:
         HxWx3 float32, sRGB in [0,1], of the frames' size; or the output as it is.
@@ -140,13 +143,16 @@ def finished(
     if spec.back is None or not fuse:
         return output
     stage = _known(BACK, spec.back.kind)
-    shown = _Shown(output, frames, _scaled(spec, output, inputs or {}), side, workers, roomy)
+    scaled = _scaled(spec, output, inputs or {})
+    if spec.back.kind == "rendered-fusion":
+        scaled = copies
+    shown = _Shown(output, frames, scaled, side, workers, roomy)
     with _named(spec.back):
         picture: Raster = stage(shown, spec.back.parameters)
     return picture
 
 
-def _scaled(spec: ModelSpec, output: Raster, inputs: Mapping[str, Raster]) -> list[Raster] | None:
+def _scaled(spec: ModelSpec, output: Raster, inputs: Mapping[str, Raster]) -> Frames | None:
     """Return the network's inputs if they are the scaled frames that the stage would compute."""
     front, back = spec.front or StageSpec("resize", {}), spec.back or StageSpec("", {})
     if front.kind != "resize" or back.kind not in ("guided", "render"):
@@ -245,7 +251,9 @@ def _rendered_fusion(shown: _Shown, parameters: Mapping[str, Any]) -> Raster:
     output = whole_picture(shown.output)
     if max(output.shape[:2]) > max(size):
         output = resize(output, size, workers=shown.workers)
-    under, over = (resize(frame, output.shape[:2], workers=shown.workers) for frame in shown.frames)
+    under, over = shown.scaled or [
+        resize(frame, size, workers=shown.workers) for frame in shown.frames
+    ]
     small = fused_by_windows([under, output, over], shown.side, floor=parameters["floor"])
     return rendered_by_windows(
         small,

@@ -105,11 +105,11 @@ class Steps:
             workers = job.budget.workers
             job.pictures = _at_hand(job, pictures)
             tiles = self._tiles(job)
-            seen = job.pictures
             fitting = network_size(self._spec, tiles, height, width, job.fuse)
+            job.copies = None
             if fitting != (height, width):
-                seen = [resize(picture, fitting, workers=workers) for picture in seen]
-            inputs = front_rasters(self._spec, seen, job.ev, workers)
+                job.copies = [resize(p, fitting, workers=workers) for p in job.pictures]
+            inputs = front_rasters(self._spec, job.copies or job.pictures, job.ev, workers)
             job.inputs = dict(zip(inputs, _at_hand(job, inputs.values()), strict=True))
         self._observe(BYTES, sum(map(frame_bytes, job.frames)), {})
         return job
@@ -154,7 +154,7 @@ class Steps:
             workers = job.budget.workers
             roomy = job.budget.memory_mb is None
             picture = finished(
-                spec, output, job.pictures, job.fuse, side, workers, job.inputs, roomy
+                spec, output, job.pictures, job.fuse, side, workers, job.inputs, roomy, job.copies
             )
             if spec.kind == "correction" and job.fuse:
                 picture = _blended(job.pictures[0], picture, job.strength)
