@@ -9,6 +9,7 @@ from edgeexpo.imaging.coded import ByteWriter, CodedPicture
 from edgeexpo.imaging.guided import guided_by_windows
 from edgeexpo.imaging.local_affine import fit_affine
 from edgeexpo.imaging.raster import whole_picture, windows
+from tests.support.byte_pictures import as_bytes
 
 SIZES = [((7, 9), (16, 19)), ((24, 40), (101, 61)), ((9, 7), (33, 600)), ((2, 3), (40, 5))]
 """Sizes of the small picture and of the frames."""
@@ -36,16 +37,7 @@ def test_bytes_lie_within_one_code_of_numpys(both, small, size, kind) -> None:
     frames = pictures(size, 2, kind=kind)
     change = np.random.default_rng(1).random((*small, 3), np.float32)
 
-    def made():
-        picture = guided_by_windows(change, frames)
-        if not isinstance(picture, ByteWriter):
-            return np.rint(whole_picture(picture) * 255).astype(int)
-        out = np.zeros((*size, 3), np.uint8)
-        for window in windows(out.shape, 16, 24):
-            picture.write_bytes(window, out)
-        return out.astype(int)
-
-    reference, fast = both(made)
+    reference, fast = both(lambda: as_bytes(guided_by_windows(change, frames)))
     assert np.abs(reference - fast).max() <= 1
 
 

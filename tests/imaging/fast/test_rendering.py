@@ -8,6 +8,7 @@ import pytest
 from edgeexpo.imaging.coded import ByteWriter, CodedPicture
 from edgeexpo.imaging.raster import whole_picture, windows
 from edgeexpo.imaging.rendering import FUSION_RENDERING, rendered_by_windows
+from tests.support.byte_pictures import as_bytes
 
 SIZES = [((7, 9), (19, 31)), ((24, 40), (101, 61)), ((9, 7), (33, 600)), ((4, 5), (40, 17))]
 """Sizes of the small picture and of the frames."""
@@ -36,16 +37,7 @@ def test_bytes_lie_within_one_code_of_numpys(both, count, kind) -> None:
     frames = pictures(size, count, kind)
     tone = np.random.default_rng(1).random((24, 40, 3), np.float32)
 
-    def made():
-        picture = rendered_by_windows(tone, frames, FUSION_RENDERING)
-        if not isinstance(picture, ByteWriter):
-            return np.rint(whole_picture(picture) * 255).astype(int)
-        out = np.zeros((*size, 3), np.uint8)
-        for window in windows(out.shape, 16, 24):
-            picture.write_bytes(window, out)
-        return out.astype(int)
-
-    reference, fast = both(made)
+    reference, fast = both(lambda: as_bytes(rendered_by_windows(tone, frames, FUSION_RENDERING)))
     assert np.abs(reference - fast).max() <= 1
 
 
