@@ -41,7 +41,8 @@ class TensorSpec:
     Attributes:
         name: Name of the input or output in the artefact.
         channels: Size of the channel axis.
-        axes: Names of the axes. Networks take and give NCHW.
+        axes: Names of the axes. Networks take and give ``"NCHW"``. A graph that holds its stages
+            takes and gives frames, ``"HWC"``.
         dtype: NumPy dtype name.
         value_range: Smallest and largest meaningful value.
         color: ``"RGB"``, ``"Lab"``, ``"Y"``, or ``"none"`` for tensors that are not pictures.
@@ -61,6 +62,18 @@ class TensorSpec:
     transfer: str = "srgb"
     size: tuple[int, int] | None = None
     scale: float = 1.0
+
+    @property
+    def is_frame(self) -> bool:
+        """True for an interleaved picture, as cameras give it."""
+        return self.axes == "HWC"
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """Return the tensor's shape for a picture of ``size``, or of its own size if it has one."""
+        height, width = self.size or size
+        return (
+            (height, width, self.channels) if self.is_frame else (1, self.channels, height, width)
+        )
 
 
 @dataclass(frozen=True)
@@ -191,6 +204,11 @@ class ModelSpec:
         front = self.front or StageSpec("")
         packed = front.kind == "channels" and 4 in front.parameters.get("channels", ())
         return (2 * size[0], 2 * size[1]) if packed else size
+
+    @property
+    def takes_frames(self) -> bool:
+        """True if the graph holds its stages: its inputs are frames, and its output a picture."""
+        return self.inputs[0].is_frame
 
     @property
     def fixed_inputs(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.export.coreml_precision import Float32Operators
 from edgeexpo.export.coreml_types import traced_types
 from edgeexpo.export.real_numbers import in_real_numbers
+from edgeexpo.export.standalone.images import image_form
 from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
 from edgeexpo.program.capture import Program
 from edgeexpo.replaced import replaced
@@ -44,6 +45,8 @@ _CONVERSION_ERRORS = (
 def export_coreml(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as an ``.mlpackage`` with float32 inputs and outputs.
 
+    A program of frames gets images as inputs and output (``CVPixelBuffer``), RGB of 8 bits.
+
     Inside, an fp32 program computes in float32, every other program in fp16. The exact tail stays
     in float32 at every precision: for a residual network, the addition and the clip. An INT8
     program has ``quantize`` and ``dequantize`` around every quantised convolution. Its weights are
@@ -68,6 +71,8 @@ def export_coreml(program: Program, path: Path) -> SizeRange:
         OutputError: The package cannot be written.
     """
     with quiet():
+        if program.takes_frames:
+            program = image_form(program)
         program = in_real_numbers(program, "Core ML")
         try:
             model, sizes = _convert(program)
@@ -96,9 +101,9 @@ def _convert(program: Program) -> tuple[Any, SizeRange]:
             form,
             convert_to="mlprogram",
             minimum_deployment_target=_deployment_target(ct, program, sizes),
-            compute_precision=_precision(ct, program.precision),
+            compute_precision=_precision(ct, program),
             inputs=_inputs(ct, program, sizes),
-            outputs=[ct.TensorType(name=n, dtype=np.float32) for n in program.outputs],
+            outputs=_outputs(ct, program),
             skip_model_load=True,
         )
     return model, sizes
@@ -135,9 +140,21 @@ def enumerate_sizes(program: Program) -> SizeRange:
     return SizeRange(largest=largest, smallest=every[0], multiple=multiple, enumerated=every)
 
 
+def _outputs(ct: Any, program: Program) -> list[Any]:
+    if program.takes_frames:
+        rgb = ct.colorlayout.RGB
+        return [ct.ImageType(name=n, color_layout=rgb) for n in program.outputs]
+    return [ct.TensorType(name=n, dtype=np.float32) for n in program.outputs]
+
+
 def _inputs(ct: Any, program: Program, sizes: SizeRange) -> list[Any]:
     described = []
     for tensor in program.tensors:
+        if tensor.is_frame:
+            image = (1, tensor.channels, *sizes.largest)
+            rgb = ct.colorlayout.RGB
+            described.append(ct.ImageType(name=tensor.name, shape=image, color_layout=rgb))
+            continue
         shape = (1, tensor.channels, *(tensor.size or sizes.largest))
         if len(sizes.enumerated) > 1 and tensor.size is None:
             shapes = [(1, tensor.channels, *size) for size in sizes.enumerated]
@@ -151,8 +168,8 @@ def _deployment_target(ct: Any, program: Program, sizes: SizeRange) -> Any:
     return ct.target.iOS18 if free > 1 and len(sizes.enumerated) > 1 else ct.target.iOS17
 
 
-def _precision(ct: Any, precision: str) -> Any:
-    if precision == "fp32":
+def _precision(ct: Any, program: Program) -> Any:
+    if program.precision == "fp32":
         return ct.precision.FLOAT32
-    exact = Float32Operators()
+    exact = Float32Operators(stages=program.takes_frames)
     return ct.transform.FP16ComputePrecision(op_selector=lambda op: not exact(op))

@@ -14,6 +14,9 @@ See :func:`edgeexpo.program.exact_tail.exact_tail`.
 _CHOICES = frozenset(["equal", "not_equal", "reduce_argmax", "reduce_argmin", "topk", "argsort"])
 """Operators that choose places by comparison, as pooling with indices does."""
 
+_CONVOLUTIONS = frozenset(["conv", "conv_transpose"])
+"""Operators of networks that no stage has."""
+
 _RANGE_ENDS = frozenset(["conv", "conv_transpose", "linear", "matmul", "quantize"])
 """Operators whose result says nothing about the order of the values that they read."""
 
@@ -24,14 +27,25 @@ class Float32Operators:
     These are the exact tail, and what makes the values that are compared to choose a place, from
     the last weighted operator on. In fp16, many of those values are equal, and another place is
     chosen.
+
+    Args:
+        stages: True if the model holds stages around its network. They compute in float32, too: all
+            that does not lie between two convolutions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stages: bool = False) -> None:
         self._compared: dict[str, bool] = {}
+        self._stages = stages
+        self._inner: set[str] | None = None
 
     def __call__(self, op: Any) -> bool:
         """Return true for an operator that computes in float32."""
-        return _in_tail(op) or self._is_compared(op)
+        return _in_tail(op) or self._is_compared(op) or (self._stages and self._in_stage(op))
+
+    def _in_stage(self, op: Any) -> bool:
+        if self._inner is None:
+            self._inner = _between_convolutions(op.enclosing_block.operations)
+        return op.name not in self._inner
 
     def _is_compared(self, op: Any) -> bool:
         if op.name not in self._compared:
@@ -43,6 +57,21 @@ class Float32Operators:
                 for child in output.child_ops
             )
         return self._compared[op.name]
+
+
+def _between_convolutions(operations: Any) -> set[str]:
+    """Return the names of the operators between two convolutions, and of these themselves."""
+    after: set[str] = set()
+    for op in operations:
+        sources = [v.op for v in op.get_flattened_inputs() if v.op is not None]
+        if op.op_type in _CONVOLUTIONS or any(source.name in after for source in sources):
+            after.add(op.name)
+    before: set[str] = set()
+    for op in reversed(list(operations)):
+        readers = [reader for output in op.outputs for reader in output.child_ops]
+        if op.op_type in _CONVOLUTIONS or any(reader.name in before for reader in readers):
+            before.add(op.name)
+    return after & before
 
 
 def _in_tail(op: Any) -> bool:

@@ -35,7 +35,7 @@ def litert_form(program: Program) -> Program:
     number. Without the clamp, the converter would round the input for all readers, including the
     exact path of a residual network.
     """
-    module = program.exported.module()
+    module = program.exported.module(check_guards=False)
     split_transposed_graph(module)
     for node in [n for n in module.graph.nodes if n.target in _QUANTIZE]:
         source = node.args[0]

@@ -108,6 +108,9 @@ def _rgb_writer(picture: Raster, frame_format: FrameFormat, out: Frame) -> Calla
     channels = axes[..., ::-1] if frame_format.layout == "bgr" else axes
 
     def write_codes(window: Window) -> None:
+        if isinstance(picture, CodedPicture) and picture.codes.dtype == target.dtype:
+            np.copyto(channels[window], picture.codes[window])
+            return
         if isinstance(picture, ByteWriter) and target.dtype == np.uint8:
             picture.write_bytes(window, channels)
             return

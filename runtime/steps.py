@@ -13,12 +13,14 @@ import numpy as np
 
 from edgeexpo.errors import EngineError, PictureError
 from edgeexpo.imaging.bt2100 import encoded
+from edgeexpo.imaging.coded import CodedPicture
 from edgeexpo.imaging.kernels import kernels_in_use
 from edgeexpo.imaging.raster import Computed, Raster, Window, whole_picture, windows, write_raster
 from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import Scratch, planar
 from edgeexpo.runtime.budget import Budget
 from edgeexpo.runtime.engines.base import Engine, promised
+from edgeexpo.runtime.engines.frames import FrameEngine
 from edgeexpo.runtime.frames import (
     Frame,
     apart,
@@ -100,6 +102,7 @@ class Steps:
             named = zip(self._spec.frames, job.frames, strict=True)
             pictures = [upright(name, f, self._formats.frames) for name, f in named]
             height, width = pictures[0].shape[:2]
+            _check_only_size(self._spec, (height, width))
             job.budget = self._budget.for_picture(len(pictures), height, width)
             job.budget.window(self._spec, height, width)
             workers = job.budget.workers
@@ -122,7 +125,12 @@ class Steps:
         """
         name = self._spec.outputs[0].name
         with self._lock, job.memory.lent(), self._timed("network"):
-            run = self.engine().run
+            engine = self.engine()
+            if isinstance(engine, FrameEngine):
+                frames = {n: _codes(r, job) for n, r in job.inputs.items()}
+                job.output = CodedPicture(engine.picture(frames))
+                return job
+            run = engine.run
             job.output = run_windows(
                 lambda part: unit_range(
                     self._spec, _finite(promised(run(part), self._spec, part)[name])
@@ -253,6 +261,24 @@ def _at_hand(job: Job, rasters: Iterable[Raster]) -> list[Raster]:
         else whole_picture(raster, job.budget.workers)
         for raster in rasters
     ]
+
+
+def _check_only_size(spec: ModelSpec, size: tuple[int, int]) -> None:
+    """Refuse frames of another size than a graph that holds its stages takes."""
+    wanted = spec.inputs[0].size
+    if spec.takes_frames and wanted is not None and size != wanted:
+        raise PictureError(
+            f"the frames are {size[0]}x{size[1]} (HxW) and the artefact, which holds its stages, "
+            f"takes {wanted[0]}x{wanted[1]}; scale them, or export with `standalone` of their size"
+        )
+
+
+def _codes(frame: Raster, job: Job) -> np.ndarray:
+    """Return the 8-bit codes of a frame, HxWx3."""
+    if isinstance(frame, CodedPicture) and frame.codes.dtype == np.uint8:
+        return frame.codes
+    values = whole_picture(frame, job.budget.workers)
+    return np.asarray(np.rint(np.clip(values, 0, 1) * np.float32(255)), np.uint8)
 
 
 def _finite(output: np.ndarray) -> np.ndarray:

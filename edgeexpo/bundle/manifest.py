@@ -63,6 +63,19 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class InnerNetwork:
+    """The network inside artefacts that hold its stages.
+
+    Attributes:
+        spec: The network and its stages.
+        sizes: Heights and widths that the network takes.
+    """
+
+    spec: ModelSpec
+    sizes: SizeRange
+
+
+@dataclass(frozen=True)
 class Refusal:
     """A target and precision that an export was asked for and could not make.
 
@@ -117,6 +130,8 @@ class Manifest:
         parity: The parity record, which is the report of :func:`edgeexpo.check_parity` as JSON.
             ``None`` if parity was never checked.
         refused: What the export was asked for and could not make.
+        network: The network inside artefacts that hold its stages. ``model`` then describes the
+            whole graph, from frames to the picture. ``None`` for artefacts of the network alone.
         engines: What is known about the versions of the engines that run the artefacts, by engine.
         schema_version: Version of this layout.
     """
@@ -133,6 +148,7 @@ class Manifest:
     output: FrameFormat = field(default_factory=FrameFormat)
     parity: Any = None
     refused: tuple[Refusal, ...] = ()
+    network: InnerNetwork | None = None
     engines: Mapping[str, EngineVersions] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 

@@ -74,6 +74,8 @@ def check_manifest(manifest: Manifest) -> None:
     for refusal in manifest.refused:
         _check_known("a refusal", (refusal.target, target_names()), (refusal.precision, PRECISIONS))
     _check_model(manifest.model)
+    if manifest.network is not None:
+        _check_model(manifest.network.spec)
 
 
 def _check_artifact(artifact: Artifact) -> None:

@@ -84,6 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_own_output(parser)
     parser.add_argument("--size", type=size, metavar="H,W", help="largest tile (default: 512,512)")
     parser.add_argument(
+        "--standalone",
+        type=size,
+        metavar="H,W",
+        help="put the stages into the artefacts, for frames of this size: they take pictures "
+        "(uint8 HxWx3) and give the picture",
+    )
+    parser.add_argument(
         "--gate",
         action="append",
         default=[],
@@ -162,8 +169,12 @@ def run(args: argparse.Namespace) -> int:
         "force": args.force,
     }
     if args.dry_run:
+        if args.standalone is not None:
+            raise UsageError(
+                "a dry run looks at the network alone; leave out `standalone` or `dry_run`"
+            )
         return show_plan(args, plan_export(**asked))
-    bundle = export_bundle(**asked)
+    bundle = export_bundle(**asked, standalone=args.standalone)
     seconds = time.perf_counter() - started
     emit(args, _document(bundle, seconds), _text(bundle, seconds))
     return _answer(bundle, args.strict)

@@ -128,7 +128,7 @@ def fused_by_windows(
     """
     _check(frames)
     chosen, shape = Measures(**measures), frames[0].shape
-    levels = _depth(shape)
+    levels = depth(shape)
     if levels <= _FINE or max(shape[:2]) <= side:
         picture = planar(shape)
         with scope():
@@ -235,7 +235,7 @@ def _parts(frames: Sequence[Raster], window: Window) -> list[_Planes]:
 def _fuse(frames: Sequence[Picture], measures: Measures, out: Picture) -> None:
     """Fuse whole frames into ``out``."""
     height, width = out.shape[:2]
-    parts, levels = _parts(frames, (slice(0, height), slice(0, width))), _depth(out.shape)
+    parts, levels = _parts(frames, (slice(0, height), slice(0, width))), depth(out.shape)
     made = [
         functools.partial(_both, planes, mask, levels)
         for planes, mask in zip(parts, frame_shares(parts, measures), strict=True)
@@ -325,7 +325,8 @@ def _compiled_masks(kernels: Any, frames: Sequence[_Planes], measures: Measures)
     return list(weights)
 
 
-def _depth(shape: tuple[int, ...]) -> int:
+def depth(shape: tuple[int, ...]) -> int:
+    """Return the number of smaller levels of the pyramids for frames of a shape, HxW or HxWx3."""
     return int(np.log2(min(shape[:2])))
 
 

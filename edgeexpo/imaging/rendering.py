@@ -48,13 +48,13 @@ from edgeexpo.imaging.resize import resize
 from edgeexpo.imaging.scratch import copy_planes, planar, planes, scope, scratch_array
 from edgeexpo.imaging.structure import MEASURES, apply_structure, structure_maps
 
-_DARKEST = np.float32(1e-4)
+DARKEST = np.float32(1e-4)
 """Least luma by which a change of luma is divided."""
 
-_BRIGHTER = np.float32(4)
+BRIGHTER = np.float32(4)
 """Largest factor by which colour differences grow with luma."""
 
-_WEAK = np.float32(1e-5)
+WEAK = np.float32(1e-5)
 """Mean square of a colour difference that is as weak as rounding; gains do not follow it."""
 
 
@@ -267,9 +267,9 @@ def _tone(
 
 
 def _strength(colour: Picture, radius: int) -> Picture:
-    """Return the local mean square of colour differences, above :data:`_WEAK`, hxw."""
+    """Return the local mean square of colour differences, above :data:`WEAK`, hxw."""
     total = _mean_product(colour, colour, radius)
-    total += _WEAK
+    total += WEAK
     return total
 
 
@@ -336,18 +336,24 @@ def _unseen(frames: Sequence[Picture]) -> Picture:
         lit, most = scratch_array(seen.shape), scratch_array(seen.shape)
         for frame, share in zip(frames, frame_shares(frames, MEASURES), strict=True):
             np.copyto(lit, luma_plane(frame))
-            _ramp(lit, 0.1, 0.3)
+            _ramp(lit, *LIT)
             np.max(frame, axis=0, out=most)
-            _ramp(most, 0.95, 0.7)
+            _ramp(most, *CLIPPED)
             lit *= most
-            lit *= box_mean(share[None], _SEEN_RADIUS)[0]
+            lit *= box_mean(share[None], SEEN_RADIUS)[0]
             seen += lit
-        np.copyto(seen, box_mean(seen[None], _SEEN_RADIUS)[0])
+        np.copyto(seen, box_mean(seen[None], SEEN_RADIUS)[0])
     np.subtract(np.float32(1), seen, out=seen)
     return seen
 
 
-_SEEN_RADIUS = 2
+LIT = (0.1, 0.3)
+"""Lumas at which a pixel is too dark to show its hue, and at which it shows it."""
+
+CLIPPED = (0.95, 0.7)
+"""Largest channels at which a pixel is too bright to show its hue, and at which it shows it."""
+
+SEEN_RADIUS = 2
 """Radius in pixels over which it is averaged whether frames show a hue."""
 
 
@@ -368,7 +374,7 @@ def _ratio(tone: Picture, lumas: Picture, before: Picture, after: Picture) -> Pi
         after: HxW, overwritten.
     """
     ratio = scratch_array(before.shape)
-    np.maximum(before, _DARKEST, out=ratio)
+    np.maximum(before, DARKEST, out=ratio)
     np.copyto(after, ratio)
     with scope():
         part = scratch_array(before.shape)
@@ -377,7 +383,7 @@ def _ratio(tone: Picture, lumas: Picture, before: Picture, after: Picture) -> Pi
     after += tone[len(lumas)]
     np.clip(after, 0, 1, out=after)
     np.divide(after, ratio, out=ratio)
-    np.minimum(ratio, _BRIGHTER, out=ratio)
+    np.minimum(ratio, BRIGHTER, out=ratio)
     return ratio
 
 

@@ -7,6 +7,7 @@ by the same weights. Both enlarge smoothly, so the picture is ``sum W_k f_k + B`
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,13 +28,14 @@ LONGEST = 512
 SMALLEST = 16
 """Shortest side of the low band in pixels, if the frames are as large."""
 
-_RADIUS = 2
+WEIGHT_RADIUS = 2
 """Radius in pixels of the low band over which the weights are averaged before they are enlarged."""
 
 
-MEASURES = Measures(sigma=0.08**0.5)
+MEASURES = Measures(sigma=0.08**0.5, floor=1e-5)
 """Measures of the frames' weights. They change more slowly with exposure than Mertens' own, so that
-the weights may be smoothed."""
+the weights may be smoothed. The floor lies above the rounding noise of 8-bit frames, so that noise
+does not choose a frame where all measures are small."""
 
 
 def low_size(height: int, width: int) -> tuple[int, int]:
@@ -63,10 +65,10 @@ def structure_maps(frames: Sequence[Raster], side: int, workers: int = 1) -> Pic
     with scope():
         copies = [resize(frame, size, workers=workers) for frame in frames]
         weights = frame_shares([planes(copy) for copy in copies], MEASURES)
-        fused = fused_by_windows(copies, side, workers, sigma=MEASURES.sigma)
+        fused = fused_by_windows(copies, side, workers, **dataclasses.asdict(MEASURES))
         part = scratch_array(size)
         for weight, target in zip(weights, maps, strict=False):
-            np.copyto(target, box_mean(weight[None], _RADIUS)[0])
+            np.copyto(target, box_mean(weight[None], WEIGHT_RADIUS)[0])
         np.copyto(maps[count:], planes(whole_picture(fused, workers)))
         for weight, copy in zip(maps, copies, strict=False):
             for plane, target in zip(planes(copy), maps[count:], strict=True):

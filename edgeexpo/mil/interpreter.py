@@ -52,6 +52,7 @@ class MilEngine:
         self._last_use: dict[Any, int] = {}
         self._owned: set[Any] = set()
         self._accepted: dict[str, _Accepted] = {}
+        self._images: set[str] = set()
 
     def load(self, path: Path) -> None:
         """Read the package at ``path`` and its weights.
@@ -77,7 +78,10 @@ class MilEngine:
                     f"{path.name} is not a readable mlprogram: {described(error)}"
                 ) from error
         self._function = program.functions[next(iter(program.functions))]
-        self._accepted = {i.name: _Accepted(i.type.multiArrayType) for i in spec.description.input}
+        self._accepted = {i.name: _Accepted(i.type) for i in spec.description.input}
+        self._images = {
+            o.name for o in spec.description.output if o.type.WhichOneof("Type") == "imageType"
+        }
         operations = [op for op in self._function.operations if op.op_type != "const"]
         self.operators = Counter(op.op_type for op in operations)
         unknown = sorted(set(self.operators) - set(OPERATORS))
@@ -96,10 +100,10 @@ class MilEngine:
         """Run the program once.
 
         Args:
-            inputs: Input name -> NCHW array, converted to float32.
+            inputs: Input name -> NCHW array, converted to float32, or HxWx3 uint8 for an image.
 
         Returns:
-            Output name -> float32 array.
+            Output name -> float32 array, or HxWx3 uint8 for an image.
 
         Raises:
             EngineError: The engine is closed, an input is missing, the package does not accept an
@@ -115,7 +119,11 @@ class MilEngine:
             for index, op in enumerate(self._operations):
                 if op.outputs[0] not in self._constants:
                     self._step(op, index, environment)
-        return {v.name: environment[v].float().contiguous().numpy() for v in self._function.outputs}
+        found = {v.name: environment[v].float() for v in self._function.outputs}
+        return {
+            name: _codes(value) if name in self._images else value.contiguous().numpy()
+            for name, value in found.items()
+        }
 
     def close(self) -> None:
         """Free the program and its weights."""
@@ -128,11 +136,13 @@ class MilEngine:
     def _input(self, inputs: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         if name not in inputs:
             raise EngineError(f"input {name!r} is missing; found {', '.join(inputs) or 'none'}")
-        accepted = self._accepted[name]
-        if not accepted(inputs[name].shape):
+        accepted, array = self._accepted[name], inputs[name]
+        if accepted.image and array.ndim == 3:
+            array = array.transpose(2, 0, 1)[None]
+        if not accepted(array.shape):
             found = "x".join(map(str, inputs[name].shape))
             raise EngineError(f"input {name!r} is {found}; the package accepts {accepted}")
-        return inputs[name]
+        return array
 
     def _step(self, op: Any, index: int, environment: dict[Any, Value]) -> None:
         arguments = {
@@ -182,7 +192,13 @@ class MilEngine:
 class _Accepted:
     """The shapes that a package accepts for one input: a list of shapes, a range, or one shape."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, kind: Any) -> None:
+        self.image = kind.WhichOneof("Type") == "imageType"
+        if self.image:
+            self._range: list[tuple[int, int]] = []
+            self._shapes = [(1, 3, kind.imageType.height, kind.imageType.width)]
+            return
+        array = kind.multiArrayType
         self._shapes = [tuple(s.shape) for s in array.enumeratedShapes.shapes]
         self._range = [(r.lowerBound, r.upperBound) for r in array.shapeRange.sizeRanges]
         if not self._shapes and not self._range:
@@ -230,6 +246,12 @@ def _picture(array: np.ndarray) -> torch.Tensor:
         torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     )
     return laid_out
+
+
+def _codes(planes: torch.Tensor) -> np.ndarray:
+    """Return planes 1x3xHxW in 0 to 255 as an image, HxWx3 uint8, rounded to the nearest."""
+    codes: np.ndarray = planes[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).numpy()
+    return codes
 
 
 def _laid_out(value: Value) -> Value:

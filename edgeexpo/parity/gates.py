@@ -33,6 +33,19 @@ The second draw is :data:`SAME_POWER` stronger, and the powers add.
 HALF_PSNR = 60.0
 """PSNR in dB that an artefact in fp16 has at least: an RMS of a quarter of an 8-bit step."""
 
+MOST_OFF = 0.1
+"""Percent of the values that may be more than one code off where only rounding differs."""
+
+TWO_CODES = 2.5 / 255
+"""Difference of values between two codes and three."""
+
+HALF_CODES_PSNR = 54.0
+"""PSNR in dB of codes whose values have errors of :data:`HALF_PSNR`.
+
+Such an error is a quarter of a step on average, so that about a quarter of the values are rounded
+to the next code.
+"""
+
 ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
     {
         "nonfinite": 0.0,
@@ -154,8 +167,31 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
     return (*_naming(exact, probes), *difference)
 
 
+def code_gates(precision: str) -> tuple[Gate, ...]:
+    """Return the gates for artefacts in float that hold the stages and give codes of 8 bits.
+
+    Two correct graphs round a value near a half to different codes. In fp32 that is all that may
+    happen: at most :data:`MOST_OFF` percent of the values are more than one code off, and none is
+    more than two. In fp16 an error of :data:`HALF_PSNR` moves a share of the values to the next
+    code, which is :data:`HALF_CODES_PSNR`.
+
+    Args:
+        precision: ``fp32`` or ``fp16``.
+    """
+    exact = {name: bound * HALF for name, bound in FLOAT_BOUNDS.items()}
+    probes = {name: bound for name, bound in exact.items() if name not in OF_PHOTOGRAPHS}
+    rounded = (
+        {"codes_off": MOST_OFF, "max_abs": TWO_CODES}
+        if precision == "fp32"
+        else {"psnr": HALF_CODES_PSNR}
+    )
+    return (*_naming(exact, probes), *_both(rounded, rounded))
+
+
 def gates_of_model(precision: str, spec: ModelSpec) -> tuple[Gate, ...]:
     """Return the default gates of a precision for the kind of network that ``spec`` describes."""
+    if spec.takes_frames and precision in ("fp32", "fp16"):
+        return code_gates(precision)
     return default_gates(precision, spec.residual is not None, spec.kind == "hdr")
 
 

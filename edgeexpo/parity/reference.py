@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from edgeexpo.parity.golden import Device
 from edgeexpo.processor import processor_name
 from edgeexpo.program.layouts import take_any_layout
 from edgeexpo.runtime.engines.base import Arrays
+from edgeexpo.runtime.session import Session
 from edgeexpo.runtime.tiling import run_tiled
 from edgeexpo.silence import quiet
 from edgeexpo.spec import SizeRange
@@ -69,6 +71,11 @@ class ProgramRun:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self._module = (execution or fused_codes)(module)
         self._spec = manifest.model
+        self._session: Session | None = None
+        if manifest.network is not None:
+            self._spec = manifest.network.spec
+            self._session = Session(self._spec, manifest.network.sizes, _RunAsEngine(self))
+            return
         # Core ML enumerates its sizes; the program itself takes every size between the bounds.
         offered = [artifact.sizes for artifact in manifest.artifacts]
         low = min(s.smallest[0] for s in offered), min(s.smallest[1] for s in offered)
@@ -76,11 +83,24 @@ class ProgramRun:
         self._sizes = SizeRange(manifest.recipe.size, low, step)
 
     def __call__(self, inputs: Arrays) -> np.ndarray:
-        """Run the program: HxWxC float32 by input name to the HxWxC float32 output."""
-        spec = self._spec
-        return run_tiled(self._run, inputs, spec.footprint, self._sizes, spec.fixed_inputs)
+        """Run the program: HxWxC float32 by input name to the HxWxC float32 output.
 
-    def _run(self, inputs: Arrays) -> np.ndarray:
+        For artefacts that hold the stages, inputs are frames, and the output is the picture that
+        the runtime shows with the program as its network, in steps of 1/255.
+        """
+        spec = self._spec
+        if self._session is not None:
+            frames = (np.rint(inputs[n] * 255).astype(np.uint8) for n in spec.frames)
+            return np.asarray(self._session(*frames), np.float32) / np.float32(255)
+        return run_tiled(self.run_planes, inputs, spec.footprint, self._sizes, spec.fixed_inputs)
+
+    @property
+    def output(self) -> str:
+        """Name of the network's output."""
+        return self._spec.outputs[0].name
+
+    def run_planes(self, inputs: Arrays) -> np.ndarray:
+        """Run the program on the network's inputs, NCHW float32 by name, once."""
         tensors = [
             torch.from_numpy(inputs[t.name]).to(
                 self._device, self._dtype, memory_format=torch.channels_last
@@ -90,6 +110,25 @@ class ProgramRun:
         with torch.no_grad(), deterministic():
             output: np.ndarray = self._module(*tensors).float().cpu().contiguous().numpy()
         return output
+
+
+class _RunAsEngine:
+    """A program of a network as the engine of a session."""
+
+    name = "torch"
+
+    def __init__(self, run: ProgramRun) -> None:
+        self._program = run
+
+    def load(self, path: Path) -> None:
+        """Do nothing: the program is loaded."""
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Run the program once, from and to NCHW float32 by name."""
+        return {self._program.output: self._program.run_planes(inputs)}
+
+    def close(self) -> None:
+        """Do nothing: the program is freed with its reference."""
 
 
 class ProgramReference(ProgramRun):

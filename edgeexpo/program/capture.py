@@ -76,7 +76,7 @@ class Program:
 
     Attributes:
         exported: The program. It takes NCHW float32 tensors in the order of ``tensors`` and returns
-            one NCHW tensor.
+            one NCHW tensor. A program that holds its stages takes and returns HxWx3 uint8.
         tensors: Specs of the inputs, in order. An input whose spec has a ``size`` keeps that size.
         outputs: Names of the outputs, exactly one.
         sizes: Bounds of the height and width of all other inputs. The bounds are equal when the
@@ -94,6 +94,11 @@ class Program:
     def inputs(self) -> tuple[str, ...]:
         """Names of the inputs, in order."""
         return tuple(spec.name for spec in self.tensors)
+
+    @property
+    def takes_frames(self) -> bool:
+        """True if the program holds its stages: its inputs are frames, and its output a picture."""
+        return self.tensors[0].is_frame
 
     @property
     def dynamic(self) -> bool:
@@ -229,9 +234,13 @@ def check_capture_size(size: tuple[int, int], multiple: int) -> None:
 def example_inputs(program: Program, size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
     """Return zero tensors (1xCxHxW) that ``program`` accepts.
 
-    An input has the (height, width) of its spec, or ``size`` if its spec gives no size.
+    An input has the (height, width) of its spec, or ``size`` if its spec gives no size. Frames are
+    HxWxC uint8.
     """
-    return tuple(torch.zeros(1, t.channels, *(t.size or size)) for t in program.tensors)
+    return tuple(
+        torch.zeros(t.shape(size), dtype=torch.uint8 if t.is_frame else torch.float32)
+        for t in program.tensors
+    )
 
 
 def placeholders(exported: ExportedProgram) -> Iterator[Node]:
@@ -276,7 +285,10 @@ def _trace_size(sizes: SizeRange) -> tuple[int, int]:
 def _examples(inputs: Sequence[TensorSpec], size: tuple[int, int]) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     return tuple(
-        torch.rand(1, spec.channels, *(spec.size or size), generator=generator) for spec in inputs
+        torch.randint(0, 256, spec.shape(size), generator=generator, dtype=torch.uint8)
+        if spec.is_frame
+        else torch.rand(spec.shape(size), generator=generator)
+        for spec in inputs
     )
 
 

@@ -13,8 +13,19 @@ import torch
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.files import check_destination, digest, staged
-from edgeexpo.bundle.manifest import Artifact, Manifest, engine_versions, write_manifest
+from edgeexpo.bundle.manifest import (
+    Artifact,
+    InnerNetwork,
+    Manifest,
+    engine_versions,
+    write_manifest,
+)
 from edgeexpo.export.lowering import lower
+from edgeexpo.export.standalone.program import (
+    check_standalone,
+    standalone_program,
+    standalone_spec,
+)
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.foreign import Inputs
@@ -36,7 +47,6 @@ from edgeexpo.workflows.calibration_pictures import calibration_samples
 from edgeexpo.workflows.export_programs import captured, made_of_each, prepared_programs
 from edgeexpo.workflows.export_request import ExportRequest, open_request
 from edgeexpo.workflows.export_sizes import on_grid
-from edgeexpo.workflows.networks import Network
 from edgeexpo.workflows.spared_operators import Spared, spared
 from edgeexpo.writing import writing
 
@@ -68,6 +78,7 @@ def export_bundle(
     apply_at_full_size: bool = False,
     full_size_form: str | None = None,
     output_name: str | None = None,
+    standalone: tuple[int, int] | None = None,
     frame_format: FrameFormat | None = None,
     output_format: FrameFormat | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -111,6 +122,9 @@ def export_bundle(
             default, the form of the network, and ``"guided"`` for a foreign one.
         output_name: Output of a foreign module that is the picture, of several: a key, a field, or
             a place counted from 0. By default, the only output that is a picture.
+        standalone: (height, width) in pixels of frames whose stages are put into the artefacts. They
+            then take frames, uint8 HxWx3, and give the picture. By default, the artefacts are the
+            network alone, and the runtime computes the stages.
         frame_format: Format of the app's frames, for the manifest. By default, HxWx3 RGB.
         output_format: Format of the pictures that the app gets. By default, ``frame_format``.
         output: Folder of the bundle. By default, ``dist/MODEL``.
@@ -168,7 +182,12 @@ def export_bundle(
     )
     network = request.network
     check_destination(request.destination, force)
-    verification = _pictures(network, None if images is None else Path(images))
+    if standalone is not None:
+        check_standalone(network.spec, standalone)
+    frame_size = standalone or network.spec.frame_size(network.size)
+    verification = samples(
+        len(network.spec.frames), None if images is None else Path(images), frame_size, seed=0
+    )
     program = captured(request)
     pictures = (
         calibration_samples(network, program, None if calibration is None else Path(calibration))
@@ -179,24 +198,33 @@ def export_bundle(
     with staged(request.destination, force) as staging:
         programs = prepared_programs(request, program, pictures, attempts)
         make = partial(lower, name=network.spec.name, folder=staging)
-        artifacts = made_of_each(request, programs, make, attempts)
+        lowered = programs
+        if standalone is not None:
+            lowered = {
+                precision: standalone_program(inner, network.spec, standalone)
+                for precision, inner in programs.items()
+            }
+        artifacts = made_of_each(request, lowered, make, attempts)
         if not artifacts:
             raise attempts.error()
         attempts.tell()
+        shown = network.spec
+        if standalone is not None:
+            shown = standalone_spec(network.spec, standalone)
         recipe = ExportRecipe(
             model=model if isinstance(model, str) else network.spec.name,
             targets=request.targets,
             precisions=request.precisions,
-            size=network.size,
+            size=standalone or network.size,
             calibration=_calibration_of(request.learnt, calibration),
             calibration_pictures=tuple(s.name for s in pictures),
-            gates=_gates(network.spec, request.precisions, request.bounds),
+            gates=_gates(shown, request.precisions, request.bounds),
             sparsity=prune or 0.0,
             weights=None if network.weights is None else network.weights.name,
             keep_float=tuple(sorted(request.kept)),
         )
         manifest = Manifest(
-            model=network.spec,
+            model=shown,
             recipe=recipe,
             artifacts=tuple(artifacts),
             files=_save_programs(programs, artifacts, staging),
@@ -206,11 +234,13 @@ def export_bundle(
             frames=request.formats.frames,
             output=request.formats.output,
             refused=attempts.refused,
+            network=InnerNetwork(network.spec, program.sizes) if standalone is not None else None,
             engines=engine_versions(request.targets),
         )
         with stage("verifying the artefacts", _UNKNOWN_ADVICE, program.exported.graph_module):
             report = check_parity(Bundle(staging, manifest), samples=verification)
-            if request.calibrates and keep_float is None and not report.passed:
+            searches = request.calibrates and keep_float is None and standalone is None
+            if searches and not report.passed:
                 found = spared(request, program, pictures, manifest, report.cases)
                 if found is not None:
                     programs["int8"] = found.program
@@ -236,10 +266,6 @@ def tool_versions(targets: Collection[str] = ()) -> dict[str, str]:
     """
     of_targets = [n for t in (*usual_targets(), *targets) for n in target_named(t).tools]
     return {name: importlib.metadata.version(name) for name in (*TOOLS, *of_targets)}
-
-
-def _pictures(network: Network, source: Path | None) -> list[Sample]:
-    return samples(len(network.spec.frames), source, network.spec.frame_size(network.size), seed=0)
 
 
 def _save_programs(

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from edgeexpo.errors import EngineError, MissingDependencyError, UsageError
+from edgeexpo.runtime.engines.frames import FrameEngine
 from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import resolve, target_named
 
@@ -163,7 +164,7 @@ def open_engine_class(
     """
     made = _engine_of(engine, spec, options)
     made.load(path)
-    return made
+    return FrameEngine(made, spec) if spec.takes_frames else made
 
 
 def _engine_of(engine: str, spec: ModelSpec, options: EngineOptions) -> Engine:

@@ -54,7 +54,7 @@ class CoremlEngine:
             raise EngineError(f"Core ML cannot load {path.name}: {first_line(error)}") from error
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Predict once, from and to NCHW float32 by name.
+        """Predict once, from and to NCHW float32, or images as HxWx3 uint8, by name.
 
         Raises:
             EngineError: Core ML failed, or the engine is closed.
@@ -62,11 +62,27 @@ class CoremlEngine:
         if self._model is None:
             raise closed(self.name)
         try:
-            found = self._model.predict(dict(inputs))
+            found = self._model.predict({n: _as_image(a) for n, a in inputs.items()})
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"Core ML failed: {first_line(error)}") from error
-        return {name: np.asarray(found[name], np.float32) for name in self._outputs}
+        return {name: _from_image(found[name]) for name in self._outputs}
 
     def close(self) -> None:
         """Free the model."""
         self._model = None
+
+
+def _as_image(array: np.ndarray) -> Any:
+    """Return an image of Pillow for HxWx3 uint8, as Core ML takes it, and other arrays as is."""
+    if array.dtype != np.uint8:
+        return array
+    from PIL import Image
+
+    return Image.fromarray(array)
+
+
+def _from_image(value: Any) -> np.ndarray:
+    """Return an image of Pillow as HxWx3 uint8, and anything else as float32."""
+    if hasattr(value, "convert"):
+        return np.asarray(value.convert("RGB"), np.uint8)
+    return np.asarray(value, np.float32)

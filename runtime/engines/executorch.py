@@ -110,7 +110,7 @@ class ExecutorchEngine:
             raise EngineError(f"ExecuTorch cannot load {path.name}: {first_line(error)}") from error
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Execute ``forward`` once, from and to NCHW float32 by name.
+        """Execute ``forward`` once, from and to NCHW float32, or frames in uint8, by name.
 
         Raises:
             EngineError: ExecuTorch failed, its outputs are not the manifest's, or the engine is
@@ -132,7 +132,8 @@ class ExecutorchEngine:
                 f"{len(self._outputs)} tensor(s): export the bundle again"
             )
         # The tensors belong to the method and are overwritten by its next run.
-        arrays = (np.array(output.to(torch.float32).numpy(), copy=True) for output in outputs)
+        plain = (o if o.dtype == torch.uint8 else o.to(torch.float32) for o in outputs)
+        arrays = (np.array(output.numpy(), copy=True) for output in plain)
         return dict(zip(self._outputs, arrays, strict=True))
 
     def close(self) -> None:

@@ -37,6 +37,9 @@ HUGE = 1e9
 STRUCTURE_STEP = 2 / 255
 """Standard deviation of luma below which a picture has no structure to compare."""
 
+ONE_CODE = 1.5 / 255
+"""Difference of values between one code and two."""
+
 DISPLAY_WHITE = 1000.0
 """Luminance in cd/m^2 at which :func:`radiance_psnr` displays a linear 1."""
 
@@ -82,6 +85,7 @@ ALL: Mapping[str, Metric] = {
     "luminance_shift": Metric("steps", False, HUGE, signed=True),
     "equal_frames": Metric("steps", False, HUGE),
     "asymmetry": Metric("steps", False, HUGE),
+    "codes_off": Metric("% of values", False, 100.0),
     "max_abs": Metric("", False, HUGE),
     "psnr": Metric("dB", True, 0.0),
     "pu21_psnr": Metric("dB", True, 0.0),
@@ -110,6 +114,14 @@ LARGER_IS_BETTER: Mapping[str, bool] = {name: m.larger_is_better for name, m in 
 def max_abs(reference: np.ndarray, candidate: np.ndarray) -> float:
     """Return the largest absolute difference, in units of [0,1]."""
     return float(np.abs(reference - candidate).max())
+
+
+def codes_off(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Return the share of values in percent that differ by more than one code of 8 bits.
+
+    It is for pictures of codes. Rounding alone moves a value by one code.
+    """
+    return 100 * float(np.mean(np.abs(reference - candidate) > ONE_CODE))
 
 
 def psnr(reference: np.ndarray, candidate: np.ndarray) -> float:
@@ -278,6 +290,7 @@ _PLAIN: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "overshoot": overshoot,
     "banding": banding,
     "border_excess": border_excess,
+    "codes_off": codes_off,
     "max_abs": max_abs,
     "psnr": psnr,
     "pu21_psnr": radiance_psnr,
