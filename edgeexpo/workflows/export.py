@@ -122,9 +122,9 @@ def export_bundle(
             default, the form of the network, and ``"guided"`` for a foreign one.
         output_name: Output of a foreign module that is the picture, of several: a key, a field, or
             a place counted from 0. By default, the only output that is a picture.
-        standalone: (height, width) in pixels of frames whose stages are put into the artefacts. They
-            then take frames, uint8 HxWx3, and give the picture. By default, the artefacts are the
-            network alone, and the runtime computes the stages.
+        standalone: (height, width) of the app's frames in pixels. The artefacts then hold the
+            stages: they take frames, uint8 HxWx3, and give the picture. By default, the artefacts
+            are the network alone, and the runtime computes the stages.
         frame_format: Format of the app's frames, for the manifest. By default, HxWx3 RGB.
         output_format: Format of the pictures that the app gets. By default, ``frame_format``.
         output: Folder of the bundle. By default, ``dist/MODEL``.

@@ -40,7 +40,7 @@ class AlongAxes(torch.nn.Module):
 
 
 def resizing(size: tuple[int, int], to: tuple[int, int], method: str = "area") -> AlongAxes:
-    """Return the map of :func:`edgeexpo.imaging.resize.resize` from one (height, width) to another."""
+    """Return the map of :func:`edgeexpo.imaging.resize.resize` from one size to another."""
     down, across = (_resize_matrix(n, m, method) for n, m in zip(size, to, strict=True))
     return AlongAxes(down, across)
 
@@ -57,10 +57,7 @@ def halving(size: tuple[int, int]) -> AlongAxes:
 
 def doubling(size: tuple[int, int], to: tuple[int, int]) -> AlongAxes:
     """Return the map of :func:`edgeexpo.imaging.pyramids.upsample` from one size to another."""
-    down, across = (
-        _matrix(n, lambda lines, m=m: upsample(lines, (m, 1)))
-        for n, m in zip(size, to, strict=True)
-    )
+    down, across = (_doubling_matrix(n, m) for n, m in zip(size, to, strict=True))
     return AlongAxes(down, across)
 
 
@@ -78,3 +75,7 @@ def _matrix(length: int, function: Callable[[Picture], Picture]) -> Picture:
 def _resize_matrix(length: int, to: int, method: str) -> Picture:
     unit_lines = np.eye(length, dtype=np.float32)[:, :, None]
     return resize(unit_lines, (to, length), method)[:, :, 0]
+
+
+def _doubling_matrix(length: int, to: int) -> Picture:
+    return _matrix(length, lambda lines: upsample(lines, (to, 1)))

@@ -6,6 +6,7 @@ operators that every target has.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,7 +72,7 @@ class Fusion(torch.nn.Module):
         for _ in range(depth(size)):
             height, width = sizes[-1]
             sizes.append((-(-height // 2), -(-width // 2)))
-        pairs = list(zip(sizes, sizes[1:], strict=False))
+        pairs = list(itertools.pairwise(sizes))
         self.shrinking = torch.nn.ModuleList(halving(large) for large, _ in pairs)
         self.enlarging = torch.nn.ModuleList(doubling(small, large) for large, small in pairs)
 

@@ -20,6 +20,9 @@ class Standalone(torch.nn.Module):
         spec: The network and its stages.
         size: Height and width of the frames in pixels.
         sizes: The sizes that the network takes.
+
+    Raises:
+        UsageError: The network would see the frames at a size that it does not take.
     """
 
     def __init__(
@@ -28,11 +31,16 @@ class Standalone(torch.nn.Module):
         super().__init__()
         self.network = network
         self.small, method = _scaling(spec, size, sizes)
+        if any(side % sizes.multiple for side in self.small):
+            raise UsageError(
+                f"frames of {size[0]}x{size[1]} reach {spec.name} at {self.small[0]}x"
+                f"{self.small[1]}; expected `standalone` in multiples of {sizes.multiple}"
+            )
         self.shrink: AlongAxes = resizing(size, self.small, method)
         self.render = _render(spec, size, self.small)
 
     def forward(self, *frames: torch.Tensor) -> torch.Tensor:
-        """Return the picture, uint8 HxWx3 sRGB-encoded RGB, of as many frames as the model takes."""
+        """Return the picture, uint8 HxWx3 sRGB-encoded RGB, of the model's frames."""
         pictures = [as_planes(frame) for frame in frames]
         copies = [self.shrink(picture) for picture in pictures]
         result = self.network(*copies).clamp(0, 1)

@@ -147,12 +147,14 @@ class _Tone(torch.nn.Module):
         return hue * (share * (chosen.largest_hue / length))
 
     def _unseen(self, frames: Sequence[torch.Tensor]) -> torch.Tensor:
-        seen: torch.Tensor | None = None
-        for frame, share in zip(frames, self.shares(frames), strict=True):
-            shown = _ramp(luma(frame), *LIT) * _ramp(frame.amax(1, keepdim=True), *CLIPPED)
-            part = shown * self.seen_mean(share)
-            seen = part if seen is None else seen + part
-        return 1 - self.seen_mean(seen)  # type: ignore[no-any-return]
+        parts = [
+            _ramp(luma(frame), *LIT)
+            * _ramp(frame.amax(1, keepdim=True), *CLIPPED)
+            * self.seen_mean(share)
+            for frame, share in zip(frames, self.shares(frames), strict=True)
+        ]
+        seen: torch.Tensor = self.seen_mean(sum(parts[1:], start=parts[0]))
+        return 1 - seen
 
 
 def _ramp(values: torch.Tensor, start: float, end: float) -> torch.Tensor:
