@@ -17,7 +17,7 @@ from edgeexpo.engine_versions import installed_version, release
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.imaging.kernels import kernels_in_use, numba_problem
 from edgeexpo.processor import cpu_features
-from edgeexpo.workflows.host import host
+from edgeexpo.host import host
 from edgeexpo.workflows.platforms import (
     VERB_PACKAGES,
     VerbSupport,

@@ -17,7 +17,7 @@ from edgeexpo.runtime.remembered_times import remember_times
 from edgeexpo.short_repr import short_repr
 from edgeexpo.targets import Runner, Target, target_named
 from edgeexpo.workflows.arguments import AnyPath
-from edgeexpo.workflows.host import host, load_average
+from edgeexpo.host import host, load_average
 from edgeexpo.workflows.latency import TORCH, Contender, check_bench_size, measure_latency, rows
 
 REFERENCE = "reference.pt2"
