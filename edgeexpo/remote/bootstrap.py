@@ -43,6 +43,7 @@ def start():
     sys.path[:] = [code] + [path for path in sys.path if path]
     from edgeexpo.remote.serving import serve
 
+    say(ready=True)
     serve(stdin, answers, folder)
 
 

@@ -133,6 +133,8 @@ class Connection:
             hello = self._hello(deadline)
             if hello.get("need"):
                 self._send(data, deadline)
+            if not hello.get("error"):
+                hello = self._hello(deadline)
         except TimeoutError as error:
             raise self._lost("Python does not start there in time") from error
         except (OSError, EOFError) as error:
