@@ -12,14 +12,12 @@ import numpy as np
 from edgeexpo.parity.isolation import TIME_LIMIT
 from edgeexpo.parity.verdict import OtherHost
 from edgeexpo.progress import status
+from edgeexpo.remote.address import HERE
 from edgeexpo.remote.engine import RemoteEngine
 from edgeexpo.remote.host import RemoteHost
 from edgeexpo.runtime.engines.base import Arrays, Engine
 from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import Runner, target_named
-
-HERE = "here"
-"""Word for this machine among addresses of machines."""
 
 
 class Witness:
@@ -96,7 +94,7 @@ def opened_witnesses(on: Sequence[str]) -> Iterator[list[Witness | None]]:
     """Give the machines with these addresses for the block, ``None`` for this one.
 
     Args:
-        on: The addresses, or :data:`HERE`. Without any, this machine alone.
+        on: The addresses, or ``here``. Without any, this machine alone.
 
     Raises:
         UsageError: An address is invalid.

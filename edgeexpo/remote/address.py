@@ -10,6 +10,9 @@ from edgeexpo.errors import UsageError
 FORM = "ssh://[USER@]HOST[:PORT][/PATH/OF/PYTHON]"
 """The form of an address, for people."""
 
+HERE = "here"
+"""Word for this machine among the addresses of several machines."""
+
 _ADDRESS = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.+-]*)@)?"
     r"(?:(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*)|\[(?P<v6>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\])"

@@ -133,6 +133,21 @@ class RemoteHost:
             )
         return runner
 
+    def fault(self, runner: Runner, precision: str) -> str | None:
+        """Return why an engine there cannot be trusted with artefacts, or ``None``.
+
+        Args:
+            runner: The engine.
+            precision: Precision of the artefacts.
+        """
+        features = self.facts["cpu_features"]
+        if lacking := runner.lacks(precision, features):
+            return f"{lacking} (on {self.name}); choose another `engine`"
+        fault = runner.versions.fault(
+            runner.precision_of(precision), self.version(runner), features
+        )
+        return f"{fault} (on {self.name})" if fault else None
+
     def version(self, runner: Runner) -> str:
         """Return the version of an engine on this machine."""
         return str(self.facts["packages"].get(runner.versions.package) or "unknown")
