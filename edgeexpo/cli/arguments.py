@@ -219,7 +219,8 @@ def add_on(parser: argparse.ArgumentParser, several: bool) -> None:
         type=machine_address(several),
         help=f"run on another machine, which ssh reaches without a question{more}. A port and the "
         "path of a Python may follow, as in ssh://pi@camera:22/home/pi/venv/bin/python",
-        **({"action": "append", "default": []} if several else {}),
+        action="append" if several else "store",
+        default=[] if several else None,
     )
 
 

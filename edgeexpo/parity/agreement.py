@@ -30,7 +30,11 @@ def agreement(results: Sequence[ArtifactParity]) -> tuple[Mapping[str, Any], ...
         photograph. If a value is not finite, ``psnr`` is 0 and the steps are 255.
     """
     return tuple(
-        {"files": [first.label, second.label], "precision": first.precision, **_worst(first, second)}
+        {
+            "files": [first.label, second.label],
+            "precision": first.precision,
+            **_worst(first, second),
+        }
         for first, second in combinations(results, 2)
         if first.precision == second.precision and first.outputs and second.outputs
     )

@@ -53,7 +53,9 @@ class Address:
         match = _ADDRESS.fullmatch(text)
         port = int(match["port"]) if match and match["port"] else None
         if match is None or (port is not None and not 0 < port < 65536):
-            hint = "; passwords have no place in it" if re.match(r"ssh://[^@/]*:[^@/]*@", text) else ""
+            hint = (
+                "; passwords have no place in it" if re.match(r"ssh://[^@/]*:[^@/]*@", text) else ""
+            )
             raise UsageError(f"{text!r} is no address of a machine; expected {FORM}{hint}")
         python = (match["python"] or "").rstrip("/")
         if python.startswith("/~/"):

@@ -3,22 +3,23 @@
 It also has to run on a Python that is too old for edgeexpo, so that it can say so. It receives
 edgeexpo's runtime as a zip, keeps it in the user's cache folder there, and hands over to it.
 """
-# ruff: noqa: UP, PTH, SIM, I, B, S, T, E - the program runs on old versions of Python
+
+from typing import Any
 
 
-def start():
+def start() -> None:
     """Answer with one marked line, take the runtime if it is not cached, and serve."""
     import json
     import os
     import sys
 
-    stdin = getattr(sys.stdin, "buffer", sys.stdin)
+    stdin: Any = getattr(sys.stdin, "buffer", sys.stdin)
     wanted = json.loads(stdin.readline().decode("ascii"))
     # Whatever a library prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    def say(**facts):
+    def say(**facts: Any) -> None:
         facts["python"] = ".".join(str(n) for n in sys.version_info[:3])
         facts["executable"] = sys.executable
         line = "edgeexpo-remote " + json.dumps(facts) + "\n"
@@ -26,7 +27,8 @@ def start():
         answers.flush()
 
     if list(sys.version_info[:2]) < wanted["python"]:
-        return say(error="old")
+        say(error="old")
+        return
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = os.path.join(base, "edgeexpo", "remote")
     try:
@@ -37,8 +39,9 @@ def start():
             os.makedirs(os.path.dirname(code), mode=0o700, exist_ok=True)
             say(need=True)
             take_code(stdin, wanted, code)
-    except (EnvironmentError, ValueError) as error:
-        return say(error="disk", message=getattr(error, "strerror", None) or str(error))
+    except (OSError, ValueError) as error:
+        say(error="disk", message=getattr(error, "strerror", None) or str(error))
+        return
     # The home folder, in which ssh starts programs, may hold anything.
     sys.path[:] = [code] + [path for path in sys.path if path]
     from edgeexpo.remote.serving import serve
@@ -47,7 +50,7 @@ def start():
     serve(stdin, answers, folder)
 
 
-def take_code(stdin, wanted, code):
+def take_code(stdin: Any, wanted: Any, code: str) -> None:
     """Read the zip and unpack it beside its place, into which it is then renamed."""
     import hashlib
     import io
@@ -64,7 +67,7 @@ def take_code(stdin, wanted, code):
         zipfile.ZipFile(io.BytesIO(data)).extractall(place)
         try:
             os.rename(place, code)
-        except EnvironmentError:
+        except OSError:
             if not os.path.isdir(code):  # else another session was faster
                 raise
     finally:

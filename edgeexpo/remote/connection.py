@@ -138,8 +138,10 @@ class Connection:
         except TimeoutError as error:
             raise self._lost("Python does not start there in time") from error
         except (OSError, EOFError) as error:
-            self._process.wait(10)
-            raise HostError(self._transport.refusal(self._speech())) from error
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+            code = self._process.returncode or 0
+            raise HostError(self._transport.refusal(self._speech(), code)) from error
         except ValueError as error:
             raise HostError(
                 f"{self.name} answers with something else than edgeexpo; its shell may print a "

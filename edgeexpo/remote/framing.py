@@ -54,7 +54,7 @@ def array_parts(
 
     flat = [np.ascontiguousarray(a, "<f4") for a in arrays.values()]
     layout = [(name, list(a.shape)) for name, a in zip(arrays, flat, strict=True)]
-    return layout, [memoryview(a.reshape(-1)).cast("B") for a in flat if a.size]
+    return layout, [a.reshape(-1).data.cast("B") for a in flat if a.size]
 
 
 def arrays_of(

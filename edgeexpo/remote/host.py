@@ -13,7 +13,6 @@ from edgeexpo.errors import (
     HostError,
     LostConnectionError,
     MissingDependencyError,
-    UsageError,
 )
 from edgeexpo.progress import note
 from edgeexpo.remote.address import Address
@@ -50,10 +49,10 @@ class RemoteHost:
     """
 
     def __init__(self, transport: Transport | str) -> None:
-        if isinstance(transport, str):
-            transport = SshTransport(Address.parse(transport))
-        self.transport: Transport = transport
-        self.name = transport.name
+        self.transport: Transport = (
+            SshTransport(Address.parse(transport)) if isinstance(transport, str) else transport
+        )
+        self.name = self.transport.name
         self.connections = 0
         self._connection: Connection | None = None
         self._facts: Mapping[str, Any] | None = None
@@ -103,7 +102,7 @@ class RemoteHost:
         if found["numpy"] is None:
             raise HostError(
                 f"{self.name} has no numpy in {found['executable']}; install it there, name "
-                f"another Python in the address, or use `install`"
+                f"another Python in the address, or use: {self._installing('onnxruntime')}"
             )
         if line := clock_line(self.name, found):
             note(f"edgeexpo: {line}")
@@ -129,9 +128,12 @@ class RemoteHost:
         if found["packages"].get(runner.versions.package) is None:
             raise MissingDependencyError(
                 f"{runner.versions.package} is not installed in {found['executable']} of "
-                f"{self.name}; install it there, or use `install`"
+                f"{self.name}; install it there, or use: {self._installing(runner.name)}"
             )
         return runner
+
+    def _installing(self, engine: str) -> str:
+        return f"edgeexpo doctor `on='{self.name}'` `install='{engine}'`"
 
     def fault(self, runner: Runner, precision: str) -> str | None:
         """Return why an engine there cannot be trusted with artefacts, or ``None``.
@@ -193,7 +195,7 @@ class RemoteHost:
                     "some space there"
                 )
             case "import":
-                return HostError(f"{self.name} lacks {message}; install it there, or use `install`")
+                return HostError(f"{self.name} lacks {message}; install it there")
             case "install":
                 return HostError(f"{self.name} cannot install it: {message}")
         return HostError(f"{self.name} refuses a request: {message}")
@@ -224,6 +226,21 @@ class RemoteHost:
         named = [(name, len(part)) for (name, _), part in zip(files, parts, strict=True)]
         self.ask({"verb": "put", **key, "files": named}, ANSWER_LIMIT, parts)
         return key
+
+    def importable(self, modules: Sequence[str]) -> dict[str, str]:
+        """Try to import modules there, and return ``usable`` or the reason by module.
+
+        Raises:
+            HostError: The machine was lost.
+        """
+        limit = ANSWER_LIMIT * (1 + len(modules))
+        answer, _ = self.ask({"verb": "engines", "modules": list(modules)}, limit)
+        return {name: str(answer["engines"].get(name)) for name in modules}
+
+    def forget(self) -> None:
+        """End the connection and forget the facts, which an installation changed."""
+        self.close()
+        self._facts = None
 
     def close(self) -> None:
         """End the connection, and with it what runs there; the next request makes a new one."""

@@ -13,6 +13,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -49,6 +50,14 @@ from edgeexpo.runtime.engines.worker_process import end_with
 from edgeexpo.targets import resolve
 end_with(int(sys.argv[2]))
 sys.exit(resolve(sys.argv[3])())
+"""
+
+
+_TAPS = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from edgeexpo.remote.taps import serve_taps
+serve_taps(json.loads(sys.argv[2]), json.loads(sys.argv[3]))
 """
 
 
@@ -146,6 +155,7 @@ class _Server:
             "step": self._step,
             "install": self._install,
             "engines": self._engines,
+            "taps": self._taps,
         }
         try:
             return verbs[request["verb"]](request, payload)
@@ -155,6 +165,8 @@ class _Server:
             return framed({"error": "install", "message": str(error)})
         except EdgeexpoError as error:
             return framed({"error": type(error).__name__, "message": str(error)})
+        except subprocess.TimeoutExpired:
+            return framed(self._told(EngineError(f"no answer to {request['verb']} in time")))
         except OSError as error:
             return framed({"error": "disk", "message": error.strerror or str(error)})
         except ImportError as error:
@@ -252,6 +264,22 @@ class _Server:
 
     def _engines(self, request: Message, payload: bytes) -> list[Any]:
         return framed({"engines": {m: importable(m) for m in request["modules"]}})
+
+    def _taps(self, request: Message, payload: bytes) -> list[Any]:
+        job = {key: request[key] for key in ("wanted", "optimised")}
+        job["path"] = str(self._path(request))
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "inputs.npz").write_bytes(payload)
+            words = [sys.executable, "-c", _TAPS, *map(json.dumps, (sys.path, folder, job))]
+            ended = subprocess.run(
+                words, capture_output=True, timeout=request["limit"], check=False
+            )
+            answer = Path(folder) / "outputs.npz"
+            if ended.returncode or not answer.exists():
+                said = ended.stderr.decode(errors="replace").strip().splitlines()
+                reason = said[-1][:240] if said else f"exit code {ended.returncode}"
+                raise EngineError(f"{request['name']} cannot be traced: {reason}")
+            return framed({}, [answer.read_bytes()])
 
     def _path(self, request: Mapping[str, Any]) -> Path:
         path = self._store.find(request["sha256"], request["name"])

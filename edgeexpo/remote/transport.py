@@ -10,25 +10,28 @@ from typing import Protocol
 
 from edgeexpo.remote.address import Address
 
-_LAUNCH = "import json,sys;exec(json.loads(getattr(sys.stdin,\\\"buffer\\\",sys.stdin).readline()))"
+_LAUNCH = 'import json,sys;exec(json.loads(getattr(sys.stdin,\\"buffer\\",sys.stdin).readline()))'
+"""Program of Python that runs the JSON text in the first line of its input, for ``sh -c``."""
 
 MARK = b"edgeexpo-remote "
 """Start of the line by which the other side first answers."""
 
-NO_PYTHON = '{\\"error\\": \\"python\\"}'
+_NO_PYTHON = '{\\"error\\": \\"python\\"}'
+"""What the shell answers where there is no Python, for ``sh -c``."""
+
+_SSH_FAILED = 255
+"""Exit code of ssh itself; it passes on every other code from the other machine."""
 
 CONNECT_SECONDS = 20
 """Seconds in which ssh has to reach the host."""
 
 
 class Transport(Protocol):
-    """A way to start a program on another machine.
+    """A way to start a program on another machine."""
 
-    Attributes:
-        name: Name of the machine for people.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the machine for people."""
 
     def command(self) -> Sequence[str]:
         """Return the command here whose standard input and output lead to the program there.
@@ -36,11 +39,12 @@ class Transport(Protocol):
         The program is Python, which runs the JSON text that is the first line of its input.
         """
 
-    def refusal(self, said: Sequence[str]) -> str:
+    def refusal(self, said: Sequence[str], code: int) -> str:
         """Return why the command ended before the program started, in one line.
 
         Args:
             said: Lines of the command's standard error.
+            code: The command's exit code.
         """
 
 
@@ -68,12 +72,18 @@ class SshTransport:
         words += ["-p", str(address.port)] if address.port else []
         return [*words, "--", address.host, _in_shell(address.python)]
 
-    def refusal(self, said: Sequence[str]) -> str:
+    def refusal(self, said: Sequence[str], code: int) -> str:
         """Return ssh's own words and the way out; see :class:`Transport`."""
         lines = [line.strip() for line in said if line.strip(" @\t\r\n")]
         last = lines[-1][:240] if lines else "ssh ended without a word"
         text = "\n".join(lines)
         by_hand = shlex.join(["ssh", *self._place()])
+        if code != _SSH_FAILED:
+            started = self.address.python or "python3"
+            return (
+                f"{self.name} runs {started}, and it ends with exit code {code} instead of "
+                f"starting ({lines[-1][:240] if lines else 'it says nothing'}); expected a Python"
+            )
         if "HOST IDENTIFICATION HAS CHANGED" in text:
             about = next((line for line in lines if "has changed" in line), last)
             return (
@@ -114,7 +124,7 @@ class CommandTransport:
         """Return the command; see :class:`Transport`."""
         return [*self.python, "-c", _LAUNCH.replace("\\", "")]
 
-    def refusal(self, said: Sequence[str]) -> str:
+    def refusal(self, said: Sequence[str], code: int) -> str:
         """Return the command's own words; see :class:`Transport`."""
         last = said[-1][:240] if said else "it ended without a word"
         return f"{self.name} does not start: {last}; try by hand: {shlex.join(self.python)}"
@@ -128,6 +138,8 @@ def _in_shell(python: str | None) -> str:
     else:
         # The characters of a path are checked by its address; none is special to a shell.
         chosen = f'p="{re.sub("^~", "$HOME", python)}"'
-    missing = f'echo "{MARK.decode()}{NO_PYTHON}"; exit 0;'
-    script = f'{chosen}; command -v "$p" >/dev/null 2>&1 || {{ {missing} }}; exec "$p" -c "{_LAUNCH}"'
+    missing = f'echo "{MARK.decode()}{_NO_PYTHON}"; exit 0;'
+    script = (
+        f'{chosen}; command -v "$p" >/dev/null 2>&1 || {{ {missing} }}; exec "$p" -c "{_LAUNCH}"'
+    )
     return f"exec sh -c '{script}'"

@@ -13,6 +13,7 @@ from typing import Any
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.host import host, load_average
 from edgeexpo.processor import cpu_features
 from edgeexpo.remote.address import HERE
 from edgeexpo.remote.host import RemoteHost
@@ -20,7 +21,6 @@ from edgeexpo.runtime.remembered_times import remember_times
 from edgeexpo.short_repr import short_repr
 from edgeexpo.targets import Runner, Target, target_named
 from edgeexpo.workflows.arguments import AnyPath
-from edgeexpo.host import host, load_average
 from edgeexpo.workflows.latency import TORCH, Contender, check_bench_size, measure_latency, rows
 
 REFERENCE = "reference.pt2"

@@ -97,7 +97,12 @@ class Contender:
     @property
     def kind(self) -> tuple[Path, str | None, str, str]:
         """Folder, machine, engine's package and precision, by which rows find each other."""
-        return self.folder, self.place, self.runner.versions.package if self.runner else TORCH, self.precision
+        return (
+            self.folder,
+            self.place,
+            self.runner.versions.package if self.runner else TORCH,
+            self.precision,
+        )
 
     @property
     def label(self) -> str:
@@ -146,16 +151,17 @@ def measure_latency(contenders: Sequence[Contender], runs: int) -> None:
     """
     with ExitStack() as stack:
         with status("loading the engines"):
-            children = [
-                stack.enter_context(_Child(c) if c.host is None else _ChildThere(c, c.host))
-                for c in contenders
-            ]
+            children = [stack.enter_context(_child(c)) for c in contenders]
         for turn in track(range(WARMUP + runs), "timing"):
             for contender, child in zip(contenders, children, strict=True):
                 answer = child.ask("\n")
                 contender.peak_rss_mb = answer["peak_rss_mb"]
                 if turn >= WARMUP:
                     contender.ms.append(answer["ms"])
+
+
+def _child(contender: Contender) -> _Child | _ChildThere:
+    return _Child(contender) if contender.host is None else _ChildThere(contender, contender.host)
 
 
 class _Child:
