@@ -63,6 +63,12 @@ class RemoteHost:
         return None if self._connection is None else self.connections
 
     @property
+    def client_pid(self) -> int | None:
+        """Process here that carries the present connection; ``None`` without one."""
+        connection = self._connection
+        return None if connection is None else connection.pid
+
+    @property
     def connection(self) -> Connection:
         """The connection.
 

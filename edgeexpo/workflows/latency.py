@@ -151,7 +151,11 @@ def measure_latency(contenders: Sequence[Contender], runs: int) -> None:
     """
     with ExitStack() as stack:
         with status("loading the engines"):
-            children = [stack.enter_context(_child(c)) for c in contenders]
+            children: list[_Child | _ChildThere] = []
+            for contender in contenders:
+                child = _child(contender)
+                children.append(child)
+                stack.enter_context(child)
         for turn in track(range(WARMUP + runs), "timing"):
             for contender, child in zip(contenders, children, strict=True):
                 answer = child.ask("\n")
