@@ -2,11 +2,14 @@
 
     python benchmarks/remote.py BUNDLE [--kills 200] [--seed 0] [--runs 3]
 
-An SSH server on this machine, with its own keys and port, stands for the other machine. The first
-line compares whole runs of ``edgeexpo parity`` here with runs over this server, least of ``--runs``,
-taking turns. The bar is 1.3 times the local run plus 3 s. The second line counts what became of runs
-during which the client of ssh, the program behind it or the engine's process was killed. The exit
-code is 1 if a bar is missed, or if a run was wrong, took too long or left a process behind.
+An SSH server on this machine, with its own keys and port, stands for the other machine.
+
+The first line compares whole runs of ``edgeexpo parity`` here with runs over this server. They take
+turns, and the least of ``--runs`` counts. The bar is 1.3 times the local run plus 3 s.
+
+The second line counts what became of runs during which a process was killed: the client of ssh, the
+program behind it, or the engine's process. The exit code is 1 if a bar is missed, or if a run was
+wrong, took too long or left a process behind.
 """
 
 from __future__ import annotations

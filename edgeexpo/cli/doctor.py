@@ -52,9 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ENGINE",
         type=one_of([runner.name for runner in targets.runners()]),
-        help="with --on: install NumPy and this engine there, into an environment of edgeexpo's "
-        "own in the cache folder, or into the Python that the address names; repeat the option "
-        "for each engine",
+        help="with --on: install NumPy and this engine there, in an environment of edgeexpo's own "
+        "or in the Python that the address names; may be repeated",
     )
     add_json_argument(parser)
 

@@ -100,9 +100,13 @@ class Connection:
         """
         deadline = time.monotonic() + limit
         try:
-            with self._lock:
+            if not self._lock.acquire(timeout=limit):
+                raise TimeoutError
+            try:
                 for part in framed(request, parts):
                     self._send(part, deadline)
+            finally:
+                self._lock.release()
             answer, size = parsed(self._line(deadline))
             return answer, self._bytes(size, deadline)
         except TimeoutError as error:

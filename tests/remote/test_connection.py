@@ -81,9 +81,9 @@ def test_too_old_a_python_is_named(child, monkeypatch):
 def test_missing_numpy_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     base = (sys.executable, "-S", "-E")
-    with RemoteHost(CommandTransport("bare", base)) as host:
-        with pytest.raises(HostError, match="bare has no numpy"):
-            host.ready()
+    host = RemoteHost(CommandTransport("bare", base))
+    with host, pytest.raises(HostError, match="bare has no numpy"):
+        host.ready()
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -136,7 +136,7 @@ def test_a_refused_artefact_is_the_engines_own_error(child, tmp_path):
     bad.write_bytes(b"nonsense")
     spec = ModelSpec("n", "t", ("x",), (TensorSpec("y0"),), (TensorSpec("y_hat"),), halo=1)
     engine = RemoteEngine(child, ONNX.runner, spec)
-    with pytest.raises(EngineError, match="ONNX Runtime cannot load bad.onnx"):
+    with pytest.raises(EngineError, match="ONNX Runtime cannot load bad"):
         engine.load(bad)
 
 
