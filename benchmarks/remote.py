@@ -52,7 +52,7 @@ def main() -> int:
             f"parity here {here:.1f} s, over ssh {there:.1f} s, "
             f"{there / here:.2f} x (bar {bar:.1f} s)"
         )
-        count = random_kills(server, Bundle.open(args.bundle), args.kills, args.seed, LIMIT)
+        count = random_kills(server, Bundle.open(args.bundle), "onnx", args.kills, args.seed, LIMIT)
     print(
         f"{args.kills} kills: {count.right} right, {count.lost} lost with a typed error, "
         f"{count.wrong} wrong, {count.retried} connections made again, longest "

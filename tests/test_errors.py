@@ -18,6 +18,8 @@ EXIT_CODES = {
     "BundleError": 2,
     "ExportError": 1,
     "EngineError": 1,
+    "HostError": 1,
+    "LostConnectionError": 1,
     "TrainingError": 1,
     "OutputError": 1,
     "ExistingOutputError": 2,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from edgeexpo import targets
 from edgeexpo.cli.output import emit, human_bytes, table
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.progress import status
 from edgeexpo.remote.host import RemoteHost, clock_line
 from edgeexpo.remote.requirements import install_there
-from edgeexpo.targets import TARGETS, Runner, Target, runner_named
+from edgeexpo.targets import Runner, Target, runner_named
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +48,7 @@ def engines_there(host: RemoteHost) -> dict[str, dict[str, Any]]:
     """
     found = {
         runner.name: (target, runner)
-        for target in TARGETS.values()
+        for target in targets.TARGETS.values()
         for runner in (target.runner, *target.more_runners)
     }
     packages = host.facts["packages"]

@@ -29,7 +29,7 @@ class Address:
         user: The user's name. ``None`` leaves it to the configuration.
         port: The port. ``None`` leaves it to the configuration.
         python: Path of the Python that has NumPy and an engine. A leading ``~/`` stands for the
-            home folder. ``None`` for the environment of an earlier ``--install``, or ``python3``.
+            home folder. ``None`` for the environment of an earlier installation, or ``python3``.
     """
 
     host: str

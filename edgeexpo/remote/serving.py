@@ -71,13 +71,10 @@ def serve(stdin: IO[bytes], answers: IO[bytes], folder: str) -> None:
     """
     for number in (signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
     server = _Server(Path(folder))
-
-    def end() -> None:
-        server.end()
-        os._exit(0)
-
-    listener = _Listener(stdin, end)
+    listener = _Listener(stdin, _end)
     for task in (listener.listen, listener.watch):
         threading.Thread(target=task, daemon=True).start()
     try:
@@ -88,7 +85,13 @@ def serve(stdin: IO[bytes], answers: IO[bytes], folder: str) -> None:
     except OSError:  # nobody listens any more
         pass
     finally:
-        end()
+        _end()
+
+
+def _end() -> None:
+    # The whole group: a library may have forked. OpenVINO 2026.4's telemetry does, and its fork
+    # can wait for ever for a lock that another thread held.
+    os.killpg(0, signal.SIGKILL)
 
 
 class _Listener:
@@ -286,13 +289,6 @@ class _Server:
         if path is None:
             raise ValueError(f"{request['name']} is not in the cache any more")
         return path
-
-    def end(self) -> None:
-        """End the processes of engines."""
-        if self._worker is not None:
-            self._worker.end()
-        if self._timing is not None:
-            self._timing.kill()
 
 
 def importable(module: str) -> str:

@@ -46,21 +46,27 @@ class KillCount:
 
 
 def random_kills(
-    server: LoopbackSshd, bundle: Bundle, kills: int, seed: int = 0, limit: float = 60.0
+    server: LoopbackSshd,
+    bundle: Bundle,
+    target: str,
+    kills: int,
+    seed: int = 0,
+    limit: float = 60.0,
 ) -> KillCount:
-    """Run an ONNX artefact again and again while a process that takes part in it is killed.
+    """Run an artefact again and again while a process that takes part in it is killed.
 
     The killed process is the client of ``ssh``, the program behind it, or the engine's process, at
     a random moment of the run.
 
     Args:
         server: The server. Its ``search_path`` must be this process's ``PATH``.
-        bundle: A bundle with an ONNX artefact.
+        bundle: The bundle.
+        target: Target of the artefact.
         kills: Number of kills.
         seed: Seed of the moments and the processes.
         limit: Seconds that a load or a run may take there.
     """
-    artifact = bundle.select("onnx")
+    artifact = bundle.select(target)
     path, spec = bundle.file(artifact.file), bundle.manifest.model
     side = artifact.sizes.largest
     draw, count = random.Random(seed), KillCount()
@@ -69,11 +75,11 @@ def random_kills(
         t.name: generator.random((1, t.channels, *(t.size or side)), np.float32)
         for t in spec.inputs
     }
-    here = open_engine("onnx", path, spec)
+    here = open_engine(target, path, spec)
     expected = here.run(inputs)
     here.close()
     with RemoteHost(server.address) as host:
-        engine = RemoteEngine(host, host.runner(target_named("onnx")), spec, limit=limit)
+        engine = RemoteEngine(host, host.runner(target_named(target)), spec, limit=limit)
         engine.load(path)
         started = time.monotonic()
         engine.run(inputs)

@@ -195,7 +195,7 @@ def test_debug_traces_there(server, exported, picture_folder, capsys):
 
 @pytest.mark.slow
 def test_twenty_random_kills_change_no_picture_and_leave_nothing(server, bundle):
-    count = random_kills(server, Bundle.open(bundle), 20, seed=3)
+    count = random_kills(server, Bundle.open(bundle), "onnx", 20, seed=3)
     assert (count.wrong, count.left) == (0, 0), count
     assert count.right + count.lost == 20
     assert count.retried > 3
