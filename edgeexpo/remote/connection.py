@@ -7,6 +7,7 @@ import json
 import os
 import selectors
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +25,9 @@ OLDEST_PYTHON = (3, 11)
 
 START_LIMIT = 120.0
 """Seconds in which the program there has to start, after the connection."""
+
+SUPPORTED = sys.platform != "win32"
+"""Whether this system's pipes can be waited for with a time limit."""
 
 _HEARTBEAT = 5.0
 """Seconds between two signs of life."""
@@ -44,6 +48,10 @@ class Connection:
     """
 
     def __init__(self, transport: Transport) -> None:
+        if not SUPPORTED:
+            raise HostError(
+                "another machine is reached from Linux or macOS; leave `on` out on this system"
+            )
         self.name = transport.name
         self._transport = transport
         self._received = bytearray()

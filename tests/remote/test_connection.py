@@ -49,6 +49,12 @@ class Shell:
         return f"shell ended with {code}: {said}"
 
 
+def test_a_system_without_such_pipes_is_refused(child, monkeypatch):
+    monkeypatch.setattr(module, "SUPPORTED", False)
+    with pytest.raises(HostError, match="from Linux or macOS"):
+        child.ready()
+
+
 def test_a_greeting_of_the_shell_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     connection = Connection(Shell('echo "Welcome to your Pi"; exec "$0" -c "$1"'))
