@@ -12,6 +12,8 @@
     ├── ExportError               exit 1   a conversion failed; names the operator and the line
     ├── TrainingError             exit 1   a loss that is not finite; the last checkpoint stays
     ├── EngineError               exit 1   an engine failed to load or to run an artefact
+    ├── HostError                 exit 1   another machine cannot be reached, or lacks something
+    │   └── LostConnectionError            the connection to it broke, twice
     ├── OutputError               exit 1   the result cannot be written: full disk, read-only folder
     ├── GateError                 exit 3   a parity gate or a look failed
     ├── MissingDependencyError    exit 4   an optional package or engine is missing; names the extra
@@ -68,6 +70,16 @@ class EngineError(EdgeexpoError):
     """An engine failed to load or to run an artefact."""
 
     exit_code = 1
+
+
+class HostError(EdgeexpoError):
+    """Another machine cannot be reached, or lacks what is needed there."""
+
+    exit_code = 1
+
+
+class LostConnectionError(HostError):
+    """The connection to another machine broke or hangs."""
 
 
 class OutputError(EdgeexpoError):

@@ -81,7 +81,7 @@ for name in ("fork", "getloadavg", "memfd_create", "register_at_fork", "sched_se
 import edgeexpo.cli.bench, edgeexpo.cli.doctor, edgeexpo.cli.run, edgeexpo.parity.isolation
 import edgeexpo.runtime.engines.isolated, edgeexpo.runtime.engines.onnx
 import edgeexpo.runtime.engines.worker_process, edgeexpo.workflows.latency_child
-from edgeexpo.workflows.host import load_average
+from edgeexpo.host import load_average
 print(load_average())
 """
 

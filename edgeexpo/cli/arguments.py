@@ -205,6 +205,46 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_on(parser: argparse.ArgumentParser, several: bool) -> None:
+    """Add ``--on``, which names other machines that run the artefacts.
+
+    Args:
+        parser: The verb's parser.
+        several: True if the option may be repeated. Its value is then a list.
+    """
+    more = "; repeat the option for each machine, here is this one" if several else ""
+    parser.add_argument(
+        "--on",
+        metavar="ssh://USER@HOST",
+        type=machine_address(several),
+        help=f"run on another machine, which ssh reaches without a question{more}. A port and the "
+        "path of a Python may follow, as in ssh://pi@camera:22/home/pi/venv/bin/python",
+        action="append" if several else "store",
+        default=[] if several else None,
+    )
+
+
+def machine_address(here: bool) -> Callable[[str], str]:
+    """Return an argument type that accepts addresses of other machines.
+
+    Args:
+        here: True if the word ``here`` is accepted, too.
+    """
+
+    def parse(text: str) -> str:
+        from edgeexpo.remote.address import Address
+
+        if here and text == "here":
+            return text
+        try:
+            Address.parse(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return text
+
+    return parse
+
+
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add ``--input``, which describes an input of a module from outside the zoo."""
     parser.add_argument(

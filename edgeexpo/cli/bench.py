@@ -8,9 +8,11 @@ the machine therefore affects all programs alike.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from edgeexpo.cli.arguments import add_selection, positive, size, thread_count
+from edgeexpo.cli.arguments import add_on, add_selection, positive, size, thread_count
 from edgeexpo.cli.output import add_json_argument, emit, human_bytes, table
 from edgeexpo.workflows.bench import BenchResult, bench
 
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "for these bundles on this machine",
     )
     add_selection(parser)
+    add_on(parser, several=True)
     add_json_argument(parser)
 
 
@@ -42,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: A bundle has no such artefact, or an artefact does not accept the size.
         EngineError: An engine failed while it was timed.
+        HostError: A machine of ``--on`` cannot be reached, lacks something, or was lost.
         MissingDependencyError: The engine of a target asked for with ``--target`` is missing.
     """
     found = bench(
@@ -52,8 +56,11 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         runs=args.runs,
         remember=args.remember,
+        on=args.on,
     )
-    emit(args, {"host": found.host, "runs": found.runs, "rows": found.rows}, _text(found))
+    document = {"host": found.host, "runs": found.runs, "rows": found.rows}
+    document |= {"others": found.others} if found.others else {}
+    emit(args, document, _text(found))
     return 0
 
 
@@ -66,7 +73,8 @@ def _text(found: BenchResult) -> str:
         shown.append(
             {
                 "artefact": f"{row['bundle']}/{name}" if several else name,
-                "engine": row["engine"],
+                **({"on": row.get("on", "here")} if found.others else {}),
+                "engine": f"{row['engine']} {row['version']}" if "on" in row else row["engine"],
                 "size": "{}x{}".format(*row["size"]),
                 "threads": row["threads"],
                 "p50 ms": row["ms_p50"],
@@ -78,7 +86,13 @@ def _text(found: BenchResult) -> str:
             }
         )
     notes = [f"{row['file'] or 'torch eager'}: {row['note']}" for row in found.rows if row["note"]]
-    if found.busy:
+    here = any("on" not in row for row in found.rows)
+    if here and found.busy:
         notes.append(f"the machine was busy when this began (load {machine['load']})")
-    head = f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}"
-    return "\n".join([head, "", table(shown, list(shown[0])), *notes])
+    heads = [_head(machine)] if here else []
+    heads += [f"{name}: {_head(facts)}" for name, facts in found.others.items()]
+    return "\n".join([*heads, "", table(shown, list(shown[0])), *notes])
+
+
+def _head(machine: Mapping[str, Any]) -> str:
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}"

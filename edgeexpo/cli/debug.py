@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from edgeexpo.cli.arguments import add_selection
+from edgeexpo.cli.arguments import add_on, add_selection
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, MissingDependencyError
 
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help="a folder made by edgeexpo export")
     add_selection(parser)
+    add_on(parser, several=False)
     pictures = parser.add_mutually_exclusive_group()
     pictures.add_argument("--image", metavar="FILE", help="one photograph to trace")
     pictures.add_argument(
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         image=args.image,
         images=args.images,
         output=args.output,
+        on=args.on,
     )
     emit(args, document(found), "\n".join([localisation_text(found), *found.files]))
     if found.first is not None:

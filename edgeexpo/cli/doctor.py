@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from edgeexpo import targets
+from edgeexpo.cli.arguments import add_on, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.engine_versions import installed_version, release
-from edgeexpo.errors import MissingDependencyError
+from edgeexpo.errors import MissingDependencyError, UsageError
+from edgeexpo.host import host
 from edgeexpo.imaging.kernels import kernels_in_use, numba_problem
 from edgeexpo.processor import cpu_features
-from edgeexpo.workflows.host import host
 from edgeexpo.workflows.platforms import (
     VERB_PACKAGES,
     VerbSupport,
@@ -44,15 +45,37 @@ class Requirement:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
+    add_on(parser, several=False)
+    parser.add_argument(
+        "--install",
+        action="append",
+        default=[],
+        metavar="ENGINE",
+        type=one_of([runner.name for runner in targets.runners()]),
+        help="with --on: install NumPy and this engine there, in an environment of edgeexpo's own "
+        "or in the Python that the address names; may be repeated",
+    )
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the found and the tested versions of every package.
 
-    The exit code is 4 when a package of the base installation is missing, else 0.
+    The exit code is 4 when a package of the base installation is missing, else 0. With ``--on`` it
+    is 4 when NumPy or every engine is missing on the other machine.
+
+    Raises:
+        UsageError: ``--install`` stands without ``--on``.
+        HostError: The machine of ``--on`` cannot be reached or lacks Python.
     """
     from edgeexpo.progress import status
+
+    if args.on is not None:
+        from edgeexpo.cli import doctor_on
+
+        return doctor_on.run(args)
+    if args.install:
+        raise UsageError("--install is for another machine; name it with --on")
 
     with status("looking at packages and engines"):
         packages = [_package(requirement) for requirement in requirements()]

@@ -12,13 +12,14 @@ from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Refusal
 from edgeexpo.bundle.records import RECORDS
-from edgeexpo.cli.arguments import add_engine, add_selection, one_of
+from edgeexpo.cli.arguments import add_engine, add_on, add_selection, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
-from edgeexpo.errors import GateError, MissingDependencyError, UsageError
+from edgeexpo.errors import GateError, HostError, MissingDependencyError, UsageError
+from edgeexpo.processor import processor_name
 from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:
-    from edgeexpo.parity import ParityReport
+    from edgeexpo.parity import ArtifactParity, ParityReport
 
 _REFERENCES = ("auto", "cuda", "mps", "xpu", "cpu", "golden")
 """Names that ``--reference`` accepts."""
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_selection(parser)
     add_engine(parser)
+    add_on(parser, several=True)
     add_json_argument(parser)
 
 
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GateError: An artefact failed a gate.
         UsageError: The options contradict each other.
+        HostError: A machine of ``--on`` cannot be reached, or was lost.
         MissingDependencyError: A library that parity needs is not installed.
     """
     keep_freed_memory()
@@ -105,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         engine=args.engine,
         gates=[parse_gate(text) for text in args.gate],
+        on=args.on,
     )
     if args.report:
         write_report(report, Path(args.report), bundle, _command(args, report))
@@ -120,8 +124,10 @@ def run(args: argparse.Namespace) -> int:
         text += f"\nkept {RECORDS}/{record.name}"
     emit(args, document | {"refused": refused}, text)
     if not report:
-        failed = ", ".join(a.file for a in report.artifacts if a.status == "failed")
+        failed = ", ".join(a.label for a in report.artifacts if a.status == "failed")
         raise GateError(f"{args.bundle} does not show what the reference shows: {failed}")
+    if report.lost:
+        raise HostError(f"{report.lost[0].label} was not judged: {report.lost[0].error}")
     return 0
 
 
@@ -134,7 +140,18 @@ def _command(args: argparse.Namespace, report: ParityReport) -> list[str]:
         words += [f"--{option}", value] if value else []
     for gate in args.gate:
         words += ["--gate", gate]
+    for address in args.on:
+        words += ["--on", address]
     return words
+
+
+def _place(result: ArtifactParity) -> dict[str, Any]:
+    """Return the cells of a row that say where and by what an artefact was run."""
+    host, engine = result.host, result.verified_by
+    if host is None:
+        return {"on": "here", "processor": processor_name(), "engine": engine, "ms": None}
+    named = f"{engine} {host.version}" if engine else None
+    return {"on": host.name, "processor": host.processor, "engine": named, "ms": host.ms}
 
 
 def _record(args: argparse.Namespace, bundle: Bundle) -> dict[str, Any]:
@@ -166,10 +183,11 @@ def _record(args: argparse.Namespace, bundle: Bundle) -> dict[str, Any]:
 def _text(
     report: ParityReport, recorded: Mapping[str, Any] | None, refused: Sequence[Refusal]
 ) -> str:
+    elsewhere = any(a.host for a in report.artifacts)
     rows = [
         {
             "file": a.file,
-            "verified by": a.verified_by,
+            **(_place(a) if elsewhere else {"verified by": a.verified_by}),
             "PSNR dB": a.worst.get("psnr"),
             "SSIM": a.worst.get("ssim"),
             "max abs": a.worst.get("max_abs"),
@@ -184,7 +202,7 @@ def _text(
     lines = [
         f"reference: float program on {device.device} ({device.name}); worst photograph",
         table(rows, list(rows[0])),
-        *(f"{a.file}: {a.error}" for a in report.artifacts if a.error),
+        *(f"{a.label}: {a.error}" for a in report.artifacts if a.error),
         *(f"not made by the export: {refusal}" for refusal in refused),
         *(
             f"{' and '.join(row['files'])} agree at {row['psnr']:.1f} dB, "

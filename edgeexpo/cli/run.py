@@ -10,6 +10,7 @@ from pathlib import Path
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.cli.arguments import (
     add_engine,
+    add_on,
     add_selection,
     local_path,
     number_argument,
@@ -126,6 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_selection(parser)
     add_engine(parser)
+    add_on(parser, several=False)
     add_json_argument(parser)
 
 

@@ -192,12 +192,27 @@ def open_session(
         UsageError: The memory limit is too small for the smallest window.
         MissingDependencyError: The engine, or torch for the interpreter, is not installed.
         EngineError: The engine refuses the artefact.
+        HostError: The machine of ``--on`` cannot be reached, or was lost.
     """
     from edgeexpo.runtime import load
     from edgeexpo.runtime.engine_choice import choices
     from edgeexpo.runtime.engines.base import Engine, EngineOptions, interpreter
 
     target, precision = args.target, args.precision
+    if args.on is not None:
+        from edgeexpo.remote.session import load_on
+
+        return load_on(
+            args.bundle,
+            args.on,
+            target=target,
+            precision=precision,
+            engine=args.engine,
+            threads=args.threads,
+            memory_mb=args.memory_mb,
+            frames=frames,
+            output=output,
+        )
     engine: Engine | str | None = args.engine
     bundle = Bundle.open(args.bundle)
     found = choices(bundle, target, precision, args.engine)

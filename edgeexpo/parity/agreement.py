@@ -16,7 +16,9 @@ from edgeexpo.parity.verdict import ArtifactParity
 
 
 def agreement(results: Sequence[ArtifactParity]) -> tuple[Mapping[str, Any], ...]:
-    """Return differences over photographs between artefacts of one precision and different targets.
+    """Return differences over photographs between artefacts of one precision.
+
+    The artefacts have different targets, or different machines ran them.
 
     Args:
         results: The artefacts' results, with their outputs (HxWxC float32 in [0,1], sRGB-encoded).
@@ -28,7 +30,11 @@ def agreement(results: Sequence[ArtifactParity]) -> tuple[Mapping[str, Any], ...
         photograph. If a value is not finite, ``psnr`` is 0 and the steps are 255.
     """
     return tuple(
-        {"files": [first.file, second.file], "precision": first.precision, **_worst(first, second)}
+        {
+            "files": [first.label, second.label],
+            "precision": first.precision,
+            **_worst(first, second),
+        }
         for first, second in combinations(results, 2)
         if first.precision == second.precision and first.outputs and second.outputs
     )

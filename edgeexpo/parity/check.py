@@ -7,13 +7,20 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
-from edgeexpo.errors import EdgeexpoError, EngineError, MissingDependencyError, UsageError
+from edgeexpo.errors import (
+    EdgeexpoError,
+    EngineError,
+    HostError,
+    MissingDependencyError,
+    UsageError,
+)
 from edgeexpo.failures import described, unforeseen
 from edgeexpo.imaging.guided import encode
 from edgeexpo.imaging.samples import Sample
@@ -41,6 +48,7 @@ from edgeexpo.parity.verdict import (
     gate_line,
     statistics,
 )
+from edgeexpo.parity.witnesses import Witness, opened_witnesses
 from edgeexpo.processor import cpu_features
 from edgeexpo.progress import note, track
 from edgeexpo.runtime.engines.base import Engine, promised
@@ -64,6 +72,7 @@ def check_parity(
     precision: str | None = None,
     engine: str | None = None,
     gates: Gates = (),
+    on: Sequence[str] = (),
 ) -> ParityReport:
     """Compare every artefact of ``bundle`` with the reference, on photographs and probes.
 
@@ -79,6 +88,9 @@ def check_parity(
             ``openvino``. Artefacts that it does not run are left out.
         gates: Bounds that replace those of the manifest on the same metric and kind of picture,
             such as ``"psnr>=45"``.
+        on: Addresses of machines that run the artefacts instead of this one, such as
+            ``ssh://pi@camera``. The word ``here`` stands for this machine. The report has every
+            artefact once for each of them.
 
     Returns:
         The report; it is false when an artefact failed.
@@ -87,6 +99,8 @@ def check_parity(
         BundleError: A file is missing or was changed, or no artefact matches.
         UsageError: The images cannot be used, or the reference or the engine is unknown.
         MissingDependencyError: The reference's device, or the embedded photographs, are missing.
+        HostError: A machine of ``on`` cannot be reached, or lacks what is needed. A machine that is
+            lost later leaves its artefacts unverified.
 
     Example:
         >>> report = edgeexpo.check_parity(bundle, images=photographs, gates="psnr>=80")
@@ -98,6 +112,20 @@ def check_parity(
     bounds = gates_of(gates)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     runner, wanted = _wanted(opened, target, precision, engine)
+    with opened_witnesses(on) as witnesses:
+        return _checked(opened, wanted, runner, witnesses, reference, images, samples, bounds)
+
+
+def _checked(
+    opened: Bundle,
+    wanted: Sequence[Artifact],
+    runner: Runner | None,
+    witnesses: Sequence[Witness | None],
+    reference: str,
+    images: str | os.PathLike[str] | None,
+    samples: Sequence[Sample] | None,
+    bounds: Sequence[Gate],
+) -> ParityReport:
     if reference == "golden":
         if images is not None or samples is not None:
             raise UsageError("`reference='golden'` has its own pictures; leave `images` out")
@@ -112,8 +140,14 @@ def check_parity(
     with ThreadPoolExecutor(1) as judge:  # one artefact is judged while the next one runs
         futures = [
             judge.submit(
-                _judged, opened, artifact, _run(opened, artifact, cases, runner), bounds, rounding
+                _judged,
+                opened,
+                artifact,
+                _run(opened, artifact, cases, runner, witness),
+                bounds,
+                rounding,
             )
+            for witness in witnesses
             for artifact in wanted
         ]
         results = tuple(future.result() for future in futures)
@@ -182,34 +216,63 @@ class _Run:
 
 
 def _run(
-    bundle: Bundle, artifact: Artifact, cases: Sequence[Case], runner: Runner | None = None
+    bundle: Bundle,
+    artifact: Artifact,
+    cases: Sequence[Case],
+    runner: Runner | None = None,
+    witness: Witness | None = None,
 ) -> _Run:
     spec, cases = bundle.manifest.model, accepted(artifact, bundle.manifest.model, cases)
     precision = runner.precision_of(artifact.precision) if runner else artifact.precision
     blank = ArtifactParity(artifact.file, artifact.target, precision, "unverified")
     path = bundle.file(artifact.file)
-    if runner is not None and (lacking := runner.lacks(artifact.precision, cpu_features())):
-        return _Run(dataclasses.replace(blank, error=lacking), cases)
+    features = cpu_features() if witness is None else witness.features
+    if runner is not None and (lacking := runner.lacks(artifact.precision, features)):
+        return _Run(_by(witness, dataclasses.replace(blank, error=lacking)), cases)
     try:
-        if runner is None:
-            engine = open_lab_engine(artifact.target, path, spec)
-        else:
-            engine = open_lab_engine(artifact.target, path, spec, runner=runner)
+        engine = _opened(artifact, path, spec, runner, witness)
     except MissingDependencyError as error:
-        return _Run(dataclasses.replace(blank, error=str(error)), cases)
+        return _Run(_by(witness, dataclasses.replace(blank, error=str(error))), cases)
+    except HostError as error:
+        return _Run(_by(witness, dataclasses.replace(blank, error=str(error)), lost=True), cases)
     except EngineError as error:
-        return _Run(dataclasses.replace(blank, status="failed", error=str(error)), cases)
+        failed = dataclasses.replace(blank, status="failed", error=str(error))
+        return _Run(_by(witness, failed), cases)
     blank = dataclasses.replace(blank, verified_by=engine.name)
     try:
-        return _Run(blank, cases, dict(_outputs(engine, artifact, spec, cases)))
+        outputs = dict(_outputs(engine, artifact, spec, cases))
+        return _Run(_by(witness, blank), cases, outputs)
+    except HostError as error:  # no verdict: the machine is to blame, not the artefact
+        return _Run(_by(witness, dataclasses.replace(blank, error=str(error)), lost=True), cases)
     except EngineError as error:
-        return _Run(dataclasses.replace(blank, status="failed", error=str(error)), cases)
+        failed = dataclasses.replace(blank, status="failed", error=str(error))
+        return _Run(_by(witness, failed), cases)
     except EdgeexpoError:
         raise
     except Exception as error:  # noqa: BLE001 - outputs that nothing foresaw may break anything
-        return _Run(_unforeseen(blank, error, "running"), cases)
+        return _Run(_by(witness, _unforeseen(blank, error, "running")), cases)
     finally:
         engine.close()
+
+
+def _opened(
+    artifact: Artifact,
+    path: Path,
+    spec: ModelSpec,
+    runner: Runner | None,
+    witness: Witness | None,
+) -> Engine:
+    if witness is not None:
+        return witness.open(artifact.target, path, spec, runner)
+    if runner is None:
+        return open_lab_engine(artifact.target, path, spec)
+    return open_lab_engine(artifact.target, path, spec, runner=runner)
+
+
+def _by(witness: Witness | None, result: ArtifactParity, lost: bool = False) -> ArtifactParity:
+    if witness is None:
+        return result
+    return dataclasses.replace(result, host=witness.described(lost))
 
 
 def _judged(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.records import EngineRecord, write_record
 from edgeexpo.engine_versions import installed_version
-from edgeexpo.parity.verdict import ParityReport
+from edgeexpo.parity.verdict import OtherHost, ParityReport
 from edgeexpo.processor import cpu_features, processor_name
 from edgeexpo.targets import runner_named
 
@@ -13,7 +13,8 @@ from edgeexpo.targets import runner_named
 def keep_records(bundle: Bundle, report: ParityReport) -> tuple[EngineRecord, ...]:
     """Write the verdict of every artefact that ran as a record into the bundle.
 
-    The bundle's digest stays the same. An artefact that no engine ran gets no record.
+    The bundle's digest stays the same. An artefact that no engine ran gets no record, and neither
+    does one whose machine was lost. Records of other machines hold their processor and version.
 
     Args:
         bundle: The bundle that was checked.
@@ -31,14 +32,24 @@ def keep_records(bundle: Bundle, report: ParityReport) -> tuple[EngineRecord, ..
         if verdict.verified_by is None:
             continue
         _, runner = runner_named(verdict.verified_by)
+        here = OtherHost(
+            "",
+            processor_name(),
+            cpu_features(),
+            "",
+            installed_version(runner.versions.package) or "unknown",
+        )
+        host = verdict.host or here
+        if host.lost:
+            continue
         record = EngineRecord(
             file=verdict.file,
             sha256=digests[verdict.file],
             engine=runner.name,
-            version=installed_version(runner.versions.package) or "unknown",
+            version=host.version,
             precision=verdict.precision,
-            processor=processor_name(),
-            features=cpu_features(),
+            processor=host.processor,
+            features=host.features,
             status=verdict.status,
             error=verdict.error,
             worst=verdict.worst,

@@ -28,6 +28,29 @@ MEANINGS: Mapping[str, Mapping[float, str]] = {
 
 
 @dataclass(frozen=True)
+class OtherHost:
+    """Another machine that ran an artefact.
+
+    Attributes:
+        name: Address of the machine.
+        processor: Name of its processor.
+        features: Its processor's features (:data:`edgeexpo.processor.CPU_FEATURES`).
+        os: Its operating system.
+        version: Version of the engine there.
+        ms: Median time in ms of the runs there, without the connection. ``None`` without a run.
+        lost: True if the artefact could not be judged because the machine was lost.
+    """
+
+    name: str
+    processor: str
+    features: tuple[str, ...]
+    os: str
+    version: str
+    ms: float | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True)
 class ArtifactParity:
     """The comparison of one artefact with the reference; false unless it is verified.
 
@@ -52,6 +75,7 @@ class ArtifactParity:
             first photograph.
         outputs: The artefact's output per picture, HxWxC float32, for reports; not part of the
             record.
+        host: The machine that ran the artefact; ``None`` for this one.
     """
 
     file: str
@@ -68,6 +92,12 @@ class ArtifactParity:
     explained_gates: tuple[str, ...] = ()
     psnr_picture: float | None = None
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    host: OtherHost | None = None
+
+    @property
+    def label(self) -> str:
+        """The file, with the machine if it is not this one."""
+        return self.file if self.host is None else f"{self.file} on {self.host.name}"
 
     def __bool__(self) -> bool:
         return self.status == "verified"
@@ -82,7 +112,7 @@ class ArtifactParity:
             f"{k} {self.worst[k]:.4g}" for k in ("psnr", "ssim", "max_abs") if k in self.worst
         ]
         error = f"; {self.error}" if self.error and not self.failed_gates else ""
-        return f"{self.file}: {self.status}, {', '.join(scores) or 'not run'}{error}"
+        return f"{self.label}: {self.status}, {', '.join(scores) or 'not run'}{error}"
 
 
 @dataclass(frozen=True)
@@ -107,6 +137,11 @@ class ParityReport:
     agreement: tuple[Mapping[str, Any], ...]
     cases: tuple[Case, ...] = field(default=(), repr=False, compare=False)
     saturation: tuple[Saturation, ...] = ()
+
+    @property
+    def lost(self) -> tuple[ArtifactParity, ...]:
+        """The artefacts that could not be judged because another machine was lost."""
+        return tuple(a for a in self.artifacts if a.host is not None and a.host.lost)
 
     @property
     def passed(self) -> bool:
@@ -150,6 +185,7 @@ class ParityReport:
                     "total": dict(a.total),
                     "psnr_picture": a.psnr_picture,
                     "per_input": [dict(row) for row in a.per_input],
+                    **({} if a.host is None else {"host": dataclasses.asdict(a.host)}),
                 }
                 for a in self.artifacts
             ],

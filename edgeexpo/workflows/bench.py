@@ -5,19 +5,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import statistics
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.host import host, load_average
 from edgeexpo.processor import cpu_features
+from edgeexpo.remote.address import HERE
+from edgeexpo.remote.host import RemoteHost
 from edgeexpo.runtime.remembered_times import remember_times
 from edgeexpo.short_repr import short_repr
 from edgeexpo.targets import Runner, Target, target_named
 from edgeexpo.workflows.arguments import AnyPath
-from edgeexpo.workflows.host import host, load_average
 from edgeexpo.workflows.latency import TORCH, Contender, check_bench_size, measure_latency, rows
 
 REFERENCE = "reference.pt2"
@@ -32,11 +35,13 @@ class BenchResult:
         host: Facts about this machine, with its load at the start of the timing.
         runs: Number of timed runs of each program.
         rows: One row for each program: latency in ms, peak memory in MB, bytes and speed-ups.
+        others: Facts about the other machines that took part, by their address.
     """
 
     host: Mapping[str, Any]
     runs: int
     rows: tuple[Mapping[str, Any], ...]
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def busy(self) -> bool:
@@ -51,7 +56,7 @@ class BenchResult:
 
 
 def _row_in_short(row: Mapping[str, Any]) -> str:
-    name = row["file"] or "torch eager"
+    name = (row["file"] or "torch eager") + (f" on {row['on']}" if "on" in row else "")
     if row["ms_p50"] is None:
         return f"{name}: {row['note']}"
     return f"{name}: {row['ms_p50']:g} ms (p90 {row['ms_p90']:g}), peak {row['peak_rss_mb']:g} MB"
@@ -66,6 +71,7 @@ def bench(
     threads: int | None = None,
     runs: int = 10,
     remember: bool = False,
+    on: Sequence[str] = (),
 ) -> BenchResult:
     """Time every artefact of one or several bundles next to torch.
 
@@ -80,6 +86,9 @@ def bench(
         runs: Number of timed runs of each program, after :data:`WARMUP` runs to warm up.
         remember: Keep the times in the user's cache folder. ``runtime.load`` and ``edgeexpo run``
             then take the fastest engine for this bundle on this host.
+        on: Addresses of machines that time the artefacts instead of this one, such as
+            ``ssh://pi@camera``. The word ``here`` stands for this machine. The times are taken
+            there, without the connection.
 
     Returns:
         The measurements. Times are medians and 90th percentiles in ms, and memory is in MB (10^6
@@ -90,6 +99,7 @@ def bench(
         BundleError: A bundle is damaged or has no such artefact.
         EngineError: An engine failed while it was timed.
         MissingDependencyError: The engine of ``target`` is not installed.
+        HostError: A machine of ``on`` cannot be reached, lacks something, or was lost.
 
     Example:
         >>> times = edgeexpo.bench(bundle, runs=2, threads=1)
@@ -98,15 +108,26 @@ def bench(
     """
     given = [bundles] if isinstance(bundles, (str, os.PathLike, Bundle)) else list(bundles)
     machine = host()
-    chosen = Selection(target, precision, size, threads or machine["cores"])
     opened = [b if isinstance(b, Bundle) else Bundle.open(b) for b in given]
-    found = [c for bundle in opened for c in contenders(bundle, chosen)]
-    machine["load"] = load_average()
-    measure_latency([c for c in found if c.note is None], runs)
+    found: list[Contender] = []
+    others: dict[str, Mapping[str, Any]] = {}
+    with ExitStack() as stack:
+        for address in dict.fromkeys(on or (HERE,)):
+            if address == HERE:
+                chosen = Selection(target, precision, size, threads or machine["cores"])
+                found += [c for bundle in opened for c in contenders(bundle, chosen)]
+                continue
+            other = stack.enter_context(RemoteHost(address))
+            others[other.name] = other.ready()
+            chosen = Selection(target, precision, size, threads or other.facts["cores"])
+            found += [c for bundle in opened for c in contenders_there(bundle, chosen, other)]
+        machine["load"] = load_average()
+        measure_latency([c for c in found if c.note is None], runs)
+        result = BenchResult(machine, runs, tuple(rows(found)), others)
     if remember:
         for bundle in opened:
             remember_times(bundle, _medians(bundle, found))
-    return BenchResult(machine, runs, tuple(rows(found)))
+    return result
 
 
 def _medians(bundle: Bundle, found: Iterable[Contender]) -> dict[tuple[str, str], float]:
@@ -114,7 +135,7 @@ def _medians(bundle: Bundle, found: Iterable[Contender]) -> dict[tuple[str, str]
     return {
         (c.artifact.file, c.engine_name): statistics.median(c.ms)
         for c in found
-        if c.folder == bundle.path and c.artifact is not None and c.ms
+        if c.host is None and c.folder == bundle.path and c.artifact is not None and c.ms
     }
 
 
@@ -166,6 +187,40 @@ def contenders(bundle: Bundle, chosen: Selection) -> list[Contender]:
                 manifest.model, artifact, path, picture, chosen.threads, bundle.path, note
             )
             row.runner = runner
+            found.append(row)
+    return found
+
+
+def contenders_there(bundle: Bundle, chosen: Selection, other: RemoteHost) -> list[Contender]:
+    """Return the chosen artefacts of a bundle, to be timed on another machine.
+
+    Raises:
+        BundleError: The bundle has no such artefact.
+        UsageError: An artefact does not accept the size.
+        HostError: The machine was lost.
+    """
+    wanted = bundle.by_preference(chosen.target, chosen.precision)
+    manifest = bundle.manifest
+    picture = chosen.size or manifest.model.fixed_size or manifest.recipe.size
+    found = []
+    for artifact in (a for a in manifest.artifacts if a in wanted):
+        record = target_named(artifact.target)
+        for runner in (record.runner, *record.more_runners):
+            if artifact.precision not in runner.precisions:
+                continue
+            note = runner.lacks(artifact.precision, other.facts["cpu_features"])
+            try:
+                other.runner(record, runner)
+            except MissingDependencyError as error:
+                note = str(error)
+            if note is not None and runner is not record.runner:
+                continue  # nobody asked for a further engine that is not there
+            check_bench_size(artifact, picture)
+            path = bundle.file(artifact.file)
+            row = Contender(
+                manifest.model, artifact, path, picture, chosen.threads, bundle.path, note
+            )
+            row.runner, row.host = runner, other
             found.append(row)
     return found
 

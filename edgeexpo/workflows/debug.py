@@ -21,6 +21,7 @@ def debug(
     image: AnyPath | None = None,
     images: AnyPath | None = None,
     output: AnyPath | None = None,
+    on: str | None = None,
 ) -> Localisation:
     """Find the first layer where an artefact of a bundle differs from its program.
 
@@ -32,6 +33,8 @@ def debug(
         images: Folder of photographs or brackets, instead of ``image``. Two of them are traced. By
             default, the embedded photographs.
         output: Folder for a picture of the first faulty layer's error.
+        on: Address of a machine that runs the artefact, such as ``ssh://pi@camera``. ONNX files
+            can be traced there.
 
     Returns:
         The layers in order. The result is true if no layer is at fault.
@@ -42,6 +45,7 @@ def debug(
         MissingDependencyError: The engine is not installed.
         UsageError: The pictures cannot be used, or the target's files cannot be traced.
         OutputError: The picture cannot be written.
+        HostError: The machine of ``on`` cannot be reached, lacks something, or was lost.
 
     Example:
         >>> found = edgeexpo.debug(bundle, images=photographs)
@@ -56,6 +60,7 @@ def debug(
             target=target,
             precision=precision,
             images=images if image is None else _folder_of(Path(image), Path(folder)),
+            on=on,
         )
     if output is None or found.first is None or found.first.error_map is None:
         return found

@@ -22,12 +22,16 @@ from edgeexpo.bundle.files import size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import EngineError, UsageError
 from edgeexpo.progress import status, track
+from edgeexpo.remote.engine import RUN_LIMIT
+from edgeexpo.remote.host import RemoteHost
 from edgeexpo.spec import ModelSpec, SizeRange, to_json
 from edgeexpo.targets import Runner, target_named
 
 TORCH = "torch"
 """Name of the reference program's engine in rows."""
 
+CHILD = "edgeexpo.workflows.latency_child:serve_timing"
+"""The function that times one program in a process of its own, as ``module:function``."""
 
 WARMUP = 3
 """Number of runs of each program before the timed runs."""
@@ -49,6 +53,7 @@ class Contender:
         peak_rss_mb: Largest resident memory of the program's process in MB (10^6 bytes).
         runner: Engine that runs the artefact; by default the target's own. ``None`` for the
             reference program.
+        host: The machine on which the program is timed; ``None`` for this one.
     """
 
     spec: ModelSpec
@@ -61,6 +66,7 @@ class Contender:
     ms: list[float] = field(default_factory=list)
     peak_rss_mb: float | None = None
     runner: Runner | None = None
+    host: RemoteHost | None = None
 
     def __post_init__(self) -> None:
         if self.runner is None and self.artifact is not None:
@@ -84,9 +90,19 @@ class Contender:
         return self.runner.name if self.runner else TORCH
 
     @property
-    def kind(self) -> tuple[Path, str, str]:
-        """The folder, the engine's package and the precision, by which rows find each other."""
-        return self.folder, self.runner.versions.package if self.runner else TORCH, self.precision
+    def place(self) -> str | None:
+        """Name of the machine; ``None`` for this one."""
+        return self.host.name if self.host else None
+
+    @property
+    def kind(self) -> tuple[Path, str | None, str, str]:
+        """Folder, machine, engine's package and precision, by which rows find each other."""
+        return (
+            self.folder,
+            self.place,
+            self.runner.versions.package if self.runner else TORCH,
+            self.precision,
+        )
 
     @property
     def label(self) -> str:
@@ -135,13 +151,21 @@ def measure_latency(contenders: Sequence[Contender], runs: int) -> None:
     """
     with ExitStack() as stack:
         with status("loading the engines"):
-            children = [stack.enter_context(_Child(c)) for c in contenders]
+            children: list[_Child | _ChildThere] = []
+            for contender in contenders:
+                child = _child(contender)
+                children.append(child)
+                stack.enter_context(child)
         for turn in track(range(WARMUP + runs), "timing"):
             for contender, child in zip(contenders, children, strict=True):
                 answer = child.ask("\n")
                 contender.peak_rss_mb = answer["peak_rss_mb"]
                 if turn >= WARMUP:
                     contender.ms.append(answer["ms"])
+
+
+def _child(contender: Contender) -> _Child | _ChildThere:
+    return _Child(contender) if contender.host is None else _ChildThere(contender, contender.host)
 
 
 class _Child:
@@ -155,13 +179,7 @@ class _Child:
             stdout=subprocess.PIPE,
             text=True,
         )
-        job = {
-            "engine": contender.engine,
-            "path": str(contender.path),
-            "spec": to_json(contender.spec),
-            "size": contender.size,
-            "threads": contender.threads,
-        }
+        job = {**_job(contender), "path": str(contender.path)}
         self.first = json.dumps(job) + "\n"
 
     def __enter__(self) -> _Child:
@@ -197,6 +215,50 @@ class _Child:
         return answer
 
 
+def _job(contender: Contender) -> dict[str, Any]:
+    return {
+        "engine": contender.engine,
+        "spec": to_json(contender.spec),
+        "size": contender.size,
+        "threads": contender.threads,
+    }
+
+
+class _ChildThere:
+    """A running ``edgeexpo.workflows.latency_child`` on another machine, which takes the times."""
+
+    def __init__(self, contender: Contender, host: RemoteHost) -> None:
+        self._contender = contender
+        self._host = RemoteHost(host.transport)  # a connection of its own for each program
+
+    def __enter__(self) -> _ChildThere:
+        artifact = self._contender.artifact
+        assert artifact is not None  # the reference program is timed on this machine alone
+        try:
+            key = self._host.send(self._contender.path, artifact.sha256)
+            self._answer({"verb": "time", **key, "child": CHILD, "job": _job(self._contender)})
+        except BaseException:
+            self._host.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._host.close()
+
+    def ask(self, _: str) -> dict[str, Any]:
+        return self._answer({"verb": "step"})
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer, _ = self._host.ask(request, RUN_LIMIT)
+        if "ended" in answer:
+            raise EngineError(
+                f"timing {self._contender.label} on {self._host.name} ended with exit code "
+                f"{answer['ended']}; expected it to run to the end (negative: killed by that "
+                "signal, often for memory); try a smaller `size`"
+            )
+        return answer
+
+
 def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     """Return one row for each contender.
 
@@ -210,7 +272,7 @@ def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     }
     found = []
     for c in contenders:
-        folder, package, _ = c.kind
+        folder, place, package, _ = c.kind
         p50 = medians.get(c.kind)
         found.append(
             {
@@ -225,12 +287,18 @@ def rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
                 "ms_p90": _rounded(_p90(c.ms)),
                 "peak_rss_mb": _rounded(c.peak_rss_mb, 1),
                 "bytes": c.artifact.bytes if c.artifact else _bytes(c.path),
-                "speedup_torch": _ratio(medians.get((folder, TORCH, "fp32")), p50),
-                "speedup_fp32": _ratio(medians.get((folder, package, "fp32")), p50),
+                "speedup_torch": _ratio(medians.get((folder, place, TORCH, "fp32")), p50),
+                "speedup_fp32": _ratio(medians.get((folder, place, package, "fp32")), p50),
                 "note": c.note,
+                **({} if c.host is None else {"on": c.place, "version": _version_there(c)}),
             }
         )
     return found
+
+
+def _version_there(contender: Contender) -> str | None:
+    host, runner = contender.host, contender.runner
+    return host.version(runner) if host and runner else None
 
 
 def _bytes(path: Path) -> int | None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from torch import nn
 
+from edgeexpo.host import host, load_average
 from edgeexpo.models.foreign import Inputs, input_texts
 from edgeexpo.parity.gates import Gates, gates_of
 from edgeexpo.targets import DEFAULT_TUNE_TARGET
 from edgeexpo.workflows.arguments import AnyPath, optional_path, paths
-from edgeexpo.workflows.host import host, load_average
 from edgeexpo.workflows.plots import draw_front
 from edgeexpo.workflows.tune_recipe import write_recipe
 from edgeexpo.workflows.tune_result import TuneResult, tune_result

@@ -115,6 +115,11 @@ class Worker:
         return self._process.poll() is None
 
     @property
+    def was_killed(self) -> bool:
+        """Whether somebody else ended the process: a person, or a system without memory."""
+        return self._process.poll() == -signal.SIGKILL
+
+    @property
     def pid(self) -> int:
         """Identifier of the process."""
         return self._process.pid

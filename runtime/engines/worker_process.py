@@ -33,7 +33,7 @@ def serve_engine(descriptor: int, lifeline: int, inputs: int, outputs: int) -> N
     global serving
     serving = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process handles Ctrl-C
-    _end_with(lifeline)
+    end_with(lifeline)
     server = _Server(SharedArrays(inputs), SharedArrays(outputs))
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
         for line in stream:
@@ -77,7 +77,7 @@ class _Server:
         return engine.name
 
 
-def _end_with(lifeline: int) -> None:
+def end_with(lifeline: int) -> None:
     """Make this process end when the other end of a pipe is closed, whatever it is doing then."""
     import fcntl  # Windows has no such module
 

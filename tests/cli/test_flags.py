@@ -23,6 +23,7 @@ PARAMETER = re.compile(r"(?<![`:])`([a-z][a-z0-9_]*)(?:=[^`]*)?`(?!`)")
 OTHER_COMMANDS = {
     "inspection/xnnpack_payload.py": {"--python", "--gen-onefile", "--gen-object-api"},
     "parity/reference.py": {"--query-gpu", "--format"},
+    "remote/installing.py": {"--disable-pip-version-check", "--only-binary"},
     "parity/provenance.py": {"--report"},
 }
 """Flags in commands that a module runs, or writes down so that somebody can repeat them."""

@@ -27,10 +27,11 @@ from edgeexpo.imaging.samples import samples as pictures
 from edgeexpo.parity.localisation.alignment import align_layers
 from edgeexpo.parity.localisation.judge import JudgedLayer, LayerJudge
 from edgeexpo.parity.localisation.tolerances import Share
-from edgeexpo.parity.localisation.trace import Tracer
+from edgeexpo.parity.localisation.trace import MovableTracer, Tracer
 from edgeexpo.parity.localisation.trace_program import run_program
 from edgeexpo.parity.reference import load_program
 from edgeexpo.progress import track
+from edgeexpo.remote.host import RemoteHost
 from edgeexpo.runtime.engines.base import Arrays
 from edgeexpo.runtime.network_pictures import network_inputs, planar
 from edgeexpo.short_repr import short_repr
@@ -103,6 +104,7 @@ def localise(
     precision: str | None = None,
     images: str | os.PathLike[str] | None = None,
     samples: Sequence[Sample] | None = None,
+    on: str | None = None,
 ) -> Localisation:
     """Find the first layer where an artefact of ``bundle`` differs from its program.
 
@@ -116,16 +118,33 @@ def localise(
         images: Folder of photographs or brackets, of which two are traced; embedded photographs by
             default.
         samples: Frames to use instead of ``images``, of a size that the artefact takes.
+        on: Address of a machine that runs the artefact instead of this one.
 
     Raises:
         BundleError: A file is missing or was changed, or no artefact matches.
         EngineError: The artefact cannot be traced.
         MissingDependencyError: The engine is not installed.
         UsageError: The images cannot be used, or files of this target cannot be traced.
+        HostError: The machine of ``on`` cannot be reached, lacks something, or was lost.
     """
+    if on is not None:
+        with RemoteHost(on) as host:
+            host.ready()
+            return _localised(bundle, target, precision, images, samples, host)
+    return _localised(bundle, target, precision, images, samples, None)
+
+
+def _localised(
+    bundle: Bundle | str | os.PathLike[str],
+    target: str | None,
+    precision: str | None,
+    images: str | os.PathLike[str] | None,
+    samples: Sequence[Sample] | None,
+    host: RemoteHost | None,
+) -> Localisation:
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     artifact = opened.select(target, precision)
-    look = _Look(opened, artifact)
+    look = _Look(opened, artifact, host)
     spec = opened.manifest.model
     if samples is None:
         source = None if images is None else Path(images)
@@ -137,11 +156,13 @@ def localise(
 class _Look:
     """A trace and judgement of one artefact, picture by picture."""
 
-    def __init__(self, bundle: Bundle, artifact: Artifact) -> None:
+    def __init__(self, bundle: Bundle, artifact: Artifact, host: RemoteHost | None) -> None:
         self._artifact = artifact
         self._path = bundle.file(artifact.file)
         self._names = tuple(t.name for t in bundle.manifest.model.inputs)
         self._tracer = tracer_of(artifact, bundle.manifest.model)
+        if host is not None:
+            _move(self._tracer, host, artifact)
         self._floats: GraphModule = load_program(bundle, "reference.pt2").module()
         self._module = self._floats
         if artifact.precision == "int8":
@@ -166,6 +187,15 @@ class _Look:
             alignment.coverage,
             tuple(judge(pair) for pair in alignment.pairs),
         )
+
+
+def _move(tracer: Tracer, host: RemoteHost, artifact: Artifact) -> None:
+    if not isinstance(tracer, MovableTracer):
+        raise UsageError(
+            f"{artifact.file} can be traced on this machine only; leave `on` out, or choose "
+            "another `target`"
+        )
+    tracer.run_on(host)
 
 
 def traced_size(sizes: SizeRange) -> tuple[int, int]:

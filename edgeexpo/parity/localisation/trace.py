@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from edgeexpo.remote.host import RemoteHost
 from edgeexpo.runtime.engines.base import Arrays
 
 GRID_TOLERANCE = 2e-3
@@ -86,6 +87,14 @@ class Tracer(Protocol):
         Raises:
             EngineError: The artefact cannot be traced.
         """
+
+
+@runtime_checkable
+class MovableTracer(Protocol):
+    """A tracer that can run its artefacts on another machine."""
+
+    def run_on(self, host: RemoteHost) -> None:
+        """Run on this machine from now on."""
 
 
 OPERATOR_KINDS: Mapping[str, str] = {

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeexpo.errors import EngineError
 from edgeexpo.parity.localisation.trace import COPY, Grid, Traced, kind
-from edgeexpo.runtime.engines.base import Arrays, first_line
-from edgeexpo.runtime.engines.onnx import session_options
+from edgeexpo.remote.host import RemoteHost
+from edgeexpo.remote.taps import run_taps_there
+from edgeexpo.runtime.engines.base import Arrays
+from edgeexpo.runtime.engines.onnx import OnnxEngine
+from edgeexpo.runtime.engines.onnx_taps import run_taps
 from edgeexpo.spec import ModelSpec, SizeRange
+from edgeexpo.targets import runner_named
 
 _COPIES = frozenset(("Cast",))
 
@@ -23,6 +29,21 @@ class OnnxTracer:
 
     def __init__(self, spec: ModelSpec, sizes: SizeRange) -> None:
         self.caveat = "graph optimisations are off in the copy that is traced"
+        self._run: Callable[[Path, Arrays, Sequence[str], bool], dict[str, np.ndarray]] = run_taps
+
+    def run_on(self, host: RemoteHost) -> None:
+        """Run the graphs on another machine from now on.
+
+        Raises:
+            MissingDependencyError: ONNX Runtime is not installed there.
+            HostError: The machine cannot be reached.
+        """
+        target, runner = runner_named(OnnxEngine.name)
+        host.runner(target, runner)
+        self.engine = (
+            f"{runner.name} {host.version(runner)} on {host.name}, graph optimisations off"
+        )
+        self._run = partial(run_taps_there, host)
 
     def __call__(self, path: Path, inputs: Arrays) -> list[Traced]:
         """Run the copy once, and the file itself with optimisations to measure their effect.
@@ -30,8 +51,6 @@ class OnnxTracer:
         See :class:`edgeexpo.parity.localisation.trace.Tracer`.
         """
         import onnx
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
 
         model = onnx.load(path)
         constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
@@ -41,35 +60,17 @@ class OnnxTracer:
         model.graph.output.extend(
             onnx.helper.make_empty_tensor_value_info(name) for name in wanted if name != output
         )
-        levels = onnxruntime.GraphOptimizationLevel
-        try:
-            tapped = _session(model.SerializeToString(), levels.ORT_DISABLE_ALL)
-            found = dict(zip(wanted, tapped.run(wanted, dict(inputs)), strict=True))
-            fused = _session(path, levels.ORT_ENABLE_ALL).run([output], dict(inputs))[0]
-        except (
-            RuntimeError,
-            ValueError,
-            state.Fail,
-            state.InvalidArgument,
-            state.InvalidGraph,
-        ) as error:
-            raise EngineError(
-                f"ONNX Runtime cannot trace {path.name}: {first_line(error)}"
-            ) from error
+        with tempfile.TemporaryDirectory() as folder:
+            tapped = Path(folder) / path.name
+            tapped.write_bytes(model.SerializeToString())
+            found = self._run(tapped, inputs, wanted, False)
+        fused = self._run(path, inputs, [output], True)[output]
         gap = float(np.abs(fused - found[output]).max())
         self.caveat = (
             "graph optimisations are off in the copy that is traced; "
             f"with them on the output differs by at most {gap:.2g}"
         )
         return list(_traced(nodes, found, constants))
-
-
-def _session(model: Path | bytes, level: Any) -> Any:
-    import onnxruntime
-
-    options = session_options()
-    options.graph_optimization_level = level
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _is_constant(node: Any, constants: dict[str, np.ndarray]) -> bool:

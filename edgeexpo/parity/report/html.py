@@ -102,7 +102,6 @@ def _hash(text: str) -> str:
 def _context(report: ParityReport, origin: Provenance) -> dict[str, Any]:
     ordered = _worst_first(report.artifacts)
     columns = [c for c in _VERDICT_COLUMNS if any(c in a.worst for a in ordered)]
-    engines = sorted({a.verified_by for a in ordered if a.verified_by})
     floor = report.noise_floor
     return {
         "model": report.model,
@@ -114,18 +113,18 @@ def _context(report: ParityReport, origin: Provenance) -> dict[str, Any]:
         "verdict_columns": [heading(c) for c in columns],
         "artifacts": [_artifact(a, columns) for a in ordered],
         "failures": [
-            {"file": a.file, "lines": _failure(a)} for a in ordered if a.status == "failed"
+            {"file": a.label, "lines": _failure(a)} for a in ordered if a.status == "failed"
         ],
         "explained": [
-            {"file": a.file, "words": in_words(gate)["words"]}
+            {"file": a.label, "words": in_words(gate)["words"]}
             for a in ordered
             for gate in a.explained_gates
         ],
         "saturation": _saturation(report),
         "agreement": _agreement(report),
-        "engines": [*_engines(engines), *_not_run(ordered)],
+        "engines": [*_engines(ordered), *_not_run(ordered)],
         "command": origin.command,
-        "facts": origin.facts,
+        "facts": [*origin.facts, *_machines(report)],
         "versions": _plain("library", ("exported with", "checked with"), origin.versions),
         "digests": origin.digests,
         "bounds": _plain("precision", ("gate",), origin.bounds),
@@ -187,12 +186,12 @@ def _failure(artifact: ArtifactParity) -> list[dict[str, str]]:
 def _artifact(artifact: ArtifactParity, columns: Sequence[str]) -> dict[str, Any]:
     failed = _failed_metrics(artifact)
     return {
-        "file": artifact.file,
-        "id": "".join(c if c.isalnum() else "-" for c in artifact.file),
+        "file": artifact.label,
+        "id": "".join(c if c.isalnum() else "-" for c in artifact.label),
         "status": artifact.status,
         "error": artifact.error,
         "reason": _failure(artifact)[0]["short"] if artifact.status == "failed" else "",
-        "engine": artifact.verified_by or "not run on this host",
+        "engine": _engine_name(artifact),
         "cells": [
             {"text": number_text(artifact.worst.get(c)), "bad": (PHOTOGRAPH, c) in failed}
             for c in columns
@@ -274,16 +273,38 @@ def _plain(first: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     }
 
 
-def _engines(names: Sequence[str]) -> Iterator[dict[str, str]]:
-    for name in names:
-        yield {"name": name, "words": engine_words(name)}
+def _engines(artifacts: Sequence[ArtifactParity]) -> Iterator[dict[str, str]]:
+    """Yield what a run by each engine proves, once for each machine."""
+    found = {(a.verified_by, a.host.name if a.host else "") for a in artifacts if a.verified_by}
+    for name, machine in sorted(found):
+        words = engine_words(name)
+        if machine:
+            yield {"name": f"{name} on {machine}", "words": words.replace("this host", machine)}
+        else:
+            yield {"name": name, "words": words}
+
+
+def _machines(report: ParityReport) -> Iterator[tuple[str, str]]:
+    """Yield the facts of the other machines that ran artefacts."""
+    hosts = {a.host.name: a.host for a in report.artifacts if a.host is not None}
+    for name, host in hosts.items():
+        features = " ".join(host.features) or "no INT8 features known"
+        yield f"Machine {name}", f"{host.os}, {host.processor}, {features}"
+
+
+def _engine_name(artifact: ArtifactParity) -> str:
+    if artifact.verified_by is None:
+        return "not run" if artifact.host else "not run on this host"
+    if artifact.host is None:
+        return artifact.verified_by
+    return f"{artifact.verified_by} {artifact.host.version}"
 
 
 def _not_run(artifacts: Sequence[ArtifactParity]) -> Iterator[dict[str, str]]:
     for artifact in artifacts:
         if artifact.verified_by is None:
             yield {
-                "name": f"{artifact.file}: not run",
+                "name": f"{artifact.label}: not run",
                 "words": artifact.error or "No engine for it was found on this host.",
             }
 
@@ -296,7 +317,7 @@ def _pictures(report: ParityReport, shrink: Shrink) -> Iterator[dict[str, Any]]:
             if case is None or output is None or output.shape[2] not in (1, 3):
                 continue
             yield {
-                "file": artifact.file,
+                "file": artifact.label,
                 "status": artifact.status,
                 "name": row["name"],
                 "kind": row["kind"].capitalize(),

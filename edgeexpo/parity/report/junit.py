@@ -40,7 +40,7 @@ def write_junit(report: ParityReport, path: Path) -> None:
     )
     for artifact in report.artifacts:
         case = ElementTree.SubElement(
-            suite, "testcase", classname=f"edgeexpo.parity.{report.model}", name=artifact.file
+            suite, "testcase", classname=f"edgeexpo.parity.{report.model}", name=artifact.label
         )
         kept = ElementTree.SubElement(case, "properties")
         for name, value in properties(artifact).items():

@@ -148,7 +148,7 @@ def _verdict_lines(report: ParityReport) -> Iterator[str]:
         worst = (
             f", worst photograph {figure('psnr', artifact.worst['psnr'])}" if artifact.worst else ""
         )
-        yield f"  {artifact.file}: {artifact.status}{by}{worst}"
+        yield f"  {artifact.label}: {artifact.status}{by}{worst}"
         reasons = [in_words(gate)["words"] for gate in artifact.failed_gates]
         if not reasons and artifact.error:
             reasons = [artifact.error]
