@@ -131,3 +131,8 @@ def test_stages_without_a_graph_are_refused_before_any_work(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="no form as one graph yet"):
         _export(tmp_path, full_size_form="guided")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_debug_asks_for_the_network_alone(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="export the network without `standalone`"):
+        edgeexpo.debug(bundle)

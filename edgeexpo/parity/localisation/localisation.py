@@ -143,6 +143,11 @@ def _localised(
     host: RemoteHost | None,
 ) -> Localisation:
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    if opened.manifest.network is not None:
+        raise UsageError(
+            f"{opened.path} holds its stages, and the search follows the layers of a network; "
+            "export the network without `standalone`"
+        )
     artifact = opened.select(target, precision)
     look = _Look(opened, artifact, host)
     spec = opened.manifest.model

@@ -29,6 +29,7 @@ METRIC_WORDS: Mapping[str, Words] = {
     "psnr": Words("PSNR", "dB", "The whole picture is off by more than the precision explains."),
     "ssim": Words("SSIM", "", "Fine structure is lost or invented."),
     "ms_ssim": Words("MS-SSIM", "", "Coarse structure, such as halos, is lost or invented."),
+    "codes_off": Words("beyond a code", "% of values", "Values differ by more than rounding."),
     "max_abs": Words("largest error", "", "At least one pixel is off by more than rounding."),
     "delta_e_mean": Words("dE2000 mean", "", "The picture as a whole is tinted."),
     "delta_e_p95": Words("dE2000 p95", "", "One pixel in twenty has another colour."),
