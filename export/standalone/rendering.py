@@ -140,7 +140,7 @@ class _Tone(torch.nn.Module):
         frames: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         chosen = self._chosen
-        hue = self.hue_spread(self.hue_spread(asked - gain * own))
+        hue: torch.Tensor = self.hue_spread(self.hue_spread(asked - gain * own))
         energy = self._mean_product(chroma, chroma)
         share = self._unseen(frames) * energy / (energy + chosen.hue_floor**2)
         length = torch.sqrt(product_sum(hue, hue)).clamp(min=chosen.largest_hue)
