@@ -335,8 +335,32 @@ _LITERT = Target(
     census="edgeexpo.inspection.census:litert_census",
 )
 
+_COREAI = Target(
+    name="coreai",
+    title="Core AI",
+    suffix=".aimodel",
+    exporter="edgeexpo.export.coreai_export:export_coreai",
+    runner=Runner(
+        name="coreai",
+        title="Core AI (beta)",
+        engine="edgeexpo.runtime.engines.coreai:CoreaiEngine",
+        module="coreai.authoring",
+        extra="coreai",
+        words="The model was run by a beta of Apple's Core AI runtime on this host's CPU. "
+        "Not verified: Apple's GPU and Neural Engine, and the runtime of a Mac or a phone.",
+        versions=EngineVersions("coreai-core"),
+        precisions=("fp16", "fp32"),
+    ),
+    reader="edgeexpo.inspection.coreai:coreai_contents",
+    tools=("coreai-torch", "coreai-core"),
+    libraries=("coreai-core",),
+    precisions=("fp16", "fp32"),
+    converter="coreai_torch",
+    converter_extra="coreai",
+)
+
 TARGETS: Mapping[str, Target] = MappingProxyType(
-    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT)}
+    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT, _COREAI)}
 )
 """Targets by name, in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them.
 
