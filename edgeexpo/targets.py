@@ -130,6 +130,7 @@ class Target:
             although the program computes it on integers. ``None`` if there is nothing to count.
         fault_editor: Class that plants faults in artefacts for tests, as ``module:Class``.
         operators_title: Name of the operators in the output of ``inspect``.
+        witnesses: Targets that convert the same program again, for ``parity`` to compare with.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Target:
     float_operators: str | None = None
     fault_editor: str | None = None
     operators_title: str = "operators"
+    witnesses: tuple[str, ...] = ()
 
     @property
     def runs_here(self) -> bool:
@@ -310,6 +312,7 @@ _COREML = Target(
     # to the other side of a step.
     tracing=Tracing("edgeexpo.parity.localisation.trace_coreml:CoremlTracer", 0.25),
     fault_editor="edgeexpo.testing.faults.plant_coreml:CoremlFile",
+    witnesses=("coreai",),
 )
 
 _LITERT = Target(
@@ -392,6 +395,17 @@ def usual_targets() -> tuple[str, ...]:
 def suffixes() -> dict[str, str]:
     """Return the suffix of an artefact's file or folder, by the target's name."""
     return {name: record.suffix for name, record in TARGETS.items()}
+
+
+def witness_names() -> tuple[str, ...]:
+    """Return the names of the targets that are witnesses of others."""
+    named = {name for record in TARGETS.values() for name in record.witnesses}
+    return tuple(name for name in TARGETS if name in named)
+
+
+def witnessed_targets(witness: str) -> tuple[str, ...]:
+    """Return the names of the targets that have a witness."""
+    return tuple(name for name, record in TARGETS.items() if witness in record.witnesses)
 
 
 def runners() -> list[Runner]:

@@ -6,11 +6,13 @@ import contextlib
 import itertools
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.export import ExportedProgram
 
 from edgeexpo.errors import ExportError
@@ -38,6 +40,20 @@ _CONVERSION_ERRORS = (
     NotImplementedError,
 )
 """Errors that coreai-torch raises for a network that it cannot convert."""
+
+
+def _exponential_unit(
+    x: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
+) -> Tensor:
+    """Return ``elu``. torch 2.13's own decomposition of it calls itself while it is traced."""
+    below = torch.expm1(torch.clamp(x, max=0.0) * input_scale) * (alpha * scale)
+    return torch.where(x > 0, x * scale, below)
+
+
+PLAIN: Mapping[Any, Callable[..., Tensor]] = MappingProxyType(
+    {torch.ops.aten.elu.default: _exponential_unit}
+)
+"""Operators without a lowering that torch cannot decompose, by what computes them."""
 
 
 def export_coreai(program: Program, path: Path) -> SizeRange:
@@ -110,6 +126,7 @@ def coreai_form(exported: ExportedProgram) -> ExportedProgram:
     from coreai_torch import get_decomp_table
     from coreai_torch._aten_to_core import _aten_to_core_resolver
 
+    known = {**torch._decomp.decomposition_table, **PLAIN}
     chosen = get_decomp_table()
     while True:
         exported = exported.run_decompositions(chosen)
@@ -120,7 +137,6 @@ def coreai_form(exported: ExportedProgram) -> ExportedProgram:
             and node.target.namespace == "aten"
             and _name_of(node.target) not in _aten_to_core_resolver
         }
-        known = torch._decomp.decomposition_table
         new = {op: known[op] for op in lacking - chosen.keys() if op in known}
         if not new:
             return exported
