@@ -76,7 +76,9 @@ def in_torch(program: Program, inputs: Sequence[Inputs]) -> list[np.ndarray]:
     return [(y[0] if isinstance(y, tuple) else y).float().numpy() for y in found]
 
 
-def row(network: Network, program: Program, whole: Sequence[np.ndarray], inputs: list[Inputs]) -> str:
+def row(
+    network: Network, program: Program, whole: Sequence[np.ndarray], inputs: list[Inputs]
+) -> str:
     """Return the table's row of one program.
 
     Args:

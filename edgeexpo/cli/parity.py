@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--witness",
         type=one_of(witness_names()),
         help="only compare Core ML artefacts with another conversion of the same program, by "
-        f"{' or '.join(witness_names())}, and keep the distance in the bundle's records; no verdict",
+        f"{' or '.join(witness_names())}; the distance is kept in the bundle's records",
     )
     add_selection(parser)
     add_engine(parser)

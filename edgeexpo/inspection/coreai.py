@@ -12,7 +12,7 @@ from edgeexpo.runtime.engines.coreai import FUNCTION, open_asset
 from edgeexpo.silence import muted
 
 _TENSOR = re.compile(r"NDArray \((\w+), (.*)\)")
-"""A tensor in Core AI's words, as in ``NDArray (Float32, 1 × 3 × ? × ?)``."""
+"""A tensor in Core AI's words: its type and its sides, with ``?`` for a varying side."""
 
 
 def coreai_contents(path: Path) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _tensors(path: Path, described: Iterable[tuple[str, str]]) -> list[dict[str,
         match = _TENSOR.fullmatch(words)
         if match is None:
             raise _damaged(path, f"{name} is {words!r}, not a tensor")
-        sides = match[2].split(" × ")
+        sides = re.findall(r"\d+|\?", match[2])
         shape = [int(side) if side.isdecimal() else None for side in sides]
         found.append({"name": name, "shape": shape, "dtype": match[1].lower()})
     return found

@@ -144,9 +144,7 @@ def _compared(
     source = None if images is None else Path(images)
     pictures = [
         {k: np.ascontiguousarray(v.transpose(2, 0, 1)[None]) for k, v in inputs.items()}
-        for inputs in network_inputs(
-            spec, samples(len(spec.frames), source, spec.frame_size(size))
-        )
+        for inputs in network_inputs(spec, samples(len(spec.frames), source, spec.frame_size(size)))
     ]
     engine, first = _outputs(bundle, artifact.target, bundle.file(artifact.file), pictures)
     with tempfile.TemporaryDirectory() as folder:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from edgeexpo.errors import BundleError, EngineError
-from edgeexpo.inspection.contents import read_contents
 from edgeexpo.export.lowering import lower
+from edgeexpo.inspection.contents import read_contents
 from edgeexpo.program.capture import capture
 from edgeexpo.program.half import half
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
