@@ -352,12 +352,10 @@ _COREAI = Target(
         words="The model was run by a beta of Apple's Core AI runtime on this host's CPU. "
         "Not verified: Apple's GPU and Neural Engine, and the runtime of a Mac or a phone.",
         versions=EngineVersions("coreai-core"),
-        precisions=("fp16", "fp32"),
     ),
     reader="edgeexpo.inspection.coreai:coreai_contents",
     tools=("coreai-torch", "coreai-core"),
     libraries=("coreai-core",),
-    precisions=("fp16", "fp32"),
     converter="coreai_torch",
     converter_extra="coreai",
 )

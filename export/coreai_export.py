@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from edgeexpo.errors import ExportError
+from edgeexpo.export.coreai_quantized import register_codes
 from edgeexpo.export.real_numbers import in_real_numbers
 from edgeexpo.export.refusals import (
     at_largest_size,
@@ -45,7 +46,7 @@ _CONVERSION_ERRORS = (
 def _exponential_unit(
     x: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
 ) -> Tensor:
-    """Return ``elu``. torch 2.13's own decomposition of it calls itself while it is traced."""
+    """Return ``elu``, which Core AI has no lowering for."""
     below = torch.expm1(torch.clamp(x, max=0.0) * input_scale) * (alpha * scale)
     return torch.where(x > 0, x * scale, below)
 
@@ -53,14 +54,15 @@ def _exponential_unit(
 PLAIN: Mapping[Any, Callable[..., Tensor]] = MappingProxyType(
     {torch.ops.aten.elu.default: _exponential_unit}
 )
-"""Operators without a lowering that torch cannot decompose, by what computes them."""
+"""Operators without a lowering that are not left to torch's decompositions, by replacement."""
 
 
 def export_coreai(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as an ``.aimodel`` folder for Apple's Core AI.
 
     The program keeps its precision, operator by operator: the casts of an fp16 program are part of
-    it. An operator without a lowering is replaced by torch's own decomposition.
+    it. An INT8 program keeps its codes, and ``quantize`` and ``dequantize`` stand around its
+    operators. An operator without a lowering is replaced by torch's own decomposition.
 
     Some networks convert at one size only. Their artefact accepts only the largest size, and a note
     says so.
@@ -110,6 +112,7 @@ def converted(program: Program) -> Any:
     if is_fixed_by_lowering(form, program):
         raise ValueError("a decomposition fixes the size of the inputs")
     converter = TorchConverter(mode=TorchConverter.Mode.RELEASE)
+    register_codes(converter, form)
     converter.add_exported_program(
         form, input_names=list(program.inputs), output_names=list(program.outputs)
     )
@@ -127,7 +130,7 @@ def coreai_form(exported: ExportedProgram) -> ExportedProgram:
     from coreai_torch._aten_to_core import _aten_to_core_resolver
 
     known = {**torch._decomp.decomposition_table, **PLAIN}
-    chosen = get_decomp_table()
+    chosen = {**get_decomp_table()}  # torch's own type of table ignores ``|=``
     while True:
         exported = exported.run_decompositions(chosen)
         lacking = {

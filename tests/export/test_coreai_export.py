@@ -11,6 +11,7 @@ from edgeexpo.export.lowering import lower
 from edgeexpo.inspection.contents import read_contents
 from edgeexpo.program.capture import capture
 from edgeexpo.program.half import half
+from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.engines.base import EngineOptions, open_engine
 from edgeexpo.spec import ModelSpec, TensorSpec
 
@@ -76,6 +77,18 @@ def test_an_fp16_file_is_computed_in_half_precision(program, picture, tmp_path):
     found = open_engine("coreai", tmp_path / artifact.file, SPEC).run({"x": picture})["y"]
     np.testing.assert_allclose(found, in_torch(halved, picture), rtol=0, atol=2e-3)
     assert np.abs(found - in_torch(program, picture)).max() > 1e-5
+
+
+def test_an_int8_file_is_what_the_quantised_program_shows(program, picture, tmp_path):
+    frames = np.random.default_rng(1).random((3, 32, 32, 3), np.float32)
+    quantized = quantize_program(program, [{"x": frame} for frame in frames])
+    artifact = lower(quantized, "coreai", "net", tmp_path)
+    found = open_engine("coreai", tmp_path / artifact.file, SPEC).run({"x": picture})["y"]
+    np.testing.assert_allclose(found, in_torch(quantized, picture), rtol=0, atol=1e-5)
+    assert np.abs(found - in_torch(program, picture)).max() > 1e-4
+    operators = read_contents(tmp_path / artifact.file)["operators"]
+    assert operators["quantize"] >= 1
+    assert operators["dequantize"] >= 2
 
 
 def test_a_file_holds_no_date_and_no_path_of_this_machine(made):
