@@ -43,7 +43,8 @@ def register_codes(converter: Any, exported: ExportedProgram) -> None:
 
 
 def _on_tensor(values: Any, node: Node, location: Any, quantises: bool) -> Any:
-    _, scale, zero_point, low, high, kind = node.args[:6]
+    arguments: Any = node.args
+    _, scale, zero_point, low, high, kind = arguments[:6]
     limits = torch.iinfo(kind)
     if quantises and (low, high) != (limits.min, limits.max):
         raise ValueError(f"{node.target} rounds to {low}..{high}, and Core AI to every {kind}")
