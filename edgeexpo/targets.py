@@ -130,6 +130,7 @@ class Target:
             although the program computes it on integers. ``None`` if there is nothing to count.
         fault_editor: Class that plants faults in artefacts for tests, as ``module:Class``.
         operators_title: Name of the operators in the output of ``inspect``.
+        witnesses: Targets that convert the same program again, for ``parity`` to compare with.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Target:
     float_operators: str | None = None
     fault_editor: str | None = None
     operators_title: str = "operators"
+    witnesses: tuple[str, ...] = ()
 
     @property
     def runs_here(self) -> bool:
@@ -310,6 +312,7 @@ _COREML = Target(
     # to the other side of a step.
     tracing=Tracing("edgeexpo.parity.localisation.trace_coreml:CoremlTracer", 0.25),
     fault_editor="edgeexpo.testing.faults.plant_coreml:CoremlFile",
+    witnesses=("coreai",),
 )
 
 _LITERT = Target(
@@ -335,8 +338,30 @@ _LITERT = Target(
     census="edgeexpo.inspection.census:litert_census",
 )
 
+_COREAI = Target(
+    name="coreai",
+    title="Core AI",
+    suffix=".aimodel",
+    exporter="edgeexpo.export.coreai_export:export_coreai",
+    runner=Runner(
+        name="coreai",
+        title="Core AI (beta)",
+        engine="edgeexpo.runtime.engines.coreai:CoreaiEngine",
+        module="coreai.authoring",
+        extra="coreai",
+        words="The model was run by a beta of Apple's Core AI runtime on this host's CPU. "
+        "Not verified: Apple's GPU and Neural Engine, and the runtime of a Mac or a phone.",
+        versions=EngineVersions("coreai-core"),
+    ),
+    reader="edgeexpo.inspection.coreai:coreai_contents",
+    tools=("coreai-torch", "coreai-core"),
+    libraries=("coreai-core",),
+    converter="coreai_torch",
+    converter_extra="coreai",
+)
+
 TARGETS: Mapping[str, Target] = MappingProxyType(
-    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT)}
+    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT, _COREAI)}
 )
 """Targets by name, in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them.
 
@@ -368,6 +393,17 @@ def usual_targets() -> tuple[str, ...]:
 def suffixes() -> dict[str, str]:
     """Return the suffix of an artefact's file or folder, by the target's name."""
     return {name: record.suffix for name, record in TARGETS.items()}
+
+
+def witness_names() -> tuple[str, ...]:
+    """Return the names of the targets that are witnesses of others."""
+    named = {name for record in TARGETS.values() for name in record.witnesses}
+    return tuple(name for name in TARGETS if name in named)
+
+
+def witnessed_targets(witness: str) -> tuple[str, ...]:
+    """Return the names of the targets that have a witness."""
+    return tuple(name for name, record in TARGETS.items() if witness in record.witnesses)
 
 
 def runners() -> list[Runner]:

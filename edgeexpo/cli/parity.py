@@ -16,6 +16,7 @@ from edgeexpo.cli.arguments import add_engine, add_on, add_selection, one_of
 from edgeexpo.cli.output import add_json_argument, emit, table
 from edgeexpo.errors import GateError, HostError, MissingDependencyError, UsageError
 from edgeexpo.processor import processor_name
+from edgeexpo.targets import witness_names
 from edgeexpo.writing import check_file
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GATE",
         help="replace a bound, as in 'psnr>=45'; repeat the option for each bound",
     )
+    parser.add_argument(
+        "--witness",
+        type=one_of(witness_names()),
+        help="only compare Core ML artefacts with another conversion of the same program, by "
+        f"{' or '.join(witness_names())}; the distance is kept in the bundle's records",
+    )
     add_selection(parser)
     add_engine(parser)
     add_on(parser, several=True)
@@ -87,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
         raise MissingDependencyError(
             f"parity needs {error.name}, which is not installed; pip install 'edgeexpo[export]'"
         ) from error
+    if args.witness:
+        return _witness(args)
     if args.record and args.reference == "golden":
         raise UsageError(
             "--reference golden is what --record writes; record with --reference cuda or cpu"
@@ -128,6 +137,27 @@ def run(args: argparse.Namespace) -> int:
         raise GateError(f"{args.bundle} does not show what the reference shows: {failed}")
     if report.lost:
         raise HostError(f"{report.lost[0].label} was not judged: {report.lost[0].error}")
+    return 0
+
+
+def _witness(args: argparse.Namespace) -> int:
+    """Compare artefacts with a witness's conversion, and print how far they are apart."""
+    from edgeexpo.parity.witness import compare_with_witness
+
+    others = ("record", "keep", "report", "junit", "gate", "target", "precision", "engine", "on")
+    given = [name for name in others if getattr(args, name)]
+    if given:
+        raise UsageError(f"--witness gives no verdict; leave --{given[0]} out")
+    found = compare_with_witness(Bundle.open(args.bundle), args.witness, args.images)
+    emit(
+        args,
+        {"witnesses": [dataclasses.asdict(comparison) for comparison in found]},
+        "\n".join(comparison.line for comparison in found),
+    )
+    if differing := [comparison.file for comparison in found if not comparison.agrees]:
+        raise GateError(
+            f"{', '.join(differing)} and {args.witness}'s conversion of the same program differ"
+        )
     return 0
 
 
