@@ -48,6 +48,8 @@ class Runner:
         computes: Precision in which it computes these artefacts. ``None`` for their own.
         features: By the precision in which it computes, CPU features of which the processor needs
             one (:data:`edgeexpo.processor.CPU_FEATURES`). Other precisions run on every processor.
+        emulates: The device that the engine emulates, for people. Its time says nothing about that
+            device. Empty for an engine that is the device's own.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Runner:
     precisions: tuple[str, ...] = ALL_PRECISIONS
     computes: str | None = None
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    emulates: str = ""
 
     def precision_of(self, artifact: str) -> str:
         """Return the precision in which an artefact of the precision ``artifact`` is computed."""
@@ -130,6 +133,8 @@ class Target:
             although the program computes it on integers. ``None`` if there is nothing to count.
         fault_editor: Class that plants faults in artefacts for tests, as ``module:Class``.
         operators_title: Name of the operators in the output of ``inspect``.
+        chips: Function that returns a chip by its name, for a target whose artefacts are compiled
+            for one. The exporter then takes the chip as its third argument. ``None`` for others.
     """
 
     name: str
@@ -153,6 +158,7 @@ class Target:
     float_operators: str | None = None
     fault_editor: str | None = None
     operators_title: str = "operators"
+    chips: str | None = None
 
     @property
     def runs_here(self) -> bool:
@@ -335,8 +341,34 @@ _LITERT = Target(
     census="edgeexpo.inspection.census:litert_census",
 )
 
+_QNN = Target(
+    name="qnn",
+    title="Hexagon",
+    suffix=".qnn.onnx",
+    exporter="edgeexpo.export.qnn_export:export_qnn",
+    chips="edgeexpo.chips:chip_named",
+    runner=Runner(
+        name="htp-emulator",
+        title="HTP emulator",
+        engine="edgeexpo.runtime.engines.qnn:HtpEngine",
+        module="onnxruntime_qnn",
+        extra="qnn",
+        words="The file was compiled for the named chip and run by Qualcomm's emulation of its HTP "
+        "on this host, with no operator on the CPU. Not verified: the chip itself, and its time.",
+        versions=EngineVersions("onnxruntime-qnn"),
+        precisions=("int8",),
+        emulates="a Hexagon NPU",
+    ),
+    reader="edgeexpo.inspection.contents:qnn_contents",
+    tools=("onnx", "onnxscript", "onnxsim", "onnxruntime-qnn"),
+    libraries=("onnxruntime", "onnxruntime-qnn"),
+    precisions=("int8",),
+    converter="onnxruntime_qnn",
+    converter_extra="qnn",
+)
+
 TARGETS: Mapping[str, Target] = MappingProxyType(
-    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT)}
+    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT, _QNN)}
 )
 """Targets by name, in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them.
 

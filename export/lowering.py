@@ -40,7 +40,9 @@ def check_converters(targets: Iterable[str]) -> None:
             )
 
 
-def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
+def lower(
+    program: Program, target: str, name: str, folder: Path, chip: str | None = None
+) -> Artifact:
     """Lower ``program`` to ``folder/NAME.PRECISION`` with the target's suffix.
 
     Args:
@@ -48,6 +50,7 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
         target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
         name: Name of the model.
         folder: An existing folder.
+        chip: Name of the chip for a target that compiles for one. ``None`` for the default chip.
 
     Returns:
         The artefact's entry for the manifest, with its digest, sizes and seconds of lowering.
@@ -64,7 +67,9 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
     started = time.perf_counter()
     doing = f"lowering to {record.title} at {program.precision}"
     with _whole(folder / file), stage(doing, ADVICE, program.exported.graph_module):
-        sizes: SizeRange = resolve(record.exporter)(program, folder / file)
+        chosen = None if record.chips is None else resolve(record.chips)(chip)
+        more = () if chosen is None else (chosen,)
+        sizes: SizeRange = resolve(record.exporter)(program, folder / file, *more)
         return Artifact(
             file=file,
             target=target,
@@ -73,6 +78,7 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
             bytes=size_in_bytes(folder / file),
             sizes=sizes,
             seconds=round(time.perf_counter() - started, 3),
+            chip=None if chosen is None else chosen.name,
             float_operators=_float_operators(program, record, folder / file),
         )
 

@@ -64,7 +64,7 @@ class OnnxEngine:
             raise closed(self.name)
         try:
             outputs = self._session.run(self._outputs, dict(inputs))
-        except _failures() as error:
+        except onnxruntime_failures() as error:
             raise EngineError(f"ONNX Runtime failed: {first_line(error)}") from error
         return dict(zip(self._outputs, outputs, strict=True))
 
@@ -155,7 +155,7 @@ def _session(path: Path, options: Any) -> Any:
         return onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
-    except _failures() as error:
+    except onnxruntime_failures() as error:
         raise EngineError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
 
 
@@ -165,7 +165,7 @@ def _session(path: Path, options: Any) -> Any:
 _EXTERNAL = (b"\x08location", b"\x00location")
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def onnxruntime_failures() -> tuple[type[Exception], ...]:
     """Return the exceptions that ONNX Runtime raises; its own derive from Exception alone."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
