@@ -21,7 +21,7 @@ from typing import Any
 from edgeexpo.engine_versions import EngineVersions, WrongVersions
 from edgeexpo.errors import UsageError
 
-ALL_PRECISIONS = ("int8", "fp16", "fp32")
+USUAL_PRECISIONS = ("int8", "fp16", "fp32")
 """Precisions that a target supports unless its record says otherwise."""
 
 DEFAULT_EXPORT_TARGET = "coreml"
@@ -59,7 +59,7 @@ class Runner:
     extra: str
     words: str
     versions: EngineVersions = field(default_factory=EngineVersions)
-    precisions: tuple[str, ...] = ALL_PRECISIONS
+    precisions: tuple[str, ...] = USUAL_PRECISIONS
     computes: str | None = None
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     emulates: str = ""
@@ -134,7 +134,8 @@ class Target:
         fault_editor: Class that plants faults in artefacts for tests, as ``module:Class``.
         operators_title: Name of the operators in the output of ``inspect``.
         chips: Function that returns a chip by its name, for a target whose artefacts are compiled
-            for one. The exporter then takes the chip as its third argument. ``None`` for others.
+            for one. The exporter then takes a :class:`edgeexpo.export.compilation.Compilation`
+            as its third argument. ``None`` for others.
     """
 
     name: str
@@ -145,7 +146,7 @@ class Target:
     reader: str
     tools: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
-    precisions: tuple[str, ...] = ALL_PRECISIONS
+    precisions: tuple[str, ...] = USUAL_PRECISIONS
     usual: bool = False
     converter: str | None = None
     converter_extra: str = "export"
@@ -356,13 +357,13 @@ _QNN = Target(
         words="The file was compiled for the named chip and run by Qualcomm's emulation of its HTP "
         "on this host, with no operator on the CPU. Not verified: the chip itself, and its time.",
         versions=EngineVersions("onnxruntime-qnn"),
-        precisions=("int8",),
+        precisions=("int8", "a16w8"),
         emulates="a Hexagon NPU",
     ),
     reader="edgeexpo.inspection.contents:qnn_contents",
     tools=("onnx", "onnxscript", "onnxsim", "onnxruntime-qnn"),
     libraries=("onnxruntime", "onnxruntime-qnn"),
-    precisions=("int8",),
+    precisions=("int8", "a16w8"),
     converter="onnxruntime_qnn",
     converter_extra="qnn",
 )

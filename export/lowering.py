@@ -6,12 +6,15 @@ import contextlib
 import importlib.util
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.export.compilation import Compilation
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import float_operators
 from edgeexpo.program.stages import stage
@@ -41,7 +44,12 @@ def check_converters(targets: Iterable[str]) -> None:
 
 
 def lower(
-    program: Program, target: str, name: str, folder: Path, chip: str | None = None
+    program: Program,
+    target: str,
+    name: str,
+    folder: Path,
+    soc: str | None = None,
+    pictures: Sequence[Mapping[str, np.ndarray]] = (),
 ) -> Artifact:
     """Lower ``program`` to ``folder/NAME.PRECISION`` with the target's suffix.
 
@@ -50,7 +58,9 @@ def lower(
         target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
         name: Name of the model.
         folder: An existing folder.
-        chip: Name of the chip for a target that compiles for one. ``None`` for the default chip.
+        soc: Name of the chip for a target that compiles for one. ``None`` for the default chip.
+        pictures: Inputs at the program's largest size, 1xCxHxW float32 by name, for a target that
+            compiles for a chip. They show the ranges of what the quantised program has in float.
 
     Returns:
         The artefact's entry for the manifest, with its digest, sizes and seconds of lowering.
@@ -67,8 +77,8 @@ def lower(
     started = time.perf_counter()
     doing = f"lowering to {record.title} at {program.precision}"
     with _whole(folder / file), stage(doing, ADVICE, program.exported.graph_module):
-        chosen = None if record.chips is None else resolve(record.chips)(chip)
-        more = () if chosen is None else (chosen,)
+        chip = None if record.chips is None else resolve(record.chips)(soc)
+        more = () if chip is None else (Compilation(chip, pictures),)
         sizes: SizeRange = resolve(record.exporter)(program, folder / file, *more)
         return Artifact(
             file=file,
@@ -78,7 +88,7 @@ def lower(
             bytes=size_in_bytes(folder / file),
             sizes=sizes,
             seconds=round(time.perf_counter() - started, 3),
-            chip=None if chosen is None else chosen.name,
+            soc=None if chip is None else chip.name,
             float_operators=_float_operators(program, record, folder / file),
         )
 

@@ -23,7 +23,7 @@ from edgeexpo.export.refusals import (
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
 from edgeexpo.silence import quiet
-from edgeexpo.spec import SizeRange
+from edgeexpo.spec import QUANTIZED, SizeRange
 from edgeexpo.writing import write_file
 
 OPSET = 18
@@ -73,7 +73,7 @@ def onnx_model(program: Program, opset: int = OPSET) -> tuple[onnx.ModelProto, S
         program = at_largest_size(program, "ONNX", "the exporter fixes the size")
         converted = _convert(program, opset)
     model = _simplify(converted)
-    if program.precision == "int8":
+    if program.precision in QUANTIZED:
         split_transposed_onnx(model)
         fusible(model)
         relu_codes(model)

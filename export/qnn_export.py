@@ -8,8 +8,10 @@ import onnx
 from torch.fx import GraphModule
 
 from edgeexpo.chips import Chip
+from edgeexpo.export.compilation import Compilation
 from edgeexpo.errors import ExportError
 from edgeexpo.export.onnx_export import onnx_model
+from edgeexpo.export.onnx_sixteen import sixteen_bits
 from edgeexpo.export.refusals import at_largest_size
 from edgeexpo.program.capture import Program
 from edgeexpo.program.source import blame, shown
@@ -17,17 +19,23 @@ from edgeexpo.runtime.engines.qnn import CHIP_KEY, htp_assignment
 from edgeexpo.spec import SizeRange
 from edgeexpo.writing import write_file
 
+OPSET = 21
+"""Version of the ONNX operator set, the first with codes of 16 bits."""
 
-def export_qnn(program: Program, path: Path, chip: Chip) -> SizeRange:
+
+def export_qnn(program: Program, path: Path, compilation: Compilation) -> SizeRange:
     """Write ``program`` as one self-contained ONNX file of fixed shapes, checked for a chip.
 
     The file is portable: Qualcomm's provider compiles it on the device, for any chip. The check
     asks the provider's emulation of the named chip whether its HTP takes every operator.
 
+    What the program leaves in float gets 16-bit codes (:mod:`edgeexpo.export.onnx_sixteen`), if
+    there are pictures for its ranges and the HTP takes it so. Else it stays in float.
+
     Args:
         program: The quantised program.
         path: Path of the ``.qnn.onnx`` file.
-        chip: The chip.
+        compilation: The chip and the pictures.
 
     Returns:
         The only size that the artefact accepts.
@@ -40,14 +48,25 @@ def export_qnn(program: Program, path: Path, chip: Chip) -> SizeRange:
     """
     if program.dynamic:
         program = at_largest_size(program, "Hexagon", "the HTP compiles networks of fixed shapes")
-    model, sizes = onnx_model(program)
+    chip = compilation.chip
+    model, sizes = onnx_model(program, OPSET)
     model.metadata_props.add(key=CHIP_KEY, value=chip.name)
-    written = model.SerializeToString()
-    refused = htp_assignment(written, chip).elsewhere
-    if refused:
-        raise ExportError(_refusal(model, refused, program.exported.graph_module, chip))
-    write_file(path, written)
-    return sizes
+    spans = {t.name: t.value_range for t in program.tensors}
+    left: set[str] = set()
+    while True:
+        rounded = onnx.ModelProto()
+        rounded.CopyFrom(model)
+        changed = sixteen_bits(rounded, compilation.pictures, spans, left)
+        written = rounded.SerializeToString()
+        refused = htp_assignment(written, chip).elsewhere
+        if not refused:
+            write_file(path, written)
+            return sizes
+        # A float operator that has no kernel for 16 bits may have one for fp16.
+        again = set(changed) & refused.keys()
+        if not again:
+            raise ExportError(_refusal(model, refused, program.exported.graph_module, chip))
+        left |= again
 
 
 def _refusal(

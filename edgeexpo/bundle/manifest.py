@@ -47,7 +47,7 @@ class Artifact:
         float_operators: Operators of an INT8 artefact that compute in float, with their counts.
             They are the exact tail and operators without an integer form in the target's engine.
             Their inputs and results are those of the quantised program.
-        chip: Chip for which the artefact was checked and run, for targets that compile for one.
+        soc: Chip for which the artefact was checked and run, for targets that compile for one.
     """
 
     file: str
@@ -61,7 +61,7 @@ class Artifact:
     seconds: float = 0.0
     error: str | None = None
     float_operators: Mapping[str, int] = field(default_factory=dict)
-    chip: str | None = None
+    soc: str | None = None
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,31 @@ def optimised(path: Path) -> bytes:
         return written.read_bytes()
 
 
+def run_once(model: bytes, inputs: Arrays) -> dict[str, np.ndarray]:
+    """Run a model in memory once as it is written, and return all of its outputs by name.
+
+    Args:
+        model: The bytes of an ``.onnx`` file.
+        inputs: Arrays by input name.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+        EngineError: ONNX Runtime does not load or run the model.
+    """
+    options = session_options()
+    import onnxruntime
+
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    except onnxruntime_failures() as error:
+        raise EngineError(f"ONNX Runtime cannot run the model: {first_line(error)}") from error
+
+
 def session_options() -> Any:
     """Return the options of every session: the format, exact kernels, and no log but of errors.
 
