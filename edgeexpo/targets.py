@@ -136,6 +136,8 @@ class Target:
         chips: Function that returns a chip by its name, for a target whose artefacts are compiled
             for one. The exporter then takes a :class:`edgeexpo.export.compilation.Compilation`
             as its third argument. ``None`` for others.
+        compiler: Function that compiles an artefact for a chip. It takes the path and the chip and
+            returns a :class:`edgeexpo.export.compilation.Compiled`. ``None`` without a compiler.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Target:
     fault_editor: str | None = None
     operators_title: str = "operators"
     chips: str | None = None
+    compiler: str | None = None
 
     @property
     def runs_here(self) -> bool:
@@ -348,6 +351,7 @@ _QNN = Target(
     suffix=".qnn.onnx",
     exporter="edgeexpo.export.qnn_export:export_qnn",
     chips="edgeexpo.chips:chip_named",
+    compiler="edgeexpo.export.qnn_compile:compile_qnn",
     runner=Runner(
         name="htp-emulator",
         title="HTP emulator",

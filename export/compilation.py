@@ -1,4 +1,4 @@
-"""What an exporter gets that compiles for one chip."""
+"""What an exporter gets that compiles for one chip, and what compilation gives."""
 
 from __future__ import annotations
 
@@ -21,3 +21,16 @@ class Compilation:
 
     chip: Chip
     pictures: Sequence[Mapping[str, np.ndarray]] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What was compiled of an artefact for a chip.
+
+    Attributes:
+        file: Name of the compiled file beside the artefact. ``None`` if it could not be made.
+        operators: Operators that the chip's NPU takes, with their counts.
+    """
+
+    file: str | None = None
+    operators: Mapping[str, int] = field(default_factory=dict)

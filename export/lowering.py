@@ -14,7 +14,7 @@ import numpy as np
 from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
-from edgeexpo.export.compilation import Compilation
+from edgeexpo.export.compilation import Compilation, Compiled
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import float_operators
 from edgeexpo.program.stages import stage
@@ -80,6 +80,9 @@ def lower(
         chip = None if record.chips is None else resolve(record.chips)(soc)
         more = () if chip is None else (Compilation(chip, pictures),)
         sizes: SizeRange = resolve(record.exporter)(program, folder / file, *more)
+        compiled = Compiled()
+        if record.compiler is not None:
+            compiled = resolve(record.compiler)(folder / file, chip)
         return Artifact(
             file=file,
             target=target,
@@ -89,6 +92,8 @@ def lower(
             sizes=sizes,
             seconds=round(time.perf_counter() - started, 3),
             soc=None if chip is None else chip.name,
+            compiled=compiled.file,
+            npu_operators=compiled.operators,
             float_operators=_float_operators(program, record, folder / file),
         )
 
@@ -107,8 +112,8 @@ def _whole(path: Path) -> Iterator[None]:
 
 
 def _float_operators(program: Program, record: Target, file: Path) -> dict[str, int]:
-    if program.precision != "int8":
-        return {}
+    if program.precision != "int8" or record.compiler is not None:
+        return {}  # a compiler's own count says where everything runs
     found = float_operators(program.exported.module())
     if record.float_operators is not None:
         found |= resolve(record.float_operators)(file)

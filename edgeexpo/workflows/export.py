@@ -269,7 +269,8 @@ def _save_programs(
     for name, program in saved.items():
         with writing(staging / name), stage(f"saving {name}", _UNKNOWN_ADVICE):
             torch.export.save(program.exported, staging / name)
-    return {name: digest(staging / name) for name in saved}
+    compiled = [a.compiled for a in artifacts if a.compiled]
+    return {name: digest(staging / name) for name in (*saved, *compiled)}
 
 
 def _gates(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,12 +129,45 @@ def htp_assignment(model: bytes, chip: Chip) -> Assignment:
     """
     with _native_output_hidden():
         try:
-            session = _session(model, htp_options(chip, {_RECORDED: "1"}))
-            parts = session.get_provider_graph_assignment_info()
+            return _assignment(_session(model, htp_options(chip, {_RECORDED: "1"})))
         except onnxruntime_failures() as error:
             raise EngineError(f"ONNX Runtime cannot load the model: {first_line(error)}") from error
+
+
+def htp_context(model: bytes, chip: Chip) -> tuple[bytes, Assignment]:
+    """Compile a model for the HTP of a chip.
+
+    Args:
+        model: The bytes of an ``.onnx`` file of fixed shapes.
+        chip: The chip.
+
+    Returns:
+        The bytes of an ``.onnx`` file with one ``EPContext`` operator, which holds Qualcomm's
+        context binary for the chip. And the assignment of the model's nodes.
+
+    Raises:
+        MissingDependencyError: onnxruntime-qnn is not installed, or does not load on this host.
+        EngineError: The HTP does not take all of the model, or Qualcomm's library cannot compile.
+    """
+    with tempfile.TemporaryDirectory() as folder, _native_output_hidden():
+        written = Path(folder) / "context.onnx"
+        entries = {
+            _NO_FALLBACK: "1",
+            _RECORDED: "1",
+            "ep.context_enable": "1",
+            "ep.context_file_path": str(written),
+            "ep.context_embed_mode": "1",
+        }
+        try:
+            found = _assignment(_session(model, htp_options(chip, entries)))
+            return written.read_bytes(), found
+        except (OSError, *onnxruntime_failures()) as error:
+            raise EngineError(f"no context binary for {chip}: {first_line(error)}") from error
+
+
+def _assignment(session: Any) -> Assignment:
     found = Assignment({}, {})
-    for part in parts:
+    for part in session.get_provider_graph_assignment_info():
         kept = found.htp if part.ep_name == PROVIDER else found.elsewhere
         kept |= {_COPIED.sub("", node.name): node.op_type for node in part.get_nodes()}
     return found
