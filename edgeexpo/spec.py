@@ -223,7 +223,8 @@ class Gate:
         statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"`` over
             all photographs together.
         reference: ``"float"``, ``"rounding"``, ``"floor"``, ``"quantized"`` or ``"weights"``.
-            ``"rounding"`` is the float reference, with a bound that gives way to what rounding explains in a picture.
+            ``"rounding"`` is the float reference, with a bound that gives way to what rounding
+            explains in a picture.
             ``"floor"`` is the float reference with a bound relative to the noise floor.
             ``"quantized"`` is the same integer program run in torch. ``"weights"`` is the integer
             program with float activations, also run in torch.

@@ -17,7 +17,7 @@ from onnx.helper import make_node
 
 from edgeexpo.runtime.engines.onnx import run_once
 
-WIDTH = 1.25
+WIDTH = 2.0
 """Factor of a 16-bit range over the values that the pictures show."""
 
 LARGEST_CODE = 2**16 - 1
@@ -117,7 +117,9 @@ def _float_nodes(graph: onnx.GraphProto, spans: Mapping[str, Span]) -> Iterator[
             name in constants for name in node.input[:2]
         )
         after = [n.op_type for n in readers.get(node.output[0], [])]
-        rounded = bool(after) and node.output[0] not in outputs and set(after) <= {_CODES[0], "Relu"}
+        rounded = (
+            bool(after) and node.output[0] not in outputs and set(after) <= {_CODES[0], "Relu"}
+        )
         if whole and rounded and not beside:
             integer.add(node.name)
         elif read and all(name in spans for name in read):

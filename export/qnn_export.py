@@ -8,8 +8,8 @@ import onnx
 from torch.fx import GraphModule
 
 from edgeexpo.chips import Chip
-from edgeexpo.export.compilation import Compilation
 from edgeexpo.errors import ExportError
+from edgeexpo.export.compilation import Compilation
 from edgeexpo.export.onnx_export import onnx_model
 from edgeexpo.export.onnx_sixteen import sixteen_bits
 from edgeexpo.export.refusals import at_largest_size
@@ -73,7 +73,9 @@ def _refusal(
     model: onnx.ModelProto, refused: dict[str, str], module: GraphModule, chip: Chip
 ) -> str:
     """Return the operators without a kernel in one line, with the user's lines."""
-    places = {place for node in model.graph.node if node.name in refused if (place := _at(node, module))}
+    places = {
+        place for node in model.graph.node if node.name in refused if (place := _at(node, module))
+    }
     listed = sorted(places) or sorted(set(refused.values()))
     return (
         f"the HTP of {chip} has no kernel for {len(refused)} of {len(model.graph.node)} operators: "

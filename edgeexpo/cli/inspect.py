@@ -53,6 +53,12 @@ def _bundle_text(document: dict[str, Any]) -> str:
         "",
         table(rows, columns),
         *(
+            f"{a['file']} for {a['soc']}: the HTP takes {_inline(a['npu_operators'])}; "
+            f"compiled for it: {a['compiled']}"
+            for a in document["artifacts"]
+            if a["compiled"]
+        ),
+        *(
             f"not made: {refusal['target']} {refusal['precision']}: {refusal['reason']}"
             for refusal in document["refused"]
         ),

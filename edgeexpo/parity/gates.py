@@ -174,7 +174,13 @@ def _naming(photographs: Mapping[str, float], generated: Mapping[str, float]) ->
 
 def _visible(residual: bool, hdr: bool, more: float) -> tuple[Gate, ...]:
     """Return the gates on what a viewer sees, with ``more`` dB than INT8 needs."""
-    seen = {"psnr": 40.0 + more, "ssim": 0.98, "ms_ssim": 0.98, "delta_e_mean": 1.5, "delta_e_p99": 3.0}
+    seen = {
+        "psnr": 40.0 + more,
+        "ssim": 0.98,
+        "ms_ssim": 0.98,
+        "delta_e_mean": 1.5,
+        "delta_e_p99": 3.0,
+    }
     generated = {"psnr": (40.0 if residual else FLAT_PSNR) + more, "ssim": 0.98, "delta_e_p99": 3.0}
     if hdr:
         seen["pu21_psnr"] = 35.0 + more

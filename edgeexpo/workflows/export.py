@@ -224,7 +224,12 @@ def export_bundle(
         )
         with stage("verifying the artefacts", _UNKNOWN_ADVICE, program.exported.graph_module):
             report = check_parity(Bundle(staging, manifest), samples=verification)
-            if "int8" in request.precisions and request.calibrates and keep_float is None and not report.passed:
+            if (
+                "int8" in request.precisions
+                and request.calibrates
+                and keep_float is None
+                and not report.passed
+            ):
                 found = spared(request, program, pictures, manifest, report.cases)
                 if found is not None:
                     programs["int8"] = found.program

@@ -137,7 +137,7 @@ def _check_chip(soc: str | None, targets: Sequence[str]) -> None:
     if not chips:
         names = [name for name in target_names() if target_named(name).chips]
         raise UsageError(
-            f"`soc` is the chip of the `target` {' or '.join(names)}; leave it out, or export to that"
+            f"`soc` is for the `target` {' or '.join(names)}; leave it out, or export to that"
         )
     for function in chips:
         resolve(function)(soc)

@@ -134,8 +134,8 @@ def search(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
         )
     if target.runner.emulates:
         raise MissingDependencyError(
-            f"{target.runner.title} only emulates {target.runner.emulates}, and tune measures times; "
-            "tune for another `target`"
+            f"{target.runner.title} only emulates {target.runner.emulates}, and tune measures "
+            "times; tune for another `target`"
         )
     check_converters([plan.target])
     more = iter(_variants(plan))

@@ -160,8 +160,8 @@ def htp_context(model: bytes, chip: Chip) -> tuple[bytes, Assignment]:
         }
         try:
             found = _assignment(_session(model, htp_options(chip, entries)))
-            return written.read_bytes(), found
-        except (OSError, *onnxruntime_failures()) as error:
+            return in_memory(written), found
+        except onnxruntime_failures() as error:
             raise EngineError(f"no context binary for {chip}: {first_line(error)}") from error
 
 
