@@ -18,7 +18,7 @@ from onnx.helper import make_node
 from edgeexpo.runtime.engines.onnx import run_once
 
 WIDTH = 2.0
-"""Factor of a 16-bit range over the values that the pictures show."""
+"""Factor of a 16-bit range over the values that the pictures show, as in A16W8."""
 
 LARGEST_CODE = 2**16 - 1
 """Largest code of an activation; the smallest is 0."""
