@@ -1,6 +1,6 @@
 """Judge the shipped networks on Qualcomm's HTP emulator, in INT8 and A16W8.
 
-    python benchmarks/htp.py [--size H,W] [--soc CHIP] [NAME ...]
+    python benchmarks/htp.py [--size H,W] [--soc CHIP] [--photographs] [NAME ...]
 
 Each network has a row. It is exported at one size, 128x128 by default, and judged on the embedded
 photographs and on probes of 128 pixels. The columns are:
@@ -11,7 +11,8 @@ photographs and on probes of 128 pixels. The columns are:
 - the number of photographs on which A16W8 is nearer to float than the HTP's INT8;
 - the verdicts of the gates on the HTP's INT8 and A16W8, with the first gate that failed.
 
-A large network takes minutes, because the emulator is slow.
+A large network takes minutes, because the emulator is slow. With ``--photographs`` there are no
+probes, and the verdicts are those on the photographs alone.
 """
 
 from __future__ import annotations
@@ -89,10 +90,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--size", type=size, default=(128, 128), help="H,W (default: 128,128)")
     parser.add_argument("--soc", metavar="CHIP")
+    parser.add_argument("--photographs", action="store_true", help="leave the probes out")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     for module in (cases, recording):
         module.PROBE_SIDE = PROBE_SIDE  # type: ignore[attr-defined]
+    if args.photographs:
+        for name in ("_generated", "_second_size", "_drawn_sizes"):
+            setattr(cases, name, lambda *_: [])
     print("| network | ORT INT8 | HTP INT8 | A16W8 | to its weights | nearer | INT8 | A16W8 |")
     print("|---|---|---|---|---|---|---|---|")
     for name in args.names or zoo.shipped():

@@ -58,7 +58,7 @@ def sixteen_bits(
     graph, pictures = model.graph, list(pictures)
     if not pictures:
         return []
-    spans = {**_observed(model, pictures), **inputs}
+    spans = {**_observed(model, pictures), **dict(_bounded(graph)), **inputs}
     rewriting = _Rewriting(graph, spans)
     changed = [n for n in _float_nodes(graph, spans) if n.name not in left]
     rewriting.apply({node.name for node in changed})
@@ -89,6 +89,23 @@ def _observed(
                 low, high = spans.get(name, (0.0, 0.0))
                 spans[name] = min(low, float(value.min())), max(high, float(value.max()))
     return {name: (WIDTH * low, WIDTH * high) for name, (low, high) in spans.items()}
+
+
+def _bounded(graph: onnx.GraphProto) -> Iterator[tuple[str, Span]]:
+    """Yield the results whose bounds are known, with the span between these bounds.
+
+    The codes of a wider span would go beyond them: the HTP (2.51) drops a Clip between 16-bit
+    codes.
+    """
+    values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Sigmoid":
+            yield node.output[0], (0.0, 1.0)
+        elif node.op_type == "Tanh":
+            yield node.output[0], (-1.0, 1.0)
+        elif node.op_type == "Clip" and len(node.input) == 3 and values.keys() >= {*node.input[1:]}:
+            low, high = (float(values[name]) for name in node.input[1:])
+            yield node.output[0], (min(0.0, low), max(0.0, high))
 
 
 def _is_constant(graph: onnx.GraphProto, node: NodeProto) -> bool:

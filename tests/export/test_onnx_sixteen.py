@@ -7,8 +7,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from edgeexpo.chips import chip_named
 from edgeexpo.export.onnx_sixteen import sixteen_bits
+from edgeexpo.runtime.engines import qnn
 from edgeexpo.runtime.engines.onnx import run_once
+from tests.support.htp import need_htp
 
 CODES = ("QuantizeLinear", "DequantizeLinear")
 
@@ -88,3 +91,19 @@ def test_without_pictures_nothing_changes():
     model = net()
     assert sixteen_bits(model, [], {"x": (0.0, 1.0)}) == []
     assert model == net()
+
+
+def test_a_clipped_picture_stays_within_its_bounds_on_the_htp():
+    """The HTP drops the Clip, so that the codes themselves may not go beyond it."""
+    need_htp()
+    model = net()
+    model.graph.node[-1].output[0] = "sum"
+    bounds = [numpy_helper.from_array(np.float32(v), n) for n, v in (("low", 0), ("high", 1))]
+    model.graph.initializer.extend(bounds)
+    model.graph.node.append(helper.make_node("Clip", ["sum", "low", "high"], ["y"], name="clip"))
+    sixteen_bits(model, pictures(), {"x": (0.0, 1.0)})
+    session = qnn._session(model.SerializeToString(), qnn.htp_options(chip_named(None), {}))
+    (found,) = session.run(["y"], pictures()[0])
+    expected = run_once(model.SerializeToString(), pictures()[0])["y"]
+    assert expected.max() == found.max() == 1.0
+    np.testing.assert_allclose(found, expected, atol=1e-3)

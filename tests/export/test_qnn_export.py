@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx
 import pytest
 import torch
 
+from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.chips import chip_named
+from edgeexpo.cli import main
 from edgeexpo.errors import EngineError, ExportError
 from edgeexpo.export.lowering import lower
 from edgeexpo.inspection.contents import read_contents
@@ -147,3 +151,27 @@ def test_a_damaged_file_and_threads_are_refused_in_one_line(tmp_path, tensors):
     assert "\n" not in str(error.value)
     with pytest.raises(EngineError, match="leave threads out"):
         open_engine("qnn", path, spec, EngineOptions(threads=4))
+
+
+@pytest.mark.slow
+def test_the_verbs_export_judge_inspect_and_do_not_time_it(
+    network_file, picture_folder, tmp_path, capsys, small_probes
+):
+    bundle = tmp_path / "net"
+    options = ["--input=1x3x64x64", "--target=qnn", "--precision=int8,a16w8", "--soc=sm8750"]
+    folders = [f"--calib={picture_folder}", f"--images={picture_folder}"]
+    assert main(["export", f"{network_file}:net", *options, *folders, "-o", str(bundle)]) == 0
+    manifest = Bundle.open(bundle).manifest
+    assert {(a.precision, a.status, a.verified_by, a.soc) for a in manifest.artifacts} == {
+        (precision, "verified", "htp-emulator", "sm8750") for precision in ("int8", "a16w8")
+    }
+    assert {a.compiled for a in manifest.artifacts} <= manifest.files.keys()
+    found = {a["precision"]: a["worst"] for a in manifest.parity["artifacts"]}
+    assert found["a16w8"]["psnr_quantized"] >= 60
+    capsys.readouterr()
+    assert main(["inspect", str(bundle)]) == 0
+    assert "net.int8.qnn.onnx for sm8750: the HTP takes" in capsys.readouterr().out
+    assert main(["bench", str(bundle), "--runs=1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    notes = {row["note"] for row in rows if row["engine"] == "htp-emulator"}
+    assert notes == {"not measurable: HTP emulator only emulates a Hexagon NPU"}
