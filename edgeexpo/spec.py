@@ -15,11 +15,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeVar
 
-PRECISIONS = ("int8", "fp16", "fp32")
+PRECISIONS = ("int8", "a16w8", "fp16", "fp32")
 """Precisions in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them.
 
-``int8`` always means weights *and* activations.
+``int8`` always means weights *and* activations. ``a16w8`` has the weights of ``int8``, and
+activations of 16 bits.
 """
+
+QUANTIZED = ("int8", "a16w8")
+"""Precisions whose artefacts are lowered from a quantised program."""
 
 KINDS = ("interpolation", "fusion", "correction", "reconstruction", "hdr")
 """Kinds of networks, by their task.
@@ -236,10 +240,12 @@ class Gate:
         at_least: True if larger values are better.
         statistic: ``"worst"`` over photographs, ``"worst_probe"`` over probes, or ``"total"`` over
             all photographs together.
-        reference: ``"float"``, ``"rounding"``, ``"floor"`` or ``"quantized"``. ``"rounding"`` is
-            the float reference, with a bound that gives way to what rounding explains in a picture.
+        reference: ``"float"``, ``"rounding"``, ``"floor"``, ``"quantized"`` or ``"weights"``.
+            ``"rounding"`` is the float reference, with a bound that gives way to what rounding
+            explains in a picture.
             ``"floor"`` is the float reference with a bound relative to the noise floor.
-            ``"quantized"`` is the same integer program run in torch.
+            ``"quantized"`` is the same integer program run in torch. ``"weights"`` is the integer
+            program with float activations, also run in torch.
     """
 
     metric: str
@@ -259,6 +265,7 @@ class Gate:
             "rounding": "",
             "floor": " by the noise floor",
             "quantized": " against the quantized program",
+            "weights": " against the quantized weights",
         }[self.reference]
         return f"{self.metric}{sign}{self.bound:.4g}{against}"
 

@@ -21,7 +21,7 @@ from typing import Any
 from edgeexpo.engine_versions import EngineVersions, WrongVersions
 from edgeexpo.errors import UsageError
 
-ALL_PRECISIONS = ("int8", "fp16", "fp32")
+USUAL_PRECISIONS = ("int8", "fp16", "fp32")
 """Precisions that a target supports unless its record says otherwise."""
 
 DEFAULT_EXPORT_TARGET = "coreml"
@@ -48,6 +48,8 @@ class Runner:
         computes: Precision in which it computes these artefacts. ``None`` for their own.
         features: By the precision in which it computes, CPU features of which the processor needs
             one (:data:`edgeexpo.processor.CPU_FEATURES`). Other precisions run on every processor.
+        emulates: The device that the engine emulates, for people. Its time says nothing about that
+            device. Empty for an engine that is the device's own.
     """
 
     name: str
@@ -57,9 +59,10 @@ class Runner:
     extra: str
     words: str
     versions: EngineVersions = field(default_factory=EngineVersions)
-    precisions: tuple[str, ...] = ALL_PRECISIONS
+    precisions: tuple[str, ...] = USUAL_PRECISIONS
     computes: str | None = None
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    emulates: str = ""
 
     def precision_of(self, artifact: str) -> str:
         """Return the precision in which an artefact of the precision ``artifact`` is computed."""
@@ -130,7 +133,13 @@ class Target:
             although the program computes it on integers. ``None`` if there is nothing to count.
         fault_editor: Class that plants faults in artefacts for tests, as ``module:Class``.
         operators_title: Name of the operators in the output of ``inspect``.
+        holds_stages: True if artefacts may hold their stages, from frames to the picture.
         witnesses: Targets that convert the same program again, for ``parity`` to compare with.
+        chips: Function that returns a chip by its name, for a target whose artefacts are compiled
+            for one. The exporter then takes a :class:`edgeexpo.export.compilation.Compilation`
+            as its third argument. ``None`` for others.
+        compiler: Function that compiles an artefact for a chip. It takes the path and the chip and
+            returns a :class:`edgeexpo.export.compilation.Compiled`. ``None`` without a compiler.
     """
 
     name: str
@@ -141,7 +150,7 @@ class Target:
     reader: str
     tools: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
-    precisions: tuple[str, ...] = ALL_PRECISIONS
+    precisions: tuple[str, ...] = USUAL_PRECISIONS
     usual: bool = False
     converter: str | None = None
     converter_extra: str = "export"
@@ -154,7 +163,10 @@ class Target:
     float_operators: str | None = None
     fault_editor: str | None = None
     operators_title: str = "operators"
+    holds_stages: bool = False
     witnesses: tuple[str, ...] = ()
+    chips: str | None = None
+    compiler: str | None = None
 
     @property
     def runs_here(self) -> bool:
@@ -179,6 +191,7 @@ class Target:
 
 _ONNX = Target(
     name="onnx",
+    holds_stages=True,
     title="ONNX",
     suffix=".onnx",
     exporter="edgeexpo.export.onnx_export:export_onnx",
@@ -250,6 +263,7 @@ _ONNX = Target(
 
 _EXECUTORCH = Target(
     name="executorch",
+    holds_stages=True,
     title="ExecuTorch",
     suffix=".pte",
     exporter="edgeexpo.export.executorch_export:export_executorch",
@@ -276,6 +290,7 @@ _EXECUTORCH = Target(
 
 _COREML = Target(
     name="coreml",
+    holds_stages=True,
     title="Core ML",
     suffix=".mlpackage",
     exporter="edgeexpo.export.coreml_export:export_coreml",
@@ -317,6 +332,7 @@ _COREML = Target(
 
 _LITERT = Target(
     name="litert",
+    holds_stages=True,
     title="LiteRT",
     suffix=".tflite",
     exporter="edgeexpo.export.litert_export:export_litert",
@@ -360,8 +376,35 @@ _COREAI = Target(
     converter_extra="coreai",
 )
 
+_QNN = Target(
+    name="qnn",
+    title="Hexagon",
+    suffix=".qnn.onnx",
+    exporter="edgeexpo.export.qnn_export:export_qnn",
+    chips="edgeexpo.chips:chip_named",
+    compiler="edgeexpo.export.qnn_compile:compile_qnn",
+    runner=Runner(
+        name="htp-emulator",
+        title="HTP emulator",
+        engine="edgeexpo.runtime.engines.qnn:HtpEngine",
+        module="onnxruntime_qnn",
+        extra="qnn",
+        words="The file was compiled for the named chip and run by Qualcomm's emulation of its HTP "
+        "on this host, with no operator on the CPU. Not verified: the chip itself, and its time.",
+        versions=EngineVersions("onnxruntime-qnn"),
+        precisions=("int8", "a16w8"),
+        emulates="a Hexagon NPU",
+    ),
+    reader="edgeexpo.inspection.contents:qnn_contents",
+    tools=("onnx", "onnxscript", "onnxsim", "onnxruntime-qnn"),
+    libraries=("onnxruntime", "onnxruntime-qnn"),
+    precisions=("int8", "a16w8"),
+    converter="onnxruntime_qnn",
+    converter_extra="qnn",
+)
+
 TARGETS: Mapping[str, Target] = MappingProxyType(
-    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT, _COREAI)}
+    {record.name: record for record in (_ONNX, _EXECUTORCH, _COREML, _LITERT, _COREAI, _QNN)}
 )
 """Targets by name, in the order in which ``run``, ``bench`` and ``runtime.load`` prefer them.
 

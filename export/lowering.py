@@ -6,12 +6,15 @@ import contextlib
 import importlib.util
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.bundle.manifest import Artifact
 from edgeexpo.errors import MissingDependencyError
+from edgeexpo.export.compilation import Compilation, Compiled
 from edgeexpo.program.capture import Program
 from edgeexpo.program.exact_tail import float_operators
 from edgeexpo.program.stages import stage
@@ -40,7 +43,14 @@ def check_converters(targets: Iterable[str]) -> None:
             )
 
 
-def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
+def lower(
+    program: Program,
+    target: str,
+    name: str,
+    folder: Path,
+    soc: str | None = None,
+    pictures: Sequence[Mapping[str, np.ndarray]] = (),
+) -> Artifact:
     """Lower ``program`` to ``folder/NAME.PRECISION`` with the target's suffix.
 
     Args:
@@ -48,6 +58,9 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
         target: Name of a target in :data:`edgeexpo.targets.TARGETS`.
         name: Name of the model.
         folder: An existing folder.
+        soc: Name of the chip for a target that compiles for one. ``None`` for the default chip.
+        pictures: Inputs at the program's largest size, 1xCxHxW float32 by name, for a target that
+            compiles for a chip. They show the ranges of what the quantised program has in float.
 
     Returns:
         The artefact's entry for the manifest, with its digest, sizes and seconds of lowering.
@@ -64,7 +77,12 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
     started = time.perf_counter()
     doing = f"lowering to {record.title} at {program.precision}"
     with _whole(folder / file), stage(doing, ADVICE, program.exported.graph_module):
-        sizes: SizeRange = resolve(record.exporter)(program, folder / file)
+        chip = None if record.chips is None else resolve(record.chips)(soc)
+        more = () if chip is None else (Compilation(chip, pictures),)
+        sizes: SizeRange = resolve(record.exporter)(program, folder / file, *more)
+        compiled = Compiled()
+        if record.compiler is not None:
+            compiled = resolve(record.compiler)(folder / file, chip)
         return Artifact(
             file=file,
             target=target,
@@ -73,6 +91,9 @@ def lower(program: Program, target: str, name: str, folder: Path) -> Artifact:
             bytes=size_in_bytes(folder / file),
             sizes=sizes,
             seconds=round(time.perf_counter() - started, 3),
+            soc=None if chip is None else chip.name,
+            compiled=compiled.file,
+            npu_operators=compiled.operators,
             float_operators=_float_operators(program, record, folder / file),
         )
 
@@ -91,8 +112,8 @@ def _whole(path: Path) -> Iterator[None]:
 
 
 def _float_operators(program: Program, record: Target, file: Path) -> dict[str, int]:
-    if program.precision != "int8":
-        return {}
+    if program.precision != "int8" or record.compiler is not None:
+        return {}  # a compiler's own count says where everything runs
     found = float_operators(program.exported.module())
     if record.float_operators is not None:
         found |= resolve(record.float_operators)(file)

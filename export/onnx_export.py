@@ -23,7 +23,7 @@ from edgeexpo.export.refusals import (
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.source import blame
 from edgeexpo.silence import quiet
-from edgeexpo.spec import SizeRange
+from edgeexpo.spec import QUANTIZED, SizeRange
 from edgeexpo.writing import write_file
 
 OPSET = 18
@@ -35,9 +35,6 @@ _NODE = re.compile(r"(?:translating node|While executing) %(\w+)")
 def export_onnx(program: Program, path: Path) -> SizeRange:
     """Write ``program`` as one self-contained ONNX file.
 
-    The exporter takes some networks at one size only. Their artefact accepts only the largest size,
-    and a note says so.
-
     Args:
         program: The program to lower, at any precision.
         path: Path of the ``.onnx`` file.
@@ -46,19 +43,37 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
         The sizes that the artefact accepts.
 
     Raises:
+        ExportError: As :func:`onnx_model` does.
+        OutputError: The file cannot be written.
+    """
+    model, sizes = onnx_model(program)
+    write_file(path, model.SerializeToString())
+    return sizes
+
+
+def onnx_model(program: Program, opset: int = OPSET) -> tuple[onnx.ModelProto, SizeRange]:
+    """Return ``program`` as an ONNX model, with the sizes that it accepts.
+
+    The exporter takes some networks at one size only. Their model accepts only the largest size,
+    and a note says so.
+
+    Args:
+        program: The program to lower, at any precision.
+        opset: Version of the ONNX operator set.
+
+    Raises:
         ExportError: An operator has no ONNX form, onnxsim fails, or the ONNX checker refuses the
             result. For an operator, the message names it and the user's line.
-        OutputError: The file cannot be written.
     """
     pooling = uneven_pooling(program) if program.dynamic else ""
     if pooling:
         program = at_largest_size(program, "ONNX", f"the exporter fixes the windows of {pooling}")
-    converted = _convert(program)
+    converted = _convert(program, opset)
     if is_fixed_by_lowering(program.exported, program):
         program = at_largest_size(program, "ONNX", "the exporter fixes the size")
-        converted = _convert(program)
+        converted = _convert(program, opset)
     model = _simplify(converted)
-    if program.precision == "int8":
+    if program.precision in QUANTIZED:
         split_transposed_onnx(model)
         fusible(model)
         relu_codes(model)
@@ -68,11 +83,10 @@ def export_onnx(program: Program, path: Path) -> SizeRange:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the ONNX checker refuses the result: {error}") from error
-    write_file(path, model.SerializeToString())
-    return program.sizes
+    return model, program.sizes
 
 
-def _convert(program: Program) -> onnx.ModelProto:
+def _convert(program: Program, opset: int) -> onnx.ModelProto:
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
         try:
             exported = torch.onnx.export(
@@ -81,7 +95,7 @@ def _convert(program: Program) -> onnx.ModelProto:
                 dynamo=True,
                 external_data=False,
                 optimize=True,
-                opset_version=OPSET,
+                opset_version=opset,
                 input_names=list(program.inputs),
                 output_names=list(program.outputs),
                 verbose=False,

@@ -87,17 +87,19 @@ def test_names_suffixes_and_engines_differ() -> None:
 
 
 def test_targets_are_preferred_in_this_order() -> None:
-    assert targets.target_names() == ("onnx", "executorch", "coreml", "litert", "coreai")
+    known = ("onnx", "executorch", "coreml", "litert", "coreai", "qnn")
+    assert targets.target_names() == known
 
 
 def test_all_stands_for_the_targets_that_one_extra_installs() -> None:
-    assert set(targets.target_names()) - set(targets.usual_targets()) == {"coreai", "litert"}
+    others = set(targets.target_names()) - set(targets.usual_targets())
+    assert others == {"coreai", "litert", "qnn"}
     usual = [targets.target_named(name) for name in targets.usual_targets()]
     assert {record.converter_extra for record in usual} == {"export"}
 
 
 def test_precisions_are_those_that_edgeexpo_knows() -> None:
-    assert targets.ALL_PRECISIONS == PRECISIONS
+    assert set(targets.USUAL_PRECISIONS) == set(PRECISIONS) - {"a16w8"}
     assert all(set(record.precisions) <= set(PRECISIONS) for record in RECORDS)
 
 

@@ -47,6 +47,10 @@ class Artifact:
         float_operators: Operators of an INT8 artefact that compute in float, with their counts.
             They are the exact tail and operators without an integer form in the target's engine.
             Their inputs and results are those of the quantised program.
+        soc: Chip for which the artefact was checked and run, for targets that compile for one.
+        compiled: File beside the artefact that was compiled for the chip. ``None`` without one.
+        npu_operators: Operators that the chip's NPU takes, with their counts, by the engine's own
+            assignment.
     """
 
     file: str
@@ -60,6 +64,9 @@ class Artifact:
     seconds: float = 0.0
     error: str | None = None
     float_operators: Mapping[str, int] = field(default_factory=dict)
+    soc: str | None = None
+    compiled: str | None = None
+    npu_operators: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

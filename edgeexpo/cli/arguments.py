@@ -191,7 +191,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     names = target_names()
     parser.add_argument("--target", type=one_of(names), help=f"artefact to use: {', '.join(names)}")
     parser.add_argument(
-        "--precision", type=one_of(PRECISIONS), help="artefact to use: int8, fp16 or fp32"
+        "--precision", type=one_of(PRECISIONS), help="artefact to use: int8, a16w8, fp16 or fp32"
     )
 
 

@@ -11,6 +11,7 @@ from edgeexpo import frame_format
 from edgeexpo.allocator import keep_freed_memory
 from edgeexpo.bundle.bundle import Bundle
 from edgeexpo.bundle.manifest import summary
+from edgeexpo.chips import DEFAULT_CHIP
 from edgeexpo.cli.arguments import add_inputs, add_own_output, add_weights_key, list_of, size
 from edgeexpo.cli.export_plan import show_plan
 from edgeexpo.cli.flags import flag_of
@@ -69,7 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         type=list_of(PRECISIONS),
         default=("int8",),
-        help="int8 (default: weights and activations), fp16, fp32, or a list",
+        help="int8 (default: weights and activations), fp16, fp32, a16w8 (for NPUs: 16-bit "
+        "activations), or a list",
+    )
+    parser.add_argument(
+        "--soc",
+        metavar="CHIP",
+        help=f"chip of a Hexagon artefact, as in sm8650 (default: {DEFAULT_CHIP})",
     )
     parser.add_argument(
         "--calib",
@@ -167,6 +174,7 @@ def run(args: argparse.Namespace) -> int:
         "output_format": args.output_format,
         "output": args.output,
         "force": args.force,
+        "soc": args.soc,
     }
     if args.dry_run:
         if args.standalone is not None:

@@ -53,6 +53,12 @@ def _bundle_text(document: dict[str, Any]) -> str:
         "",
         table(rows, columns),
         *(
+            f"{a['file']} for {a['soc']}: the HTP takes {_inline(a['npu_operators'])}; "
+            f"compiled for it: {a['compiled']}"
+            for a in document["artifacts"]
+            if a["compiled"]
+        ),
+        *(
             f"not made: {refusal['target']} {refusal['precision']}: {refusal['reason']}"
             for refusal in document["refused"]
         ),
@@ -106,7 +112,19 @@ def _file_text(document: dict[str, Any]) -> str:
     record = targets.TARGETS.get(document["kind"])
     name = record.operators_title if record else "operators"
     lines.append(f"{name}: {_inline(document['operators']) or 'none'}")
+    lines += _assignment_text(document.get("chip"), document.get("assignment"))
     return "\n".join([*lines, *_engine_text(document.get("engine_graph"))])
+
+
+def _assignment_text(chip: str | None, assignment: dict[str, Any] | None) -> list[str]:
+    if assignment is None:
+        return []
+    if "error" in assignment:
+        return [f"what the HTP takes is not known: {assignment['error']}"]
+    return [
+        f"on the HTP of {chip}: {_inline(assignment['htp']) or 'nothing'}",
+        f"not on the HTP: {_inline(assignment['elsewhere']) or 'nothing'}",
+    ]
 
 
 def _engine_text(graph: dict[str, Any] | None) -> list[str]:

@@ -38,6 +38,22 @@ def onnx_contents(path: Path) -> Contents:
         BundleError: The file is not an ONNX model.
         MissingDependencyError: The package onnx is not installed.
     """
+    return {"kind": "onnx", **_onnx_facts(path), "engine_graph": _onnxruntime_graph(path)}
+
+
+def qnn_contents(path: Path) -> Contents:
+    """Return the contents of a ``.qnn.onnx`` file, and what the HTP of its chip takes.
+
+    Raises:
+        BundleError: The file is not an ONNX model.
+        MissingDependencyError: The package onnx is not installed.
+    """
+    from edgeexpo.inspection.htp import htp_graph
+
+    return {"kind": "qnn", **_onnx_facts(path), **htp_graph(path)}
+
+
+def _onnx_facts(path: Path) -> Contents:
     try:
         import onnx
         from google.protobuf.message import DecodeError
@@ -66,12 +82,10 @@ def onnx_contents(path: Path) -> Contents:
         ]
 
     return {
-        "kind": "onnx",
         "opset": {o.domain or "ai.onnx": o.version for o in model.opset_import},
         "inputs": tensors(model.graph.input),
         "outputs": tensors(model.graph.output),
         "operators": _histogram(node.op_type for node in model.graph.node),
-        "engine_graph": _onnxruntime_graph(path),
     }
 
 
@@ -280,5 +294,13 @@ def read_contents(path: Path) -> Contents:
         MissingDependencyError: The library that reads the format is not installed.
     """
     with reading(path, BundleError, "cannot be read to its end", "export it again"):
-        contents: Contents = resolve(readers()[path.suffix])(path)
+        contents: Contents = resolve(readers()[artifact_suffix(path)])(path)
         return contents
+
+
+def artifact_suffix(path: Path) -> str:
+    """Return the suffix in :func:`readers` with which a file's name ends, the longest one.
+
+    A suffix may end with another, as ``.qnn.onnx`` does. Return ``""`` for any other name.
+    """
+    return max((s for s in readers() if path.name.endswith(s)), key=len, default="")

@@ -54,6 +54,10 @@ _SLACK, _LEAST_USED = 1e-3, 1 / 16
 """Excess over a value range that is tolerated, and smallest share of a range that is used."""
 
 
+WEIGHTS_PROGRAM = "weights.pt2"
+"""File of a bundle with the INT8 weights and float activations, to which A16W8 is compared."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One set of network inputs, with the outputs that artefacts are compared with.
@@ -66,6 +70,8 @@ class Case:
             (:func:`edgeexpo.runtime.network_pictures.displayed`), HxWxC float32.
         quantized: Displayed output of the quantised program in torch, HxWxC float32. ``None``
             without a quantised program.
+        weights: Displayed output of the quantised program with float activations in torch, HxWxC
+            float32. ``None`` without such a program.
         saturation: What saturates in the quantised program.
         sample: The frames. ``None`` for golden cases, which hold only the network's inputs.
     """
@@ -77,6 +83,7 @@ class Case:
     quantized: np.ndarray | None = None
     sample: Sample | None = None
     saturation: tuple[Saturation, ...] = ()
+    weights: np.ndarray | None = None
 
 
 def program_cases(
@@ -89,8 +96,8 @@ def program_cases(
     """Run photographs and probes through the bundle's programs in torch.
 
     Args:
-        bundle: The bundle. Its ``reference.pt2`` is run, and its ``quantized.pt2`` if ``integer``
-            is true.
+        bundle: The bundle. Its ``reference.pt2`` is run, its ``weights.pt2`` if it has one, and its
+            ``quantized.pt2`` if ``integer`` is true.
         device: ``cpu`` or ``cuda``, for the float program. The quantised program runs on the CPU.
         images: Folder of photographs or brackets. By default, the embedded photographs.
         samples: Frames to use instead of ``images``.
@@ -122,6 +129,9 @@ def program_cases(
     quantized, count = None, SaturationCount()
     if integer and "quantized.pt2" in bundle.manifest.files:
         quantized = ProgramReference(bundle, "quantized.pt2", "cpu", execution=count.execution)
+    weights = None
+    if WEIGHTS_PROGRAM in bundle.manifest.files:
+        weights = ProgramReference(bundle, WEIGHTS_PROGRAM, "cpu")
     cases = []
     taken = {s.name for s in generated}
     for kind, sample in track(work, "Reference pictures"):
@@ -129,7 +139,11 @@ def program_cases(
         (inputs,) = network_inputs(spec, [sample])
         expected = displayed(spec, run(inputs))
         expected_integer = None if quantized is None else displayed(spec, quantized(inputs))
-        cases.append(Case(name, kind, inputs, expected, expected_integer, sample, count.take(name)))
+        by_weights = None if weights is None else displayed(spec, weights(inputs))
+        found = count.take(name)
+        cases.append(
+            Case(name, kind, inputs, expected, expected_integer, sample, found, by_weights)
+        )
     check_ranges(spec, cases)
     return cases, describe_device(device)
 

@@ -406,9 +406,10 @@ def _row(spec: ModelSpec, artifact: Artifact, case: Case, output: np.ndarray) ->
     borders = tile_borders(output.shape, spec, artifact.sizes)
     if finite and any(borders):
         row["seam"] = seam(case.reference, output, *borders)
-    if artifact.precision == "int8" and case.quantized is not None:
-        row["psnr_quantized"] = psnr(case.quantized, output) if finite else 0.0
-        changes = tones(case.quantized, output) if finite else {}
+    own = {"int8": case.quantized, "a16w8": case.weights}.get(artifact.precision)
+    if own is not None:
+        row["psnr_quantized"] = psnr(own, output) if finite else 0.0
+        changes = tones(own, output) if finite else {}
         row |= {f"{name}_quantized": value for name, value in changes.items()}
     return row
 

@@ -46,6 +46,9 @@ Such an error is a quarter of a step on average, so that about a quarter of the 
 to the next code.
 """
 
+LESS_NOISE = 3.0
+"""Decibels by which A16W8 is nearer to float than INT8 has to be: half of the noise's power."""
+
 ON_PHOTOGRAPHS: Mapping[str, float] = MappingProxyType(
     {
         "nonfinite": 0.0,
@@ -139,19 +142,24 @@ def default_gates(precision: str, residual: bool, hdr: bool = False) -> tuple[Ga
     gate. Where nothing needs correcting, the ratio of a tiny correction to a tiny error has no
     meaning, and the other gates judge the picture.
 
+    A16W8 has the weights of INT8 and nearly no rounding of activations. So what it loses against
+    float is half of INT8's noise at most (:data:`LESS_NOISE`). What lowering adds to its weights
+    must be as invisible as the rounding of fp16: :data:`HALF_PSNR` against the INT8 program with
+    float activations (reference ``weights``). The gates that name a fault are those of INT8.
+
     BF16 is no precision of files. An engine computes fp32 files in it, with 8 bits for each number.
     Like INT8 it is judged by visibility, but there is no quantised program to compare it with.
 
     Args:
-        precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``.
+        precision: ``fp32``, ``fp16``, ``bf16``, ``a16w8`` or ``int8``.
         residual: True when the model has an exact identity path.
         hdr: True when the output is radiance; PSNR is then also taken in the PU21 encoding.
     """
-    if precision in ("int8", "bf16"):
+    if precision in ("int8", "a16w8", "bf16"):
         return (
             *_naming({}, {} if residual else {"luminance_shift": FLAT_SHIFT}),
-            *_visible(residual, hdr),
-            *(_LOWERING if precision == "int8" else ()),
+            *_visible(residual, hdr, LESS_NOISE if precision == "a16w8" else 0.0),
+            *_AGAINST_PROGRAM.get(precision, ()),
             *(_CORRECTION if residual else ()),
         )
     metric, bound = ("max_abs", 1e-4) if precision == "fp32" else ("psnr", HALF_PSNR)
@@ -200,11 +208,18 @@ def _naming(photographs: Mapping[str, float], generated: Mapping[str, float]) ->
     return _both({**ON_PHOTOGRAPHS, **photographs}, {**probes, **generated, **BETWEEN_PICTURES})
 
 
-def _visible(residual: bool, hdr: bool) -> tuple[Gate, ...]:
-    seen = {"psnr": 40.0, "ssim": 0.98, "ms_ssim": 0.98, "delta_e_mean": 1.5, "delta_e_p99": 3.0}
-    generated = {"psnr": 40.0 if residual else FLAT_PSNR, "ssim": 0.98, "delta_e_p99": 3.0}
+def _visible(residual: bool, hdr: bool, more: float) -> tuple[Gate, ...]:
+    """Return the gates on what a viewer sees, with ``more`` dB than INT8 needs."""
+    seen = {
+        "psnr": 40.0 + more,
+        "ssim": 0.98,
+        "ms_ssim": 0.98,
+        "delta_e_mean": 1.5,
+        "delta_e_p99": 3.0,
+    }
+    generated = {"psnr": (40.0 if residual else FLAT_PSNR) + more, "ssim": 0.98, "delta_e_p99": 3.0}
     if hdr:
-        seen["pu21_psnr"] = 35.0
+        seen["pu21_psnr"] = 35.0 + more
     return _both(seen, generated)
 
 
@@ -215,6 +230,15 @@ _LOWERING = (
     ),
     Gate("psnr", -SAME_POWER, at_least=True, reference="floor"),
     Gate("psnr", -TWO_DRAWS, at_least=True, reference="quantized"),
+)
+_AGAINST_PROGRAM: Mapping[str, tuple[Gate, ...]] = MappingProxyType(
+    {
+        "int8": _LOWERING,
+        "a16w8": (
+            *(dataclasses.replace(gate, reference="weights") for gate in _LOWERING[: len(LOWERED)]),
+            Gate("psnr", HALF_PSNR, at_least=True, reference="weights"),
+        ),
+    }
 )
 _CORRECTION = (Gate("correction_snr", 20.0, at_least=True, statistic="total"),)
 

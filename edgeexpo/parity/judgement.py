@@ -56,7 +56,8 @@ def judged(
         rows: The metrics of every picture. Without them, rounding explains nothing in float.
     """
     for gate in gates:
-        key = f"{gate.metric}_quantized" if gate.reference == "quantized" else gate.metric
+        suffix = "_quantized" if gate.reference in ("quantized", "weights") else ""
+        key = f"{gate.metric}{suffix}"
         value = found[gate.statistic].get(key)
         if value is None:
             continue

@@ -240,9 +240,11 @@ def _reference(bundle: Bundle, picture: tuple[int, int], threads: int) -> Conten
 def _unmeasurable(
     artifact: Artifact, target: Target, runner: Runner, asked: str | None
 ) -> str | None:
-    # Timing an interpreter would say nothing about the engine.
+    # The time of an interpreter or an emulator would say nothing about the device.
     if not target.runs_here:
         return f"not measurable on this host: {target.title} runs on {target.platform_title}"
+    if runner.emulates:
+        return f"not measurable: {runner.title} only emulates {runner.emulates}"
     if lacking := runner.lacks(artifact.precision, cpu_features()):
         return lacking
     package, extra = runner.module.partition(".")[0], runner.extra

@@ -12,7 +12,7 @@ from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.parity.probes import extremes, grain, textures
 from edgeexpo.program.capture import Program
 from edgeexpo.progress import track
-from edgeexpo.runtime.network_pictures import network_inputs
+from edgeexpo.runtime.network_pictures import network_inputs, planar
 from edgeexpo.workflows.networks import Network
 
 CALIBRATION_SIDE = 256
@@ -25,13 +25,16 @@ BINS = 32
 """Number of bins of a histogram for each channel of each frame."""
 
 
-def calibration_samples(network: Network, program: Program, source: Path | None) -> list[Sample]:
+def calibration_samples(
+    network: Network, program: Program, source: Path | None, side: int = CALIBRATION_SIDE
+) -> list[Sample]:
     """Return the pictures to calibrate on: photographs and generated pictures.
 
     Args:
         network: The network, whose spec gives the frames and the size.
         program: The captured program of the network.
         source: Folder of photographs or brackets. ``None`` stands for the embedded photographs.
+        side: Largest side in pixels where the network takes smaller pictures than its own.
 
     Returns:
         Samples whose frames are HxWx3 float32, sRGB-encoded, in [0, 1]. At most
@@ -42,7 +45,7 @@ def calibration_samples(network: Network, program: Program, source: Path | None)
         PictureError: A file in the folder cannot be used.
         MissingDependencyError: The embedded photographs are not installed.
     """
-    size = picture_size(network, program)
+    size = picture_size(network, program, side)
     frames = len(network.spec.frames)
     photographs = representative(samples(frames, source, size, seed=1))
     found = [*photographs, *textures(frames, size)]
@@ -63,6 +66,18 @@ def calibration_inputs(
     """
     drawn = track(calibration_samples(network, program, source), "Calibrating")
     return list(network_inputs(network.spec, drawn))
+
+
+def whole_inputs(
+    network: Network, program: Program, source: Path | None
+) -> list[dict[str, np.ndarray]]:
+    """Return the inputs for :func:`calibration_samples` at the network's own size, for engines.
+
+    Returns:
+        1xCxHxW float32 by input name, for every sample.
+    """
+    drawn = calibration_samples(network, program, source, max(network.size))
+    return [planar(inputs) for inputs in network_inputs(network.spec, drawn)]
 
 
 def picture_size(

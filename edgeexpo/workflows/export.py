@@ -29,6 +29,7 @@ from edgeexpo.export.standalone.program import (
 from edgeexpo.frame_format import FrameFormat
 from edgeexpo.imaging.samples import Sample, samples
 from edgeexpo.models.foreign import Inputs
+from edgeexpo.parity.cases import WEIGHTS_PROGRAM
 from edgeexpo.parity.check import check_parity
 from edgeexpo.parity.gates import Gates, gates_of_model, overridden
 from edgeexpo.parity.golden import write_golden
@@ -40,10 +41,11 @@ from edgeexpo.program.capture import Program
 from edgeexpo.program.source import graph_sources
 from edgeexpo.program.stages import stage
 from edgeexpo.progress import note
+from edgeexpo.quantization.a16w8 import float_activations
 from edgeexpo.spec import ExportRecipe, Gate, ModelSpec
 from edgeexpo.targets import DEFAULT_EXPORT_TARGET, target_named, usual_targets
 from edgeexpo.workflows.attempts import Attempts
-from edgeexpo.workflows.calibration_pictures import calibration_samples
+from edgeexpo.workflows.calibration_pictures import calibration_samples, whole_inputs
 from edgeexpo.workflows.export_programs import captured, made_of_each, prepared_programs
 from edgeexpo.workflows.export_request import ExportRequest, open_request
 from edgeexpo.workflows.export_sizes import on_grid
@@ -83,6 +85,7 @@ def export_bundle(
     output_format: FrameFormat | None = None,
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
+    soc: str | None = None,
 ) -> Bundle:
     """Export a network, prove every artefact against the float reference, and write a bundle.
 
@@ -91,7 +94,8 @@ def export_bundle(
             ``torch.export.save``, or a module in memory. The module stays unchanged, and the
             manifest's recipe names its class as ``model``.
         targets: Names of :data:`edgeexpo.targets.TARGETS`. ``all`` stands for the usual targets.
-        precision: One or several of ``fp32``, ``fp16`` and ``int8`` (weights and activations).
+        precision: One or several of ``fp32``, ``fp16``, ``int8`` (weights and activations) and, for
+            NPUs, ``a16w8`` (the same weights and activations of 16 bits).
         calibration: Folder of photographs or brackets to calibrate INT8 on. By default, the INT8
             weights that ship with the network are used. A network without such weights is
             calibrated on the embedded photographs.
@@ -129,6 +133,8 @@ def export_bundle(
         output_format: Format of the pictures that the app gets. By default, ``frame_format``.
         output: Folder of the bundle. By default, ``dist/MODEL``.
         force: Replace an existing bundle.
+        soc: Chip that a target compiles for, such as ``sm8650``
+            (:data:`edgeexpo.chips.CHIPS`). By default, :data:`edgeexpo.chips.DEFAULT_CHIP`.
 
     Returns:
         The bundle. The ``status`` of its manifest is ``verified``, ``unverified`` or ``failed``.
@@ -179,11 +185,12 @@ def export_bundle(
         frame_format=frame_format,
         output_format=output_format,
         output=output,
+        soc=soc,
     )
     network = request.network
     check_destination(request.destination, force)
     if standalone is not None:
-        check_standalone(network.spec, standalone)
+        check_standalone(network.spec, standalone, request.targets)
     frame_size = standalone or network.spec.frame_size(network.size)
     verification = samples(
         len(network.spec.frames), None if images is None else Path(images), frame_size, seed=0
@@ -191,19 +198,26 @@ def export_bundle(
     program = captured(request)
     pictures = (
         calibration_samples(network, program, None if calibration is None else Path(calibration))
-        if request.calibrates
+        if request.calibrates or "a16w8" in request.precisions
         else []
     )
+    source = None if calibration is None else Path(calibration)
     attempts = Attempts()
     with staged(request.destination, force) as staging:
         programs = prepared_programs(request, program, pictures, attempts)
-        make = partial(lower, name=network.spec.name, folder=staging)
         lowered = programs
         if standalone is not None:
             lowered = {
                 precision: standalone_program(inner, network.spec, standalone)
                 for precision, inner in programs.items()
             }
+        make = partial(
+            lower,
+            name=network.spec.name,
+            folder=staging,
+            soc=request.soc,
+            pictures=whole_inputs(network, program, source) if request.compiles else (),
+        )
         artifacts = made_of_each(request, lowered, make, attempts)
         if not artifacts:
             raise attempts.error()
@@ -239,8 +253,8 @@ def export_bundle(
         )
         with stage("verifying the artefacts", _UNKNOWN_ADVICE, program.exported.graph_module):
             report = check_parity(Bundle(staging, manifest), samples=verification)
-            searches = request.calibrates and keep_float is None and standalone is None
-            if searches and not report.passed:
+            searches = request.calibrates and "int8" in request.precisions
+            if searches and keep_float is None and standalone is None and not report.passed:
                 found = spared(request, program, pictures, manifest, report.cases)
                 if found is not None:
                     programs["int8"] = found.program
@@ -272,14 +286,17 @@ def _save_programs(
     programs: Mapping[str, Program], artifacts: Sequence[Artifact], staging: Path
 ) -> dict[str, str]:
     """Save the programs that the artefacts are compared with."""
-    integer = any(a.precision == "int8" for a in artifacts)
-    files = {}
-    for precision, name in (("fp32", "reference.pt2"), ("int8", "quantized.pt2")):
-        if precision == "fp32" or integer:
-            with writing(staging / name), stage(f"saving {name}", _UNKNOWN_ADVICE):
-                torch.export.save(programs[precision].exported, staging / name)
-            files[name] = digest(staging / name)
-    return files
+    precisions = {a.precision for a in artifacts}
+    saved = {"reference.pt2": programs["fp32"]}
+    if "int8" in precisions:
+        saved["quantized.pt2"] = programs["int8"]
+    if "a16w8" in precisions:
+        saved[WEIGHTS_PROGRAM] = float_activations(programs["int8"])
+    for name, program in saved.items():
+        with writing(staging / name), stage(f"saving {name}", _UNKNOWN_ADVICE):
+            torch.export.save(program.exported, staging / name)
+    compiled = [a.compiled for a in artifacts if a.compiled]
+    return {name: digest(staging / name) for name in (*saved, *compiled)}
 
 
 def _gates(

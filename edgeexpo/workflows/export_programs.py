@@ -13,6 +13,7 @@ from edgeexpo.program.capture import Program
 from edgeexpo.program.half import half
 from edgeexpo.progress import status, track
 from edgeexpo.quantization import int8_weights
+from edgeexpo.quantization.a16w8 import a16w8_program
 from edgeexpo.quantization.equalization import STRENGTH
 from edgeexpo.quantization.ptq import quantize_program
 from edgeexpo.runtime.network_pictures import network_inputs
@@ -55,12 +56,22 @@ def prepared_programs(
     makers: Mapping[str, Callable[[], Program]] = {
         "fp16": partial(half, program),
         "int8": partial(_int8, request, program, pictures, strength),
+        "a16w8": lambda: a16w8_program(
+            programs["int8"], network_inputs(request.network.spec, pictures)
+        ),
     }
-    for precision in (p for p in request.precisions if p != "fp32"):
+    for precision in _prepared_in_turn(request.precisions):
         doing = f"preparing the network for {precision}"
         with attempts.at(request.targets, precision, doing, PREPARATION_ADVICE, graph):
+            if precision == "a16w8" and "int8" not in programs:
+                programs["int8"] = makers["int8"]()
             programs[precision] = makers[precision]()
     return programs
+
+
+def _prepared_in_turn(precisions: Sequence[str]) -> list[str]:
+    """Return the precisions that are prepared; A16W8 is made of the program of INT8."""
+    return sorted((p for p in precisions if p != "fp32"), key=lambda p: p == "a16w8")
 
 
 def made_of_each(

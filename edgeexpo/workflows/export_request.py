@@ -16,8 +16,8 @@ from edgeexpo.frame_format import FrameFormat
 from edgeexpo.models.foreign import Inputs
 from edgeexpo.parity.gates import Gates, gates_of
 from edgeexpo.runtime.job import Formats, check_transfers
-from edgeexpo.spec import PRECISIONS, Gate
-from edgeexpo.targets import target_named, target_names, usual_targets
+from edgeexpo.spec import PRECISIONS, QUANTIZED, Gate
+from edgeexpo.targets import resolve, target_named, target_names, usual_targets
 from edgeexpo.workflows.arguments import several
 from edgeexpo.workflows.networks import Network, open_network
 
@@ -35,6 +35,7 @@ class ExportRequest:
         destination: Folder of the bundle.
         learnt: INT8 weights that are used. ``None`` if INT8 is calibrated.
         kept: Operators that INT8 leaves in float.
+        soc: Chip for targets that compile for one. ``None`` for the default chip.
     """
 
     network: Network
@@ -45,11 +46,22 @@ class ExportRequest:
     destination: Path
     learnt: Path | None
     kept: frozenset[str]
+    soc: str | None = None
 
     @property
     def calibrates(self) -> bool:
-        """True if INT8 is asked for and has to be calibrated."""
-        return "int8" in self.precisions and self.learnt is None
+        """True if INT8 weights are asked for and have to be calibrated."""
+        return self.quantizes and self.learnt is None
+
+    @property
+    def quantizes(self) -> bool:
+        """True if a precision with INT8 weights is asked for."""
+        return any(precision in QUANTIZED for precision in self.precisions)
+
+    @property
+    def compiles(self) -> bool:
+        """True if a target compiles for a chip."""
+        return any(target_named(target).chips for target in self.targets)
 
 
 def open_request(
@@ -73,6 +85,7 @@ def open_request(
     frame_format: FrameFormat | None,
     output_format: FrameFormat | None,
     output: str | os.PathLike[str] | None,
+    soc: str | None = None,
 ) -> ExportRequest:
     """Check the arguments of :func:`edgeexpo.export_bundle`, and open the network.
 
@@ -85,6 +98,7 @@ def open_request(
     check_converters(chosen)
     precisions = _known(several(precision), PRECISIONS, "precision")
     _check_supported(chosen, precisions)
+    _check_chip(soc, chosen)
     bounds = gates_of(gates)
     _check_int8_arguments(int8, calibration, keep_float, prune)
     network = open_network(
@@ -111,7 +125,22 @@ def open_request(
         destination=Path(output) if output is not None else Path("dist") / network.spec.name,
         learnt=network.int8 if calibration is None and keep_float is None else None,
         kept=frozenset(several(keep_float or ())),
+        soc=soc,
     )
+
+
+def _check_chip(soc: str | None, targets: Sequence[str]) -> None:
+    """Refuse a chip that does not exist, or that no target compiles for."""
+    if soc is None:
+        return
+    chips = [record.chips for record in map(target_named, targets) if record.chips]
+    if not chips:
+        names = [name for name in target_names() if target_named(name).chips]
+        raise UsageError(
+            f"`soc` is for the `target` {' or '.join(names)}; leave it out, or export to that"
+        )
+    for function in chips:
+        resolve(function)(soc)
 
 
 def _check_int8_arguments(

@@ -12,7 +12,7 @@ from edgeexpo.bundle.files import digest, size_in_bytes
 from edgeexpo.bundle.manifest import worst_status
 from edgeexpo.bundle.records import overall_status, read_records
 from edgeexpo.errors import BundleError, UsageError
-from edgeexpo.inspection.contents import read_contents, readers
+from edgeexpo.inspection.contents import artifact_suffix, read_contents, readers
 from edgeexpo.progress import status
 from edgeexpo.short_repr import short_repr
 from edgeexpo.spec import to_json
@@ -82,7 +82,7 @@ def inspect(path: Bundle | AnyPath) -> Inspection:
     file = Path(path)
     if not file.exists():
         raise UsageError(f"no file at {file}; expected a bundle's folder or {', '.join(readers())}")
-    if file.suffix in readers():
+    if artifact_suffix(file):
         return Inspection(file, file_contents(file))
     if not file.is_dir():
         raise UsageError(

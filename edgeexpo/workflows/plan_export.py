@@ -68,6 +68,7 @@ def plan_export(
     output_format: FrameFormat | None = None,
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
+    soc: str | None = None,
 ) -> ExportPlan:
     """Say what :func:`edgeexpo.export_bundle` would do with the same arguments. Nothing is written.
 
@@ -96,6 +97,7 @@ def plan_export(
         output_format: Format of the pictures that the app gets.
         output: Folder of the bundle.
         force: Replace an existing bundle.
+        soc: Chip that a target compiles for.
 
     Returns:
         The plan. It is false if something would be refused.
@@ -137,6 +139,7 @@ def plan_export(
             frame_format=frame_format,
             output_format=output_format,
             output=output,
+            soc=soc,
         )
         blocked = _blocked(request.destination, force)
         program = captured(request)
@@ -191,7 +194,9 @@ def _lowered(
 
         def make(program: Program, target: str) -> PlannedArtifact:
             with kept_notes() as notes, heard() as outside:
-                artifact = lower(program, target, request.network.spec.name, Path(folder))
+                artifact = lower(
+                    program, target, request.network.spec.name, Path(folder), request.soc
+                )
             lines.extend(outside_lines(outside, f"{target} {program.precision}"))
             integer, floating = _counted(target, Path(folder) / artifact.file)
             share = sum(operator.share for operator in outside)

@@ -44,7 +44,11 @@ Packages that only one target needs are in :data:`TARGET_PACKAGES`.
 ExecuTorch is not listed, since its wheels exist wherever torch has one.
 """
 
-TARGET_PACKAGES: Mapping[str, str] = {"Core ML": "coremltools", "LiteRT": "litert-torch"}
+TARGET_PACKAGES: Mapping[str, str] = {
+    "Core ML": "coremltools",
+    "LiteRT": "litert-torch",
+    "Hexagon": "onnxruntime-qnn",
+}
 """Package that writes a target, by target, for targets that some platforms cannot write."""
 
 WRITING_VERBS = ("export", "tune")
@@ -78,9 +82,14 @@ _NO_TORCH = ("torch", "coremltools", "litert-torch")
 
 PLATFORMS = (
     Platform("linux", ("x86_64",), "Linux on x86-64", tested=True),
-    Platform("linux", ("aarch64",), "Linux on ARM64", without=("coremltools", "litert-torch")),
-    Platform("darwin", ("arm64",), "macOS on Apple silicon"),
-    Platform("darwin", ("x86_64",), "macOS on Intel", without=("onnxruntime", *_NO_TORCH)),
+    Platform("linux", ("aarch64",), "Linux on ARM64", without=tuple(TARGET_PACKAGES.values())),
+    Platform("darwin", ("arm64",), "macOS on Apple silicon", without=("onnxruntime-qnn",)),
+    Platform(
+        "darwin",
+        ("x86_64",),
+        "macOS on Intel",
+        without=("onnxruntime", "onnxruntime-qnn", *_NO_TORCH),
+    ),
     Platform("win32", ("amd64",), "Windows on x86-64", without=("coremltools", "litert-torch")),
     Platform("win32", ("arm64",), "Windows on ARM64", without=_NO_TORCH),
 )

@@ -132,6 +132,11 @@ def search(plan: Plan, cache: Path, timer: Timer, place: str) -> SearchResult:
             f"{target.title} runs on {target.platform_title}, and tune measures on the engine; "
             "tune there, or for another `target`"
         )
+    if target.runner.emulates:
+        raise MissingDependencyError(
+            f"{target.runner.title} only emulates {target.runner.emulates}, and tune measures "
+            "times; tune for another `target`"
+        )
     check_converters([plan.target])
     more = iter(_variants(plan))
     whole = next(more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 
 import torch
 
@@ -12,6 +13,7 @@ from edgeexpo.export.standalone.graph import Standalone, check_stages
 from edgeexpo.program.capture import Program, example_inputs
 from edgeexpo.program.stages import stage
 from edgeexpo.spec import ModelSpec, SizeRange, TensorSpec
+from edgeexpo.targets import target_named, target_names
 
 PICTURE = "picture_out"
 """Name of the output of a graph that holds its stages."""
@@ -23,12 +25,25 @@ MOST_PIXELS, LEAST_SIDE = 16_777_216, 64
 """Largest number of pixels and smallest side of the frames of a graph that holds its stages."""
 
 
-def check_standalone(spec: ModelSpec, size: tuple[int, int]) -> None:
+def check_standalone(spec: ModelSpec, size: tuple[int, int], targets: Sequence[str]) -> None:
     """Check that the stages of a network can be put into one graph for frames of a size.
 
+    Args:
+        spec: The network and its stages.
+        size: Height and width of the frames in pixels.
+        targets: Names of the targets.
+
     Raises:
-        UsageError: The size is too small or too large, or a stage has no form as one graph.
+        UsageError: A target takes no such graphs, the size is too small or too large, or a stage
+            has no form as one graph.
     """
+    for target in targets:
+        if not target_named(target).holds_stages:
+            able = ", ".join(name for name in target_names() if target_named(name).holds_stages)
+            raise UsageError(
+                f"{target} takes no graph with its stages; expected a `target` of {able}, or leave "
+                "out `standalone`"
+            )
     height, width = size
     if min(size) < LEAST_SIDE or height * width > MOST_PIXELS:
         raise UsageError(

@@ -64,7 +64,7 @@ class OnnxEngine:
             raise closed(self.name)
         try:
             outputs = self._session.run(self._outputs, dict(inputs))
-        except failures() as error:
+        except onnxruntime_failures() as error:
             raise EngineError(f"ONNX Runtime failed: {first_line(error)}") from error
         return dict(zip(self._outputs, outputs, strict=True))
 
@@ -107,6 +107,31 @@ def optimised(path: Path) -> bytes:
         options.optimized_model_filepath = str(written)
         _session(path, options)
         return written.read_bytes()
+
+
+def run_once(model: bytes, inputs: Arrays) -> dict[str, np.ndarray]:
+    """Run a model in memory once as it is written, and return all of its outputs by name.
+
+    Args:
+        model: The bytes of an ``.onnx`` file.
+        inputs: Arrays by input name.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+        EngineError: ONNX Runtime does not load or run the model.
+    """
+    options = session_options()
+    import onnxruntime
+
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    except onnxruntime_failures() as error:
+        raise EngineError(f"ONNX Runtime cannot run the model: {first_line(error)}") from error
 
 
 def session_options() -> Any:
@@ -155,7 +180,7 @@ def _session(path: Path, options: Any) -> Any:
         return onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
-    except failures() as error:
+    except onnxruntime_failures() as error:
         raise EngineError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
 
 
@@ -165,7 +190,7 @@ def _session(path: Path, options: Any) -> Any:
 _EXTERNAL = (b"\x08location", b"\x00location")
 
 
-def failures() -> tuple[type[Exception], ...]:
+def onnxruntime_failures() -> tuple[type[Exception], ...]:
     """Return the exceptions that ONNX Runtime raises; its own derive from Exception alone."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

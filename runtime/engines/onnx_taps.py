@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeexpo.errors import EngineError
 from edgeexpo.runtime.engines.base import Arrays, first_line, in_memory
-from edgeexpo.runtime.engines.onnx import failures, session_options
+from edgeexpo.runtime.engines.onnx import onnxruntime_failures, session_options
 
 
 def run_taps(
@@ -43,5 +43,5 @@ def run_taps(
             in_memory(path), options, providers=["CPUExecutionProvider"]
         )
         return dict(zip(wanted, session.run(list(wanted), dict(inputs)), strict=True))
-    except failures() as error:
+    except onnxruntime_failures() as error:
         raise EngineError(f"ONNX Runtime cannot trace {path.name}: {first_line(error)}") from error

@@ -158,3 +158,31 @@ def test_gates_of_bf16_are_those_of_visibility():
     lowered = {(g.metric, g.statistic, g.reference) for g in default_gates("int8", True)} - names
     assert {reference for _, _, reference in lowered} == {"floor", "quantized"}
     assert ("correction_snr", "total", "float") in names
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_a16w8_is_judged_between_int8_and_fp16(residual):
+    def bounds(precision):
+        return {
+            (g.metric, g.statistic): g
+            for g in default_gates(precision, residual)
+            if g.reference == "float"
+        }
+
+    wide, integer, half = (bounds(p) for p in ("a16w8", "int8", "fp16"))
+    for statistic in ("worst", "worst_probe"):
+        key = ("psnr", statistic)
+        assert integer[key].bound < wide[key].bound < half[key].bound
+    assert {k: g for k, g in wide.items() if k[0] != "psnr"} == {
+        k: g for k, g in integer.items() if k[0] != "psnr"
+    }
+
+
+def test_a16w8_is_compared_with_the_weights_of_int8():
+    gates = [g for g in default_gates("a16w8", True) if g.reference != "float"]
+    assert {g.reference for g in gates} == {"weights"}
+    found = {"worst": {"psnr_quantized": 59.9}, "worst_probe": {}, "total": {}}
+    (judgement,) = judged(gates, found, Rounding())
+    assert not judgement.holds
+    (line,) = failed_gates([judgement])
+    assert line == "psnr>=60 against the quantized weights, found 59.9"

@@ -43,7 +43,11 @@ def test_only_the_platform_of_the_tests_is_called_tested() -> None:
 @pytest.mark.parametrize(
     ("verb", "title", "words"),
     [
-        ("export", "macOS on Apple silicon", "expected, not run there"),
+        (
+            "export",
+            "macOS on Apple silicon",
+            "expected, not run there; no Hexagon, since onnxruntime-qnn has no wheel",
+        ),
         (
             "export",
             "Windows on x86-64",

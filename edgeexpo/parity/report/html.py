@@ -210,7 +210,7 @@ def _failed_metrics(artifact: ArtifactParity) -> set[tuple[str, str]]:
     for gate in artifact.failed_gates:
         kind = PROBE if " on a probe" in gate else PHOTOGRAPH
         metric = gate.replace("<", ">").partition(">")[0]
-        suffix = "_quantized" if "against the quantized program" in gate else ""
+        suffix = "_quantized" if "against the quantized " in gate else ""
         found.add((kind, metric + suffix))
     return found
 

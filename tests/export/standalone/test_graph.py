@@ -116,7 +116,12 @@ def test_stages_without_a_graph_are_refused(back: StageSpec | None) -> None:
 @pytest.mark.parametrize("size", [(63, 512), (100_000, 100_000)])
 def test_sizes_that_fit_no_graph_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="expected sides of 64 pixels or more"):
-        check_standalone(get("exponet").spec, size)
+        check_standalone(get("exponet").spec, size, ["onnx"])
+
+
+def test_targets_without_such_graphs_are_refused() -> None:
+    with pytest.raises(UsageError, match="qnn takes no graph with its stages"):
+        check_standalone(get("exponet").spec, (128, 128), ["onnx", "qnn"])
 
 
 def test_frames_off_the_networks_grid_are_refused() -> None:
