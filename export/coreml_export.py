@@ -13,12 +13,12 @@ import numpy as np
 
 from edgeexpo.coremltools_import import light_coremltools
 from edgeexpo.errors import ExportError
+from edgeexpo.export.coreml_images import image_form
 from edgeexpo.export.coreml_operators import coreml_form
 from edgeexpo.export.coreml_precision import Float32Operators
 from edgeexpo.export.coreml_types import traced_types
 from edgeexpo.export.real_numbers import in_real_numbers
 from edgeexpo.export.refusals import at_largest_size, reason_of, refusal
-from edgeexpo.export.standalone.images import image_form
 from edgeexpo.program.capture import Program
 from edgeexpo.replaced import replaced
 from edgeexpo.silence import quiet
