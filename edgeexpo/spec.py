@@ -212,7 +212,7 @@ class ModelSpec:
     @property
     def takes_frames(self) -> bool:
         """True if the graph holds its stages: its inputs are frames, and its output a picture."""
-        return self.inputs[0].is_frame
+        return any(tensor.is_frame for tensor in self.inputs)
 
     @property
     def fixed_inputs(self) -> tuple[str, ...]:

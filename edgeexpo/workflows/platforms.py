@@ -47,6 +47,7 @@ ExecuTorch is not listed, since its wheels exist wherever torch has one.
 TARGET_PACKAGES: Mapping[str, str] = {
     "Core ML": "coremltools",
     "LiteRT": "litert-torch",
+    "Core AI": "coreai-core",
     "Hexagon": "onnxruntime-qnn",
 }
 """Package that writes a target, by target, for targets that some platforms cannot write."""
@@ -77,21 +78,31 @@ class Platform:
     without: tuple[str, ...] = ()
 
 
+_NO_CORE_AI = ("coreai-core", "coreai-torch")
+"""Packages without a wheel on platforms that have none of Core AI."""
+
 _NO_TORCH = ("torch", "coremltools", "litert-torch")
 """Packages without a wheel on platforms that have no wheel of torch."""
 
 PLATFORMS = (
     Platform("linux", ("x86_64",), "Linux on x86-64", tested=True),
-    Platform("linux", ("aarch64",), "Linux on ARM64", without=tuple(TARGET_PACKAGES.values())),
+    Platform(
+        "linux", ("aarch64",), "Linux on ARM64", without=(*TARGET_PACKAGES.values(), "coreai-torch")
+    ),
     Platform("darwin", ("arm64",), "macOS on Apple silicon", without=("onnxruntime-qnn",)),
     Platform(
         "darwin",
         ("x86_64",),
         "macOS on Intel",
-        without=("onnxruntime", "onnxruntime-qnn", *_NO_TORCH),
+        without=("onnxruntime", "onnxruntime-qnn", *_NO_CORE_AI, *_NO_TORCH),
     ),
-    Platform("win32", ("amd64",), "Windows on x86-64", without=("coremltools", "litert-torch")),
-    Platform("win32", ("arm64",), "Windows on ARM64", without=_NO_TORCH),
+    Platform(
+        "win32",
+        ("amd64",),
+        "Windows on x86-64",
+        without=("coremltools", "litert-torch", *_NO_CORE_AI),
+    ),
+    Platform("win32", ("arm64",), "Windows on ARM64", without=(*_NO_CORE_AI, *_NO_TORCH)),
 )
 """Platforms that have wheels of at least NumPy and Pillow, with the packages that they lack."""
 

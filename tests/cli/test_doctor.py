@@ -63,7 +63,7 @@ def test_a_missing_base_package_is_exit_4(
     pretend(monkeypatch, pillow=None)
     code, document = run_json(capsys)
     assert code == 4
-    assert document["get"] == {"base": "pip install ."}
+    assert document["get"]["base"] == "pip install ."
     assert main(["doctor"]) == 4
     assert "pip install ." in capsys.readouterr().out
 

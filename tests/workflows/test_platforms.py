@@ -52,7 +52,8 @@ def test_only_the_platform_of_the_tests_is_called_tested() -> None:
             "export",
             "Windows on x86-64",
             "expected, not run there; no Core ML, since coremltools has no wheel; no LiteRT, "
-            "since litert-torch has no wheel; an engine that crashes ends the verb",
+            "since litert-torch has no wheel; no Core AI, since coreai-core has no wheel; "
+            "an engine that crashes ends the verb",
         ),
         ("run", "Windows on ARM64", "expected, not run there"),
         ("train", "Windows on ARM64", "not available: torch has no wheel for Windows on ARM64"),
