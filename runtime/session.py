@@ -298,6 +298,8 @@ def load(
         raise UsageError(
             "timeout_s needs isolated=True, which needs an engine of the runtime's own"
         )
+    if isolated and sys.platform == "win32":
+        raise UsageError("isolated=True needs Linux or macOS; leave it out on this system")
     if options is not None and (threads is not None or foreign):
         raise UsageError(
             "options go with an engine of the runtime's own and set the threads as well: "
@@ -365,8 +367,6 @@ def _isolated(
     timeout_s: float | None,
     observe: Observer,
 ) -> Engine:
-    if sys.platform == "win32":
-        raise UsageError("isolated=True needs Linux or macOS; leave it out on this system")
     from edgeexpo.runtime.engines.isolated import IsolatedEngine  # imports subprocess and socket
 
     def restarted(reason: str) -> None:
