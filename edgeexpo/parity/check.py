@@ -35,6 +35,7 @@ from edgeexpo.parity.cases import (
 from edgeexpo.parity.gates import Gates, gates_of, gates_of_model, overridden
 from edgeexpo.parity.isolation import open_lab_engine
 from edgeexpo.parity.judgement import judged
+from edgeexpo.parity.machines import Machine, opened_machines
 from edgeexpo.parity.metrics.explanation import NAMES_IT, explained
 from edgeexpo.parity.metrics.pictures import OF_VARIATION, measure_pictures, psnr, tones
 from edgeexpo.parity.metrics.relations import seam, tile_borders
@@ -48,7 +49,6 @@ from edgeexpo.parity.verdict import (
     gate_line,
     statistics,
 )
-from edgeexpo.parity.witnesses import Witness, opened_witnesses
 from edgeexpo.processor import cpu_features
 from edgeexpo.progress import note, track
 from edgeexpo.runtime.engines.base import Engine, promised
@@ -112,15 +112,15 @@ def check_parity(
     bounds = gates_of(gates)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     runner, wanted = _wanted(opened, target, precision, engine)
-    with opened_witnesses(on) as witnesses:
-        return _checked(opened, wanted, runner, witnesses, reference, images, samples, bounds)
+    with opened_machines(on) as machines:
+        return _checked(opened, wanted, runner, machines, reference, images, samples, bounds)
 
 
 def _checked(
     opened: Bundle,
     wanted: Sequence[Artifact],
     runner: Runner | None,
-    witnesses: Sequence[Witness | None],
+    machines: Sequence[Machine | None],
     reference: str,
     images: str | os.PathLike[str] | None,
     samples: Sequence[Sample] | None,
@@ -143,11 +143,11 @@ def _checked(
                 _judged,
                 opened,
                 artifact,
-                _run(opened, artifact, cases, runner, witness),
+                _run(opened, artifact, cases, runner, machine),
                 bounds,
                 rounding,
             )
-            for witness in witnesses
+            for machine in machines
             for artifact in wanted
         ]
         results = tuple(future.result() for future in futures)
@@ -207,12 +207,14 @@ def check_artifact(
 class _Run:
     """The outputs of an artefact for the cases that it accepts, or the error that prevented them.
 
-    ``blank`` holds the part of the verdict that is known before any judging.
+    ``blank`` holds the part of the verdict that is known before any judging. ``lost`` is true if
+    the machine was lost during the run.
     """
 
     blank: ArtifactParity
     cases: Sequence[Case]
     outputs: Mapping[str, np.ndarray] | None = None
+    lost: bool = False
 
 
 def _run(
@@ -220,37 +222,49 @@ def _run(
     artifact: Artifact,
     cases: Sequence[Case],
     runner: Runner | None = None,
-    witness: Witness | None = None,
+    machine: Machine | None = None,
 ) -> _Run:
-    spec, cases = bundle.manifest.model, accepted(artifact, bundle.manifest.model, cases)
+    """Run an artefact on this machine or another one, whose facts are then in the result."""
+    spec = bundle.manifest.model
     precision = runner.precision_of(artifact.precision) if runner else artifact.precision
     blank = ArtifactParity(artifact.file, artifact.target, precision, "unverified")
-    path = bundle.file(artifact.file)
-    features = cpu_features() if witness is None else witness.features
+    found = _ran(bundle, artifact, blank, accepted(artifact, spec, cases), runner, machine)
+    if machine is None:
+        return found
+    named = dataclasses.replace(found.blank, host=machine.described(found.lost))
+    return dataclasses.replace(found, blank=named)
+
+
+def _ran(
+    bundle: Bundle,
+    artifact: Artifact,
+    blank: ArtifactParity,
+    cases: Sequence[Case],
+    runner: Runner | None,
+    machine: Machine | None,
+) -> _Run:
+    spec, path = bundle.manifest.model, bundle.file(artifact.file)
+    features = cpu_features() if machine is None else machine.features
     if runner is not None and (lacking := runner.lacks(artifact.precision, features)):
-        return _Run(_by(witness, dataclasses.replace(blank, error=lacking)), cases)
+        return _Run(dataclasses.replace(blank, error=lacking), cases)
     try:
-        engine = _opened(artifact, path, spec, runner, witness)
-    except MissingDependencyError as error:
-        return _Run(_by(witness, dataclasses.replace(blank, error=str(error))), cases)
-    except HostError as error:
-        return _Run(_by(witness, dataclasses.replace(blank, error=str(error)), lost=True), cases)
+        engine = _opened(artifact, path, spec, runner, machine)
+    except (MissingDependencyError, HostError) as error:
+        unknown = dataclasses.replace(blank, error=str(error))
+        return _Run(unknown, cases, lost=isinstance(error, HostError))
     except EngineError as error:
-        failed = dataclasses.replace(blank, status="failed", error=str(error))
-        return _Run(_by(witness, failed), cases)
+        return _Run(dataclasses.replace(blank, status="failed", error=str(error)), cases)
     blank = dataclasses.replace(blank, verified_by=engine.name)
     try:
-        outputs = dict(_outputs(engine, artifact, spec, cases))
-        return _Run(_by(witness, blank), cases, outputs)
+        return _Run(blank, cases, dict(_outputs(engine, artifact, spec, cases)))
     except HostError as error:  # no verdict: the machine is to blame, not the artefact
-        return _Run(_by(witness, dataclasses.replace(blank, error=str(error)), lost=True), cases)
+        return _Run(dataclasses.replace(blank, error=str(error)), cases, lost=True)
     except EngineError as error:
-        failed = dataclasses.replace(blank, status="failed", error=str(error))
-        return _Run(_by(witness, failed), cases)
+        return _Run(dataclasses.replace(blank, status="failed", error=str(error)), cases)
     except EdgeexpoError:
         raise
     except Exception as error:  # noqa: BLE001 - outputs that nothing foresaw may break anything
-        return _Run(_by(witness, _unforeseen(blank, error, "running")), cases)
+        return _Run(_unforeseen(blank, error, "running"), cases)
     finally:
         engine.close()
 
@@ -260,19 +274,13 @@ def _opened(
     path: Path,
     spec: ModelSpec,
     runner: Runner | None,
-    witness: Witness | None,
+    machine: Machine | None,
 ) -> Engine:
-    if witness is not None:
-        return witness.open(artifact.target, path, spec, runner)
+    if machine is not None:
+        return machine.open(artifact.target, path, spec, runner)
     if runner is None:
         return open_lab_engine(artifact.target, path, spec)
     return open_lab_engine(artifact.target, path, spec, runner=runner)
-
-
-def _by(witness: Witness | None, result: ArtifactParity, lost: bool = False) -> ArtifactParity:
-    if witness is None:
-        return result
-    return dataclasses.replace(result, host=witness.described(lost))
 
 
 def _judged(
@@ -399,7 +407,9 @@ def rows_of(
 def _row(spec: ModelSpec, artifact: Artifact, case: Case, output: np.ndarray) -> dict[str, Any]:
     identity = case.inputs[spec.residual] if spec.residual is not None else None
     row: dict[str, Any] = {"name": case.name, "kind": case.kind}
-    row |= measure_pictures(case.reference, output, identity, hdr=spec.kind == "hdr")
+    row |= measure_pictures(
+        case.reference, output, identity, hdr=spec.kind == "hdr", codes=spec.takes_frames
+    )
     finite = bool(np.isfinite(output).all())
     if all(np.ptp(value) < FLAT for value in case.inputs.values()):
         row = {name: value for name, value in row.items() if name not in OF_VARIATION}

@@ -175,6 +175,7 @@ def measure_pictures(
     candidate: np.ndarray,
     identity: np.ndarray | None,
     hdr: bool = False,
+    codes: bool = False,
 ) -> dict[str, float]:
     """Return every metric of two pictures; metrics that do not apply are left out.
 
@@ -186,6 +187,7 @@ def measure_pictures(
         candidate: The same shape.
         identity: The input to which a residual network adds, for ``correction_snr``.
         hdr: Whether the pictures show radiance, for ``pu21_psnr``.
+        codes: Whether values are codes of 8 bits, for ``codes_off``.
     """
     color = reference.shape[2] == 3
     structure = (
@@ -200,6 +202,7 @@ def measure_pictures(
         "delta_e_p95": color,
         "delta_e_p99": color,
         "pu21_psnr": hdr,
+        "codes_off": codes,
         "correction_snr": identity is not None,
     }
     names = [name for name in METRICS if kinds.get(name, True)]

@@ -20,7 +20,7 @@ from edgeexpo.spec import ModelSpec
 from edgeexpo.targets import Runner, target_named
 
 
-class Witness:
+class Machine:
     """Another machine that runs one artefact after the other.
 
     Args:
@@ -90,7 +90,7 @@ class _TimedEngine(RemoteEngine):
 
 
 @contextlib.contextmanager
-def opened_witnesses(on: Sequence[str]) -> Iterator[list[Witness | None]]:
+def opened_machines(on: Sequence[str]) -> Iterator[list[Machine | None]]:
     """Give the machines with these addresses for the block, ``None`` for this one.
 
     Args:
@@ -102,12 +102,12 @@ def opened_witnesses(on: Sequence[str]) -> Iterator[list[Witness | None]]:
     """
     with contextlib.ExitStack() as stack:
         hosts = [None if a == HERE else RemoteHost(a) for a in dict.fromkeys(on or (HERE,))]
-        found: list[Witness | None] = []
+        found: list[Machine | None] = []
         for host in hosts:
             if host is not None:
                 stack.enter_context(host)
                 with status(f"Connecting to {host.name}"):
-                    found.append(Witness(host))
+                    found.append(Machine(host))
             else:
                 found.append(None)
         yield found
