@@ -11,6 +11,9 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
+STDOUT, STDERR = 1, 2
+"""Descriptors of the process's standard output and standard error."""
+
 
 @contextlib.contextmanager
 def quiet_libraries(level: int = logging.WARNING) -> Iterator[None]:
@@ -44,16 +47,21 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def muted() -> Iterator[None]:
-    """Suppress the native code's output on the process's standard error; exceptions pass."""
-    if sys.stderr is not None:
-        sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+def muted(descriptor: int = STDERR) -> Iterator[None]:
+    """Suppress the native code's output on a stream of the process; exceptions pass.
+
+    Args:
+        descriptor: :data:`STDERR` or :data:`STDOUT`.
+    """
+    stream = sys.stderr if descriptor == STDERR else sys.stdout
+    if stream is not None:
+        stream.flush()
+    saved, nowhere = os.dup(descriptor), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
+        os.dup2(saved, descriptor)
         os.close(saved)
         os.close(nowhere)
 

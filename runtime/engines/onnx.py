@@ -121,17 +121,33 @@ def run_once(model: bytes, inputs: Arrays) -> dict[str, np.ndarray]:
         EngineError: ONNX Runtime does not load or run the model.
     """
     options = session_options()
-    import onnxruntime
-
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
+        session = as_written(model, options)
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
     except onnxruntime_failures() as error:
         raise EngineError(f"ONNX Runtime cannot run the model: {first_line(error)}") from error
+
+
+def as_written(model: bytes, options: Any) -> Any:
+    """Return a session on the CPU whose graph is that of the model, without optimisations.
+
+    Args:
+        model: The bytes of an ``.onnx`` file.
+        options: The session's options, which are changed.
+    """
+    import onnxruntime
+
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _on_cpu(model, options)
+
+
+def _on_cpu(model: bytes, options: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
 
 
 def session_options() -> Any:
@@ -168,8 +184,6 @@ def _affinities(cpus: tuple[int, ...], threads: int | None) -> str:
 
 
 def _session(path: Path, options: Any) -> Any:
-    import onnxruntime
-
     model = in_memory(path)
     if any(mark in model for mark in _EXTERNAL):
         raise EngineError(
@@ -177,9 +191,7 @@ def _session(path: Path, options: Any) -> Any:
             "save the network as one file and export it again"
         )
     try:
-        return onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
+        return _on_cpu(model, options)
     except onnxruntime_failures() as error:
         raise EngineError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
 

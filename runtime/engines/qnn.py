@@ -10,12 +10,9 @@ says nothing about a phone.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +31,8 @@ from edgeexpo.runtime.engines.base import (
     missing,
     refuse_placement,
 )
-from edgeexpo.runtime.engines.onnx import onnxruntime_failures
+from edgeexpo.runtime.engines.onnx import as_written, onnxruntime_failures
+from edgeexpo.silence import STDOUT, muted
 from edgeexpo.spec import ModelSpec
 
 PROVIDER = "QNNExecutionProvider"
@@ -43,6 +41,7 @@ PROVIDER = "QNNExecutionProvider"
 CHIP_KEY = "edgeexpo.chip"
 """Key of the metadata in an ``.onnx`` file that names the chip it was compiled for and run on."""
 
+# Qualcomm's libraries print on standard output, where a verb prints its answer: muted(STDOUT).
 _NO_FALLBACK = "session.disable_cpu_ep_fallback"
 _RECORDED = "session.record_ep_graph_assignment_info"
 _COPIED = re.compile(r"_token_\d+$")
@@ -74,7 +73,7 @@ class HtpEngine:
         if self._options.threads not in (None, 1):
             raise EngineError("the HTP emulator runs on one thread; leave threads out")
         model = in_memory(path)
-        with _native_output_hidden():
+        with muted(STDOUT):
             try:
                 options = htp_options(chip_of(model), {_NO_FALLBACK: "1"})
                 self._session = _session(model, options)
@@ -91,7 +90,7 @@ class HtpEngine:
         """
         if self._session is None:
             raise closed(self.name)
-        with _native_output_hidden():
+        with muted(STDOUT):
             try:
                 outputs = self._session.run(self._outputs, dict(inputs))
             except onnxruntime_failures() as error:
@@ -127,7 +126,7 @@ def htp_assignment(model: bytes, chip: Chip) -> Assignment:
         MissingDependencyError: onnxruntime-qnn is not installed, or does not load on this host.
         EngineError: ONNX Runtime does not load the model.
     """
-    with _native_output_hidden():
+    with muted(STDOUT):
         try:
             return _assignment(_session(model, htp_options(chip, {_RECORDED: "1"})))
         except onnxruntime_failures() as error:
@@ -149,7 +148,7 @@ def htp_context(model: bytes, chip: Chip) -> tuple[bytes, Assignment]:
         MissingDependencyError: onnxruntime-qnn is not installed, or does not load on this host.
         EngineError: The HTP does not take all of the model, or Qualcomm's library cannot compile.
     """
-    with tempfile.TemporaryDirectory() as folder, _native_output_hidden():
+    with tempfile.TemporaryDirectory() as folder, muted(STDOUT):
         written = Path(folder) / "context.onnx"
         entries = {
             _NO_FALLBACK: "1",
@@ -180,13 +179,7 @@ def chip_of(model: bytes) -> Chip:
         MissingDependencyError: ONNX Runtime is not installed.
         UsageError: The file names an unknown chip.
     """
-    import onnxruntime
-
-    options = _plain_options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    read = onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], enable_fallback=0
-    )
+    read = as_written(model, _plain_options())
     kept = read.get_modelmeta().custom_metadata_map
     return chip_named(kept.get(CHIP_KEY))
 
@@ -272,16 +265,3 @@ def _devices() -> list[Any]:
     import onnxruntime
 
     return [device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER]
-
-
-@contextlib.contextmanager
-def _native_output_hidden() -> Iterator[None]:
-    """Hide what Qualcomm's libraries print on standard output, where a verb prints its answer."""
-    saved, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(nowhere)
