@@ -196,20 +196,21 @@ def export_bundle(
         len(network.spec.frames), None if images is None else Path(images), frame_size, seed=0
     )
     program = captured(request)
+    source = None if calibration is None else Path(calibration)
     pictures = (
-        calibration_samples(network, program, None if calibration is None else Path(calibration))
+        calibration_samples(network, program, source)
         if request.calibrates or "a16w8" in request.precisions
         else []
     )
-    source = None if calibration is None else Path(calibration)
     attempts = Attempts()
     with staged(request.destination, force) as staging:
         programs = prepared_programs(request, program, pictures, attempts)
         lowered = programs
         if standalone is not None:
             lowered = {
-                precision: standalone_program(inner, network.spec, standalone)
-                for precision, inner in programs.items()
+                precision: standalone_program(programs[precision], network.spec, standalone)
+                for precision in request.precisions
+                if precision in programs
             }
         make = partial(
             lower,
