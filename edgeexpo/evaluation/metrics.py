@@ -16,7 +16,7 @@ import torch
 from edgeexpo.errors import MissingDependencyError
 from edgeexpo.evaluation.scene import Scene
 from edgeexpo.imaging.arrays import Picture
-from edgeexpo.imaging.color import delta_e_2000, rgb_to_lab, srgb_to_linear
+from edgeexpo.imaging.color import LUMA, delta_e_2000, rgb_to_lab, srgb_to_linear
 from edgeexpo.imaging.mef_ssim import SMALLEST_MEF_SIDE, MefReference
 from edgeexpo.imaging.pu21 import BEST_PSNR, pu21_psnr
 from edgeexpo.program.tensors import picture_tensor
@@ -25,7 +25,7 @@ Codes = npt.NDArray[np.uint8]
 """8-bit codes of a picture, HxWx3 uint8 RGB, sRGB-encoded."""
 
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(LUMA, np.float32)
 _DISPLAY = (1.0, 999.0)
 _CLIPPED = 250 / 255
 _WELL_EXPOSED = (32 / 255, 224 / 255)

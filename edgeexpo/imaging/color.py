@@ -21,7 +21,10 @@ _RGB_TO_XYZ = np.array(
     ]
 )
 _WHITE_D65 = np.array([0.95047, 1.0, 1.08883])
-_LUMA_601 = np.array([0.299, 0.587, 0.114])
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luma, of BT.601."""
+
+_LUMA_601 = np.array(LUMA)
 _25_TO_7 = 25.0**7
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edgeexpo.errors import PictureError
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.color import LUMA
 from edgeexpo.imaging.kernels import kernel_module
 from edgeexpo.imaging.pyramids import (
     _Planes,
@@ -38,7 +39,6 @@ from edgeexpo.imaging.raster import (
 from edgeexpo.imaging.scratch import clip_planes, planar, row_planes, scope, scratch_array
 from edgeexpo.imaging.scratch import planes as planes_of
 
-_LUMA = (0.299, 0.587, 0.114)
 _FINE = 3
 _CELL = 1 << _FINE
 _MARGIN = 4 * _CELL
@@ -363,8 +363,8 @@ def _weight(planes: _Planes, measures: Measures) -> _Planes:
 
 def luma_plane(planes: _Planes) -> _Planes:
     total, part = scratch_array(planes.shape[1:]), scratch_array(planes.shape[1:])
-    np.multiply(planes[0], np.float32(_LUMA[0]), out=total)
-    for plane, share in zip(planes[1:], _LUMA[1:], strict=True):
+    np.multiply(planes[0], np.float32(LUMA[0]), out=total)
+    for plane, share in zip(planes[1:], LUMA[1:], strict=True):
         total += np.multiply(plane, np.float32(share), out=part)
     return total
 

@@ -19,13 +19,14 @@ import numpy as np
 from edgeexpo.errors import PictureError, UsageError
 from edgeexpo.imaging import opencv
 from edgeexpo.imaging.arrays import Picture
+from edgeexpo.imaging.color import LUMA
 
 ToneOperator = Callable[[Picture], Picture]
 """A function from HxWx3 linear radiance to an HxWx3 display picture in [0, 1]."""
 
 _FLOOR = 1e-4
 """Floor of luminance before a logarithm, relative to the brightest value, as in OpenCV."""
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(LUMA, np.float32)
 
 
 def reinhard(

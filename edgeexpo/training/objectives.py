@@ -11,12 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgeexpo.imaging.color import LUMA
 from edgeexpo.quantization.synthetic_pictures import crop_of, flat, pattern
 from edgeexpo.training import losses
 from edgeexpo.training.perceptual import Perceptual
-
-LUMA = (0.299, 0.587, 0.114)
-"""Luma weights of BT.601, as in the runtime's ``luma`` stage."""
 
 STRUCTURE_WEIGHT = 0.5
 """Weight of ``1 - SSIM`` in the students' loss where there is no VGG19."""

@@ -13,13 +13,10 @@ import numpy as np
 import torch
 
 from edgeexpo.export.standalone.axes import AlongAxes, box_means, doubling, halving, resizing
-from edgeexpo.export.standalone.planes import luma, product_sum
+from edgeexpo.export.standalone.planes import Planes, luma, product_sum
 from edgeexpo.imaging.arrays import Picture
 from edgeexpo.imaging.fusion import Measures, depth
 from edgeexpo.imaging.structure import MEASURES, WEIGHT_RADIUS, low_size
-
-Planes = list[torch.Tensor]
-"""Planes of each frame, 1xCxHxW."""
 
 
 class Shares(torch.nn.Module):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in luma, of BT.601."""
+from edgeexpo.imaging.color import LUMA
+
+Planes = list[torch.Tensor]
+"""Planes of each frame, 1xCxHxW."""
 
 
 def luma(picture: torch.Tensor) -> torch.Tensor:

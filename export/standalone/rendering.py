@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from edgeexpo.export.standalone.axes import AlongAxes, box_means, resizing
-from edgeexpo.export.standalone.fusion import Planes, Shares, Structure, applied
-from edgeexpo.export.standalone.planes import channels, luma, product_sum
+from edgeexpo.export.standalone.fusion import Shares, Structure, applied
+from edgeexpo.export.standalone.planes import Planes, channels, luma, product_sum
 from edgeexpo.imaging.rendering import (
     BRIGHTER,
     CLIPPED,
