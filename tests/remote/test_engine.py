@@ -118,6 +118,15 @@ def test_closing_leaves_no_process(engine, child):
     assert gone(load_answer["worker"])
 
 
+@pytest.fixture
+def interruptible():
+    """Let SIGINT raise, which shells ignore for programs that they start in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_during_a_run_leaves_no_late_answer(engine, child):
     first = engine.run(INPUTS)
     main = threading.main_thread().ident
